@@ -1,0 +1,5 @@
+"""Launcher for a checkout that is not installed: `python cli.py run video.mp4`."""
+
+from hmpfit.command_line.main import main
+
+main()

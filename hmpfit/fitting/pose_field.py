@@ -1,0 +1,102 @@
+"""Finger poses as a function of the latents: decode each window, blend overlaps, make rotations.
+
+The only place where the fit calls the prior's decoder; it also gives the exact Jacobian that Gauss-Newton chains with.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.windows import WindowLayout
+from hmpfit.geometry import rotations
+
+
+class MotionPriorLike(Protocol):
+    """What the fit needs of a motion prior (hmpfit.priors.motion_field has the one that ships)."""
+
+    window_frames: int
+    fps: float
+    latent_size: int
+
+    def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode windows [B, N, 15, 3, 3] with known frames [B, N] to mean and log variance [B, L]."""
+
+    def prepare(self, t: Tensor) -> Any:
+        """Precompute what depends on the times [N] (seconds from the window's start) alone."""
+
+    def decode_prepared(self, z: Tensor, prepared: Any) -> Tensor:
+        """Decode latents [B, L] to 6D joint rotations [B, N, 15, 6]."""
+
+    def decode_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
+        """Decode, and return the exact derivative [B, N, 90, L] as well."""
+
+
+@dataclass(frozen=True)
+class PoseField:
+    """Decoder and windows, ready for a clip."""
+
+    prior: MotionPriorLike
+    layout: WindowLayout
+    prepared: tuple[Any, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
+        """Precompute the time-dependent part of each window's decoding."""
+        prepared = tuple(
+            prior.prepare(times_s[a:b] - layout.start_s[w]) for w, (a, b) in enumerate(layout.windows)
+        )
+        return cls(prior, layout, prepared, dtype)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Decode latents [B, W, L] to the own and the previous window's 6D rotations, [B, T, 2, 90], unblended."""
+        parts = [self.prior.decode_prepared(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
+        return self._scatter([part.flatten(2) for part in parts])
+
+    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode, and return d six / d latent of the own and the previous window, [B, T, 2, 90, L]."""
+        parts = [self.prior.decode_jacobian(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
+        return self._scatter([six.flatten(2) for six, _ in parts]), self._scatter([jacobian for _, jacobian in parts])
+
+    def blend(self, six: Tensor) -> Tensor:
+        """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""
+        return rotations.from_6d(self._blended(six))
+
+    def blend_jacobian(self, six: Tensor) -> Tensor:
+        """Return d pose / d six of `blend`, before the shares, [B, T, 15, 3, 6]; pose turns R <- R exp(d)."""
+        return six_to_rotation_jacobian(self._blended(six))
+
+    def _blended(self, six: Tensor) -> Tensor:
+        return (six * self.layout.share[:, :, None]).sum(-2).unflatten(-1, (15, 6))
+
+    def _scatter(self, parts: list[Tensor]) -> Tensor:
+        """Put per-window decodings [B, frames of window, ...] into [B, T, 2, ...]; a lone window fills both slots."""
+        layout = self.layout
+        own = torch.cat([part[:, : b - a] for part, (a, b) in zip(parts, layout.segments)], dim=1)
+        previous = own.clone()
+        for w in range(1, len(parts)):
+            a, b = layout.segments[w - 1][1], layout.windows[w - 1][1]
+            if b > a:
+                previous = torch.cat(
+                    (previous[:, :a], parts[w - 1][:, a - layout.segments[w - 1][0] :], previous[:, b:]), dim=1
+                )
+        return torch.stack((own, previous), dim=2)
+
+
+def six_to_rotation_jacobian(six: Tensor) -> Tensor:
+    """Return J [..., 3, 6] with from_6d(six + d) ~ from_6d(six) exp(J d).
+
+    With x, y, z the columns of the rotation: a moved first column turns about y and z, a moved second one about x.
+    """
+    first, second = six[..., :3], six[..., 3:]
+    x, y, z = rotations.from_6d(six).unbind(-1)
+    length = first.norm(dim=-1, keepdim=True)
+    along = (x * second).sum(-1, keepdim=True)
+    rest = (second - along * x).norm(dim=-1, keepdim=True)
+    zero = torch.zeros_like(x)
+    about_x = torch.cat((-along / length * z / rest, z / rest), dim=-1)
+    about_y = torch.cat((-z / length, zero), dim=-1)
+    about_z = torch.cat((y / length, zero), dim=-1)
+    return torch.stack((about_x, about_y, about_z), dim=-2)

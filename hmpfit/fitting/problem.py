@@ -1,0 +1,114 @@
+"""The objective, stated once: free variables, weighted terms, evidence. Solvers read it, nothing else defines it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fitting.kernels import Kernel, make_kernel
+from hmpfit.fitting.pose_field import PoseField
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.geometry import rotations
+from hmpfit.hands.kinematics import Kinematics, landmark_points
+from hmpfit.registry import load, names
+
+FREE = ("global_orient", "transl", "betas", "latent", "hand_pose")
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """A term as the recipe wants it."""
+
+    term: Term
+    weight: float
+    kernel: Kernel
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One stage for B hands at once; each hand is a problem of its own with its own cost."""
+
+    kinematics: Kinematics
+    evidence: Evidence
+    terms: tuple[WeightedTerm, ...]
+    free: tuple[str, ...]
+    field: PoseField | None = None
+    reduction: str = "sum"
+
+    def motion(self, motion: Motion) -> Motion:
+        """Fill in what follows from the unknowns: the finger poses decoded from the latents."""
+        if self.field is None or motion.latent is None or "latent" not in self.free:
+            return motion
+        six = self.field.decode(motion.latent)
+        return replace(motion, six=six, hand_R=self.field.blend(six))
+
+    def points(self, motion: Motion) -> Tensor:
+        """Return the landmark points [B, T, 21, 3] of a motion."""
+        return landmark_points(
+            self.kinematics, motion.global_R, motion.hand_R, motion.betas[:, None], motion.transl
+        )
+
+    def scale(self, item: WeightedTerm, residual: Residual) -> float:
+        """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant."""
+        if self.reduction == "sum":
+            return item.weight
+        per_problem = residual.values[0].numel()
+        half = 0.5 if item.term.reads == "step" else 1.0
+        return item.weight * half / max(per_problem, 1)
+
+    def term_costs(self, motion: Motion) -> dict[str, Tensor]:
+        """Return each term's weighted cost per problem, [B]."""
+        motion = self.motion(motion)
+        points = self.points(motion)
+        return {item.term.name: self._cost(item, motion, points) for item in self.terms}
+
+    def cost(self, motion: Motion) -> Tensor:
+        """Return the cost per problem, [B]."""
+        return torch.stack(list(self.term_costs(motion).values())).sum(0)
+
+    def _cost(self, item: WeightedTerm, motion: Motion, points: Tensor) -> Tensor:
+        residual = item.term.residuals(motion, points, self.evidence, item.options)
+        rho = item.kernel.rho((residual.values**2).sum(-1))
+        return self.scale(item, residual) * (residual.confidence * rho).sum((1, 2))
+
+
+def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:
+    """Turn a recipe's stage (`weights`, `kernels`, `options` by term name) into weighted terms.
+
+    A weight of 0 leaves the term out. Raises UnknownNameError for a term, option or kernel that does not exist, and
+    InputError for a negative weight: no term drops out in silence.
+    """
+    known = names("terms")
+    for table in ("weights", "kernels", "options"):
+        for name in stage.get(table, {}):
+            if name not in known:
+                raise UnknownNameError(f"term under '{table}' of stage '{stage['name']}'", name, known)
+    terms = []
+    for name, weight in stage["weights"].items():
+        if weight < 0:
+            raise InputError(f"The weight of term '{name}' in stage '{stage['name']}' is {weight}; it must be >= 0.")
+        term: Term = load("terms", name)
+        options = dict(stage.get("options", {}).get(name, {}))
+        for option in options:
+            if option not in term.options:
+                raise UnknownNameError(f"option of term '{name}'", option, term.options)
+        if weight > 0 and (term.reads not in ("latent", "overlap") or "latent" in free):
+            kernel = make_kernel(**stage.get("kernels", {}).get(name, {"name": "quadratic"}))
+            terms.append(WeightedTerm(term, float(weight), kernel, options))
+    return tuple(terms)
+
+
+def retract(motion: Motion, delta: dict[str, Tensor]) -> Motion:
+    """Move the unknowns: rotations by R <- exp(d) R (global) and R <- R exp(d) (fingers), the rest by addition."""
+    changes: dict[str, Tensor] = {}
+    if "global_orient" in delta:
+        changes["global_R"] = rotations.exp(delta["global_orient"]) @ motion.global_R
+    if "hand_pose" in delta:
+        changes["hand_R"] = motion.hand_R @ rotations.exp(delta["hand_pose"])
+    for name in ("transl", "betas", "latent"):
+        if name in delta:
+            changes[name] = getattr(motion, name) + delta[name]
+    return replace(motion, **changes)

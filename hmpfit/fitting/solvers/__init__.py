@@ -1,0 +1,1 @@
+"""Solvers read the same `Problem` and return the same state and report."""

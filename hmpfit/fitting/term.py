@@ -1,0 +1,83 @@
+"""What a loss term is, and the tensors it sees.
+
+A term returns raw residuals in honest units. Its weight and kernel live in the recipe, its derivatives are taken by
+forward mode over the small local state that it says it reads, so a new term is one function and one table line.
+Inside the fit every hand is a right hand: left hands arrive mirrored. B problems (hands), T frames, W windows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+Reads = Literal["point", "points", "frame", "step", "betas", "latent", "overlap"]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The unknowns and what follows from them."""
+
+    global_R: Tensor  # [B, T, 3, 3]
+    transl: Tensor  # [B, T, 3] metres
+    betas: Tensor  # [B, 10]
+    hand_R: Tensor  # [B, T, 15, 3, 3]
+    latent: Tensor | None = None  # [B, W, L]
+    six: Tensor | None = None  # [B, T, 2, 90] decoded by the frame's own and by the previous window, before blending
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the motion is compared with. Hats of the method are the fields `initial_*`."""
+
+    times_s: Tensor  # [T]
+    xy_px: Tensor  # [B, T, 21, 2], 0 where unseen
+    confidence: Tensor  # [B, T, 21], 0 where unseen
+    box_px: Tensor  # [B, T] diagonal of the hand's box, 1 where unseen
+    world_m: Tensor  # [B, T, 21, 3] hand-centred, camera axes; 0 where unknown
+    world_confidence: Tensor  # [B, T, 21]
+    K: Tensor  # [B, 1 | T, 3, 3] of the image in which the hand is a right hand
+    distortion: Tensor | None  # [5]
+    initial_R: Tensor  # [B, T, 3, 3]
+    initial_transl: Tensor  # [B, T, 3]
+    initial_betas: Tensor  # [B, 10]
+    initial_hand_R: Tensor  # [B, T, 15, 3, 3]
+    initial_confidence: Tensor  # [B, T] 1 where the initialiser saw the hand, else 0
+    latent_mean: Tensor | None = None  # [B, W, L]
+    latent_std: Tensor | None = None  # [B, W, L]
+    overlap: Tensor | None = None  # [T] 1 where two windows cover the frame
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Residual vectors: `values` [B, N, G, D], D numbers under one kernel; `confidence` [B, N, G] multiplies the cost.
+
+    N is the axis of frames (steps: T - 1; windows: W; shape: 1) and G of what is compared in each.
+    """
+
+    values: Tensor
+    confidence: Tensor
+
+
+class Residuals(Protocol):
+    """The function of a term: pure, differentiable, without weights and reductions."""
+
+    def __call__(self, motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+        """Compare the motion, or its landmark points [B, T, 21, 3], with the evidence."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A named loss term and the local state that its residuals read.
+
+    `point`: residual g of frame t reads point g of frame t alone. `points`: all 21 points of frame t.
+    `frame`: rotation, translation and pose of frame t. `step`: rotation, translation and pose of frames t and t + 1.
+    `betas`: the shape. `latent`: residual l of window w reads latent number l of window w alone.
+    `overlap`: residual d of frame t reads number d of the frame's two decodings.
+    """
+
+    name: str
+    reads: Reads
+    residuals: Residuals
+    options: tuple[str, ...] = ()
+    evidence: Callable[[Evidence], bool] = lambda evidence: True

@@ -1,0 +1,40 @@
+"""Terms that compare landmark points with what the detector saw: L_2D of the poster and our L_3D."""
+
+from typing import Any
+
+from torch import Tensor
+
+from hmpfit.errors import UnknownNameError
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.geometry.cameras import project
+
+UNITS = ("px", "box_percent")
+
+
+def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return projected minus detected landmarks, [B, T, 21, 2] (L_2D).
+
+    Option `unit`: "px" as on the poster, or "box_percent" of the diagonal of the hand's box, which means the same at
+    any image size and distance. Option `confidence_power`: 1 as on the poster, 2 as in the paper's released runs.
+    """
+    unit = options.get("unit", "px")
+    if unit not in UNITS:
+        raise UnknownNameError("unit of keypoints_2d", unit, UNITS)
+    values = project(points, evidence.K[:, :, None], evidence.distortion) - evidence.xy_px
+    if unit == "box_percent":
+        values = values * (100.0 / evidence.box_px[..., None, None])
+    return Residual(values, evidence.confidence ** options.get("confidence_power", 1))
+
+
+def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return hand-centred landmark points minus the detector's world landmarks, [B, T, 21, 3] metres (L_3D, ours).
+
+    Both sides are centred on the mean of their 21 points, so that this term knows nothing of the hand's place.
+    """
+    centred = points - points.mean(-2, keepdim=True)
+    target = evidence.world_m - evidence.world_m.mean(-2, keepdim=True)
+    return Residual(centred - target, evidence.world_confidence)
+
+
+REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, options=("unit", "confidence_power"))
+LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals)

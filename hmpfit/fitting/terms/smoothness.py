@@ -1,0 +1,43 @@
+"""Terms that keep the motion smooth: L_os and L_ts of the poster, and ours for poses that no prior holds.
+
+Differences are divided by the time step in units of 1/30 s, so that a weight means the same at any frame rate
+(method.md section 2: sums as printed, times (fps / 30)^2).
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.geometry import rotations
+
+REFERENCE_FPS = 30.0
+
+
+def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the turn of the global rotation between frames, [B, T - 1, 1, 3] radians per 1/30 s (L_os)."""
+    return _steps(_turn(motion.global_R)[..., None, :], evidence)
+
+
+def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the move of the translation between frames, [B, T - 1, 1, 3] metres per 1/30 s (L_ts)."""
+    return _steps((motion.transl[:, 1:] - motion.transl[:, :-1])[..., None, :], evidence)
+
+
+def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the turn of the finger joints between frames, [B, T - 1, 15, 3] radians per 1/30 s (ours)."""
+    return _steps(_turn(motion.hand_R), evidence)
+
+
+def _turn(matrices: Tensor) -> Tensor:
+    return rotations.log(matrices[:, :-1].transpose(-1, -2) @ matrices[:, 1:])
+
+
+def _steps(values: Tensor, evidence: Evidence) -> Residual:
+    steps = (evidence.times_s[1:] - evidence.times_s[:-1]) * REFERENCE_FPS
+    return Residual(values / steps[:, None, None], values.new_ones(values.shape[:-1]))
+
+
+ORIENT = Term("orient_smooth", "step", orient_residuals)
+TRANSL = Term("transl_smooth", "step", transl_residuals)
+POSE = Term("pose_smooth", "step", pose_residuals)

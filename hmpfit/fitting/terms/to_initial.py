@@ -1,0 +1,41 @@
+"""Terms that keep the fit near the first guess: L_o, L_tr and L_beta of the poster.
+
+Frames without an initial estimate have confidence 0, never an invented estimate.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.geometry import rotations
+
+
+def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the rotation vectors from the initial to the fitted global rotation, [B, T, 1, 3] radians (L_o)."""
+    values = rotations.log(evidence.initial_R.transpose(-1, -2) @ motion.global_R)
+    return Residual(values[..., None, :], evidence.initial_confidence[..., None])
+
+
+def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return fitted minus initial translation, [B, T, 1, 3] metres (L_tr)."""
+    return Residual((motion.transl - evidence.initial_transl)[..., None, :], evidence.initial_confidence[..., None])
+
+
+def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the rotation vectors from the initial to the fitted finger joints, [B, T, 15, 3] radians (ours)."""
+    values = rotations.log(evidence.initial_hand_R.transpose(-1, -2) @ motion.hand_R)
+    return Residual(values, evidence.initial_confidence[..., None].expand(values.shape[:-1]))
+
+
+def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return fitted minus initial shape, [B, 1, 1, 10] (L_beta; the poster names it without writing it)."""
+    values = (motion.betas - evidence.initial_betas)[:, None, None]
+    return Residual(values, torch.ones_like(values[..., 0]))
+
+
+ORIENT = Term("orient_to_initial", "frame", orient_residuals)
+TRANSL = Term("transl_to_initial", "frame", transl_residuals)
+POSE = Term("pose_to_initial", "frame", pose_residuals)
+BETAS = Term("betas_to_initial", "betas", betas_residuals)

@@ -1,0 +1,74 @@
+"""Rotations in torch, on roma: what the fit, the priors and the readers share.
+
+Separate from cameras so that nothing here knows about images. Every function broadcasts over leading axes and keeps
+the dtype and device of its input.
+"""
+
+import roma
+import torch
+from torch import Tensor
+
+
+def exp(rotvec: Tensor) -> Tensor:
+    """Turn axis-angle [..., 3] (radians) into rotation matrices [..., 3, 3]."""
+    return roma.rotvec_to_rotmat(rotvec)
+
+
+def log(matrix: Tensor) -> Tensor:
+    """Turn rotation matrices [..., 3, 3] into axis-angle [..., 3], angle in [0, pi]."""
+    return roma.rotmat_to_rotvec(matrix)
+
+
+def angle_between(a: Tensor, b: Tensor) -> Tensor:
+    """Return the geodesic angle g(a, b) in radians, [...], of two rotation matrices [..., 3, 3]."""
+    return roma.rotmat_geodesic_distance(a, b)
+
+
+def from_6d(six: Tensor) -> Tensor:
+    """Turn [..., 6] (two columns, not normalised) into rotation matrices [..., 3, 3] by Gram-Schmidt.
+
+    Source: Zhou et al. 2019, "On the continuity of rotation representations", equation 15; the six numbers are the
+    first column, then the second.
+    """
+    first, second = six[..., :3], six[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1)
+
+
+def to_6d(matrix: Tensor) -> Tensor:
+    """Return the first two columns of rotation matrices [..., 3, 3] as [..., 6]."""
+    return torch.cat((matrix[..., 0], matrix[..., 1]), dim=-1)
+
+
+def hat(vector: Tensor) -> Tensor:
+    """Return the cross-product matrix [..., 3, 3] of vectors [..., 3]: hat(a) @ b = a x b."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+
+
+def slerp(a: Tensor, b: Tensor, fraction: Tensor) -> Tensor:
+    """Interpolate rotation matrices [..., 3, 3] along the geodesic; fraction [...] is 0 at a and 1 at b."""
+    return a @ exp(fraction[..., None] * log(a.transpose(-1, -2) @ b))
+
+
+def project_to_so3(matrix: Tensor) -> Tensor:
+    """Return the nearest rotation [..., 3, 3] to any matrix [..., 3, 3] (special Procrustes)."""
+    return roma.special_procrustes(matrix)
+
+
+def right_jacobian(rotvec: Tensor) -> Tensor:
+    """Return J [..., 3, 3] with exp(v + d) ~ exp(v) exp(J d).
+
+    Source: Sola et al. 2018, "A micro Lie theory", equation 143.
+    """
+    angle_sq = (rotvec * rotvec).sum(-1)[..., None, None]
+    small = angle_sq < 1e-8
+    safe = torch.where(small, torch.ones_like(angle_sq), angle_sq)
+    angle = safe.sqrt()
+    a = torch.where(small, 0.5 - angle_sq / 24, (1 - angle.cos()) / safe)
+    b = torch.where(small, 1 / 6 - angle_sq / 120, (angle - angle.sin()) / (safe * angle))
+    k = hat(rotvec)
+    eye = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+    return eye - a * k + b * (k @ k)

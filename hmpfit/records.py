@@ -1,0 +1,131 @@
+"""The records that travel between the steps of a run: frozen dataclasses of numpy arrays.
+
+Axes are always hands H, frames T, joints, xyz. Units: metres, radians, seconds, pixels where the name says `_px`.
+Cameras have OpenCV axes (x right, y down, z forward). 21 points are in OpenPose order. Arrays are float64 unless noted.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+EXTRAPOLATED, INTERPOLATED, DETECTED = 0, 1, 2
+STATUS_NAMES = ("extrapolated", "interpolated", "detected")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; `source` says where K came from: "given", "metadata" or "assumed"."""
+
+    K: Floats  # [frames | 1, 3, 3]
+    width: int
+    height: int
+    distortion: Floats | None = None  # OpenCV's k1 k2 p1 p2 k3
+    source: str = "assumed"
+
+
+@dataclass(frozen=True)
+class HandDetections:
+    """What a detector saw, frame by frame, any number of hands a frame: N hands in all, sorted by frame."""
+
+    frame: NDArray[np.int64]  # [N]
+    xy_px: Floats  # [N, 21, 2]
+    world_m: Floats  # [N, 21, 3] hand-centred metres, axes of the image as the detector saw it
+    right_probability: Floats  # [N] that the physical hand is a right hand
+    score: Floats  # [N]
+    times_s: Floats  # [T]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class KeypointTracks:
+    """The evidence: one row per hand followed through the clip.
+
+    `seen` is False where no hand was detected; there `confidence` is 0 and the coordinates are NaN.
+    `world_m` are hand-centred 3D landmarks in camera axes (already turned from the crop's to the camera's direction),
+    NaN where unknown; None for sources that have none.
+    """
+
+    xy_px: Floats  # [H, T, 21, 2]
+    confidence: Floats  # [H, T, 21] in 0..1
+    seen: Bools  # [H, T]
+    is_right: Bools  # [H]
+    times_s: Floats  # [T]
+    world_m: Floats | None = None  # [H, T, 21, 3]
+
+    @property
+    def box_diagonal_px(self) -> Floats:
+        """Diagonal of the box around each seen hand's 21 points, [H, T], NaN where unseen."""
+        low, high = self.xy_px.min(axis=2), self.xy_px.max(axis=2)
+        return np.linalg.norm(high - low, axis=-1)
+
+
+@dataclass(frozen=True)
+class HandMotion:
+    """MANO parameters over time. Left hands are stored as left hands (smplx's convention for each side).
+
+    `hand_pose` is absolute axis-angle (zero = the template's flat hand), `transl` is smplx's: wrist = J0(betas) + transl.
+    """
+
+    global_orient: Floats  # [H, T, 3]
+    hand_pose: Floats  # [H, T, 15, 3]
+    transl: Floats  # [H, T, 3]
+    betas: Floats  # [H, 10]
+    is_right: Bools  # [H]
+    status: NDArray[np.uint8]  # [H, T] 0 extrapolated, 1 interpolated, 2 detected
+
+    def mirrored(self, hands: Bools) -> "HandMotion":
+        """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""
+        angles, x = np.array([1.0, -1.0, -1.0]), np.array([-1.0, 1.0, 1.0])
+        return replace(
+            self,
+            global_orient=np.where(hands[:, None, None], self.global_orient * angles, self.global_orient),
+            hand_pose=np.where(hands[:, None, None, None], self.hand_pose * angles, self.hand_pose),
+            transl=np.where(hands[:, None, None], self.transl * x, self.transl),
+            is_right=np.where(hands, ~self.is_right, self.is_right),
+        )
+
+
+@dataclass(frozen=True)
+class PosedHands:
+    """Positions in camera-frame metres."""
+
+    joints: Floats  # [H, T, 21, 3]
+    vertices: Floats | None = None  # [H, T, V, 3]
+
+
+@dataclass(frozen=True)
+class SolveReport:
+    """How one stage went. `outcome`: "converged", "out_of_steps" or "not_finite" (the best so far was kept)."""
+
+    stage: str
+    solver: str
+    outcome: str
+    steps: int
+    cost_start: float
+    cost_end: float
+    seconds: float
+    terms_start: dict[str, float] = field(default_factory=dict)
+    terms_end: dict[str, float] = field(default_factory=dict)
+    history: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Everything a run found; `exporters/npz.py` writes it, `recipe` and `provenance` say how it was made."""
+
+    motion: HandMotion
+    joints: Floats  # [H, T, 21, 3] camera-frame metres
+    joint_std_mm: Floats  # [H, T, 21]
+    landmarks_px: Floats  # [H, T, 21, 2] projections of the model's calibrated landmark points
+    camera: Camera
+    tracks: KeypointTracks
+    reports: tuple[SolveReport, ...]
+    windows: tuple[tuple[int, int], ...]
+    recipe: dict[str, Any]
+    provenance: dict[str, Any]

@@ -1,0 +1,76 @@
+"""Name -> plug-in, one plain table per family of lazy addresses.
+
+Kept apart from the plug-ins so that listing names imports none of them; third parties add names through the
+entry-point group `hmpfit.<family>`.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from hmpfit.errors import MissingExtraError, UnknownNameError
+
+FAMILIES: Mapping[str, Mapping[str, str]] = {
+    "keypoints": {
+        "blend": "hmpfit.keypoints.blend:BlendKeypoints",
+        "mediapipe": "hmpfit.keypoints.mediapipe:MediaPipeKeypoints",
+        "initializer": "hmpfit.keypoints.projected:ProjectedKeypoints",
+        "file": "hmpfit.keypoints.from_file:FileKeypoints",
+    },
+    "initializers": {
+        "keypoints": "hmpfit.fitting.initializers.from_keypoints:initialize",
+        "file": "hmpfit.fitting.initializers.from_file:initialize",
+    },
+    "solvers": {
+        "gauss_newton": "hmpfit.fitting.solvers.gauss_newton:solve",
+        "adam": "hmpfit.fitting.solvers.first_order:solve_adam",
+        "lbfgs": "hmpfit.fitting.solvers.first_order:solve_lbfgs",
+    },
+    "terms": {
+        "orient_to_initial": "hmpfit.fitting.terms.to_initial:ORIENT",
+        "transl_to_initial": "hmpfit.fitting.terms.to_initial:TRANSL",
+        "pose_to_initial": "hmpfit.fitting.terms.to_initial:POSE",
+        "betas_to_initial": "hmpfit.fitting.terms.to_initial:BETAS",
+        "orient_smooth": "hmpfit.fitting.terms.smoothness:ORIENT",
+        "transl_smooth": "hmpfit.fitting.terms.smoothness:TRANSL",
+        "pose_smooth": "hmpfit.fitting.terms.smoothness:POSE",
+        "keypoints_2d": "hmpfit.fitting.terms.keypoints:REPROJECTION",
+        "keypoints_3d": "hmpfit.fitting.terms.keypoints:LANDMARKS_3D",
+        "prior": "hmpfit.fitting.terms.prior:LATENT",
+        "overlap": "hmpfit.fitting.terms.prior:OVERLAP",
+    },
+    "priors": {
+        "default": "hmpfit.priors.motion_field.loading:load_default",
+    },
+}
+
+
+def names(family: str) -> tuple[str, ...]:
+    """List the names known in a family, built-in and third-party, sorted."""
+    return tuple(sorted(_table(family)))
+
+
+def load(family: str, name: str) -> Any:
+    """Import and return the plug-in called `name`.
+
+    Raises UnknownNameError, listing the known names, and MissingExtraError, saying what to install.
+    """
+    table = _table(family)
+    if name not in table:
+        raise UnknownNameError(family.rstrip("s"), name, table)
+    module, _, attribute = table[name].partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "hmpfit"):
+            raise
+        raise MissingExtraError(f"{family} '{name}'", missing, f"pip install {missing}") from error
+
+
+def _table(family: str) -> dict[str, str]:
+    if family not in FAMILIES:
+        raise UnknownNameError("plug-in family", family, FAMILIES)
+    third_party = {entry.name: entry.value for entry in entry_points(group=f"hmpfit.{family}")}
+    return {**third_party, **FAMILIES[family]}
