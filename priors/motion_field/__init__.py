@@ -1,0 +1,1 @@
+"""The NeMF-based motion prior: a VAE whose decoder is a continuous function of time."""

@@ -1,0 +1,199 @@
+"""The decoder: a field over time, (z, t) -> 15 joint rotations, and its exact derivative by z.
+
+Every layer is Linear([h, gamma(t), z]) -> LayerNorm -> ReLU. `forward` says just that; `decode_prepared` computes the
+gamma(t) parts once per time grid and the z parts once per window, which is the same sum in another order
+(method.md section 6). Derivatives are written out because automatic ones are an order slower.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from hmpfit.priors.motion_field.sizes import Sizes
+
+JOINTS = 15
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the decoder needs of a time grid; stale as soon as a weight changes."""
+
+    t: Tensor  # [T] in [-1, 1)
+    gamma: Tensor  # [T, 2 frequencies]
+    layers: tuple[Tensor, ...]  # per layer W_gamma gamma(t) + b, [T, width]
+    waves: Tensor | None  # [T, K] cosines of the latent path
+    path: Tensor | None  # [T, C, L] d c(t) / d z
+
+    def subset(self, rows: Tensor | slice) -> "Prepared":
+        """Return the same for some of the times."""
+        return replace(
+            self,
+            t=self.t[rows],
+            gamma=self.gamma[rows],
+            layers=tuple(layer[rows] for layer in self.layers),
+            waves=None if self.waves is None else self.waves[rows],
+            path=None if self.path is None else self.path[rows],
+        )
+
+
+class Decoder(nn.Module):
+    """Neural motion field of Hand joints' 6D rotations; see `Sizes` for its shape."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width, times = sizes.width, 2 * sizes.frequencies
+        latent = sizes.latent if sizes.latent_in_layers else 0
+        starts = [sizes.path_channels] + [width] * (sizes.layers - 1)
+        self.layers = nn.ModuleList(nn.Linear(start + times + latent, width) for start in starts)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in starts)
+        self.joints = JOINTS + 1 if sizes.root_latent else JOINTS  # NeMF also puts out the (identity) wrist
+        self.out = nn.Linear(width, 6 * self.joints)
+        with torch.no_grad():  # an untrained field decodes hands that are nearly flat
+            self.out.weight.mul_(0.3)
+            self.out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(self.joints))
+        if sizes.path_channels:
+            self.path_basis = nn.Parameter(torch.zeros(sizes.latent, sizes.path_waves, sizes.path_channels))
+            self.skip = nn.Linear(sizes.path_channels, 6 * self.joints, bias=False)
+            nn.init.normal_(self.path_basis, std=(sizes.latent * sizes.path_waves) ** -0.5)
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        """Decode z [B, L] at t [T] in [-1, 1) to 6D rotations [B, T, 15, 6], the plain form of the field."""
+        gamma = self.gamma(t)
+        fixed = [gamma.expand(len(z), -1, -1)]
+        if self.sizes.latent_in_layers:
+            fixed.append(z[:, None].expand(-1, len(t), -1))
+        path = self.path(z, self.waves(t)) if self.sizes.path_channels else None
+        hidden = path
+        for layer, norm in zip(self.layers, self.norms):
+            hidden = torch.relu(norm(layer(torch.cat(fixed if hidden is None else [hidden, *fixed], dim=-1))))
+        assert hidden is not None
+        return self._finish(hidden, path)
+
+    def gamma(self, t: Tensor) -> Tensor:
+        """Return NeMF's positional code of times [T]: sines and cosines of 2^i pi t, [T, 2 frequencies]."""
+        angles = t[:, None] * (math.pi * 2.0 ** torch.arange(self.sizes.frequencies, dtype=t.dtype, device=t.device))
+        return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+    def waves(self, t: Tensor) -> Tensor:
+        """Return the latent path's cosines [T, K], orthonormal over the window's frames (DCT-II)."""
+        half_frame = 0.5 / self.sizes.window_frames
+        k = torch.arange(self.sizes.path_waves, dtype=t.dtype, device=t.device)
+        waves = math.sqrt(2.0) * torch.cos(math.pi * k * ((t[:, None] + 1) / 2 + half_frame))
+        return torch.where(k == 0, torch.ones_like(waves), waves)
+
+    def path(self, z: Tensor, waves: Tensor) -> Tensor:
+        """Return the latent path c(t), [B, T, C]."""
+        return waves @ (z @ self.path_basis.flatten(1)).unflatten(-1, self.path_basis.shape[1:])
+
+    def prepare(self, t: Tensor) -> Prepared:
+        """Compute once what depends on the times [T] alone."""
+        gamma = self.gamma(t)
+        parts = tuple(gamma @ self._weights(i)[1].T + self._layer(i).bias for i in range(len(self.layers)))
+        if not self.sizes.path_channels:
+            return Prepared(t, gamma, parts, None, None)
+        waves = self.waves(t)
+        return Prepared(t, gamma, parts, waves, torch.einsum("tk,lkc->tcl", waves, self.path_basis))
+
+    def decode_prepared(self, z: Tensor, prepared: Prepared) -> Tensor:
+        """Decode z [B, L] on a prepared time grid to [B, T, 15, 6]; equal to `forward`."""
+        path = None if prepared.waves is None else self.path(z, prepared.waves)
+        hidden = path
+        for i in range(len(self.layers)):
+            hidden = torch.relu(self._norm(i)(self._linear(i, hidden, z, prepared)))
+        assert hidden is not None
+        return self._finish(hidden, path)
+
+    def path_jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        """Return (six [B, T, 15, 6], d six / d c [B, T, 90, C]) of a decoder that sees z through its path alone.
+
+        d six / d z is this times `prepared.path`; a caller that contracts its own rows first saves most of the work.
+        Forward accumulation: C columns are fewer than 90 rows.
+        """
+        assert prepared.waves is not None and not self.sizes.latent_in_layers
+        hidden: Tensor = self.path(z, prepared.waves)
+        path, change = hidden, None  # change: d hidden / d c, stored [B, T, C, width]
+        for i in range(len(self.layers)):
+            weight, norm = self._weights(i)[0], self._norm(i)
+            change = weight.T.expand(*path.shape[:2], -1, -1) if change is None else change @ weight.T
+            unit, scale, open_ = self._normalise(i, self._linear(i, hidden, z, prepared))
+            gain = (norm.weight * open_ * scale)[:, :, None]
+            inner = (change * unit[:, :, None]).mean(-1, keepdim=True)
+            change = (change - change.mean(-1, keepdim=True)).addcmul_(unit[:, :, None], inner, value=-1).mul_(gain)
+            hidden = (unit * norm.weight + norm.bias) * open_
+        assert change is not None
+        first = 6 * (self.joints - JOINTS)
+        by_path = (change @ self.out.weight[first:].T).transpose(-1, -2) + self.skip.weight[first:]
+        return self._finish(hidden, path), by_path
+
+    def jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
+        """Return (six [B, T, 15, 6], d six / d z [B, T, 90, L]), exact.
+
+        Reverse accumulation of the 90 output rows, whose cost does not grow with the latent's size in the layers'
+        chain; decoders that see z through their path alone take `path_jacobian`.
+        """
+        if not self.sizes.latent_in_layers:
+            six, by_path = self.path_jacobian(z, prepared)
+            assert prepared.path is not None
+            return six, by_path @ prepared.path
+        path = hidden = None if prepared.waves is None else self.path(z, prepared.waves)
+        kept = []
+        for i in range(len(self.layers)):
+            norm = self._norm(i)
+            kept.append(self._normalise(i, self._linear(i, hidden, z, prepared)))
+            hidden = (kept[-1][0] * norm.weight + norm.bias) * kept[-1][2]
+        assert hidden is not None
+        six = self._finish(hidden, path)
+        first = 6 * (self.joints - JOINTS)
+        rows = self.out.weight[first:].expand(*six.shape[:2], -1, -1)
+        total = None
+        for i in reversed(range(len(kept))):
+            unit, scale, open_ = (part[:, :, None] for part in kept[i])
+            rows = rows * (self._norm(i).weight * open_)
+            rows = (rows - rows.mean(-1, keepdim=True) - unit * (rows * unit).mean(-1, keepdim=True)) * scale
+            by_hidden, _, by_latent = self._weights(i)
+            part = rows @ by_latent
+            total = part if total is None else total.add_(part)
+            if by_hidden.shape[1]:
+                rows = rows @ by_hidden
+        assert total is not None
+        if prepared.path is not None:
+            total = total + (rows + self.skip.weight[first:]) @ prepared.path
+        return six, total
+
+    def _layer(self, i: int) -> nn.Linear:
+        return cast(nn.Linear, self.layers[i])
+
+    def _norm(self, i: int) -> nn.LayerNorm:
+        return cast(nn.LayerNorm, self.norms[i])
+
+    def _weights(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return layer i's weights for (h, gamma, z)."""
+        weight, times = self._layer(i).weight, 2 * self.sizes.frequencies
+        latent = self.sizes.latent if self.sizes.latent_in_layers else 0
+        by_hidden, by_time, by_latent = weight.split((weight.shape[1] - times - latent, times, latent), dim=1)
+        return by_hidden, by_time, by_latent
+
+    def _linear(self, i: int, hidden: Tensor | None, z: Tensor, prepared: Prepared) -> Tensor:
+        by_hidden, _, by_latent = self._weights(i)
+        total = prepared.layers[i][None]
+        if by_latent.shape[1]:
+            total = total + (z @ by_latent.T)[:, None]
+        return total if hidden is None else total + hidden @ by_hidden.T
+
+    def _normalise(self, i: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalised x, 1 / its deviation, and which units the ReLU after LayerNorm leaves open."""
+        norm = self._norm(i)
+        centred = x - x.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
+        unit = centred * scale
+        return unit, scale, (unit * norm.weight + norm.bias > 0).to(x.dtype)
+
+    def _finish(self, hidden: Tensor, path: Tensor | None) -> Tensor:
+        six = self.out(hidden)
+        if path is not None:
+            six = six + self.skip(path)
+        return six.unflatten(-1, (self.joints, 6))[..., self.joints - JOINTS :, :]

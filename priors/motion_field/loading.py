@@ -1,0 +1,106 @@
+"""Priors on disk: safetensors weights whose metadata holds the sizes, and a card with the checksum and figures."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.sizes import from_table, to_table
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+KIND = "hmpfit motion prior"
+HINT = "train one with `hmpfit train-prior` or leave --prior out to use the shipped one"
+
+
+def known_priors() -> tuple[str, ...]:
+    """Return the names of the priors that ship with the package."""
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+
+
+def load_default() -> MotionPrior:
+    """Load the shipped default prior."""
+    return load_prior("default")
+
+
+def load_prior(name_or_path: str | Path) -> MotionPrior:
+    """Load a shipped prior by name, or one that `train-prior` wrote by its path, in float32 and evaluation mode.
+
+    Raises UnknownNameError, listing the shipped ones, and InputError for files that are no prior, are damaged, or
+    differ from their card.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        if path.suffix or path.parent != Path("."):
+            raise InputError(f"There is no prior at '{path}'; shipped priors: {', '.join(known_priors()) or 'none'}.")
+        path = WEIGHTS / f"{name_or_path}.safetensors"
+        if not path.is_file():
+            raise UnknownNameError("prior", str(name_or_path), known_priors())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = read_card(path).get("sha256", digest)
+    if expected != digest:
+        raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
+    prior = _read(path)
+    prior.name, prior.fingerprint = path.stem, digest[:16]
+    return prior.eval().requires_grad_(False)
+
+
+def card_path(weights: Path) -> Path:
+    """Return where the card of a weights file lies: beside it, ending in .card.toml."""
+    return weights.with_suffix(".card.toml")
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """Return the card beside a weights file, empty when it has none; InputError when it is not TOML."""
+    card = card_path(weights)
+    if not card.is_file():
+        return {}
+    try:
+        return tomllib.loads(card.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The prior's card '{card}' is not valid TOML: {error}.") from error
+
+
+def save_prior(prior: MotionPrior, path: Path, dtype: torch.dtype = torch.float16) -> str:
+    """Write a prior's weights to a safetensors file and return its sha256; statistics and skeleton stay float32."""
+    tensors = {
+        key: value.detach().cpu().to(dtype if "." in key else torch.float32).contiguous()
+        for key, value in prior.state_dict().items()
+    }
+    content = save(tensors, {"kind": KIND, "sizes": json.dumps(to_table(prior.sizes))})
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path) -> MotionPrior:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("kind") != KIND:
+                raise InputError(f"'{path}' is a safetensors file but not a motion prior; {HINT}.")
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"'{path}' is not a readable safetensors file ({error}); {HINT}.") from error
+    try:
+        sizes = from_table(json.loads(metadata.get("sizes", "{}")))
+    except json.JSONDecodeError as error:
+        raise InputError(f"The sizes inside the prior '{path}' are not readable; {HINT}.") from error
+    prior = MotionPrior(sizes)
+    wanted = {key: tuple(value.shape) for key, value in prior.state_dict().items()}
+    wrong = [key for key, shape in wanted.items() if key not in tensors or tuple(tensors[key].shape) != shape]
+    wrong += sorted(set(tensors) - set(wanted))
+    if wrong:
+        raise InputError(
+            f"The prior '{path}' lacks the weights its sizes call for ({len(wrong)} differ, first '{wrong[0]}');"
+            f" {HINT}."
+        )
+    prior.load_state_dict(tensors)
+    return prior
