@@ -1,0 +1,65 @@
+"""The settings of one run as plain values: what the command line parses and what the pipeline obeys.
+
+Kept apart from both, so that a script can say the same as `hmpfit run` without click.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hmpfit.errors import InputError
+from hmpfit.recipes.loading import Recipe, load_recipe
+
+_NOT_SETTINGS = ("overwrite", "workers", "device")  # how a run is carried out, not what it computes
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Every choice of `hmpfit run`; ranges are half-open (start, end) pairs of source frames.
+
+    Whatever a recipe can say (weights, views, solver) is said by `recipe` alone.
+    `intrinsics` is the text the user gave (`fx,fy,cx,cy` in pixels, or a file), `hand_model` "open" or a path.
+    Raises InputError when two choices contradict each other.
+    """
+
+    init: str = "keypoints"
+    checkpoint: str | None = None
+    keypoints: str = "blend"
+    prior: str = "default"
+    hand_model: str = "open"
+    hands: str = "auto"
+    intrinsics: str | None = None
+    recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
+    hide_keypoints: tuple[tuple[int, int], ...] = ()
+    frames: tuple[int, int] | None = None
+    device: str = "auto"
+    seed: int = 0
+    overwrite: bool = False
+    workers: int | None = None
+    hand_landmarker: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions early, before a detector has worked for minutes."""
+        if self.keypoints == "initializer" and self.init == "keypoints":
+            raise InputError(
+                "--keypoints initializer projects the initialiser's hand, and --init keypoints builds that hand from "
+                "keypoints; choose another --init (such as file:PATH) or another --keypoints."
+            )
+        if self.views < 0:
+            raise InputError(f"--views must be 0 or more, not {self.views}.")
+
+    @property
+    def views(self) -> int:
+        """Number of augmented views per frame, a key of the recipe."""
+        return int(self.recipe["keypoints"]["views"])
+
+    @property
+    def solver(self) -> str:
+        """Name of the solver, a key of the recipe; "none" stops after the initialiser and its filled gaps."""
+        return str(self.recipe["solver"])
+
+    def comparable(self) -> dict[str, Any]:
+        """Return what decides the result, for `settings.json`: a run with equal values is the same run."""
+        values = {name: value for name, value in asdict(self).items() if name not in _NOT_SETTINGS}
+        values["frames"] = None if self.frames is None else list(self.frames)
+        values["hide_keypoints"] = [list(stretch) for stretch in self.hide_keypoints]
+        return values

@@ -1,0 +1,203 @@
+"""The only file that touches the disk between the steps of a run: stage files that are fresh or stale, and results.
+
+A stage file is fresh when the fingerprint inside it matches, so a killed run resumes where it was and a changed
+setting redoes what depends on it. Everything is written beside its place and renamed, so a failure leaves the old.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hmpfit.errors import InputError, RunFolderError
+from hmpfit.exporters.records import UNREADABLE
+
+Stage = TypeVar("Stage")
+
+MARK = "settings.json"  # lies there only while a run is finished
+SUMMARY = "result.json"
+_FINGERPRINT = "fingerprint.npy"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHUT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class RunFolder:
+    """The folder of one video's run.
+
+    `settings` is everything that decides the result, as plain values (numbers, texts, lists, dicts).
+    Raises RunFolderError when the folder cannot be written, or when it holds a finished run made with other settings
+    and `overwrite` is not given.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+        self.path = path
+        self._settings = json.loads(json.dumps(settings))
+        if not overwrite:
+            self._refuse_other_settings()
+        try:
+            with self._explained():
+                path.mkdir(parents=True, exist_ok=True)
+                for left_over in path.glob(".partial-*"):
+                    shutil.rmtree(left_over, ignore_errors=True)
+                with tempfile.TemporaryFile(dir=path) as probe:  # minutes of work come before the first real write
+                    probe.write(b"hmpfit")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the summary of a finished run with these very settings, or None when there is work to do."""
+        mark = _json_table(self.path / MARK)
+        if mark is None or mark["settings"] != self._settings:
+            return None
+        if not all((self.path / name).is_file() for name in mark["files"]):
+            return None
+        return _json_table(self.path / SUMMARY)
+
+    def stage(
+        self,
+        name: str,
+        fingerprint: str,
+        compute: Callable[[], Stage],
+        save: Callable[[Path, Stage], None],
+        load: Callable[[Path], Stage],
+    ) -> Stage:
+        """Return the stage's stored value when its fingerprint matches, else compute and store it as `<name>.npz`.
+
+        `save(path, value)` must write an npz. A damaged file counts as stale. Raises RunFolderError when the disk is
+        full or shut; the earlier stages stay.
+        """
+        path = self.path / f"{name}.npz"
+        if _stored_fingerprint(path) == fingerprint:
+            try:
+                return load(path)
+            except (InputError, *UNREADABLE):
+                pass
+        value = compute()
+        with self._explained(), self._partial() as scratch:
+            written = scratch / path.name
+            save(written, value)
+            with zipfile.ZipFile(written, "a") as archive, archive.open(_FINGERPRINT, "w") as entry:
+                np.lib.format.write_array(entry, np.array(fingerprint))
+            _into_place(written, path)
+        return value
+
+    @contextlib.contextmanager
+    def publish(self) -> Iterator[Path]:
+        """Give an empty folder to write the results into; they replace the earlier ones together at the end.
+
+        When the block raises, the earlier results stay as they were. `settings.json` is written last: a run counts
+        as finished when it is there. Raises RunFolderError when the disk is full or shut.
+        """
+        with self._explained(), self._partial() as scratch:
+            yield scratch
+            results = sorted(scratch.iterdir())
+            mark = {"settings": self._settings, "files": [written.name for written in results]}
+            (scratch / MARK).write_text(json.dumps(mark, indent=1))
+            for written in results:
+                _flush(written)
+            (self.path / MARK).unlink(missing_ok=True)
+            for written in (*results, scratch / MARK):
+                _into_place(written, self.path / written.name)
+
+    def _refuse_other_settings(self) -> None:
+        mark = _json_table(self.path / MARK)
+        if mark is None or mark["settings"] == self._settings:
+            return
+        raise RunFolderError(
+            f"'{self.path}' holds a finished run with other settings (made with "
+            f"{describe_differences(mark['settings'], self._settings)}); add --overwrite to recompute what changed, "
+            "or choose another folder with -o."
+        )
+
+    @contextlib.contextmanager
+    def _partial(self) -> Iterator[Path]:
+        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.path))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            number = _error_number(error)
+            if number in _FULL:
+                raise RunFolderError(
+                    f"The disk that holds '{self.path}' is full; free some space and run again (finished steps stay)."
+                ) from error
+            if number in _SHUT:
+                raise self._unwritable(error) from error
+            raise
+
+    def _unwritable(self, error: Exception) -> RunFolderError:
+        reason = os.strerror(_error_number(error) or errno.EIO)
+        return RunFolderError(f"The folder '{self.path}' cannot be written ({reason}); choose another with -o.")
+
+
+def describe_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], most: int = 3) -> str:
+    """Return how two settings differ in words, such as "views = 4, now 11", naming at most `most` of them."""
+    old, new = _flat(stored), _flat(wanted)
+    keys = [key for key in sorted({*old, *new}) if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    told = [f"{key} = {_shown(old.get(key, _ABSENT))}, now {_shown(new.get(key, _ABSENT))}" for key in keys[:most]]
+    return "; ".join(told) + (f"; and {len(keys) - most} more" if len(keys) > most else "")
+
+
+_ABSENT = object()
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    tables = isinstance(value, list) and any(isinstance(item, dict | list) for item in value)
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if tables else None
+    if items is None:
+        return {path: value}
+    flat: dict[str, Any] = {}
+    for key, item in items:
+        flat |= _flat(item, f"{path}.{key}" if path else str(key))
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _ABSENT else json.dumps(value)
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    """Return the operating system's reason behind an error: writers of archives bury it in errors of their own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error.errno if error is not None else None
+
+
+def _json_table(path: Path) -> dict[str, Any] | None:
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
+def _stored_fingerprint(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(_FINGERPRINT) as entry:
+            return str(np.lib.format.read_array(entry, allow_pickle=False))
+    except UNREADABLE:
+        return None
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _into_place(written: Path, place: Path) -> None:
+    _flush(written)
+    written.replace(place)
