@@ -1,0 +1,1 @@
+"""Hand models in the MANO schema: files, forward pass, kinematics, anatomy."""
