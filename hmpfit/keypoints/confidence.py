@@ -1,0 +1,51 @@
+"""How far to trust a landmark: its steadiness under augmented views of the same crop.
+
+Separate from any detector, so that the formula can be read and tested alone. Source: the HMP poster; specs/method.md
+section 4: sigma_j^2 = 1/N sum_n |P_n - P_0|^2, alpha_j = 1 - min(sigma_j, gamma) / gamma.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmpfit.errors import InputError
+from hmpfit.records import Floats
+
+LEAST_TURN, MOST_TURN = np.deg2rad(15.0), np.deg2rad(44.0)
+LEAST_SCALE, MOST_SCALE = 0.9, 1.1
+GAMMA_PER_DIAGONAL = 0.025
+
+
+@dataclass(frozen=True)
+class Views:
+    """N augmented views of a crop: turned by `angle` (radians) and scaled by `scale` about its centre."""
+
+    angle: Floats  # [N]
+    scale: Floats  # [N]
+
+
+def draw_views(count: int, seed: int, frame: int) -> Views:
+    """Draw the views of one frame; the same seed and frame always give the same views, whoever asks.
+
+    Rotations are +-U(15, 44) degrees, signs alternating so that both ways are tried; scales U(0.9, 1.1).
+    Raises InputError when fewer than one view is asked for.
+    """
+    if count < 1:
+        raise InputError(f"Confidence needs at least one augmented view, not {count}; the default is --views 4.")
+    generator = np.random.default_rng((seed, frame))
+    sign = np.where((np.arange(count) + generator.integers(2)) % 2 == 0, 1.0, -1.0)
+    angle = sign * generator.uniform(LEAST_TURN, MOST_TURN, count)
+    return Views(angle, generator.uniform(LEAST_SCALE, MOST_SCALE, count))
+
+
+def confidence(base_px: Floats, views_px: Floats, gamma: float = GAMMA_PER_DIAGONAL) -> Floats:
+    """Return alpha [..., 21] of landmarks [..., 21, 2] from views [..., N, 21, 2], all in image pixels.
+
+    `gamma` is in units of the diagonal of the box around `base_px`. A view that is NaN found no hand: it counts as a
+    disagreement of gamma, so that a hand seen by no view has confidence 0, never 1.
+    """
+    limit = gamma * np.linalg.norm(np.ptp(base_px, axis=-2), axis=-1)[..., None]
+    apart_sq = ((views_px - base_px[..., None, :, :]) ** 2).sum(axis=-1)
+    apart_sq = np.where(np.isnan(apart_sq), limit[..., None, :] ** 2, apart_sq)
+    sigma = np.sqrt(apart_sq.mean(axis=-2)) if views_px.shape[-3] else limit
+    return np.asarray(1 - np.minimum(sigma, limit) / np.maximum(limit, 1e-9))

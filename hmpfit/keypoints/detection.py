@@ -1,0 +1,83 @@
+"""First look at every frame: palms anywhere in the image, landmarks of each, no memory between frames.
+
+Separate from tracking (which sees no pixels) and from refinement (which looks again where tracking says).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
+from hmpfit.keypoints.landmarker_files import LandmarkerFiles
+from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
+from hmpfit.keypoints.palm_detector import PalmDetector
+from hmpfit.records import Floats, HandDetections
+
+_DUPLICATE = 0.25  # mean landmark distance, in hand boxes' diagonals, below which two detections are one hand
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """How much counts as a hand in a whole frame; low, because tracking weighs the evidence of many frames."""
+
+    palm_score: float = 0.4
+    presence: float = 0.4
+    most_hands: int = 4
+
+
+def detect(
+    clip: FrameSource,
+    files: LandmarkerFiles,
+    options: DetectorOptions = DetectorOptions(),  # noqa: B008 (frozen)
+    *,
+    workers: int | None = None,
+    frames_hidden: NDArray[np.bool_] | None = None,
+    on_progress: Progress | None = None,
+) -> HandDetections:
+    """Detect hands in every frame of the clip on its own; hidden frames [T] are never looked at.
+
+    `world_m` is in image axes. Results do not depend on the number of workers.
+    """
+    times = np.asarray(clip.times_s, dtype=np.float64)
+    wanted = np.ones(len(times), dtype=bool) if frames_hidden is None else ~frames_hidden
+
+    def make_tools() -> tuple[PalmDetector, LandmarkNetwork]:
+        return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
+
+    def look(tools: tuple[PalmDetector, LandmarkNetwork], frame: int, image: NDArray[np.uint8]) -> tuple[Landmarks, Floats]:
+        palms = tools[0](image)
+        found = tools[1](image, palms.regions) if len(palms.score) else NOTHING
+        keep = _distinct(found, found.presence * palms.score, options.presence)
+        kept = Landmarks(found.xy_px[keep], found.world_m[keep], found.presence[keep], found.right[keep])
+        return kept, (found.presence * palms.score)[keep]
+
+    seen = over_frames(clip, wanted, make_tools, look, workers, on_progress)
+    hands = [(frame, found, score) for frame, (found, score) in seen.items() if len(score)]
+    return HandDetections(
+        frame=np.array([frame for frame, _, score in hands for _ in score], dtype=np.int64),
+        xy_px=np.concatenate([found.xy_px for _, found, _ in hands] or [NOTHING.xy_px]),
+        world_m=np.concatenate([found.world_m for _, found, _ in hands] or [NOTHING.world_m]),
+        right_probability=np.concatenate([found.right for _, found, _ in hands] or [NOTHING.right]),
+        score=np.concatenate([score for _, _, score in hands] or [NOTHING.presence]),
+        times_s=times,
+        width=int(clip.width),
+        height=int(clip.height),
+    )
+
+
+NOTHING = Landmarks(np.zeros((0, 21, 2)), np.zeros((0, 21, 3)), np.zeros(0), np.zeros(0))
+
+
+def _distinct(found: Landmarks, score: Floats, presence: float) -> NDArray[np.int64]:
+    """Choose the detections that show a hand and show it first; a hand found twice is kept once."""
+    chosen: list[int] = []
+    diagonal = np.linalg.norm(np.ptp(found.xy_px, axis=1), axis=-1)
+    for n in np.argsort(-score, kind="stable"):
+        apart = [
+            np.linalg.norm(found.xy_px[n] - found.xy_px[m], axis=-1).mean() / max(diagonal[n], diagonal[m], 1e-9)
+            for m in chosen
+        ]
+        if found.presence[n] >= presence and all(distance > _DUPLICATE for distance in apart):
+            chosen.append(int(n))
+    return np.array(chosen, dtype=np.int64)

@@ -1,0 +1,88 @@
+"""The landmark network on LiteRT: pixels of one region in, 21 landmarks out.
+
+MediaPipe's own network file is run without MediaPipe's graph, because tracking, mirrored crops and augmented views
+need to say where to look. One instance serves one thread; LiteRT lets go of the interpreter lock while it computes.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError
+from hmpfit.keypoints import regions as areas
+from hmpfit.keypoints.regions import Regions
+from hmpfit.records import Floats
+
+_CREATING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What the landmark network says about N regions, in image axes (mirroring and rotation of the crop undone)."""
+
+    xy_px: Floats  # [N, 21, 2]
+    world_m: Floats  # [N, 21, 3] hand-centred, axes of the image plane, z away from the camera
+    presence: Floats  # [N] that there is a hand in the region
+    right: Floats  # [N] that the hand, as the crop shows it, is a right hand
+
+
+class LandmarkNetwork:
+    """21 landmarks of the hand in a region."""
+
+    def __init__(self, model: bytes) -> None:
+        self._interpreter = interpreter(model, (1, areas.CROP, areas.CROP, 3))
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
+        if [int(np.prod(o["shape"])) for o in outputs] != [63, 1, 1, 63]:
+            raise InputError("The hand landmarker's landmark network has unknown outputs; use MediaPipe's official file.")
+        self._outputs = [o["index"] for o in outputs]
+
+    def __call__(self, image: NDArray[np.uint8], regions: Regions, mirrored: bool = False) -> Landmarks:
+        """Find landmarks of an RGB image [height, width, 3] in N regions (axes [N])."""
+        found = [self._one(areas.cut(image, regions[n], mirrored)) for n in range(len(regions.side_px))]
+        crop_xyz, presence, right, world = (np.array(part, dtype=np.float64) for part in zip(*found, strict=True))
+        axes = areas.crop_axes(regions, mirrored)
+        world[..., :2] = world[..., :2] @ np.swapaxes(axes, -1, -2)
+        return Landmarks(areas.to_image(crop_xyz[..., :2], regions, mirrored), world, presence, right)
+
+    def _one(self, crop: NDArray[np.uint8]) -> tuple[Floats, float, float, Floats]:
+        self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / np.float32(255))
+        self._interpreter.invoke()
+        xyz, presence, right, world = (self._interpreter.get_tensor(index) for index in self._outputs)
+        return xyz.reshape(21, 3), presence.item(), right.item(), world.reshape(21, 3)
+
+
+def interpreter(model: bytes, input_shape: tuple[int, ...]) -> Any:
+    """Build a single-threaded LiteRT interpreter with float input of this shape; InputError when the file is another."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with _CREATING, _quiet():
+            built = Interpreter(model_content=model, num_threads=1)
+            built.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"The hand landmarker's network cannot be read: {error}") from error
+    shape = tuple(int(n) for n in built.get_input_details()[0]["shape"])
+    if shape != input_shape:
+        raise InputError(f"The hand landmarker's network takes {shape} instead of {input_shape}; use MediaPipe's official file.")
+    return built
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LiteRT's greeting ("Created TensorFlow Lite XNNPACK delegate") off the user's terminal."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
