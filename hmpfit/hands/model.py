@@ -41,7 +41,7 @@ class HandModel:
 
 @dataclass(frozen=True)
 class HandModels:
-    """The models of the two sides; `left` is in right-hand (mirrored) form, and is `right` itself if there is one file."""
+    """The models of both sides; `left` is in right-hand (mirrored) form, and is `right` itself if there is one file."""
 
     right: HandModel
     left: HandModel

