@@ -92,8 +92,11 @@ def _weighted(problem: Problem, item: WeightedTerm, residual: Residual) -> tuple
 
 def _tangents(function: Callable[[Tensor], Tensor], at: Tensor, directions: Tensor) -> Tensor:
     """Push each direction [C, ...] through `function` at `at`, derivatives stacked on the last axis."""
-    columns = [torch.func.jvp(function, (at,), (direction.expand_as(at).contiguous(),))[1] for direction in directions]
-    return torch.stack(columns, dim=-1)
+
+    def push(direction: Tensor) -> Tensor:
+        return torch.func.jvp(function, (at,), (direction.expand_as(at),))[1]
+
+    return torch.func.vmap(push, out_dims=-1)(directions)
 
 
 def _add_point(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
@@ -111,14 +114,9 @@ def _add_points(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: 
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     eye = torch.eye(63, dtype=points.dtype, device=points.device).unflatten(-1, (21, 3))
-    by_points = torch.func.vmap(
-        lambda direction: torch.func.jvp(
-            lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values,
-            (points,),
-            (direction.expand_as(points),),
-        )[1],
-        out_dims=-1,
-    )(eye)
+    by_points = _tangents(
+        lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values, points, eye
+    )
     rows = (root[..., None] * by_points).flatten(2, 3) @ d_points.flatten(2, 3)
     sums.add_local(rows, weighted.flatten(2), slice(None))
 
@@ -219,7 +217,7 @@ _ADD = {
 }
 
 
-def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: Tensor | None) -> Blocks:
+def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: list[Tensor] | None) -> Blocks:
     rigid, shape, pose = slice(0, RIGID), slice(RIGID, RIGID + SHAPE), slice(RIGID + SHAPE, None)
     own_columns = torch.arange(RIGID)
     if sums.size > RIGID:
@@ -241,44 +239,44 @@ def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: Tensor 
             empty(b, 1, 0, SHAPE), g_frame, g_betas, empty(b, 1, 0),
         )  # fmt: skip
     assert motion.six is not None
-    layout = problem.field.layout
-    to_pose = problem.field.blend_jacobian(motion.six)
-    d_six = d_six.to(frame.dtype)
-    size = d_six.shape[-1]
-    d_pose = (to_pose[:, :, None] @ d_six.unflatten(3, (15, 6))).flatten(3, 4) * layout.share[:, :, None, None]
-    a_pose = sums.local[..., pose, pose]
-    weighted = a_pose[:, :, None] @ d_pose
-    frame_latent = sums.local[..., rigid, pose][:, :, None] @ d_pose
-    betas_latent = sums.local[..., shape, pose][:, :, None] @ d_pose
-    g_slots = (d_pose.mT @ sums.g_local[..., pose][:, :, None, :, None])[..., 0]
-    sign = frame.new_tensor([1.0, -1.0])
-    g_slots = g_slots + sign[:, None] * (d_six.mT @ sums.g_overlap[:, :, None, :, None])[..., 0]
+    field, windows = problem.field, problem.field.layout.windows
+    size = d_six[0].shape[-1]
+    to_pose = field.blend_jacobian(motion.six)
+    frame_latent = frame.new_zeros(b, t, 2, sums.size, size)
     latent = torch.diag_embed(sums.latent_diagonal)
     latent_previous = torch.zeros_like(latent)
     latent_betas = latent.new_zeros(*latent.shape[:-1], SHAPE)
     g_latent = sums.g_latent.clone()
-
-    def gram(left: Tensor, right: Tensor) -> Tensor:
-        return left.reshape(b, -1, size).mT @ right.reshape(b, -1, size)
-
-    for w, (start, end) in enumerate(layout.segments):
-        inside = slice(start, end)
-        latent[:, w] += gram(d_pose[:, inside, 0], weighted[:, inside, 0])
-        latent_betas[:, w] += betas_latent[:, inside, 0].sum(1).mT
-        g_latent[:, w] += g_slots[:, inside, 0].sum(1)
-        stop = layout.windows[w - 1][1] if w else start
-        if stop <= start:
-            continue
-        both = slice(start, stop)
-        pull = sums.overlap[:, both, :, None]
-        latent[:, w] += gram(d_six[:, both, 0], pull * d_six[:, both, 0])
-        latent[:, w - 1] += gram(d_pose[:, both, 1], weighted[:, both, 1])
-        latent[:, w - 1] += gram(d_six[:, both, 1], pull * d_six[:, both, 1])
-        latent_previous[:, w] += gram(d_pose[:, both, 0], weighted[:, both, 1])
-        latent_previous[:, w] -= gram(d_six[:, both, 0], pull * d_six[:, both, 1])
-        latent_betas[:, w - 1] += betas_latent[:, both, 1].sum(1).mT
-        g_latent[:, w - 1] += g_slots[:, both, 1].sum(1)
+    last_pose = last_six = to_pose.new_zeros(b, 0, 0, 0)
+    for w, (start, stop) in enumerate(windows):
+        end = field.layout.segments[w][1]
+        covered, own = slice(start, stop), end - start
+        six = d_six[w].to(frame.dtype)
+        d_pose = (to_pose[:, covered] @ six.unflatten(2, (15, 6))).flatten(2, 3)
+        d_pose = d_pose * field.share_of(w)[:, None, None]
+        weighted = sums.local[:, covered, pose, pose] @ d_pose
+        latent[:, w] += _gram(d_pose, weighted)
+        latent_betas[:, w] += (sums.local[:, covered, shape, pose] @ d_pose).sum(1).mT
+        g_latent[:, w] += (d_pose.mT @ sums.g_local[:, covered, pose, None]).sum(1)[..., 0]
+        by_frame = sums.local[:, covered, rigid, pose] @ d_pose
+        frame_latent[:, start:end, 0] = by_frame[:, :own]
+        frame_latent[:, end:stop, 1] = by_frame[:, own:]
+        both = last_six.shape[1]
+        for mine, sign in ((slice(0, both), 1.0), (slice(own, None), -1.0)):
+            pull, push = sums.overlap[:, covered][:, mine], sums.g_overlap[:, covered][:, mine]
+            if pull.shape[1] and (sign < 0 or both):
+                latent[:, w] += _gram(six[:, mine], pull[..., None] * six[:, mine])
+                g_latent[:, w] += sign * (six[:, mine].mT @ push[..., None]).sum(1)[..., 0]
+        if both:
+            latent_previous[:, w] += _gram(weighted[:, :both], last_pose)
+            latent_previous[:, w] -= _gram(six[:, :both], sums.overlap[:, start : start + both, :, None] * last_six)
+        last_pose, last_six = d_pose[:, own:], six[:, own:]
     return Blocks(
         frame, sums.cross, frame_betas, frame_latent, betas, latent, latent_previous, latent_betas,
         g_frame, g_betas, g_latent,
     )  # fmt: skip
+
+
+def _gram(left: Tensor, right: Tensor) -> Tensor:
+    """Return the sum over frames and rows of left' right: two [B, N, R, L] make [B, L, L]."""
+    return left.flatten(1, 2).mT @ right.flatten(1, 2)

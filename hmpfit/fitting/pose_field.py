@@ -55,10 +55,15 @@ class PoseField:
         parts = [self.prior.decode_prepared(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
         return self._scatter([part.flatten(2) for part in parts])
 
-    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode, and return d six / d latent of the own and the previous window, [B, T, 2, 90, L]."""
+    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Decode, and return each window's d six / d latent over the frames that it covers, [B, frames, 90, L]."""
         parts = [self.prior.decode_jacobian(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
-        return self._scatter([six.flatten(2) for six, _ in parts]), self._scatter([jacobian for _, jacobian in parts])
+        return self._scatter([six.flatten(2) for six, _ in parts]), [jacobian for _, jacobian in parts]
+
+    def share_of(self, window: int) -> Tensor:
+        """Return the weight of a window's decoding in each frame that it covers, [frames]."""
+        (a, end), (_, b) = self.layout.segments[window], self.layout.windows[window]
+        return torch.cat((self.layout.share[a:end, 0], self.layout.share[end:b, 1]))
 
     def blend(self, six: Tensor) -> Tensor:
         """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""

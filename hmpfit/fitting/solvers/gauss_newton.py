@@ -30,7 +30,7 @@ def solve(
     began = time.perf_counter()
     steps, tolerance = int(stage["steps"]), float(stage["tolerance"])
     motion = problem.motion(start)
-    segments = _segments(problem, motion)
+    segments = segments_of(problem, motion)
     first_terms = problem.term_costs(motion)
     cost = torch.stack(list(first_terms.values())).sum(0)
     first_cost, history = cost, [cost]
@@ -76,7 +76,8 @@ def solve(
     return report(problem, motion, stage, "gauss_newton", outcome, taken, first_cost, first_terms, history, began)
 
 
-def _segments(problem: Problem, motion: Motion) -> Segments:
+def segments_of(problem: Problem, motion: Motion) -> Segments:
+    """Cut the clip where the linear algebra wants it: at the windows, or evenly where no latent is free."""
     if "latent" in problem.free and problem.field is not None:
         return problem.field.layout.segments
     return cut_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)

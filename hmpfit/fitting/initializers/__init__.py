@@ -1,0 +1,1 @@
+"""First guesses: each initialiser turns its evidence into a `HandMotion`."""

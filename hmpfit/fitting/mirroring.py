@@ -1,0 +1,43 @@
+"""Left hands are fitted as right hands in the mirrored image; this is the one place where that is done and undone."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hmpfit.geometry.cameras import mirror_intrinsics
+from hmpfit.records import Bools, Camera, Floats, HandMotion, KeypointTracks
+
+_X = np.array([-1.0, 1.0, 1.0])
+
+
+def tracks_as_right(tracks: KeypointTracks, width: int) -> KeypointTracks:
+    """Mirror the left hands' pixels (x -> width - x) and world landmarks; every hand comes back as a right hand."""
+    left = ~tracks.is_right
+    xy, world = tracks.xy_px.copy(), tracks.world_m
+    xy[left, ..., 0] = width - xy[left, ..., 0]
+    if world is not None:
+        world = np.where(left[:, None, None, None], world * _X, world)
+    return replace(tracks, xy_px=xy, world_m=world, is_right=np.ones_like(tracks.is_right))
+
+
+def intrinsics_as_right(camera: Camera, is_right: Bools) -> Floats:
+    """Return K of each hand's image, [H, 1 | T, 3, 3]: mirrored for left hands."""
+    mirrored = mirror_intrinsics(camera.K, camera.width)
+    return np.where(is_right[:, None, None, None], camera.K[None], mirrored[None])
+
+
+def motion_as_right(motion: HandMotion) -> HandMotion:
+    """Mirror the left hands of a motion into right hands."""
+    return motion.mirrored(~motion.is_right)
+
+
+def motion_as_sides(motion: HandMotion, is_right: Bools) -> HandMotion:
+    """Undo `motion_as_right`: give each hand its own side back."""
+    return motion.mirrored(~is_right)
+
+
+def pixels_as_sides(xy_px: Floats, is_right: Bools, width: int) -> Floats:
+    """Mirror the pixels [H, T, 21, 2] of left hands back into the real image."""
+    out = xy_px.copy()
+    out[~is_right, ..., 0] = width - out[~is_right, ..., 0]
+    return out
