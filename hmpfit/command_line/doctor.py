@@ -1,0 +1,190 @@
+"""`hmpfit doctor`: what this machine can do, what each optional part needs, and what to type for it.
+
+Every check is small, never raises, and ends in a line: what was looked at, whether it works, and the remedy.
+"""
+
+import ctypes.util
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from hmpfit import __version__
+from hmpfit.errors import HmpfitError
+
+APT = "apt install libgl1 libglib2.0-0 libegl1"
+PACKAGES = (
+    "torch", "numpy", "scipy", "mediapipe", "ai-edge-litert", "opencv-contrib-python", "smplx", "roma", "av",
+    "click", "rich", "safetensors", "moderngl",
+)  # fmt: skip
+EXTRAS = {
+    "lightning": ("training the prior", 'pip install -c constraints.txt ".[train]"'),
+    "tensorboard": ("watching a training", 'pip install -c constraints.txt ".[train]"'),
+}
+MANO = "https://mano.is.tue.mpg.de"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `needed` says whether `hmpfit run` fails without it."""
+
+    part: str
+    works: bool
+    found: str
+    remedy: str = ""
+    needed: bool = True
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def doctor(as_json: bool) -> int:
+    """Say what this machine can do, and what to type for the rest. Exits with 2 when `hmpfit run` cannot work."""
+    checks = examine()
+    healthy = all(check.works for check in checks if check.needed)
+    if as_json:
+        from hmpfit.exporters.summary import to_json
+
+        click.echo(to_json({"version": __version__, "healthy": healthy, "checks": [asdict(check) for check in checks]}))
+    else:
+        _tell(checks, healthy)
+    return 0 if healthy else 2
+
+
+def examine() -> list[Check]:
+    """Run every check and return its line."""
+    checks = [
+        Check("python", (3, 11) <= sys.version_info[:2] < (3, 13), platform.python_version(), "use Python 3.11 or 3.12")
+    ]
+    checks += [_package(name) for name in PACKAGES]
+    checks += [_extra(name, *told) for name, told in EXTRAS.items()]
+    looks: dict[str, tuple[Callable[[], str], str, bool]] = {
+        "device cpu": (_cpu, "", True),
+        "device cuda": (_cuda, "needs an NVIDIA GPU and a CUDA build of torch; the CPU does", False),
+        "opencv": (_opencv, APT, True),
+        "h264 encoder": (_h264, "pip install -c constraints.txt av", True),
+        "renderer (EGL)": (_egl, f"{APT}; without it a slower painter draws", False),
+        "hand detector": (_detector, "pip install -c constraints.txt mediapipe, or --hand-landmarker PATH", True),
+        "hand model open": (lambda: _hand("open"), "reinstall hmpfit: the file ships inside the package", True),
+        "hand model MANO": (_mano, f"optional: register at {MANO}, then --hand-model PATH or $HMPFIT_MANO", False),
+        "motion prior": (_prior, "reinstall hmpfit, or run with --prior none", True),
+    }
+    checks += [_look(part, *told) for part, told in looks.items()]
+    return checks
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, True, version(name))
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", f"pip install -c constraints.txt {name}")
+
+
+def _extra(name: str, purpose: str, remedy: str) -> Check:
+    present = importlib.util.find_spec(name) is not None
+    return Check(
+        name, present, version(name) if present else f"not installed ({purpose})", "" if present else remedy, False
+    )
+
+
+def _look(part: str, look: Callable[[], str], remedy: str, needed: bool) -> Check:
+    try:
+        return Check(part, True, look(), needed=needed)
+    except (HmpfitError, ImportError, OSError, RuntimeError, ValueError) as error:
+        return Check(part, False, " ".join(str(error).split()) or type(error).__name__, remedy, needed)
+    except Exception as error:  # a broken driver may raise anything, and the doctor must go on to the next patient
+        return Check(part, False, f"{type(error).__name__}: {' '.join(str(error).split())}", remedy, needed)
+
+
+def _cpu() -> str:
+    import torch
+
+    return f"{len(os.sched_getaffinity(0))} cores, torch uses {torch.get_num_threads()} threads"
+
+
+def _cuda() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("no GPU that torch can use")
+    return ", ".join(torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count()))
+
+
+def _opencv() -> str:
+    import cv2
+
+    return str(cv2.__version__)
+
+
+def _h264() -> str:
+    import av
+
+    return str(av.Codec("libx264", "w").long_name)
+
+
+def _egl() -> str:
+    if ctypes.util.find_library("EGL") is None:
+        raise OSError("libEGL is not installed")
+    import moderngl
+
+    context = moderngl.create_context(standalone=True, backend="egl")
+    try:
+        return str(context.info["GL_RENDERER"])
+    finally:
+        context.release()
+
+
+def _detector() -> str:
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or spec.origin is None:
+        raise ImportError("mediapipe is not installed")
+    own = os.environ.get("HMPFIT_HAND_LANDMARKER")
+    if own:
+        if not Path(own).is_file():
+            raise OSError(f"$HMPFIT_HAND_LANDMARKER names '{own}', which is not a file")
+        return own
+    modules = Path(spec.origin).parent / "modules"
+    for model in ("palm_detection/palm_detection_full.tflite", "hand_landmark/hand_landmark_full.tflite"):
+        if not (modules / model).is_file():
+            raise OSError(f"mediapipe {version('mediapipe')} does not carry {model}")
+    return "models inside the mediapipe package"
+
+
+def _hand(source: str) -> str:
+    from hmpfit.hands.model_files import load_hand_models
+
+    model = load_hand_models(source).right
+    return f"{model.name}, {len(model.v_template)} vertices, {model.licence}"
+
+
+def _mano() -> str:
+    source = os.environ.get("HMPFIT_MANO")
+    if not source:
+        raise OSError("$HMPFIT_MANO is not set")
+    return f"{source}: {_hand(source)}"
+
+
+def _prior() -> str:
+    from hmpfit.priors.motion_field.loading import load_default
+
+    prior = load_default()
+    return f"{prior.name}, {prior.window_frames} frames at {prior.fps:g} frames/s"
+
+
+def _tell(checks: list[Check], healthy: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"hmpfit {__version__} on {platform.platform()}", title_justify="left", box=None)
+    for heading in ("part", "", "found", "what to type"):
+        table.add_column(heading, overflow="fold")
+    for check in checks:
+        mark = "[green]ok[/]" if check.works else "[red]missing[/]" if check.needed else "[yellow]no[/]"
+        table.add_row(check.part, mark, check.found, "" if check.works else check.remedy)
+    Console().print(table)
+    click.echo("hmpfit run works here." if healthy else "hmpfit run cannot work here yet: see what is missing.")

@@ -1,0 +1,97 @@
+"""The `hmpfit` command: a table of lazy commands, and the one place where errors become a sentence and an exit code.
+
+A command's module is imported only when it runs, so that `hmpfit --help` imports neither torch nor numpy.
+"""
+
+import errno
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from hmpfit import __version__
+from hmpfit.errors import HmpfitError
+
+COMMANDS = {
+    "run": ("hmpfit.command_line.run:run", "Fit the hands of one or more videos."),
+    "demo": (
+        "hmpfit.command_line.demo:demo",
+        "Make a clip with known truth, fit it from its pixels, report the error.",
+    ),
+    "doctor": ("hmpfit.command_line.doctor:doctor", "Say what this machine can do, and what to type for the rest."),
+}
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+class LazyCommands(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which exist."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(f"There is no command '{args[0]}'; commands: {', '.join(COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyCommands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, message="hmpfit %(version)s")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Recover the 3D motion of hands from ordinary video.
+
+    Start with `hmpfit demo`, then `hmpfit run VIDEO`.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
+    try:
+        status: Any = commands.main(arguments, prog_name="hmpfit", standalone_mode=False)
+    except click.UsageError as error:
+        _complain(error.format_message())
+    except HmpfitError as error:
+        _complain(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("hmpfit: interrupted; the same command resumes.", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads the rest; say nothing at exit
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _complain(f"The disk is full ({error.filename or 'no file named'}); free some space and run again.")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str) -> NoReturn:
+    click.echo(f"hmpfit: {' '.join(message.split())}", err=True)
+    sys.exit(WRONG_INPUT)

@@ -1,0 +1,118 @@
+"""How long phases look: a bar with the time left on a terminal, plain lines in a pipe or a log. Always on stderr."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from hmpfit.progress import Advance
+
+_LINE_EVERY_S = 10.0
+
+
+class TerminalProgress:
+    """Shows phases until the `with` block ends; also prints the library's warnings, unless `quiet`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._lines: _Lines | None = None
+        self._warnings = _Warnings(logging.ERROR if quiet else logging.WARNING)
+
+    def __enter__(self) -> "TerminalProgress":
+        """Begin to watch."""
+        logging.getLogger("hmpfit").addHandler(self._warnings)
+        if not self._quiet and sys.stderr.isatty():
+            columns = (
+                TextColumn("{task.description:<22}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            self._bars = Progress(*columns, console=Console(stderr=True))
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop watching; a phase cut short by an error is not called done."""
+        self._end_phase(completed=error is None)
+        if self._bars is not None:
+            self._bars.stop()
+        logging.getLogger("hmpfit").removeHandler(self._warnings)
+
+    def phase(self, name: str, total: int) -> Advance:
+        """Begin a phase of `total` pieces, which ends the one before."""
+        self._end_phase(completed=True)
+        if self._quiet:
+            return _nothing
+        if self._bars is not None:
+            return _bar(self._bars, self._start_bar(self._bars, name, total))
+        self._lines = _Lines(name, total)
+        return self._lines
+
+    def _start_bar(self, bars: Progress, name: str, total: int) -> TaskID:
+        self._task = bars.add_task(name, total=total)
+        return self._task
+
+    def _end_phase(self, completed: bool) -> None:
+        if self._bars is not None and self._task is not None and completed:
+            total = self._bars.tasks[self._task].total
+            self._bars.update(self._task, completed=total)
+        if self._lines is not None and completed:
+            self._lines.end()
+        self._task = self._lines = None
+
+
+class _Lines:
+    """A phase in a pipe: a line when it ends, and one every few seconds while it lasts."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name, self._total, self._done = name, total, 0
+        self._start = self._said = time.monotonic()
+
+    def __call__(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= _LINE_EVERY_S and 0 < self._done < self._total:
+            self._said = now
+            left = (now - self._start) * (self._total - self._done) / self._done
+            click.echo(f"{self._name}: {self._done} of {self._total}, about {left:.0f} s left", err=True)
+
+    def end(self) -> None:
+        """Say that the phase is done and how long it took."""
+        click.echo(f"{self._name}: done in {time.monotonic() - self._start:.1f} s", err=True)
+
+
+class _Warnings(logging.Handler):
+    """Prints log records as plain lines on whatever stderr is now, so that a live bar is not torn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"hmpfit: {record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+def _bar(bars: Progress, task: TaskID) -> Advance:
+    def advance(count: int = 1) -> None:
+        bars.advance(task, count)
+
+    return advance
+
+
+def _nothing(count: int = 1) -> None:
+    return None

@@ -1,0 +1,179 @@
+"""`hmpfit run`: options in, one library call per video, a summary out."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hmpfit.command_line.main import WRONG_INPUT
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.ranges import FRAME_RANGE
+from hmpfit.command_line.settings import known_names, resolve_settings
+from hmpfit.errors import HmpfitError, InputError
+from hmpfit.recipes import RunSettings, recipe_names
+
+DEFAULT_OUT = Path("hmpfit_out")
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Output folder [./hmpfit_out/<stem>]; with several videos, one folder each below it.",
+)
+@click.option(
+    "--init",
+    default="keypoints",
+    show_default=True,
+    metavar="NAME",
+    help=f"Initialiser: {', '.join(known_names('initializers'))} (file:PATH).",
+)
+@click.option("--checkpoint", metavar="PATH", help="Weights of a learned initialiser.")
+@click.option(
+    "--keypoints",
+    default="blend",
+    show_default=True,
+    metavar="NAME",
+    help=f"2D evidence: {', '.join(known_names('keypoints'))} (file:PATH).",
+)
+@click.option(
+    "--prior",
+    default="default",
+    show_default=True,
+    metavar="NAME|PATH",
+    help=f"Motion prior: {', '.join(known_names('priors'))}, or a file.",
+)
+@click.option(
+    "--hand-model",
+    default="open",
+    show_default=True,
+    metavar="open|PATH",
+    help="The shipped hand, or your MANO file or folder.",
+)
+@click.option(
+    "--hands",
+    type=click.Choice(["auto", "left", "right", "both"]),
+    default="auto",
+    show_default=True,
+    help="Which hands to fit.",
+)
+@click.option(
+    "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
+)
+@click.option(
+    "--recipe",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE",
+    help=f"Weights and stages: {', '.join(recipe_names())}, or a TOML file.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe, such as stages.1.weights.prior=200 (repeatable).",
+)
+@click.option(
+    "--solver",
+    metavar="NAME",
+    help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initialiser and filled gaps).",
+)
+@click.option(
+    "--views", type=click.IntRange(min=0), metavar="N", help="Augmented views per frame (default: the recipe's)."
+)
+@click.option(
+    "--hide-keypoints",
+    multiple=True,
+    type=FRAME_RANGE,
+    help="Withhold these frames' pixels, then score against them (repeatable).",
+)
+@click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the detector (default: the cores)."
+)
+@click.option("--hand-landmarker", metavar="PATH", help="A hand_landmarker.task file instead of the bundled models.")
+@click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress, no summary; errors only.")
+def run(videos: tuple[Path, ...], out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Fit the hands of one or more videos (or folders of images)."""
+    settings = resolve_settings(overwrite=overwrite, **options)
+    folders = output_folders(videos, out)
+    runs: list[dict[str, Any]] = []
+    failed = False
+    for video, folder in zip(videos, folders, strict=True):
+        try:
+            runs.append(run_one(video, folder, settings, quiet))
+        except HmpfitError as error:
+            if len(videos) == 1:
+                raise
+            failed = True
+            runs.append({"video": str(video), "error": str(error)})
+            click.echo(f"hmpfit: {video}: {error}", err=True)
+            continue
+        if not quiet and not as_json:
+            _tell(video, folder, runs[-1])
+    if as_json:
+        from hmpfit.exporters.summary import to_json
+
+        click.echo(to_json(runs[0] if len(videos) == 1 else {"runs": runs}))
+    return WRONG_INPUT if failed else 0
+
+
+def output_folders(videos: tuple[Path, ...], out: Path | None) -> list[Path]:
+    """Return a folder per video: `out` itself for one video, one below it for each of several.
+
+    Raises InputError when two videos would share a folder.
+    """
+    if out is not None and len(videos) == 1:
+        return [out]
+    stems = [video.resolve().stem for video in videos]
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise InputError(f"Two of the videos are called '{twice[0]}' and would share a folder; run them one by one.")
+    return [(out or DEFAULT_OUT) / stem for stem in stems]
+
+
+def run_one(video: Path, folder: Path, settings: RunSettings, quiet: bool) -> dict[str, Any]:
+    """Run one video into its folder and return the summary; leave no empty folder behind when the input is no good."""
+    from hmpfit.pipeline import run_video
+
+    with _no_empty_folder(folder), TerminalProgress(quiet) as progress:
+        return run_video(video, folder, settings, progress)
+
+
+@contextlib.contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except HmpfitError:
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def _tell(video: Path, folder: Path, summary: dict[str, Any]) -> None:
+    frames, fps = summary["frames"], summary["fps"]
+    click.echo(f"{video}: {frames} frames at {fps:.4g} frames/s, {summary['seconds']['total']:.1f} s")
+    for hand in summary["hands"]:
+        side = "right" if hand["is_right"] else "left"
+        line = f"  {side} hand: detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
+        line += f" and {hand['extrapolated']} at the ends"
+        if hand["reprojection_px"]:
+            line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off, "
+            line += f"joints known to {hand['joint_std_mm_median']:.1f} mm (medians)"
+        click.echo(line)
+        if hand["hidden_keypoint_px"]:
+            click.echo(f"    withheld frames: {hand['hidden_keypoint_px']['median']:.1f} px off (median)")
+    click.echo(f"  {folder / 'overlay.mp4'}, result.npz, result.json")

@@ -1,0 +1,104 @@
+"""`result.json`: how good a run is, in numbers that a script can read. The keys are a contract: add, never rename."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats
+
+_MILLIMETRES = 1000.0
+
+
+def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
+    """Return the content of `result.json`, plain values only.
+
+    `fps` is the clip's frame rate; `seconds` the time of each step. `hidden_px` [H, T, 21, 2] are detections in frames
+    that were withheld from the fit, NaN elsewhere; None when nothing was withheld. `provenance` of the result gives
+    hand_model, prior, initializer, version and whatever else the pipeline knows.
+    """
+    hands = range(len(result.motion.is_right))
+    camera = result.camera
+    return {
+        "frames": len(result.tracks.times_s),
+        "fps": fps,
+        "hands": [_hand(result, hand, None if hidden_px is None else hidden_px[hand]) for hand in hands],
+        "stages": [
+            {
+                "name": report.stage,
+                "solver": report.solver,
+                "outcome": report.outcome,
+                "steps": report.steps,
+                "cost_start": report.cost_start,
+                "cost_end": report.cost_end,
+                "seconds": report.seconds,
+                "terms_start": dict(report.terms_start),
+                "terms_end": dict(report.terms_end),
+            }
+            for report in result.reports
+        ],
+        "windows": [list(window) for window in result.windows],
+        "seconds": dict(seconds),
+        "camera": {
+            "source": camera.source,
+            "width": camera.width,
+            "height": camera.height,
+            "K": np.asarray(camera.K)[0].tolist(),
+            "moving": len(camera.K) > 1,
+            "distortion": None if camera.distortion is None else np.asarray(camera.distortion).tolist(),
+        },
+        "recipe": result.recipe,
+        **result.provenance,
+    }
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write the summary as JSON that every parser reads: a number that is not finite becomes null."""
+    path.write_text(to_json(summary, indent=1) + "\n")
+
+
+def to_json(values: Any, indent: int | None = None) -> str:
+    """Return strict JSON of plain values; a number that is not finite becomes null."""
+    return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
+    motion, tracks = result.motion, result.tracks
+    status = motion.status[hand]
+    detected = (status == DETECTED) & tracks.seen[hand]
+    landmarks_px = result.landmarks_px[hand]
+    wrist_relative = result.joints[hand] - result.joints[hand][:, :1]
+    acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETRES
+    return {
+        "is_right": bool(motion.is_right[hand]),
+        "detected": int((status == DETECTED).sum()),
+        "interpolated": int((status == INTERPOLATED).sum()),
+        "extrapolated": int((status == EXTRAPOLATED).sum()),
+        "reprojection_px": _distance(landmarks_px[detected], tracks.xy_px[hand][detected]),
+        "hidden_keypoint_px": None if hidden_px is None else _distance(landmarks_px, hidden_px),
+        "joint_std_mm_median": float(np.median(result.joint_std_mm[hand])),
+        "accel_mm_per_frame2": float(acceleration.mean()) if acceleration.size else None,
+        "box_diagonal_px_median": float(np.nanmedian(tracks.box_diagonal_px[hand][detected]))
+        if detected.any()
+        else None,
+    }
+
+
+def _distance(found_px: Floats, seen_px: Floats) -> dict[str, float] | None:
+    distances = np.linalg.norm(found_px - seen_px, axis=-1)
+    distances = distances[np.isfinite(distances)]
+    return {"mean": float(distances.mean()), "median": float(np.median(distances))} if distances.size else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

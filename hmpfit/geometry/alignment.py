@@ -1,0 +1,28 @@
+"""Alignment of point sets, frame by frame: what the word "aligned" in a metric's name means."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.skeleton import OPENPOSE_WRIST
+
+
+def similarity_aligned(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return points [..., N, 3] after the rotation, scale and translation that bring them closest to the target.
+
+    The least-squares optimum of Umeyama (1991), a proper rotation always (a mirrored hand stays mirrored).
+    """
+    points, target = np.asarray(points, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    centre, target_centre = points.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
+    source, goal = points - centre, target - target_centre
+    left, stretch, right = np.linalg.svd(np.swapaxes(goal, -1, -2) @ source)
+    handedness = np.ones_like(stretch)
+    handedness[..., -1] = np.sign(np.linalg.det(left @ right))
+    rotation = (left * handedness[..., None, :]) @ right
+    scale = (stretch * handedness).sum(axis=-1) / np.maximum((source**2).sum(axis=(-1, -2)), 1e-30)
+    return scale[..., None, None] * source @ np.swapaxes(rotation, -1, -2) + target_centre
+
+
+def wrist_aligned(joints: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return joints [..., 21, 3] in OpenPose order relative to their wrist."""
+    joints = np.asarray(joints, dtype=np.float64)
+    return joints - joints[..., OPENPOSE_WRIST : OPENPOSE_WRIST + 1, :]
