@@ -74,7 +74,7 @@ def link(detections: HandDetections) -> list[Tracklet]:
         taken = set(pairs.values())
         open_rows = [rows for k, rows in enumerate(open_rows) if k not in ambiguous]
         open_rows += [[int(row)] for n, row in enumerate(now) if n not in taken]
-    made = [_tracklet(detections, np.array(rows)) for rows in closed + open_rows]
+    made = [gather(detections, np.array(rows)) for rows in closed + open_rows]
     return sorted(made, key=lambda piece: (piece.frames[0], xy[piece.rows[0]].mean(), piece.rows[0]))
 
 
@@ -103,7 +103,8 @@ def _match(detections: HandDetections, open_rows: list[list[int]], now: NDArray[
     return {k: n for k, n in pairs.items() if k not in ambiguous}, ambiguous
 
 
-def _tracklet(detections: HandDetections, rows: NDArray[np.int64]) -> Tracklet:
+def gather(detections: HandDetections, rows: NDArray[np.int64]) -> Tracklet:
+    """Make a tracklet of detections, one a frame, in the order of time."""
     score = detections.score[rows]
     odds = np.average(log_odds(detections.right_probability[rows]), weights=np.maximum(score, 1e-6))
     return Tracklet(rows, detections.frame[rows], float(odds), float(score.sum()))

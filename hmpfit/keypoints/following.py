@@ -1,0 +1,195 @@
+"""Following a hand past its last detection: the landmark network looks where the hand was a frame ago.
+
+Separate from `tracklets` (no pixels) and from `refinement` (identity known). A hand behind a cup or blurred by speed
+is often no palm to the detector but still a hand to the landmark network. Each tracklet is followed onwards from its
+end and backwards from its start until the network sees no hand, or until it arrives at another detection: that
+arrival is the best evidence there is that two tracklets are one hand.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.keypoints.frames import FrameSource, Progress, usable_cores
+from hmpfit.keypoints.landmarker_files import LandmarkerFiles
+from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.regions import Regions, from_landmarks
+from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
+from hmpfit.records import Bools, Floats, HandDetections
+
+_BLOCK_BYTES = 96_000_000  # of decoded frames kept while going backwards
+_NEAR = 60  # frames that are decoded through rather than sought over
+
+
+@dataclass(frozen=True)
+class FollowOptions:
+    """When a followed hand counts as seen; distances in hand boxes' diagonals."""
+
+    presence: float = 0.5
+    farthest_step: float = 0.6
+    largest_growth: float = 1.4
+    arrival: float = 0.2
+    patience_s: float = 0.12
+    longest_s: float = 2.0
+
+
+@dataclass
+class Trail:
+    """One tracklet followed beyond one of its ends: sightings by frame, and the tracklet where it arrived."""
+
+    tracklet: int
+    onward: bool
+    frames: list[int] = field(default_factory=list)
+    xy_px: list[Floats] = field(default_factory=list)  # [21, 2] each
+    presence: list[float] = field(default_factory=list)
+    arrived: int | None = None
+    unbroken: bool = True  # seen in every frame so far
+
+
+@dataclass
+class _Walk:
+    trail: Trail
+    mirrored: bool
+    last_frame: int
+    last_xy: Floats
+    velocity: Floats  # [2] pixels per second
+    start_s: float
+
+
+def follow(
+    clip: FrameSource,
+    detections: HandDetections,
+    pieces: list[Tracklet],
+    files: LandmarkerFiles,
+    options: FollowOptions = FollowOptions(),  # noqa: B008 (frozen)
+    *,
+    workers: int | None = None,
+    frames_hidden: Bools | None = None,
+    on_progress: Progress | None = None,
+) -> list[Trail]:
+    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end a walk."""
+    frames = len(detections.times_s)
+    hidden = np.zeros(frames, dtype=bool) if frames_hidden is None else frames_hidden
+    owner = {int(row): n for n, piece in enumerate(pieces) for row in piece.rows}
+    count = workers or usable_cores()
+    shelf: SimpleQueue[LandmarkNetwork] = SimpleQueue()
+    for _ in range(count):
+        shelf.put(LandmarkNetwork(files.landmarks))
+    trails: list[Trail] = []
+    with ThreadPoolExecutor(count) as pool:
+        for onward in (True, False):
+            reader = _reader(clip, onward)
+            step = 1 if onward else -1
+            starts = _starts(detections, pieces, onward)
+            walks: list[_Walk] = []
+            for done, frame in enumerate(range(frames) if onward else range(frames - 1, -1, -1)):
+                walks += starts.get(frame - step, [])
+                if hidden[frame]:
+                    trails += [walk.trail for walk in walks]
+                    walks = []
+                if walks:
+                    image = reader.image(frame)
+
+                    def go(walk: _Walk, image: NDArray[np.uint8] = image, frame: int = frame) -> bool:
+                        network = shelf.get()
+                        try:
+                            return _step(walk, network, image, frame, detections, owner, options)
+                        finally:
+                            shelf.put(network)
+
+                    going = list(pool.map(go, walks))
+                    trails += [walk.trail for walk, on in zip(walks, going, strict=True) if not on]
+                    walks = [walk for walk, on in zip(walks, going, strict=True) if on]
+                if on_progress is not None:
+                    on_progress(done + 1 + (0 if onward else frames), 2 * frames)
+            trails += [walk.trail for walk in walks]
+    return trails
+
+
+def _starts(detections: HandDetections, pieces: list[Tracklet], onward: bool) -> dict[int, list[_Walk]]:
+    walks: dict[int, list[_Walk]] = {}
+    times, xy = detections.times_s, detections.xy_px
+    for n, piece in enumerate(pieces):
+        rows = piece.rows[-8:] if onward else piece.rows[:8]
+        end = -1 if onward else 0
+        frame = int(detections.frame[rows[end]])
+        speed = velocity(xy[rows], times[detections.frame[rows]], at_end=onward)
+        walk = _Walk(Trail(n, onward), piece.right_log_odds < 0, frame, xy[rows[end]], speed, float(times[frame]))
+        walks.setdefault(frame, []).append(walk)
+    return walks
+
+
+def _step(
+    walk: _Walk,
+    network: LandmarkNetwork,
+    image: NDArray[np.uint8],
+    frame: int,
+    detections: HandDetections,
+    owner: dict[int, int],
+    options: FollowOptions,
+) -> bool:
+    """Look for the hand one frame on; return whether to go further."""
+    times, trail = detections.times_s, walk.trail
+    elapsed = float(times[frame] - times[walk.last_frame])
+    region = from_landmarks(walk.last_xy)
+    drift = walk.velocity * elapsed if abs(frame - walk.last_frame) == 1 else np.zeros(2)
+    region = Regions(region.center_px + drift, region.side_px, region.angle)
+    found = network(image, region[None], mirrored=walk.mirrored)
+    xy = found.xy_px[0]
+    size = float(sizes(walk.last_xy))
+    moved = float(np.linalg.norm(xy.mean(axis=0) - walk.last_xy.mean(axis=0))) / max(size, 1e-9)
+    growth = float(np.abs(np.log(max(sizes(xy), 1e-9) / max(size, 1e-9))))
+    if found.presence[0] < options.presence or moved > options.farthest_step or growth > np.log(options.largest_growth):
+        trail.unbroken = False
+        return abs(elapsed) <= options.patience_s
+    walk.velocity = 0.5 * walk.velocity + 0.5 * (xy.mean(axis=0) - walk.last_xy.mean(axis=0)) / elapsed
+    walk.last_frame, walk.last_xy = frame, xy
+    rows = np.flatnonzero(detections.frame == frame)
+    if len(rows):
+        apart = distance(xy, detections.xy_px[rows])
+        if apart.min() < options.arrival:
+            trail.arrived = owner[int(rows[apart.argmin()])]
+            return False
+    trail.frames.append(frame)
+    trail.xy_px.append(xy)
+    trail.presence.append(float(found.presence[0]))
+    return abs(times[frame] - walk.start_s) < options.longest_s
+
+
+class _Onward:
+    """Frames asked for in rising order."""
+
+    def __init__(self, clip: FrameSource) -> None:
+        self._clip, self._at = clip, -1
+        self._images: Iterator[tuple[int, NDArray[np.uint8]]] = iter(())
+
+    def image(self, frame: int) -> NDArray[np.uint8]:
+        if self._at < 0 or frame - self._at > _NEAR:
+            self._images = self._clip.images(frame)
+        for self._at, image in self._images:
+            if self._at == frame:
+                return image
+        raise IndexError(frame)
+
+
+class _Backward:
+    """Frames asked for in falling order, decoded in blocks."""
+
+    def __init__(self, clip: FrameSource) -> None:
+        self._clip = clip
+        self._length = int(np.clip(_BLOCK_BYTES // (clip.width * clip.height * 3), 1, 64))
+        self._block: dict[int, NDArray[np.uint8]] = {}
+
+    def image(self, frame: int) -> NDArray[np.uint8]:
+        if frame not in self._block:
+            self._block = {}
+            self._block = dict(self._clip.images(max(frame + 1 - self._length, 0), frame + 1))
+        return self._block[frame]
+
+
+def _reader(clip: FrameSource, onward: bool) -> _Onward | _Backward:
+    return _Onward(clip) if onward else _Backward(clip)
