@@ -1,0 +1,115 @@
+"""The clip that a run reads: real timestamps, exact frame indices, RGB frames streamed as often as wanted.
+
+Separate from the two kinds of source (`video_file`, `image_folder`), which know how the pixels are stored.
+Memory does not grow with length, apart from one timestamp a frame.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError
+
+Image = NDArray[np.uint8]  # [height, width, 3] RGB
+
+_LOG = logging.getLogger("hmpfit")
+
+
+class FrameStore(Protocol):
+    """Where a clip's pixels lie; frames are counted from the start of the source."""
+
+    width: int
+    height: int
+    times_s: NDArray[np.float64]  # [frames of the source, or those up to the asked-for end], strictly increasing
+    fps: float
+
+    def images(self, start: int, stop: int) -> Iterator[Image]:
+        """Yield the frames start..stop."""
+
+    def hash_into(self, digest: "hashlib._Hash") -> None:
+        """Feed the stored bytes to a digest."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a video. Frame indices are the clip's own: 0 is frame `first_frame` of the source."""
+
+    path: Path
+    first_frame: int
+    times_s: NDArray[np.float64]  # [T] seconds from the source's first frame, strictly increasing
+    fps: float  # mean rate over the source
+    store: FrameStore
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return len(self.times_s)
+
+    @property
+    def width(self) -> int:
+        """Width in pixels, as shown (rotation applied)."""
+        return self.store.width
+
+    @property
+    def height(self) -> int:
+        """Height in pixels, as shown (rotation applied)."""
+        return self.store.height
+
+    def images(self, start: int | None = None, stop: int | None = None) -> Iterator[tuple[int, Image]]:
+        """Yield (index, RGB image [height, width, 3] uint8) of the clip's frames start..stop, in order.
+
+        May be called many times and from several threads; each call reads the source on its own and begins near
+        `start`. Indices outside the clip are cut off as in slicing.
+        """
+        first, last, _ = slice(start, stop).indices(self.frames)
+        if first >= last:
+            return
+        images = self.store.images(self.first_frame + first, self.first_frame + last)
+        yield from enumerate(images, start=first)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the source's contents and of the chosen frames; it does not depend on the path."""
+        digest = hashlib.sha256(f"{self.first_frame}:{self.first_frame + self.frames}\n".encode())
+        self.store.hash_into(digest)
+        return digest.hexdigest()
+
+
+def open_clip(
+    path: str | Path,
+    frames: tuple[int, int] | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Clip:
+    """Open a video file or a folder of images, or the half-open range `frames` of it in source frames.
+
+    Every frame is decoded once to learn what really decodes and when it is shown; `on_frame(done, expected)` watches
+    that. Images of a folder are shown at 30 frames a second, which is assumed and logged. A video that breaks off is
+    opened as far as it decodes, with a logged warning. Raises InputError when the path is missing, empty, no video,
+    or a folder without images, when nothing decodes, and when `frames` does not lie inside it.
+    """
+    path = Path(path)
+    if frames is not None and not 0 <= frames[0] < frames[1]:
+        raise InputError(f"--frames {frames[0]}:{frames[1]} names no frames; A:B needs 0 <= A < B, B not included.")
+    if not path.exists():
+        raise InputError(f"There is no file or folder '{path}'; give the path of a video or of a folder of images.")
+    end = frames[1] if frames is not None else None
+    store: FrameStore
+    if path.is_dir():
+        from hmpfit.video.image_folder import ImageFolder
+
+        store = ImageFolder(path, end, on_frame)
+    else:
+        from hmpfit.video.video_file import VideoFile
+
+        store = VideoFile(path, end, on_frame)
+    available = len(store.times_s)
+    first, last = frames or (0, available)
+    if last > available:
+        raise InputError(f"--frames {first}:{last} lies outside '{path}', which has frames 0:{available}.")
+    _LOG.info("%s: %d frames, %dx%d, %.2f fps", path, last - first, store.width, store.height, store.fps)
+    return Clip(path=path, first_frame=first, times_s=store.times_s[first:last], fps=store.fps, store=store)
