@@ -1,0 +1,125 @@
+"""The whole family of terms: zero at the truth, batch = loop, and derivatives by another route."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hmpfit import registry
+from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fitting.linearize import linearize
+from hmpfit.fitting.problem import read_terms, retract
+from hmpfit.fitting.solvers.first_order import _zeros
+
+from .made_problem import make, take
+
+FREE_LATENT = ("global_orient", "transl", "betas", "latent")
+FREE_POSE = ("global_orient", "transl", "betas", "hand_pose")
+TERMS = registry.names("terms")
+NOT_ZERO_AT_TRUTH = ("orient_smooth", "transl_smooth", "pose_smooth", "overlap")
+
+
+def stage_of(made, name, **options):
+    kernels = {name: {"name": "geman_mcclure", "scale": 3.0}}
+    return {**made.stage, "weights": {name: 2.5}, "kernels": kernels, "options": {name: options} if options else {}}
+
+
+def free_for(name):
+    return FREE_POSE if name.startswith("pose") else FREE_LATENT
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in NOT_ZERO_AT_TRUTH])
+def test_a_term_is_zero_at_the_truth_of_exact_evidence(name):
+    made = make(noise=0.0)
+    problem = made.problem(*free_for(name), stage=stage_of(made, name))
+    assert problem.cost(made.truth).abs().max() < 1e-18
+
+
+@pytest.mark.parametrize("name", NOT_ZERO_AT_TRUTH)
+def test_a_smoothness_term_is_zero_for_a_hand_at_rest(name):
+    made = make(noise=0.0, frames=120)
+    still = replace(
+        made.truth,
+        global_R=made.truth.global_R[:, :1].expand_as(made.truth.global_R),
+        transl=made.truth.transl[:, :1].expand_as(made.truth.transl),
+        hand_R=made.truth.hand_R[:, :1].expand_as(made.truth.hand_R),
+    )
+    problem = made.problem(*free_for(name), stage=stage_of(made, name))
+    if name == "overlap":
+        same = replace(made.truth, six=made.truth.six[:, :, :1].expand_as(made.truth.six))
+        values = problem.terms[0].term.residuals(same, problem.points(same), made.evidence, {}).values
+        assert values.abs().max() == 0 and problem.cost(made.truth).min() > 0
+    else:
+        assert problem.cost(still).abs().max() < 1e-18 < problem.cost(made.start).min()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_gradient_of_the_blocks_is_the_gradient_of_the_cost(name):
+    made = make(frames=70)
+    free = free_for(name)
+    problem = made.problem(*free, stage=stage_of(made, name))
+    motion = problem.motion(made.start)
+    blocks = linearize(problem, motion)
+    delta = _zeros(problem, motion)
+    problem.cost(retract(motion, delta)).sum().backward()
+
+    def agrees(block, grad):
+        torch.testing.assert_close(2 * block, grad if grad is not None else torch.zeros_like(block))
+
+    agrees(blocks.g_frame[..., :3], delta["global_orient"].grad)
+    agrees(blocks.g_frame[..., 3:6], delta["transl"].grad)
+    agrees(blocks.g_betas, delta["betas"].grad)
+    if "latent" in free:
+        agrees(blocks.g_latent, delta["latent"].grad)
+    else:
+        agrees(blocks.g_frame[..., 6:].unflatten(-1, (15, 3)), delta["hand_pose"].grad)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_gradient_is_right_by_finite_differences(name):
+    made = take(make(frames=40), 0)
+    free = free_for(name)
+    problem = made.problem(*free, stage=stage_of(made, name))
+    motion = problem.motion(made.start)
+    delta = _zeros(problem, motion)
+    problem.cost(retract(motion, delta)).sum().backward()
+    generator = torch.Generator().manual_seed(1)
+    direction = {k: torch.randn(v.shape, generator=generator, dtype=v.dtype) for k, v in delta.items()}
+    h = 1e-6
+
+    def cost(step):
+        with torch.no_grad():
+            return problem.cost(retract(motion, {k: step * d for k, d in direction.items()}))[0]
+
+    slope = sum((delta[k].grad * d).sum() for k, d in direction.items() if delta[k].grad is not None)
+    assert float((cost(h) - cost(-h)) / (2 * h)) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_batch_costs_what_its_hands_cost_alone(name):
+    made = make(hands=3, frames=40)
+    batch = made.problem(*free_for(name), stage=stage_of(made, name)).cost(made.start)
+    for hand in range(3):
+        one = take(made, hand)
+        alone = one.problem(*free_for(name), stage=stage_of(one, name)).cost(one.start)
+        torch.testing.assert_close(alone[0], batch[hand])
+
+
+def test_smoothness_means_the_same_at_any_frame_rate():
+    made = make(frames=60, noise=0.0)
+    problem = made.problem(stage=stage_of(made, "transl_smooth"))
+    twice_as_fast = replace(made.evidence, times_s=made.evidence.times_s / 2)
+    slow, fast = problem.cost(made.truth), replace(problem, evidence=twice_as_fast).cost(made.truth)
+    assert (fast > 3 * slow).all()
+
+
+def test_a_misspelt_term_option_or_kernel_is_refused():
+    made = make(frames=40)
+    with pytest.raises(UnknownNameError, match="keypoints_2d"):
+        read_terms({**made.stage, "weights": {"keypoint_2d": 1.0}}, FREE_LATENT)
+    with pytest.raises(UnknownNameError, match="confidence_power"):
+        read_terms({**made.stage, "options": {"keypoints_2d": {"units": "px"}}}, FREE_LATENT)
+    with pytest.raises(UnknownNameError, match="geman_mcclure"):
+        read_terms({**made.stage, "kernels": {"keypoints_2d": {"name": "cauchy"}}}, FREE_LATENT)
+    with pytest.raises(InputError, match="keypoints_2d"):
+        read_terms({**made.stage, "weights": {"keypoints_2d": -1.0}}, FREE_LATENT)
