@@ -64,7 +64,8 @@ def make(hands: int = 2, frames: int = 100, noise: float = 1.0, dtype: torch.dty
     K = torch.tensor([[900.0, 0, 500], [0, 900, 300], [0, 0, 1]], dtype=dtype).expand(hands, 1, 3, 3)
     xy = project(points, K[:, :, None])
     confidence = torch.ones(hands, frames, 21, dtype=dtype)
-    confidence[:, frames // 3 : frames // 3 + 10] = 0
+    if frames >= 20:
+        confidence[:, frames // 3 : frames // 3 + 10] = 0
     start = Motion(
         global_R=rotations.exp(draw(hands, frames, 3, scale=0.05 * noise)) @ truth.global_R,
         transl=truth.transl + draw(hands, frames, 3, scale=0.01 * noise),
