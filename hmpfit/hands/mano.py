@@ -122,6 +122,6 @@ def pose_hands(models: HandModels, motion: HandMotion, vertices: bool = False) -
 
 def _pose_side(model: HandModel, motion: HandMotion, hand: int, vertices: bool) -> tuple[np.ndarray, np.ndarray | None]:
     fields = (motion.global_orient, motion.hand_pose, motion.betas, motion.transl)
-    tensors = [torch.as_tensor(field[hand], dtype=torch.float64) for field in fields]
-    posed = ManoHand(model, torch.float64).forward(*tensors, vertices=vertices)
+    orient, pose, betas, transl = (torch.as_tensor(field[hand], dtype=torch.float64) for field in fields)
+    posed = ManoHand(model, torch.float64).forward(orient, pose, betas, transl, vertices)
     return posed.joints.numpy(), None if posed.vertices is None else posed.vertices.numpy()

@@ -120,7 +120,7 @@ def _value(item: Any) -> Any:
 
 
 def _dense(state: dict[str, Any]) -> NDArray[np.float64]:
-    rows, columns = (int(n) for n in state.get("_shape", state.get("shape")))
+    rows, columns = (int(n) for n in state["_shape" if "_shape" in state else "shape"])
     indptr, indices = np.asarray(state["indptr"]), np.asarray(state["indices"])
     dense = np.zeros((rows, columns))
     np.add.at(dense, (indices, np.repeat(np.arange(columns), np.diff(indptr))), np.asarray(state["data"]))
@@ -131,7 +131,7 @@ def _new_plain_object(cls: type, base: type, state: Any) -> Any:
     """Do what copyreg does for old-style Python-2 objects, for plain `object` bases alone."""
     if base is not object or state is not None:
         raise _Refused(f"copyreg._reconstructor of {getattr(base, '__name__', base)}")
-    return cls.__new__(cls)
+    return object.__new__(cls)
 
 
 def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
