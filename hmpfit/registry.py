@@ -13,10 +13,10 @@ from hmpfit.errors import MissingExtraError, UnknownNameError
 
 FAMILIES: Mapping[str, Mapping[str, str]] = {
     "keypoints": {
-        "blend": "hmpfit.keypoints.blend:BlendKeypoints",
-        "mediapipe": "hmpfit.keypoints.mediapipe:MediaPipeKeypoints",
-        "initializer": "hmpfit.keypoints.projected:ProjectedKeypoints",
-        "file": "hmpfit.keypoints.from_file:FileKeypoints",
+        "blend": "hmpfit.keypoints.blend:blend",
+        "mediapipe": "hmpfit.keypoints.mediapipe:extract",
+        "initializer": "hmpfit.keypoints.projected:projected",
+        "file": "hmpfit.keypoints.from_file:read_keypoints",
     },
     "initializers": {
         "keypoints": "hmpfit.fitting.initializers.from_keypoints:initialize",

@@ -47,12 +47,13 @@ def refine(
     files: LandmarkerFiles,
     options: RefineOptions = RefineOptions(),  # noqa: B008 (frozen)
     *,
+    only: Bools | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> KeypointTracks:
     """Measure landmarks, world landmarks and confidence of every seen hand; looks at no frame where none is seen.
 
-    `world_m` comes back in camera axes: turned from each crop's viewing direction to the camera's.
+    `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned from each crop's viewing direction to the camera's.
     """
     regions = steady(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     shape = tracks.seen.shape
@@ -65,8 +66,9 @@ def refine(
             (int(h), look_at_hand(network, image, regions[h, frame], not tracks.is_right[h], frame, options)) for h in hands
         ]
 
+    wanted = tracks.seen.any(axis=0) & (True if only is None else only)
     looked = over_frames(
-        clip, tracks.seen.any(axis=0), lambda: LandmarkNetwork(files.landmarks), look, workers, on_progress
+        clip, wanted, lambda: LandmarkNetwork(files.landmarks), look, workers, on_progress
     )
     for frame, hands in looked.items():
         for h, sighting in hands:

@@ -1,0 +1,108 @@
+"""The `file:PATH` source: keypoints that somebody else found, as npz or JSON.
+
+Keys, in both forms: `xy_px` [H, T, 21, 2] (or [T, 21, 2] for one hand), pixels, OpenPose order, NaN/null where unseen;
+`is_right` [H] (or one boolean); optional `confidence` [H, T, 21] (default 1 where finite), `times_s` [T] seconds from
+the video's first frame (default: one row a frame), `world_m` [H, T, 21, 3] hand-centred metres in camera axes.
+A run's own `result.npz` is read too (its `keypoints_px` and `keypoint_confidence`).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from hmpfit.errors import InputError
+from hmpfit.keypoints.frames import FrameSource
+from hmpfit.records import Camera, Floats, KeypointTracks
+
+_ALIASES = {"keypoints_px": "xy_px", "keypoint_confidence": "confidence"}
+_KEYS = ("xy_px", "is_right", "confidence", "times_s", "world_m")
+
+
+def read_keypoints(path: str | Path, clip: FrameSource, camera: Camera) -> KeypointTracks:
+    """Read keypoints for the frames of a clip; frames are matched by time when the file has times.
+
+    Raises InputError, naming the file and the key, when something is missing or has another shape.
+    """
+    path = Path(path)
+    content = _load(path)
+    for key in ("xy_px", "is_right"):
+        if key not in content:
+            raise InputError(f"The keypoint file {path} has no '{key}'; it needs xy_px and is_right, and may have "
+                             f"{', '.join(_KEYS[2:])}.")  # fmt: skip
+    xy = _array(content["xy_px"], path, "xy_px")
+    one_hand = xy.ndim == 3
+    xy = xy[None] if one_hand else xy
+    is_right = np.atleast_1d(np.asarray(content["is_right"]))
+    if xy.ndim != 4 or xy.shape[2:] != (21, 2) or is_right.shape != xy.shape[:1]:
+        raise InputError(f"The keypoint file {path} has xy_px {xy.shape} and is_right {is_right.shape}; expected "
+                         "[H, T, 21, 2] and [H].")  # fmt: skip
+    finite = np.isfinite(xy).all(axis=-1)
+    alpha = _optional(content, "confidence", xy.shape[:3], one_hand, path)
+    alpha = np.where(finite, 1.0 if alpha is None else np.clip(np.nan_to_num(alpha), 0, 1), 0.0)
+    world = _optional(content, "world_m", (*xy.shape[:3], 3), one_hand, path)
+    frames = _frames(content, xy.shape[1], np.asarray(clip.times_s), path)
+    found = frames >= 0
+    take = np.where(found, frames, 0)
+    seen = (alpha > 0).any(axis=-1)[:, take] & found
+    return KeypointTracks(
+        xy_px=np.where(seen[..., None, None], xy[:, take], np.nan),
+        confidence=np.where(seen[..., None], alpha[:, take], 0.0),
+        seen=seen,
+        is_right=is_right.astype(bool),
+        times_s=np.asarray(clip.times_s, dtype=np.float64),
+        world_m=None if world is None else np.where(seen[..., None, None], world[:, take], np.nan),
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix.lower() == ".json":
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict):
+                raise ValueError("not an object with named arrays")
+        else:
+            with np.load(path, allow_pickle=False) as stored:
+                content = {key: stored[key] for key in stored.files if key in _KEYS or key in _ALIASES}
+    except FileNotFoundError:
+        raise InputError(f"The keypoint file {path} does not exist.") from None
+    except (OSError, ValueError, BadZipFile) as error:
+        raise InputError(f"The keypoint file {path} cannot be read as npz or JSON: {error}.") from error
+    return {_ALIASES.get(key, key): value for key, value in content.items()}
+
+
+def _array(value: Any, path: Path, key: str) -> Floats:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The keypoint file {path} has a '{key}' that is not an array of numbers: {error}.") from error
+
+
+def _optional(
+    content: dict[str, Any], key: str, shape: tuple[int, ...], one_hand: bool, path: Path
+) -> Floats | None:
+    if content.get(key) is None:
+        return None
+    value = _array(content[key], path, key)
+    value = value[None] if one_hand and value.ndim == len(shape) - 1 else value
+    if value.shape != shape:
+        raise InputError(f"The keypoint file {path} has {key} of shape {value.shape}; expected {list(shape)}.")
+    return value
+
+
+def _frames(content: dict[str, Any], count: int, clip_times: Floats, path: Path) -> np.ndarray:
+    """Return for each clip frame the file's frame, -1 where it has none."""
+    if content.get("times_s") is None:
+        if count != len(clip_times):
+            raise InputError(f"The keypoint file {path} has {count} frames and no times_s; the clip has {len(clip_times)}.")
+        return np.arange(count)
+    times = _array(content["times_s"], path, "times_s")
+    if times.shape != (count,) or (np.diff(times) <= 0).any():
+        raise InputError(f"The keypoint file {path} has times_s of shape {times.shape}; expected {count} rising times.")
+    after = np.clip(np.searchsorted(times, clip_times), 0, count - 1)
+    before = np.clip(after - 1, 0, count - 1)
+    nearest = np.where(np.abs(times[before] - clip_times) < np.abs(times[after] - clip_times), before, after)
+    step = float(np.median(np.diff(clip_times))) if len(clip_times) > 1 else np.inf
+    return np.where(np.abs(times[nearest] - clip_times) <= step / 2 + 1e-9, nearest, -1)

@@ -1,0 +1,124 @@
+"""The `mediapipe` source: from a clip's pixels to one track a hand, by MediaPipe's networks.
+
+Puts detection, following, tracking and refinement together; what is withheld from one is withheld from all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from hmpfit.errors import NoHandError
+from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL
+from hmpfit.keypoints.detection import detect
+from hmpfit.keypoints.following import follow
+from hmpfit.keypoints.frames import FrameSource
+from hmpfit.keypoints.landmarker_files import LandmarkerFiles, load_landmarker
+from hmpfit.keypoints.refinement import RefineOptions, refine
+from hmpfit.keypoints.tracking import HandTracks, track
+from hmpfit.keypoints.tracklets import link
+from hmpfit.records import Bools, Camera, KeypointTracks
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may choose. `gamma` is in hand boxes' diagonals; `workers` None is one a core."""
+
+    hands: str = "auto"
+    views: int = 4
+    gamma: float = GAMMA_PER_DIAGONAL
+    seed: int = 0
+    landmarker: str | Path | None = None
+    workers: int | None = None
+
+
+class Phases(Protocol):
+    """Where progress goes (`hmpfit.progress.Progress` is one)."""
+
+    def phase(self, name: str, total: int) -> Callable[[int], None]:
+        """Begin a phase of `total` steps and return the function that advances it."""
+
+
+def extract(
+    clip: FrameSource,
+    camera: Camera,
+    options: Options = Options(),  # noqa: B008 (frozen)
+    *,
+    frames_hidden: Bools | None = None,
+    progress: Phases | None = None,
+) -> KeypointTracks:
+    """Follow the hands of a clip and measure their landmarks, confidence and world landmarks.
+
+    The pixels of hidden frames [T] are never looked at. Raises NoHandError and InputError (no landmarker).
+    """
+    files = load_landmarker(options.landmarker)
+    tracks = find_tracks(clip, files, options, frames_hidden, progress)
+    chosen = RefineOptions(views=options.views, gamma=options.gamma, seed=options.seed)
+    measured = refine(
+        clip,
+        tracks,
+        camera,
+        files,
+        chosen,
+        workers=options.workers,
+        on_progress=_report(progress, "measuring landmarks"),
+    )
+    if not measured.seen.any():
+        raise NoHandError("What looked like a hand in some frames is none on a closer look; no hand was found.")
+    return measured
+
+
+def find_tracks(
+    clip: FrameSource,
+    files: LandmarkerFiles,
+    options: Options,
+    frames_hidden: Bools | None = None,
+    progress: Phases | None = None,
+) -> HandTracks:
+    """Detect hands, follow them where the detector loses them, and sort them into a left and a right hand."""
+    workers = options.workers
+    report = _report(progress, "finding hands")
+    detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
+    pieces = link(detections)
+    report = _report(progress, "following hands")
+    trails = follow(clip, detections, pieces, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
+    return track(detections, pieces, trails, options.hands)
+
+
+def score_hidden(
+    clip: FrameSource,
+    camera: Camera,
+    options: Options = Options(),  # noqa: B008 (frozen)
+    *,
+    frames_hidden: Bools,
+    progress: Phases | None = None,
+) -> KeypointTracks:
+    """Measure landmarks of the hidden frames with everything visible: only to score a fit, never to feed it.
+
+    The tracks have no confidence (no augmented views) and are seen in hidden frames only.
+    """
+    files = load_landmarker(options.landmarker)
+    tracks = find_tracks(clip, files, options, None, progress)
+    chosen = RefineOptions(views=0, seed=options.seed)
+    report = _report(progress, "measuring hidden landmarks")
+    found = refine(
+        clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
+    )
+    return replace(found, seen=found.seen & frames_hidden, confidence=np.zeros_like(found.confidence))
+
+
+def _report(progress: Phases | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    advance: list[Callable[[int], None]] = []
+    reached = [0]
+
+    def report(done: int, total: int) -> None:
+        if not advance:
+            advance.append(progress.phase(name, total))
+        advance[0](done - reached[0])
+        reached[0] = done
+
+    return report

@@ -1,0 +1,60 @@
+"""The `initializer` source: the initialiser's own hand, projected: dense but less accurate (the paper's "PyMAF-X").
+
+Separate from the detectors because it looks at no pixels; it works with any initialiser.
+"""
+
+import numpy as np
+
+from hmpfit.hands.model import HandModels
+from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+
+CONFIDENCE = 0.5  # a projection cannot tell how good it is; it weighs half of a steady detection
+
+
+def projected(
+    motion: HandMotion, models: HandModels, camera: Camera, times_s: Floats, confidence: float = CONFIDENCE
+) -> KeypointTracks:
+    """Project the calibrated landmark points of a motion [H, T] into the camera.
+
+    Only frames that the initialiser estimated count: interpolated and extrapolated ones are guesses, not evidence, and
+    come back unseen with confidence 0, as do points behind the camera.
+    """
+    points = _landmark_points(motion, models)
+    seen = motion.status == DETECTED
+    in_front = points[..., 2] > 1e-2
+    seen = seen & in_front.any(axis=-1)
+    kept = seen[..., None] & in_front
+    return KeypointTracks(
+        xy_px=np.where(kept[..., None], _project(points, camera), np.nan),
+        confidence=np.where(kept, confidence, 0.0),
+        seen=seen,
+        is_right=motion.is_right,
+        times_s=np.asarray(times_s, dtype=np.float64),
+    )
+
+
+def _landmark_points(motion: HandMotion, models: HandModels) -> Floats:
+    import torch
+
+    from hmpfit.geometry.rotations import exp
+    from hmpfit.hands.kinematics import Kinematics, landmark_points
+
+    upright = motion.mirrored(~motion.is_right)
+    rows = []
+    for hand, is_right in enumerate(motion.is_right):
+        kinematics = Kinematics.of(models.side(bool(is_right)))
+        fields = (upright.global_orient, upright.hand_pose, upright.betas, upright.transl)
+        orient, pose, betas, transl = (torch.as_tensor(np.asarray(a[hand], dtype=np.float64)) for a in fields)
+        points = landmark_points(kinematics, exp(orient), exp(pose), betas.expand(len(orient), -1), transl)
+        rows.append(points.numpy() * np.array([1.0 if is_right else -1.0, 1.0, 1.0]))
+    return np.stack(rows)
+
+
+def _project(points: Floats, camera: Camera) -> Floats:
+    import torch
+
+    from hmpfit.geometry.cameras import project
+
+    K = torch.as_tensor(np.asarray(camera.K, dtype=np.float64))[:, None]
+    lens = None if camera.distortion is None else torch.as_tensor(np.asarray(camera.distortion, dtype=np.float64))
+    return np.asarray(project(torch.as_tensor(np.asarray(points, dtype=np.float64)), K, lens).numpy())
