@@ -1,0 +1,352 @@
+"""The way of `hmpfit run`: video -> detections -> tracks -> first guess -> fit -> files.
+
+The one place where keypoints, initialisers, priors and the fit meet. Each step's output is a stage file of the run
+folder, fresh when what it depends on has not changed.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hmpfit
+from hmpfit import registry
+from hmpfit.errors import InputError
+from hmpfit.exporters.npz import write_result
+from hmpfit.exporters.records import load_record, save_record
+from hmpfit.exporters.summary import summarise, write_summary
+from hmpfit.fitting.initializers.gaps import fill_gaps
+from hmpfit.fitting.stages import Fitted, fit
+from hmpfit.geometry.intrinsics import camera_for
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.keypoints import mediapipe
+from hmpfit.progress import Progress, Silent
+from hmpfit.recipes import RunSettings
+from hmpfit.recipes.fingerprints import fingerprint
+from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandMotion, KeypointTracks
+from hmpfit.run_folder import RunFolder
+from hmpfit.video.clip import Clip, open_clip
+from hmpfit.viewing.overlay import write_overlay
+
+log = logging.getLogger("hmpfit")
+
+
+def run_video(video: Path, out: Path, settings: RunSettings, progress: Progress | None = None) -> dict[str, Any]:
+    """Fit the hands of one video into the run folder `out` and return the content of its `result.json`.
+
+    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was.
+    Raises InputError, NoHandError and RunFolderError.
+    """
+    return _Run.open(video, out, settings, progress or Silent()).finish()
+
+
+@dataclass
+class _Run:
+    """What the steps of one run share."""
+
+    clip: Clip
+    camera: Camera
+    models: HandModels
+    settings: RunSettings
+    folder: RunFolder
+    progress: Progress
+    source: str  # fingerprint of the clip
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress) -> "_Run":
+        began = time.perf_counter()
+        models = load_hand_models(settings.hand_model)
+        clip = open_clip(video, settings.frames, _counted(progress, "reading the video"))
+        lens = settings.recipe["camera"]
+        camera = camera_for(
+            clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0)
+        )
+        if len(camera.K) not in (1, clip.frames):
+            raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
+        source = clip.fingerprint()[:16]
+        identity = {"clip": source, "version": hmpfit.__version__, "hand": _hand_prints(models), **settings.comparable()}
+        folder = RunFolder(out, identity, settings.overwrite)
+        return cls(clip, camera, models, settings, folder, progress, source, {"decode": time.perf_counter() - began})
+
+    def finish(self) -> dict[str, Any]:
+        done = self.folder.finished()
+        if done is not None:
+            log.info("'%s' is finished with these settings; nothing to do.", self.folder.path)
+            return done
+        began = time.perf_counter() - self.seconds["decode"]
+        with self._timed("keypoints"):
+            seen = self._tracks(self._hidden()) if self._needs_detector else None
+            hidden_px = self._hidden_px(seen) if seen is not None else None
+        with self._timed("init"):
+            initial, evidence = self._first_guess(seen)
+        with self._timed("fit"):
+            result = self._fit(initial, evidence)
+        if hidden_px is not None:
+            hidden_px = _same_hands(hidden_px, seen, result.motion)
+        with self.folder.publish() as scratch:
+            write_result(scratch / "result.npz", result)
+            with self._timed("render"):
+                report = _counted(self.progress, "drawing the overlay")
+                write_overlay(scratch / "overlay.mp4", self.clip, result, self.models, on_frame=report)
+            self.seconds["total"] = time.perf_counter() - began
+            summary = summarise(result, self.clip.fps, self.seconds, hidden_px)
+            write_summary(scratch / "result.json", summary)
+        return summary
+
+    @property
+    def _needs_detector(self) -> bool:
+        return self.settings.keypoints in ("blend", "mediapipe") or self._keypoint_file is None
+
+    @property
+    def _keypoint_file(self) -> Path | None:
+        name, _, path = self.settings.keypoints.partition(":")
+        return Path(path) if name == "file" else None
+
+    def _hidden(self) -> Bools:
+        """Return which frames of the clip are withheld, [T]. Raises InputError for a stretch outside the clip."""
+        hidden = np.zeros(self.clip.frames, dtype=bool)
+        first, last = self.clip.first_frame, self.clip.first_frame + self.clip.frames
+        for a, b in self.settings.hide_keypoints:
+            if not first <= a < b <= last:
+                raise InputError(f"--hide-keypoints {a}:{b} lies outside the fitted frames {first}:{last}.")
+            hidden[a - first : b - first] = True
+        if hidden.all():
+            raise InputError("--hide-keypoints withholds every frame; leave some to fit.")
+        return hidden
+
+    def _tracks(self, hidden: Bools) -> KeypointTracks:
+        settings, recipe = self.settings, self.settings.recipe["keypoints"]
+        return self._stage(
+            "tracks",
+            KeypointTracks,
+            (self.source, hidden, self.camera.K, settings.hands, recipe, settings.seed, settings.hand_landmarker),
+            lambda: mediapipe.extract(
+                self.clip,
+                self.camera,
+                mediapipe.Options(
+                    hands=settings.hands,
+                    views=settings.views,
+                    gamma=recipe["gamma"],
+                    seed=settings.seed,
+                    landmarker=settings.hand_landmarker,
+                    workers=settings.workers,
+                ),
+                frames_hidden=hidden,
+                progress=self.progress,
+            ),
+        )
+
+    def _hidden_px(self, seen: KeypointTracks) -> Floats | None:
+        """Return landmarks of the withheld frames, found without the fit's knowledge and never shown to it."""
+        hidden = self._hidden()
+        if not hidden.any():
+            return None
+        settings = self.settings
+        scored = self._stage(
+            "hidden",
+            KeypointTracks,
+            (self.source, hidden, settings.hands, settings.hand_landmarker),
+            lambda: mediapipe.score_hidden(
+                self.clip,
+                self.camera,
+                mediapipe.Options(
+                    hands=settings.hands, views=0, landmarker=settings.hand_landmarker, workers=settings.workers
+                ),
+                frames_hidden=hidden,
+                progress=self.progress,
+            ),
+        )
+        out = np.full(seen.xy_px.shape, np.nan)
+        for row, is_right in enumerate(seen.is_right):
+            for other in np.flatnonzero(scored.is_right == is_right)[:1]:
+                out[row, hidden] = scored.xy_px[other][hidden]
+        return out
+
+    def _first_guess(self, seen: KeypointTracks | None) -> tuple[HandMotion, KeypointTracks]:
+        """Return the filled initial motion and the evidence of the fit, hands most detected first."""
+        settings = self.settings
+        name, _, path = settings.init.partition(":")
+        initialize = registry.load("initializers", name)
+        given = None
+        if self._keypoint_file is not None:
+            read = registry.load("keypoints", "file")
+            given = replace(read(self._keypoint_file, self.clip, self.camera))
+            given = _without(given, self._hidden())
+        basis = given if given is not None else seen
+        if name == "file":
+            motion = initialize(Path(path), self.clip.times_s)
+        else:
+            assert basis is not None
+            motion = self._stage(
+                "initial",
+                HandMotion,
+                (name, basis.xy_px, basis.confidence, basis.is_right, basis.world_m, self.camera.K, self._hand),
+                lambda: fill_gaps(initialize(basis, self.camera, self.models), basis.seen, basis.times_s),
+            )
+        motion = _hide(motion, self._hidden())
+        evidence = given if given is not None else self._blended(seen, motion)
+        order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
+        return _rows(motion, order), _rows(evidence, order)
+
+    def _blended(self, seen: KeypointTracks | None, motion: HandMotion) -> KeypointTracks:
+        source = self.settings.keypoints
+        if source == "mediapipe" and seen is not None:
+            return _matched(seen, motion)
+        projected = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
+        if source == "initializer" or seen is None:
+            return projected
+        return registry.load("keypoints", "blend")(_matched(seen, motion), projected)
+
+    def _fit(self, initial: HandMotion, evidence: KeypointTracks) -> FitResult:
+        settings, recipe = self.settings, self.settings.recipe
+        prior = None
+        if settings.prior != "none" and settings.solver != "none":
+            from hmpfit.priors.motion_field.loading import load_prior
+
+            prior = load_prior(settings.prior)
+        prior_name = "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
+        steps = [sum(int(stage["steps"]) for stage in recipe["stages"])]
+        advance: list[Callable[[int], None]] = []
+
+        def on_step(done: int, total: int) -> None:
+            if not advance:
+                advance.append(self.progress.phase("fitting", steps[0]))
+            advance[0](1)
+
+        fitted = self._stage(
+            "fit",
+            Fitted,
+            (initial, evidence, self.camera, self._hand, prior_name, recipe, settings.solver),
+            lambda: fit(
+                initial,
+                evidence,
+                self.camera,
+                self.models,
+                prior,
+                recipe,
+                settings.solver,
+                _device(settings.device),
+                on_step,
+            ),
+        )
+        return FitResult(
+            motion=fitted.motion,
+            joints=pose_hands(self.models, fitted.motion).joints,
+            joint_std_mm=fitted.joint_std_mm,
+            landmarks_px=fitted.landmarks_px,
+            camera=self.camera,
+            tracks=evidence,
+            reports=fitted.reports,
+            windows=fitted.windows,
+            recipe=recipe,
+            provenance={
+                "video": str(self.clip.path),
+                "first_frame": self.clip.first_frame,
+                "hand_model": self.models.right.name,
+                "prior": prior_name,
+                "initializer": settings.init,
+                "keypoints": settings.keypoints,
+                "solver": settings.solver,
+                "seed": settings.seed,
+                "version": hmpfit.__version__,
+                "fingerprints": {"clip": self.source, "hand_model": self._hand},
+            },
+        )
+
+    @property
+    def _hand(self) -> list[str]:
+        return _hand_prints(self.models)
+
+    def _stage(self, name: str, kind: type[Any], depends: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        key = fingerprint(name, hmpfit.__version__, *depends)
+        return self.folder.stage(name, key, compute, save_record, partial(load_record, kind=kind))
+
+    @contextmanager
+    def _timed(self, name: str) -> Any:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+
+
+def _hand_prints(models: HandModels) -> list[str]:
+    return [models.right.fingerprint, models.left.fingerprint]
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _counted(progress: Progress, name: str) -> Callable[[int, int], None]:
+    """Turn a progress phase into a callback of (done, total); the phase begins with the first call."""
+    state: dict[str, Any] = {"done": 0}
+
+    def report(done: int, total: int) -> None:
+        if "advance" not in state:
+            state["advance"] = progress.phase(name, total)
+        state["advance"](done - state["done"])
+        state["done"] = done
+
+    return report
+
+
+def _rows(record: Any, order: np.ndarray) -> Any:
+    """Reorder or pick the hands of a motion or of tracks."""
+    hands = len(record.is_right)
+    changes = {}
+    for name, value in vars(record).items():
+        if isinstance(value, np.ndarray) and name != "times_s" and len(value) == hands:
+            changes[name] = value[order]
+    return replace(record, **changes)
+
+
+def _matched(tracks: KeypointTracks, motion: HandMotion) -> KeypointTracks:
+    """Pick for each hand of the motion the track of its side; a hand that was not tracked has no evidence."""
+    rows = [np.flatnonzero(tracks.is_right == side) for side in motion.is_right]
+    picked = _rows(tracks, np.array([row[0] if len(row) else 0 for row in rows]))
+    lost = np.array([len(row) == 0 for row in rows])
+    return replace(
+        picked,
+        is_right=motion.is_right,
+        seen=picked.seen & ~lost[:, None],
+        confidence=np.where(lost[:, None, None], 0.0, picked.confidence),
+        xy_px=np.where(lost[:, None, None, None], np.nan, picked.xy_px),
+    )
+
+
+def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, motion: HandMotion) -> Floats:
+    assert seen is not None
+    sides = list(seen.is_right)
+    return np.stack(
+        [hidden_px[sides.index(side)] if side in sides else np.full(hidden_px.shape[1:], np.nan) for side in motion.is_right]
+    )
+
+
+def _without(tracks: KeypointTracks, hidden: Bools) -> KeypointTracks:
+    """Withhold frames from tracks that came from a file."""
+    return replace(
+        tracks,
+        seen=tracks.seen & ~hidden,
+        confidence=np.where(hidden[:, None], 0.0, tracks.confidence),
+        xy_px=np.where(hidden[:, None, None], np.nan, tracks.xy_px),
+    )
+
+
+def _hide(motion: HandMotion, hidden: Bools) -> HandMotion:
+    """Withhold frames from a motion that came from a file: fill them as if the initialiser had not seen them."""
+    seen = (motion.status == DETECTED) & ~hidden
+    if (seen == (motion.status == DETECTED)).all() or not seen.any(1).all():
+        return motion
+    return fill_gaps(motion, seen, np.arange(motion.transl.shape[1], dtype=float))
