@@ -16,7 +16,8 @@ from hmpfit.priors.motion_field.skeleton_convolution import SkeletonBlock, poole
 from hmpfit.skeleton import MANO_JOINTS
 
 DEPTH_SCALE = 16.0  # frames; the distance to the nearest known frame is given in this unit, at most 4
-START_LOG_VAR = -4.0
+START_LOG_VAR = -6.0
+LOG_VAR_RANGE = (-10.0, 3.0)
 
 
 class Encoder(nn.Module):
@@ -52,7 +53,7 @@ class Encoder(nn.Module):
         distance = (depth.to(x.dtype) / DEPTH_SCALE).clamp(max=4)
         unknown = torch.stack(((distance > 0).to(x.dtype), distance), dim=-1) @ self.missing
         hidden = self.blocks((x.flatten(2) + unknown).transpose(1, 2)).flatten(1)
-        mu, log_var = self.mean(hidden), self.log_var(hidden)
+        mu, log_var = self.mean(hidden), self.log_var(hidden).clamp(*LOG_VAR_RANGE)
         if waves is not None:
             spectrum = waves.T @ self.to_path(six) / len(waves)
             mu = mu + self.to_latent(spectrum.flatten(1))

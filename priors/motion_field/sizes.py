@@ -36,7 +36,7 @@ PAPER = Sizes(
     latent=1024, width=1024, layers=8, channels=(30, 60, 120, 240), extra_convolutions=1, root_latent=256
 )  # fmt: skip
 SMALL = Sizes(
-    latent=256, width=192, layers=4, channels=(20, 24, 32, 40), latent_in_layers=False, path_channels=24, path_waves=40
+    latent=256, width=192, layers=4, channels=(20, 24, 32, 40), latent_in_layers=False, path_channels=40, path_waves=40
 )
 KNOWN: Mapping[str, Sizes] = {"paper": PAPER, "small": SMALL}
 

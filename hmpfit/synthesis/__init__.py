@@ -1,0 +1,1 @@
+"""Ground-truth video made here: generated motion, rendered clips."""

@@ -1,0 +1,1 @@
+"""Training of motion priors: windows and masks, the objective, a start from statistics, and the Lightning run."""

@@ -1,0 +1,63 @@
+"""The training objective, plain torch: reconstruction, KL, and a masked posterior that knows what it does not know."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hmpfit.geometry import rotations
+from hmpfit.priors.motion_field import losses
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.training.windows import Batch, disturb
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss. `rotation`, `position` (L1, metres) and `kl` are method.md section 5's; the rest is ours.
+
+    Rotation and position are means over frames and joints; the two KL terms are sums over the latent's numbers.
+    """
+
+    rotation: float = 1.0
+    position: float = 10.0
+    kl: float = 2e-5
+    kl_warm_up: float = 0.05  # share of the training over which kl rises from 0
+    masked: float = 1.0  # weight of the masked posterior's reconstruction, relative to the whole one's
+    teach: float = 2e-5  # KL(posterior of the whole motion || posterior of the masked, disturbed motion)
+    frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
+
+
+def step_loss(
+    prior: MotionPrior, batch: Batch, weights: Weights, progress: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the loss ("total") and its parts for one batch; `progress` in 0..1 drives the KL's warm-up."""
+    window = batch.hand_R.shape[1]
+    chosen = torch.randperm(window, generator=generator)[: weights.frames].sort().values
+    prepared = prior.prepare(prior.frame_times[chosen])
+    target_R, counted = batch.hand_R[:, chosen], batch.valid[:, chosen]
+    target_points = prior.points(target_R)
+    mu, log_var = prior.encode(batch.hand_R, batch.valid)
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
+    masked_mu, masked_log_var = prior.encode(disturb(batch.hand_R, generator), batch.shown)
+    parts: dict[str, Tensor] = {}
+    for name, z in (("whole", mu + (log_var / 2).exp() * noise), ("masked", masked_mu)):
+        six = prior.decode_prepared(z, prepared)
+        points = prior.points(rotations.from_6d(six))
+        parts[f"{name}_rotation"] = _mean(losses.geodesic(six, target_R), counted)
+        parts[f"{name}_position"] = _mean(losses.position(points, target_points), counted)
+    parts["kl"] = losses.kl_to_standard(mu, log_var).sum(-1).mean()
+    parts["teach"] = (
+        losses.kl_between(mu.detach(), log_var.detach(), masked_mu, masked_log_var).clamp(max=1e3).sum(-1).mean()
+    )
+    warm = min(1.0, progress / weights.kl_warm_up) if weights.kl_warm_up else 1.0
+    whole, masked = (
+        weights.rotation * parts[f"{name}_rotation"] + weights.position * parts[f"{name}_position"]
+        for name in ("whole", "masked")
+    )
+    parts["total"] = whole + weights.masked * masked + weights.kl * warm * parts["kl"] + weights.teach * parts["teach"]
+    return parts
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of values [B, T, ...] over the counted frames [B, T]."""
+    return values.flatten(2).mean(-1)[counted].mean()
