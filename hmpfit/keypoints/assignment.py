@@ -37,13 +37,16 @@ def assign(detections: HandDetections, pieces: Sequence[Tracklet], trails: Seque
     moves: dict[tuple[int, int], float] = {}
 
     arrivals = _arrivals(trails)
+    # In a short clip no hand has enough frames to pay the full price; the best seen one must always be worth keeping.
+    fresh = min(_FRESH, 0.5 * _THROWN_AWAY * max((piece.weight for piece in pieces), default=0.0))
+    jump = min(_JUMP, fresh / 2)
 
     def moving(before: int, after: int) -> float:
         if before < 0:
-            return _FRESH
+            return fresh
         if (before, after) not in moves:
-            seen = arrivals.get((before, after), _JUMP)
-            moves[before, after] = min(seen, _moving_cost(detections, pieces[before], pieces[after]))
+            seen = arrivals.get((before, after), jump)
+            moves[before, after] = min(seen, jump, _moving_cost(detections, pieces[before], pieces[after]))
         return moves[before, after]
 
     for n, piece in enumerate(pieces):
@@ -81,11 +84,11 @@ def assign(detections: HandDetections, pieces: Sequence[Tracklet], trails: Seque
 
 
 def _moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -> float:
-    """Return how implausible it is that a hand moves from one tracklet to the other; a jump at most."""
+    """Return how implausible it is that a hand moves from one tracklet to the other."""
     times, xy = detections.times_s, detections.xy_px
     earlier = before.rows[before.frames < after.frames[0]]
     if len(earlier) == 0:
-        return _JUMP
+        return float(np.inf)
     first = after.rows[0]
     gap = float(times[after.frames[0]] - times[detections.frame[earlier[-1]]])
     recent, soon = earlier[-8:], after.rows[:8]
@@ -94,7 +97,7 @@ def _moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) 
     backward = velocity(xy[soon], times[detections.frame[soon]], at_end=False) * coast
     apart = float(distance(xy[earlier[-1]] + forward, xy[first] - backward)) / (_SPREAD + _SPREAD_PER_S * gap)
     ratio = float(np.log(sizes(xy[first]) / sizes(xy[earlier[-1]]))) / (_SIZE_SPREAD + _SIZE_SPREAD_PER_S * gap)
-    return min(0.5 * (apart**2 + ratio**2), _JUMP)
+    return 0.5 * (apart**2 + ratio**2)
 
 
 def _doubled(before: Tracklet, after: Tracklet) -> float:

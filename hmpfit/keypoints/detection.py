@@ -29,7 +29,7 @@ class DetectorOptions:
 def detect(
     clip: FrameSource,
     files: LandmarkerFiles,
-    options: DetectorOptions = DetectorOptions(),  # noqa: B008 (frozen)
+    options: DetectorOptions = DetectorOptions(),
     *,
     workers: int | None = None,
     frames_hidden: NDArray[np.bool_] | None = None,
@@ -45,7 +45,9 @@ def detect(
     def make_tools() -> tuple[PalmDetector, LandmarkNetwork]:
         return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
 
-    def look(tools: tuple[PalmDetector, LandmarkNetwork], frame: int, image: NDArray[np.uint8]) -> tuple[Landmarks, Floats]:
+    def look(
+        tools: tuple[PalmDetector, LandmarkNetwork], frame: int, image: NDArray[np.uint8]
+    ) -> tuple[Landmarks, Floats]:
         palms = tools[0](image)
         found = tools[1](image, palms.regions) if len(palms.score) else NOTHING
         keep = _distinct(found, found.presence * palms.score, options.presence)

@@ -65,7 +65,7 @@ def follow(
     detections: HandDetections,
     pieces: list[Tracklet],
     files: LandmarkerFiles,
-    options: FollowOptions = FollowOptions(),  # noqa: B008 (frozen)
+    options: FollowOptions = FollowOptions(),
     *,
     workers: int | None = None,
     frames_hidden: Bools | None = None,
@@ -142,7 +142,7 @@ def _step(
     xy = found.xy_px[0]
     size = float(sizes(walk.last_xy))
     moved = float(np.linalg.norm(xy.mean(axis=0) - walk.last_xy.mean(axis=0))) / max(size, 1e-9)
-    growth = float(np.abs(np.log(max(sizes(xy), 1e-9) / max(size, 1e-9))))
+    growth = float(np.abs(np.log(max(float(sizes(xy)), 1e-9) / max(size, 1e-9))))
     if found.presence[0] < options.presence or moved > options.farthest_step or growth > np.log(options.largest_growth):
         trail.unbroken = False
         return abs(elapsed) <= options.patience_s
@@ -170,8 +170,9 @@ class _Onward:
     def image(self, frame: int) -> NDArray[np.uint8]:
         if self._at < 0 or frame - self._at > _NEAR:
             self._images = self._clip.images(frame)
-        for self._at, image in self._images:
-            if self._at == frame:
+        for at, image in self._images:
+            self._at = at
+            if at == frame:
                 return image
         raise IndexError(frame)
 

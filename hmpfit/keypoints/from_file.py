@@ -70,7 +70,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise InputError(f"The keypoint file {path} does not exist.") from None
     except (OSError, ValueError, BadZipFile) as error:
         raise InputError(f"The keypoint file {path} cannot be read as npz or JSON: {error}.") from error
-    return {_ALIASES.get(key, key): value for key, value in content.items()}
+    return {_ALIASES.get(str(key), str(key)): value for key, value in content.items()}
 
 
 def _array(value: Any, path: Path, key: str) -> Floats:
@@ -80,9 +80,7 @@ def _array(value: Any, path: Path, key: str) -> Floats:
         raise InputError(f"The keypoint file {path} has a '{key}' that is not an array of numbers: {error}.") from error
 
 
-def _optional(
-    content: dict[str, Any], key: str, shape: tuple[int, ...], one_hand: bool, path: Path
-) -> Floats | None:
+def _optional(content: dict[str, Any], key: str, shape: tuple[int, ...], one_hand: bool, path: Path) -> Floats | None:
     if content.get(key) is None:
         return None
     value = _array(content[key], path, key)
@@ -96,7 +94,9 @@ def _frames(content: dict[str, Any], count: int, clip_times: Floats, path: Path)
     """Return for each clip frame the file's frame, -1 where it has none."""
     if content.get("times_s") is None:
         if count != len(clip_times):
-            raise InputError(f"The keypoint file {path} has {count} frames and no times_s; the clip has {len(clip_times)}.")
+            raise InputError(
+                f"The keypoint file {path} has {count} frames and no times_s; the clip has {len(clip_times)}."
+            )
         return np.arange(count)
     times = _array(content["times_s"], path, "times_s")
     if times.shape != (count,) or (np.diff(times) <= 0).any():

@@ -44,7 +44,7 @@ class Phases(Protocol):
 def extract(
     clip: FrameSource,
     camera: Camera,
-    options: Options = Options(),  # noqa: B008 (frozen)
+    options: Options = Options(),
     *,
     frames_hidden: Bools | None = None,
     progress: Phases | None = None,
@@ -90,7 +90,7 @@ def find_tracks(
 def score_hidden(
     clip: FrameSource,
     camera: Camera,
-    options: Options = Options(),  # noqa: B008 (frozen)
+    options: Options = Options(),
     *,
     frames_hidden: Bools,
     progress: Phases | None = None,
@@ -103,9 +103,7 @@ def score_hidden(
     tracks = find_tracks(clip, files, options, None, progress)
     chosen = RefineOptions(views=0, seed=options.seed)
     report = _report(progress, "measuring hidden landmarks")
-    found = refine(
-        clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
-    )
+    found = refine(clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report)
     return replace(found, seen=found.seen & frames_hidden, confidence=np.zeros_like(found.confidence))
 
 

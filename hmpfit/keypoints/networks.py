@@ -40,7 +40,7 @@ class LandmarkNetwork:
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
         if [int(np.prod(o["shape"])) for o in outputs] != [63, 1, 1, 63]:
-            raise InputError("The hand landmarker's landmark network has unknown outputs; use MediaPipe's official file.")
+            raise InputError("The hand landmarker's network has unknown outputs; use MediaPipe's official file.")
         self._outputs = [o["index"] for o in outputs]
 
     def __call__(self, image: NDArray[np.uint8], regions: Regions, mirrored: bool = False) -> Landmarks:
@@ -59,7 +59,7 @@ class LandmarkNetwork:
 
 
 def interpreter(model: bytes, input_shape: tuple[int, ...]) -> Any:
-    """Build a single-threaded LiteRT interpreter with float input of this shape; InputError when the file is another."""
+    """Build a single-threaded LiteRT interpreter with float input of this shape; InputError for another file."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -70,7 +70,9 @@ def interpreter(model: bytes, input_shape: tuple[int, ...]) -> Any:
         raise InputError(f"The hand landmarker's network cannot be read: {error}") from error
     shape = tuple(int(n) for n in built.get_input_details()[0]["shape"])
     if shape != input_shape:
-        raise InputError(f"The hand landmarker's network takes {shape} instead of {input_shape}; use MediaPipe's official file.")
+        raise InputError(
+            f"The hand landmarker's network takes {shape} instead of {input_shape}; use MediaPipe's official file."
+        )
     return built
 
 

@@ -57,7 +57,7 @@ class PalmDetector:
 
 
 def decode(raw: Floats, anchors: Floats) -> Floats:
-    """Turn raw outputs [N, 18] at anchors [N, 2] into points [N, 9, 2]: box corners, then seven palm points; input pixels."""
+    """Turn raw outputs [N, 18] at anchors [N, 2] into input pixels [N, 9, 2]: box corners, then palm points."""
     pairs = raw.reshape(-1, 9, 2)
     center, extent = pairs[:, 0] + anchors * INPUT, pairs[:, 1]
     corners = np.stack((center - extent / 2, center + extent / 2), axis=1)
@@ -101,11 +101,11 @@ def _letterbox(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, Floa
     height, width = image.shape[:2]
     scale = INPUT / max(height, width)
     offset = np.array([(INPUT - width * scale) / 2, (INPUT - height * scale) / 2])
-    matrix = np.array([[scale, 0, offset[0] + 0.5 * scale - 0.5], [0, scale, offset[1] + 0.5 * scale - 0.5]])
-    smaller = image
+    smaller, factor = image, np.array([scale, scale])
     if scale < 0.5:  # average first, so that thin fingers are not sampled away
         size = max(round(width * scale * 2), 1), max(round(height * scale * 2), 1)
         smaller = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        sx, sy = width / size[0], height / size[1]
-        matrix = np.array([[scale * sx, 0, offset[0] + 0.5 * scale * sx - 0.5], [0, scale * sy, offset[1] + 0.5 * scale * sy - 0.5]])
-    return np.asarray(cv2.warpAffine(smaller, matrix, (INPUT, INPUT), flags=cv2.INTER_LINEAR), dtype=np.uint8), scale, offset
+        factor = scale * np.array([width / size[0], height / size[1]])
+    matrix = np.column_stack((np.diag(factor), offset + 0.5 * factor - 0.5))
+    padded = cv2.warpAffine(smaller, matrix, (INPUT, INPUT), flags=cv2.INTER_LINEAR)
+    return np.asarray(padded, dtype=np.uint8), scale, offset

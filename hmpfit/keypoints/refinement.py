@@ -45,7 +45,7 @@ def refine(
     tracks: HandTracks,
     camera: Camera,
     files: LandmarkerFiles,
-    options: RefineOptions = RefineOptions(),  # noqa: B008 (frozen)
+    options: RefineOptions = RefineOptions(),
     *,
     only: Bools | None = None,
     workers: int | None = None,
@@ -53,7 +53,8 @@ def refine(
 ) -> KeypointTracks:
     """Measure landmarks, world landmarks and confidence of every seen hand; looks at no frame where none is seen.
 
-    `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned from each crop's viewing direction to the camera's.
+    `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned
+    from each crop's viewing direction to the camera's.
     """
     regions = steady(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     shape = tracks.seen.shape
@@ -63,13 +64,12 @@ def refine(
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         hands = np.flatnonzero(tracks.seen[:, frame])
         return [
-            (int(h), look_at_hand(network, image, regions[h, frame], not tracks.is_right[h], frame, options)) for h in hands
+            (int(h), look_at_hand(network, image, regions[h, frame], not tracks.is_right[h], frame, options))
+            for h in hands
         ]
 
     wanted = tracks.seen.any(axis=0) & (True if only is None else only)
-    looked = over_frames(
-        clip, wanted, lambda: LandmarkNetwork(files.landmarks), look, workers, on_progress
-    )
+    looked = over_frames(clip, wanted, lambda: LandmarkNetwork(files.landmarks), look, workers, on_progress)
     for frame, hands in looked.items():
         for h, sighting in hands:
             if sighting.presence >= options.presence:
@@ -86,7 +86,12 @@ def refine(
 
 
 def look_at_hand(
-    network: LandmarkNetwork, image: NDArray[np.uint8], region: Regions, is_left: bool, frame: int, options: RefineOptions
+    network: LandmarkNetwork,
+    image: NDArray[np.uint8],
+    region: Regions,
+    is_left: bool,
+    frame: int,
+    options: RefineOptions,
 ) -> Sighting:
     """Measure one hand in its region and judge every landmark by augmented views of it (none when `views` is 0)."""
     base = network(image, region[None], mirrored=is_left)

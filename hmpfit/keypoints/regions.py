@@ -7,22 +7,22 @@ The two placing rules and their numbers are those of MediaPipe's hand graphs, ch
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.records import Floats
-from hmpfit.skeleton import openpose
+from hmpfit.skeleton import FINGERS, openpose
 
 CROP = 224  # the landmark network's input side
 
 _WRIST = openpose("wrist")
 _INDEX, _MIDDLE, _RING = openpose("index1"), openpose("middle1"), openpose("ring1")
-_STEADY = tuple(
-    openpose(name)
-    for name in ("wrist", "thumb1", "thumb2", "thumb3", "index1", "index2", "middle1", "middle2", "ring1", "ring2")
-    + ("pinky1", "pinky2")
-)  # fingers' ends are left out: they move the box most
+# Fingers' ends are left out: they move the box most.
+_STEADY_NAMES = ["wrist", "thumb1", "thumb2", "thumb3"]
+_STEADY_NAMES += [f"{finger}{part}" for finger in FINGERS[1:] for part in (1, 2)]
+_STEADY = tuple(openpose(name) for name in _STEADY_NAMES)
 _PALM_SCALE, _PALM_SHIFT = 2.6, -0.5
 _HAND_SCALE, _HAND_SHIFT = 2.0, -0.1
 
@@ -35,8 +35,8 @@ class Regions:
     side_px: Floats  # [...]
     angle: Floats  # [...]
 
-    def __getitem__(self, index: object) -> "Regions":
-        return Regions(self.center_px[index], self.side_px[index], self.angle[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> "Regions":
+        return Regions(self.center_px[index], self.side_px[index], self.angle[index])
 
     def turned(self, angle: Floats | float, scale: Floats | float = 1.0) -> "Regions":
         """Return the regions rotated by `angle` and scaled about their centres."""

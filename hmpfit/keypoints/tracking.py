@@ -1,4 +1,4 @@
-"""From detections to tracks: at most one left and one right hand, each with the landmarks of every frame it was seen in.
+"""From detections to tracks: at most one left and one right hand, with landmarks wherever each was seen.
 
 Separate from `tracklets`, `following` and `assignment`, whose answers it puts together. No pixels.
 """

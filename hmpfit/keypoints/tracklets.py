@@ -78,7 +78,9 @@ def link(detections: HandDetections) -> list[Tracklet]:
     return sorted(made, key=lambda piece: (piece.frames[0], xy[piece.rows[0]].mean(), piece.rows[0]))
 
 
-def _match(detections: HandDetections, open_rows: list[list[int]], now: NDArray[np.int64]) -> tuple[dict[int, int], set[int]]:
+def _match(
+    detections: HandDetections, open_rows: list[list[int]], now: NDArray[np.int64]
+) -> tuple[dict[int, int], set[int]]:
     """Pair open tracklets with detections; also name the tracklets that several detections could continue."""
     if not open_rows:
         return {}, set()

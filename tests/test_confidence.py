@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from hmpfit.errors import InputError
+from hmpfit.keypoints.confidence import LEAST_TURN, MOST_TURN, confidence, draw_views
+
+
+def made_hand() -> np.ndarray:
+    hand = np.random.default_rng(3).uniform(20, 60, (21, 2))
+    hand[0], hand[1] = (0, 0), (60, 80)  # the box's diagonal is 100 px
+    return hand
+
+
+def test_poster_formula_by_hand() -> None:
+    base = made_hand()
+    views = np.stack([base, base, base, base])
+    views[0, 5] += (3, 0)
+    views[1, 5] += (0, 4)  # sigma^2 = (9 + 16) / 4 = 6.25, sigma = 2.5 px
+    alpha = confidence(base, views, gamma=0.05)  # gamma = 5 px
+    assert alpha[5] == pytest.approx(0.5)
+    assert np.delete(alpha, 5) == pytest.approx(1.0)
+
+
+def test_confidence_ends_at_gamma() -> None:
+    base = made_hand()
+    assert confidence(base, base[None] + (5.1, 0), gamma=0.05) == pytest.approx(0.0)
+    assert (confidence(base, base[None] + (4.9, 0), gamma=0.05) > 0).all()
+
+
+@pytest.mark.parametrize(("found", "expected"), [(4, 1.0), (3, 0.5), (0, 0.0)])
+def test_views_without_a_hand_lower_confidence(found: int, expected: float) -> None:
+    base = made_hand()
+    views = np.repeat(base[None], 4, axis=0)
+    views[found:] = np.nan
+    assert confidence(base, views) == pytest.approx(expected)
+
+
+def test_no_views_at_all_is_no_confidence() -> None:
+    assert (confidence(made_hand(), np.zeros((0, 21, 2))) == 0).all()
+
+
+def test_frames_broadcast_and_scale_cancels() -> None:
+    generator = np.random.default_rng(0)
+    base = np.stack([made_hand(), made_hand() + 40])
+    views = base[:, None] + generator.normal(0, 1, (2, 4, 21, 2))
+    whole = confidence(base, views)
+    assert whole.shape == (2, 21)
+    assert confidence(base[1], views[1]) == pytest.approx(whole[1])
+    assert confidence(3 * base, 3 * views) == pytest.approx(whole)
+
+
+def test_views_are_a_function_of_seed_and_frame() -> None:
+    first, again, other = draw_views(11, 0, 7), draw_views(11, 0, 7), draw_views(11, 0, 8)
+    assert (first.angle == again.angle).all() and (first.scale == again.scale).all()
+    assert (first.angle != other.angle).any()
+    assert (np.abs(first.angle) >= LEAST_TURN).all() and (np.abs(first.angle) <= MOST_TURN).all()
+    assert (first.scale >= 0.9).all() and (first.scale <= 1.1).all()
+    assert (first.angle > 0).any() and (first.angle < 0).any()
+
+
+def test_no_view_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        draw_views(0, 0, 0)
