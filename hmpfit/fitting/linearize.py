@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.pose_field import WindowJacobian
 from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.term import Motion, Residual
 from hmpfit.geometry import rotations
@@ -217,7 +218,7 @@ _ADD = {
 }
 
 
-def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: list[Tensor] | None) -> Blocks:
+def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: list[WindowJacobian] | None) -> Blocks:
     rigid, shape, pose = slice(0, RIGID), slice(RIGID, RIGID + SHAPE), slice(RIGID + SHAPE, None)
     own_columns = torch.arange(RIGID)
     if sums.size > RIGID:
@@ -240,43 +241,64 @@ def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: list[Te
         )  # fmt: skip
     assert motion.six is not None
     field, windows = problem.field, problem.field.layout.windows
-    size = d_six[0].shape[-1]
+    assert motion.latent is not None
+    size = motion.latent.shape[-1]
     to_pose = field.blend_jacobian(motion.six)
     frame_latent = frame.new_zeros(b, t, 2, sums.size, size)
     latent = torch.diag_embed(sums.latent_diagonal)
     latent_previous = torch.zeros_like(latent)
     latent_betas = latent.new_zeros(*latent.shape[:-1], SHAPE)
     g_latent = sums.g_latent.clone()
-    last_pose = last_six = to_pose.new_zeros(b, 0, 0, 0)
+    last: tuple[WindowJacobian, Tensor, int] | None = None
     for w, (start, stop) in enumerate(windows):
         end = field.layout.segments[w][1]
         covered, own = slice(start, stop), end - start
-        six = d_six[w].to(frame.dtype)
-        d_pose = (to_pose[:, covered] @ six.unflatten(2, (15, 6))).flatten(2, 3)
+        jacobian = d_six[w]
+        code = jacobian.by_code
+        d_pose = (to_pose[:, covered] @ code.unflatten(2, (15, 6))).flatten(2, 3)
         d_pose = d_pose * field.share_of(w)[:, None, None]
         weighted = sums.local[:, covered, pose, pose] @ d_pose
-        latent[:, w] += _gram(d_pose, weighted)
-        latent_betas[:, w] += (sums.local[:, covered, shape, pose] @ d_pose).sum(1).mT
-        g_latent[:, w] += (d_pose.mT @ sums.g_local[:, covered, pose, None]).sum(1)[..., 0]
-        by_frame = sums.local[:, covered, rigid, pose] @ d_pose
+        before = 0 if last is None else windows[w - 1][1] - start
+        pull, sign = _overlaps(sums.overlap[:, covered], before, own)
+        pulled = pull[..., None] * code
+        latent[:, w] += _gram(jacobian, d_pose, weighted, code, pulled)
+        by_shape = sums.local[:, covered, shape, pose] @ d_pose
+        latent_betas[:, w] += jacobian.lift(by_shape).sum(1).mT
+        push = sums.g_local[:, covered, None, pose] @ d_pose
+        push = push + (sign * sums.g_overlap[:, covered])[:, :, None] @ code
+        g_latent[:, w] += jacobian.lift(push).sum((1, 2))
+        by_frame = jacobian.lift(sums.local[:, covered, rigid, pose] @ d_pose)
         frame_latent[:, start:end, 0] = by_frame[:, :own]
         frame_latent[:, end:stop, 1] = by_frame[:, own:]
-        both = last_six.shape[1]
-        for mine, sign in ((slice(0, both), 1.0), (slice(own, None), -1.0)):
-            pull, push = sums.overlap[:, covered][:, mine], sums.g_overlap[:, covered][:, mine]
-            if pull.shape[1] and (sign < 0 or both):
-                latent[:, w] += _gram(six[:, mine], pull[..., None] * six[:, mine])
-                g_latent[:, w] += sign * (six[:, mine].mT @ push[..., None]).sum(1)[..., 0]
-        if both:
-            latent_previous[:, w] += _gram(weighted[:, :both], last_pose)
-            latent_previous[:, w] -= _gram(six[:, :both], sums.overlap[:, start : start + both, :, None] * last_six)
-        last_pose, last_six = d_pose[:, own:], six[:, own:]
+        if last is not None and before:
+            old, old_pose, skip = last
+            here, there = slice(0, before), slice(skip, None)
+            rows = weighted[:, here].mT @ old_pose[:, there] - pulled[:, here].mT @ old.by_code[:, there]
+            rows = old.lift(rows, there)
+            left = rows if jacobian.path is None else jacobian.path[here].mT @ rows
+            latent_previous[:, w] += left.sum(1)
+        last = (jacobian, d_pose, own)
     return Blocks(
         frame, sums.cross, frame_betas, frame_latent, betas, latent, latent_previous, latent_betas,
         g_frame, g_betas, g_latent,
     )  # fmt: skip
 
 
-def _gram(left: Tensor, right: Tensor) -> Tensor:
-    """Return the sum over frames and rows of left' right: two [B, N, R, L] make [B, L, L]."""
-    return left.flatten(1, 2).mT @ right.flatten(1, 2)
+def _overlaps(weight: Tensor, before: int, own: int) -> tuple[Tensor, Tensor]:
+    """Return the overlap term's weights [B, n, 90] where a window meets a neighbour, and the residual's sign [n, 1].
+
+    A window is the first of the two decodings at its beginning (+) and the second at its end (-).
+    """
+    sign = weight.new_zeros(weight.shape[1], 1)
+    sign[:before] = 1
+    sign[own:] = -1
+    return weight * sign.abs(), sign
+
+
+def _gram(jacobian: WindowJacobian, d_pose: Tensor, weighted: Tensor, code: Tensor, pulled: Tensor) -> Tensor:
+    """Return the sum over frames of d_pose' weighted + code' pulled, by the latent, [B, L, L]."""
+    if jacobian.path is None:
+        return d_pose.flatten(1, 2).mT @ weighted.flatten(1, 2) + code.flatten(1, 2).mT @ pulled.flatten(1, 2)
+    middle = d_pose.mT @ weighted + code.mT @ pulled
+    flat = jacobian.path.flatten(0, 1)
+    return flat.T @ (middle @ jacobian.path).flatten(1, 2)

@@ -32,6 +32,25 @@ class MotionPriorLike(Protocol):
     def decode_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
         """Decode, and return the exact derivative [B, N, 90, L] as well."""
 
+    @property
+    def has_path(self) -> bool:
+        """Whether z acts through a code c(t) of C numbers that is linear in z: then `decode_path_jacobian` applies."""
+
+    def decode_path_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
+        """Decode, and return d six / d c [B, N, 90, C]; d c / d z is `prepared.path` [N, C, L]."""
+
+
+@dataclass(frozen=True)
+class WindowJacobian:
+    """d six / d latent of one window in two factors: `by_code` [B, N, 90, C], and `path` [N, C, L] or None for C = L."""
+
+    by_code: Tensor
+    path: Tensor | None
+
+    def lift(self, rows: Tensor, frames: slice = slice(None)) -> Tensor:  # noqa: B008 (a slice is immutable)
+        """Turn derivatives by the code [B, n, R, C] of the given frames into derivatives by the latent [B, n, R, L]."""
+        return rows if self.path is None else rows @ self.path[frames]
+
 
 @dataclass(frozen=True)
 class PoseField:
@@ -55,10 +74,19 @@ class PoseField:
         parts = [self.prior.decode_prepared(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
         return self._scatter([part.flatten(2) for part in parts])
 
-    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Decode, and return each window's d six / d latent over the frames that it covers, [B, frames, 90, L]."""
-        parts = [self.prior.decode_jacobian(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
-        return self._scatter([six.flatten(2) for six, _ in parts]), [jacobian for _, jacobian in parts]
+    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, list[WindowJacobian]]:
+        """Decode, and return each window's derivative over the frames that it covers."""
+        sixes, jacobians = [], []
+        for w in range(latent.shape[1]):
+            prepared = self.prepared[w]
+            if self.prior.has_path:
+                six, by_code = self.prior.decode_path_jacobian(latent[:, w], prepared)
+                jacobians.append(WindowJacobian(by_code.to(self.dtype), prepared.path.to(self.dtype)))
+            else:
+                six, by_latent = self.prior.decode_jacobian(latent[:, w], prepared)
+                jacobians.append(WindowJacobian(by_latent.to(self.dtype), None))
+            sixes.append(six.flatten(2))
+        return self._scatter(sixes), jacobians
 
     def share_of(self, window: int) -> Tensor:
         """Return the weight of a window's decoding in each frame that it covers, [frames]."""

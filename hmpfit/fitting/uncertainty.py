@@ -69,9 +69,9 @@ def _chain(problem: Problem, motion: Motion, d_points: Tensor) -> tuple[Tensor, 
     by_latent = pose.new_zeros(*pose.shape[:2], 2, 63, motion.latent.shape[-1])
     for w, (start, stop) in enumerate(field.layout.windows):
         end = field.layout.segments[w][1]
-        by_six = d_six[w].to(pose.dtype).unflatten(2, (15, 6))
-        d_pose = (to_pose[:, start:stop] @ by_six).flatten(2, 3) * field.share_of(w)[:, None, None]
-        by_point = pose[:, start:stop] @ d_pose
+        by_code = d_six[w].by_code.unflatten(2, (15, 6))
+        d_pose = (to_pose[:, start:stop] @ by_code).flatten(2, 3) * field.share_of(w)[:, None, None]
+        by_point = d_six[w].lift(pose[:, start:stop] @ d_pose)
         by_latent[:, start:end, 0] = by_point[:, : end - start]
         by_latent[:, end:stop, 1] = by_point[:, end - start :]
     return rigid, by_latent
