@@ -1,0 +1,107 @@
+"""H.264 files that every browser plays, with the timestamps they are given.
+
+Separate from the reader: nothing here survives a failure. A file appears under its name only when it is complete.
+"""
+
+import contextlib
+import errno
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import RunFolderError
+
+_TICKS = 90_000  # a second; divides the common frame rates
+_BT709 = 1  # the colour standard that players assume for HD, by its number in the H.264 header
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class VideoWriter:
+    """A video being written, as a context manager: `with VideoWriter(path, fps, width, height) as video: ...`.
+
+    H.264, yuv420p, `+faststart`; a size that is odd gets one row or column repeated. `crf` and `preset` are x264's.
+    When the block raises, nothing is left behind. Raises RunFolderError when the folder or the disk refuses.
+    """
+
+    def __init__(
+        self, path: str | Path, fps: float, width: int, height: int, crf: int = 23, preset: str = "veryfast"
+    ) -> None:
+        import av
+
+        self.path = Path(path)
+        self.width, self.height = width, height
+        self._fps = fps
+        self._last_tick = -1
+        self._count = 0
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        try:
+            self._partial.touch()
+            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        except (av.FFmpegError, OSError) as error:
+            raise self._explained(error) from error
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset})
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, _TICKS)
+        stream.codec_context.colorspace = _BT709
+        stream.codec_context.color_primaries = _BT709
+        stream.codec_context.color_trc = _BT709
+        stream.codec_context.color_range = 1
+        self._stream = stream
+
+    def write(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
+        """Append an RGB image [height, width, 3], shown at `time_s` (default: one frame after the last)."""
+        import av
+
+        if image.shape != (self.height, self.width, 3):
+            raise ValueError(f"image {image.shape} does not fit a video of {self.height}x{self.width}")
+        if self.height % 2 or self.width % 2:
+            image = np.pad(image, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        step = round(_TICKS / self._fps)
+        tick = self._last_tick + step if time_s is None and self._count else round((time_s or 0.0) * _TICKS)
+        frame.pts = self._last_tick = max(tick, self._last_tick + 1)
+        frame.time_base = Fraction(1, _TICKS)
+        self._count += 1
+        self._mux(frame)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import av
+
+        try:
+            if kind is None:
+                self._mux(None)
+                self._container.close()
+                os.replace(self._partial, self.path)
+        except (av.FFmpegError, OSError) as failure:
+            raise self._explained(failure) from failure
+        finally:
+            with contextlib.suppress(av.FFmpegError, OSError):  # the first failure has been told already
+                self._container.close()
+            self._partial.unlink(missing_ok=True)
+
+    def _mux(self, frame: "object | None") -> None:
+        import av
+
+        try:
+            self._container.mux(self._stream.encode(frame))  # type: ignore[arg-type]
+        except (av.FFmpegError, OSError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> RunFolderError:
+        number = getattr(error, "errno", None)
+        if number in _FULL:
+            return RunFolderError(f"The disk that holds '{self.path}' is full; free some space and run again.")
+        reason = os.strerror(number) if number and number > 0 else str(error)
+        return RunFolderError(f"The video '{self.path}' cannot be written ({reason}); choose another folder with -o.")
