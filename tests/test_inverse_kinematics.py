@@ -62,8 +62,8 @@ def test_frames_do_not_depend_on_their_batch(kin):
     points, _, betas = made_hands(kin, 7)
     together = solve_pose(kin, betas, targets_of(points, True), IKSettings(chunk=3))
     alone = solve_pose(kin, betas, targets_of(points[4:5], True))
-    torch.testing.assert_close(together.pose[4:5], alone.pose, atol=1e-9, rtol=0)
-    torch.testing.assert_close(together.transl[4:5], alone.transl, atol=1e-9, rtol=0)
+    torch.testing.assert_close(together.pose[4:5], alone.pose, atol=1e-7, rtol=0)
+    torch.testing.assert_close(together.transl[4:5], alone.transl, atol=1e-8, rtol=0)
     assert solve_pose(kin, betas, targets_of(points[:0], True)).pose.shape == (0, 15, 3)
 
 

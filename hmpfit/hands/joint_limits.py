@@ -19,8 +19,12 @@ Floats = NDArray[np.float64]
 REST_DIRECTION_DEG: Final[Mapping[str, float]] = {
     "thumb": 42.0, "index": 3.0, "middle": -4.0, "ring": -11.0, "pinky": -21.0,
 }  # fmt: skip
+# The nails of a flat hand's fingers look up (+y); the thumb's looks half up, half outwards: degrees of tilt from +y.
+# In MANO's template it does along (1, 1, 1), as Yang et al. 2021, "CPF", axes of the hand, take it.
+THUMB_NAIL_TILT_DEG: Final = 55.0
 
-# Degrees: (flexion towards the palm, turn towards the thumb side, twist about the bone).
+# Degrees: (flexion towards the pad, turn about the nail's direction, twist about the bone). For a finger the second is
+# spreading towards the thumb side; for the thumb it lifts the thumb off the palm plane and the first sweeps it across.
 # Finger flexion: American Academy of Orthopaedic Surgeons, "Joint Motion", 1965: MCP 0-90 with up to 45 of passive
 # extension (20 active), PIP 0-100, DIP 0-90; PIP 110 and DIP 80 are the active ranges of Hume et al. 1990, "Functional
 # range of motion of the joints of the hand", J. Hand Surg. 15A. Spreading: about 20 each way, more for index and
@@ -28,10 +32,11 @@ REST_DIRECTION_DEG: Final[Mapping[str, float]] = {
 # degrees of spreading and twist left to them, and of extension, take up what a rigid template cannot express.
 # Thumb: CMC 45-60 of palmar motion, 50 of motion in the palm plane, pronation coupled to opposition (Cooney et al.
 # 1981, "The kinesiology of the thumb trapeziometacarpal joint", JBJS 63A: 53 flexion, 42 abduction, 17 rotation,
-# widened because template and trapezium axes differ); MCP 0-60, IP 0-80 with up to 20 of extension.
+# widened because template and trapezium axes differ); MCP 0-60, IP 0-80 with up to 20 of extension. Negative twist
+# turns the thumb's pad towards the fingers.
 _FINGER: Final = (((-20, 90), (-20, 20), (-10, 10)), ((-5, 110), (-5, 5), (-5, 5)), ((-8, 80), (-5, 5), (-5, 5)))
 _WIDE: Final = (((-20, 90), (-25, 25), (-12, 12)), ((-5, 110), (-5, 5), (-5, 5)), ((-8, 80), (-5, 5), (-5, 5)))
-_THUMB: Final = (((-20, 60), (-45, 20), (-25, 40)), ((-15, 60), (-15, 15), (-12, 12)), ((-20, 85), (-5, 5), (-8, 8)))
+_THUMB: Final = (((-25, 45), (-20, 60), (-45, 20)), ((-15, 60), (-15, 15), (-12, 12)), ((-20, 85), (-5, 5), (-8, 8)))
 _RANGES_DEG: Final = {"thumb": _THUMB, "index": _WIDE, "middle": _FINGER, "ring": _FINGER, "pinky": _WIDE}
 
 # A hand hanging loosely: degrees in the same three directions, base joint first. Flexion grows towards the little
@@ -41,17 +46,18 @@ _RELAXED_DEG: Final = {
     "middle": ((22, 1, 0), (32, 0, 0), (15, 0, 0)),
     "ring": ((24, 3, 0), (34, 0, 0), (16, 0, 0)),
     "pinky": ((26, 6, 0), (32, 0, 0), (15, 0, 0)),
-    "thumb": ((25, -8, 8), (14, 0, 0), (14, 0, 0)),
+    "thumb": ((12, 22, -10), (14, 0, 0), (14, 0, 0)),
 }
 
 
 def _axes() -> Floats:
     directions = np.deg2rad([REST_DIRECTION_DEG[name[:-1]] for name in MANO_HAND_JOINTS])
+    tilt = np.deg2rad([THUMB_NAIL_TILT_DEG * name.startswith("thumb") for name in MANO_HAND_JOINTS])[:, None]
     sine, cosine, zero = np.sin(directions), np.cos(directions), np.zeros_like(directions)
-    flexion = np.stack((sine, zero, cosine), axis=-1)
-    spread = np.stack((zero, zero + 1, zero), axis=-1)
-    twist = np.stack((-cosine, zero, sine), axis=-1)
-    return np.stack((flexion, spread, twist), axis=1)
+    across, up = np.stack((sine, zero, cosine), axis=-1), np.stack((zero, zero + 1, zero), axis=-1)
+    bone = np.stack((-cosine, zero, sine), axis=-1)
+    nail = np.cos(tilt) * up + np.sin(tilt) * across
+    return np.stack((np.cross(nail, bone), nail, bone), axis=1)
 
 
 def _per_joint(table: Mapping[str, tuple]) -> Floats:
@@ -63,8 +69,9 @@ def _component_bounds() -> Floats:
     return np.stack((np.minimum(low, high).sum(1), np.maximum(low, high).sum(1)), axis=-1)
 
 
-# [15, 3, 3]: for each of MANO_HAND_JOINTS the unit axes, in MANO's frame, of flexion (positive bends the finger
-# towards the palm, -y), of spreading (positive turns it towards the thumb side) and of twist (along the bone).
+# [15, 3, 3]: for each of MANO_HAND_JOINTS the unit axes, in MANO's frame, of flexion (positive bends the bone towards
+# its pad), of the turn about the nail's direction (positive spreads a finger towards the thumb side and lifts the
+# thumb off the palm plane) and of twist (along the bone).
 ANATOMICAL_AXES: Final[Floats] = _axes()
 # [15, 3, 2]: lowest and highest angle, radians, about each of those axes.
 ANATOMICAL_LIMITS: Final[Floats] = _per_joint(_RANGES_DEG)

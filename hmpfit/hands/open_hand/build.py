@@ -83,7 +83,7 @@ def joint_regressor(template: Floats, shapedirs: Floats, joints: Floats, dirs: F
         near = np.argsort(distance)[:160]
         local, local_dirs = template[near] - joints[joint], shapedirs[near] - dirs[joint]
         system = np.concatenate((local.T, local_dirs.reshape(len(near), -1).T)) * 1e3
-        ridge = 0.02 * np.eye(len(near))
+        ridge = np.diag(0.02 * (1 + (np.linalg.norm(local, axis=1) / 0.015) ** 4))  # prefers vertices within 15 mm
         target = np.concatenate((np.zeros(len(system)), [1e3], np.zeros(len(near))))
         solution, _ = nnls(np.concatenate((system, np.full((1, len(near)), 1e3), ridge)), target)
         rows[joint, near] = solution / solution.sum()

@@ -25,14 +25,18 @@ DIRECTIONS = {
 ROOT_SHIFT_MM = {"index": 9.0, "middle": 7.0, "ring": 7.0, "pinky": 7.0, "thumb": 6.0}
 # MakeHuman's wrist bone starts in the forearm; the joint lies this far towards the fingers.
 WRIST_SHIFT_MM = 10.0
-# Turn of each finger about its own axis so that nails look towards +y, degrees, right-handed about the bone.
+# Turn of each finger about its own axis so that nails look towards +y, the thumb's half outwards (as joint_limits has
+# it); degrees, right-handed about the bone.
 ROLL = {
     "index": (8.0, 8.0, 8.0),
     "middle": (3.0, 3.0, 3.0),
     "ring": (3.0, 3.0, 3.0),
     "pinky": (0.0, 0.0, 0.0),
-    "thumb": (30.0, 50.0, 55.0),
+    "thumb": (10.0, 18.0, 22.0),
 }
+# How often the skin between thumb and palm is averaged with its neighbours.
+SMOOTHING_STEPS = 6
+WEB_RADIUS_M = 0.010
 
 
 def straighten(hands: SampledHands) -> tuple[Floats, Floats]:
@@ -60,7 +64,19 @@ def straighten(hands: SampledHands) -> tuple[Floats, Floats]:
         local = vertices[:, near] - joints[:, joint, None]
         placed = np.einsum("sij,svj->svi", rotations[:, joint], local) + posed[:, joint, None]
         moved[:, near] += hands.weights[near, joint, None] * placed
-    return moved, posed
+    return _smooth_thumb_web(moved, posed, hands), posed
+
+
+def _smooth_thumb_web(vertices: Floats, joints: Floats, hands: SampledHands) -> Floats:
+    """Iron out the fold that the thumb's way into the palm plane leaves where its skin meets the palm's."""
+    middle = 0.6 * joints[:, chain("thumb")[1]] + 0.4 * joints[:, chain("index")[0]]
+    away = np.linalg.norm(vertices - middle[:, None], axis=-1).mean(0) / WEB_RADIUS_M
+    share = 0.5 * np.exp(-0.5 * away**2)
+    neighbours = np.zeros((len(share), len(share)))
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        neighbours[hands.faces[:, a], hands.faces[:, b]] = neighbours[hands.faces[:, b], hands.faces[:, a]] = 1
+    once = np.diag(1 - share) + share[:, None] * neighbours / neighbours.sum(1, keepdims=True)
+    return np.linalg.matrix_power(once, SMOOTHING_STEPS) @ vertices
 
 
 def fingertips(vertices: Floats, joints: Floats, weights: Floats) -> dict[str, int]:
