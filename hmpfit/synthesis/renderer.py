@@ -1,0 +1,178 @@
+"""Meshes in camera frame -> shaded pixels, coverage and depth: OpenGL where there is one, a painter where not.
+
+Separate from what is drawn (clips, overlays). Only the box around the meshes is drawn, so a small hand costs little.
+The backend is chosen once a process, by trying EGL (`HMPFIT_RENDERER=gl|painter` decides otherwise); the same backend
+draws the same bytes every time.
+"""
+
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError
+
+Floats = NDArray[np.floating]
+
+NEAR_M, FAR_M = 0.02, 20.0
+
+_LOG = logging.getLogger("hmpfit")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A surface in camera-frame metres (x right, y down, z forward); faces turn counter-clockwise seen from outside."""
+
+    vertices: Floats  # [V, 3]
+    faces: NDArray[np.integer]  # [F, 3]
+    colours: Floats  # [V, 3] or [3], RGB in 0..1
+
+
+@dataclass(frozen=True)
+class Light:
+    """One lamp far away, and light from everywhere. `towards` points from the scene to the lamp, camera axes."""
+
+    towards: tuple[float, float, float] = (-0.35, -0.75, -0.6)
+    ambient: float = 0.45
+    diffuse: float = 0.6
+    gloss: float = 0.06
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The drawn box of an image: `x, y` is its top left pixel. Colours are not multiplied with the coverage."""
+
+    x: int
+    y: int
+    rgb: NDArray[np.uint8]  # [h, w, 3]
+    coverage: NDArray[np.float32]  # [h, w] 0..1
+    depth_m: NDArray[np.float32] | None  # [h, w], infinite where nothing is
+
+    def over(self, image: NDArray[np.uint8], opacity: float = 1.0) -> None:
+        """Lay the drawing over an RGB image, in place."""
+        height, width = self.coverage.shape
+        if height == 0 or width == 0:
+            return
+        part = image[self.y : self.y + height, self.x : self.x + width]
+        share = (self.coverage * opacity)[..., None]
+        part[:] = (part + (self.rgb.astype(np.float32) - part) * share + 0.5).astype(np.uint8)
+
+
+class Renderer(Protocol):
+    """Draws one box of pixels."""
+
+    def draw(self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light) -> NDArray[np.uint8]:
+        """Return RGBA [h, w, 4] of the mesh at box pixel coordinates and depth `clip` [V, 3]."""
+
+    def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the nearest depth [h, w] in metres, infinite where nothing is."""
+
+
+def render(
+    meshes: Sequence[Mesh],
+    K: Floats,
+    width: int,
+    height: int,
+    light: Light | None = None,
+    depth: bool = False,
+    backend: str | None = None,
+) -> Drawing:
+    """Draw meshes through the pinhole K [3, 3] (pixels) into the part of a width x height image that they cover.
+
+    `backend`: "gl", "painter", or None for the process's choice. Raises InputError for another name.
+    """
+    renderer = _renderer(backend or default_backend())
+    mesh = joined(meshes)
+    pixels = projected(mesh.vertices, K)
+    ahead = mesh.vertices[:, 2] > NEAR_M
+    if not ahead.any():
+        return _nothing()
+    low = np.clip(np.floor(pixels[ahead, :2].min(axis=0)) - 1, 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(pixels[ahead, :2].max(axis=0)) + 1, 0, (width, height)).astype(int)
+    if not ahead.all():
+        low, high = np.zeros(2, dtype=int), np.array([width, height])
+    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    if min(size) <= 0:
+        return _nothing()
+    pixels[:, :2] -= low
+    rgba = renderer.draw(mesh, vertex_normals(mesh), pixels, size, light or Light())
+    coverage = rgba[..., 3].astype(np.float32) / 255
+    rgb = np.minimum(rgba[..., :3] / np.maximum(coverage, 1 / 255)[..., None], 255).astype(np.uint8)
+    return Drawing(int(low[0]), int(low[1]), rgb, coverage, renderer.depth(mesh, pixels, size) if depth else None)
+
+
+def projected(points: Floats, K: Floats) -> NDArray[np.float64]:
+    """Return pixel x, pixel y and depth [N, 3] of camera-frame points [N, 3]."""
+    points = np.asarray(points, dtype=np.float64)
+    homogeneous = points @ np.asarray(K, dtype=np.float64).T
+    depth = np.maximum(points[:, 2:], 1e-6)
+    return np.concatenate((homogeneous[:, :2] / depth, points[:, 2:]), axis=1)
+
+
+def joined(meshes: Sequence[Mesh]) -> Mesh:
+    """Return the meshes as one."""
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    return Mesh(
+        vertices=np.concatenate([mesh.vertices for mesh in meshes]),
+        faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]),
+        colours=np.concatenate([np.broadcast_to(mesh.colours, (len(mesh.vertices), 3)) for mesh in meshes]),
+    )
+
+
+def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
+    """Return unit outward normals [V, 3]: the area-weighted mean over the faces around each vertex."""
+    corners = mesh.vertices[mesh.faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    count = len(mesh.vertices)
+    around = mesh.faces.ravel()
+    sums = [np.bincount(around, np.repeat(across[:, axis], 3), minlength=count) for axis in range(3)]
+    normals = np.stack(sums, axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+
+
+def shade(colours: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:
+    """Return lit colours [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; what looks away is turned around."""
+    to_eye = -vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-9)
+    normals = normals * np.where((normals * to_eye).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
+    lamp = np.asarray(light.towards) / np.linalg.norm(light.towards)
+    half = to_eye + lamp
+    half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-9)
+    lambert = np.maximum(normals @ lamp, 0)[:, None]
+    gloss = np.maximum((normals * half).sum(axis=1, keepdims=True), 0) ** 24 * light.gloss
+    return np.clip(colours * (light.ambient + light.diffuse * lambert) + gloss, 0, 1)
+
+
+@functools.cache
+def default_backend() -> str:
+    """Return "gl" where an OpenGL context can be made without a screen, else "painter"."""
+    wanted = os.environ.get("HMPFIT_RENDERER")
+    if wanted:
+        return wanted
+    try:
+        _renderer("gl")
+        return "gl"
+    except Exception as error:  # drivers fail in ways of their own
+        _LOG.info("no OpenGL here (%s): drawing with the painter; apt install libegl1 libgl1 makes it better", error)
+        return "painter"
+
+
+@functools.cache
+def _renderer(name: str) -> Renderer:
+    if name == "gl":
+        from hmpfit.synthesis.renderer_gl import OpenGL
+
+        return OpenGL()
+    if name == "painter":
+        from hmpfit.synthesis.renderer_painter import Painter
+
+        return Painter()
+    raise InputError(f"Unknown renderer '{name}' (HMPFIT_RENDERER); known: gl, painter.")
+
+
+def _nothing() -> Drawing:
+    return Drawing(0, 0, np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32))

@@ -1,0 +1,103 @@
+"""The OpenGL backend of the renderer: moderngl on EGL (no screen), four samples a pixel.
+
+Separate so that machines without any GL never import it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.synthesis.renderer import FAR_M, NEAR_M, Floats, Light, Mesh, shade
+
+_BLOCK = 64  # buffers are made in steps of this many pixels and kept
+_VERTEX = """
+#version 330
+uniform vec2 size;
+in vec3 pixel;
+in vec3 colour;
+out vec3 lit;
+out float metres;
+void main() {
+    float n = %f, f = %f, z = pixel.z;
+    lit = colour;
+    metres = z;
+    gl_Position = vec4((2.0 * pixel.xy / size - 1.0) * z, (z * (f + n) - 2.0 * f * n) / (f - n), z);
+}
+""" % (NEAR_M, FAR_M)  # noqa: UP031 (the braces of the shader)
+_COLOUR = """
+#version 330
+in vec3 lit;
+out vec4 fragment;
+void main() { fragment = vec4(lit, 1.0); }
+"""
+_DEPTH = """
+#version 330
+in float metres;
+out float fragment;
+void main() { fragment = metres; }
+"""
+
+
+class OpenGL:
+    """See `renderer.Renderer`. A context belongs to the thread that made it."""
+
+    def __init__(self) -> None:
+        import moderngl
+
+        self._gl = moderngl
+        self._context = moderngl.create_context(standalone=True, backend="egl")
+        self._context.enable(moderngl.DEPTH_TEST)
+        self._colour = self._context.program(vertex_shader=_VERTEX, fragment_shader=_COLOUR)
+        self._depth = self._context.program(vertex_shader=_VERTEX, fragment_shader=_DEPTH)
+        self._buffers: dict[tuple[int, int, bool], tuple] = {}
+
+    def draw(self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light) -> NDArray[np.uint8]:
+        """Return RGBA [h, w, 4], colours multiplied with the coverage."""
+        many, single = self._framebuffers(size, depth=False)
+        many.use()
+        many.viewport = (0, 0, *size)
+        many.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        colours = shade(mesh.colours, normals, mesh.vertices, light)
+        self._submit(self._colour, np.concatenate((clip, colours), axis=1), ("pixel", "colour"), "3f 3f", mesh, size)
+        self._context.copy_framebuffer(single, many)
+        data = single.read(viewport=(0, 0, *size), components=4, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(size[1], size[0], 4)
+
+    def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return metres [h, w], infinite where nothing is."""
+        _, single = self._framebuffers(size, depth=True)
+        single.use()
+        single.viewport = (0, 0, *size)
+        single.clear(np.inf, depth=1.0)
+        self._submit(self._depth, clip, ("pixel",), "3f", mesh, size)
+        data = single.read(viewport=(0, 0, *size), components=1, alignment=1, dtype="f4")
+        return np.frombuffer(data, np.float32).reshape(size[1], size[0])
+
+    def _submit(
+        self, program: object, values: Floats, names: tuple[str, ...], layout: str, mesh: Mesh, size: tuple[int, int]
+    ) -> None:
+        program["size"] = size  # type: ignore[index]
+        points = self._context.buffer(np.ascontiguousarray(values, dtype="f4").tobytes())
+        faces = self._context.buffer(np.ascontiguousarray(mesh.faces, dtype="i4").tobytes())
+        array = self._context.vertex_array(program, [(points, layout, *names)], faces)  # type: ignore[call-overload]
+        array.render(self._gl.TRIANGLES)
+        for thing in (array, faces, points):
+            thing.release()
+
+    def _framebuffers(self, size: tuple[int, int], depth: bool) -> tuple:
+        width, height = (-(-side // _BLOCK) * _BLOCK for side in size)
+        key = (width, height, depth)
+        if key not in self._buffers:
+            if len(self._buffers) >= 16:
+                for old in self._buffers.pop(next(iter(self._buffers))):
+                    if old is not None:
+                        old.release()
+            context, whole = self._context, (width, height)
+            if depth:
+                attachments = context.renderbuffer(whole, 1, dtype="f4"), context.depth_renderbuffer(whole)
+                self._buffers[key] = (None, context.framebuffer(*attachments))
+            else:
+                many = context.framebuffer(
+                    context.renderbuffer(whole, 4, samples=4), context.depth_renderbuffer(whole, samples=4)
+                )
+                self._buffers[key] = (many, context.framebuffer(context.renderbuffer(whole, 4)))
+        return self._buffers[key]

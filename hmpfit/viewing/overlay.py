@@ -1,0 +1,210 @@
+"""The overlay video: fitted hands over the frames, with what is known about them in sight.
+
+Mesh colour tells the side and pales where the hand was not detected; dots are the evidence, as strong as its
+confidence; the strip at the bottom is the status over time with a cursor. Streams, so any length fits in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.geometry.cameras import project
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.model import HandModels
+from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion
+from hmpfit.skeleton import BONES, OPENPOSE_WRIST
+from hmpfit.synthesis.renderer import Mesh, render
+from hmpfit.video.clip import Clip
+from hmpfit.video.writer import VideoWriter
+
+LONGEST_SIDE_PX = 1280
+RIGHT_RGB, LEFT_RGB = (250, 150, 70), (80, 170, 250)
+STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
+_CHUNK = 64  # frames whose vertices are in memory at once
+_STRIP_PX, _LABEL_SCALE = 7, 0.55
+_SUBPIXEL_BITS = 3
+
+Image = NDArray[np.uint8]
+
+
+def write_overlay(
+    path: str | Path,
+    clip: Clip,
+    result: FitResult,
+    models: HandModels,
+    mesh: bool = True,
+    opacity: float = 0.65,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the clip with the fitted hands over it: H.264, the longer side at most 1280, the clip's own timestamps.
+
+    `mesh` False draws the skeleton alone. `on_frame(done, total)` is called after each frame.
+    Raises RunFolderError when the file cannot be written.
+    """
+    import cv2
+
+    scale = min(1.0, LONGEST_SIDE_PX / max(clip.width, clip.height))
+    width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
+    strip = _status_strip(result.motion, width)
+    posed = _posed(result, models, mesh)
+    with VideoWriter(path, clip.fps, width, height) as video:
+        for frame, image in clip.images():
+            if scale < 1:
+                image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+            draw_frame(image, result, frame, next(posed), models, scale, opacity, mesh)
+            _draw_strip(image, strip, frame, clip.frames)
+            video.write(image, float(clip.times_s[frame] - clip.times_s[0]))
+            if on_frame is not None:
+                on_frame(frame + 1, clip.frames)
+
+
+def draw_frame(
+    image: Image,
+    result: FitResult,
+    frame: int,
+    vertices: Floats | None,
+    models: HandModels,
+    scale: float = 1.0,
+    opacity: float = 0.65,
+    mesh: bool = True,
+) -> None:
+    """Draw the hands of one frame onto an RGB image (the clip's size times `scale`), in place.
+
+    `vertices` [H, V, 3] in camera-frame metres, or None for the skeleton alone.
+    """
+    motion = result.motion
+    depth = result.joints[:, frame, OPENPOSE_WRIST, 2]
+    for hand in np.argsort(-depth, kind="stable"):
+        status = int(motion.status[hand, frame])
+        colour = hand_colour(bool(motion.is_right[hand]), status)
+        if mesh and vertices is not None:
+            faces = models.side(bool(motion.is_right[hand])).faces
+            faces = faces if motion.is_right[hand] else faces[:, ::-1]
+            points = _undistorted_like(vertices[hand], result.camera, frame)
+            K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
+            drawing = render([Mesh(points, faces, colour / 255)], K, image.shape[1], image.shape[0])
+            drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
+        _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, colour, thin=mesh)
+        _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
+        _draw_label(
+            image, result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale, bool(motion.is_right[hand]), status
+        )
+
+
+def hand_colour(is_right: bool, status: int) -> NDArray[np.float64]:
+    """Return RGB 0..255: the side's colour, half status colour where the hand was not detected."""
+    side = np.array(RIGHT_RGB if is_right else LEFT_RGB, dtype=float)
+    return side if status == DETECTED else 0.45 * side + 0.55 * np.array(STATUS_RGB[status])
+
+
+def _posed(result: FitResult, models: HandModels, mesh: bool) -> Iterator[Floats | None]:
+    """Yield the vertices [H, V, 3] of frame after frame."""
+    frames = result.joints.shape[1]
+    for start in range(0, frames, _CHUNK):
+        part = slice(start, min(start + _CHUNK, frames))
+        if not mesh:
+            yield from [None] * (part.stop - start)
+            continue
+        vertices = pose_hands(models, _frames(result.motion, part), vertices=True).vertices
+        assert vertices is not None
+        yield from np.moveaxis(vertices, 1, 0)
+
+
+def _frames(motion: HandMotion, part: slice) -> HandMotion:
+    per_frame = ("global_orient", "hand_pose", "transl", "status")
+    changes: dict[str, Any] = {name: getattr(motion, name)[:, part] for name in per_frame}
+    return replace(motion, **changes)
+
+
+def _K(camera: Camera, frame: int) -> Floats:
+    return camera.K[frame if len(camera.K) > 1 else 0]
+
+
+def _undistorted_like(points: Floats, camera: Camera, frame: int) -> Floats:
+    """Move points sideways so that the plain pinhole shows them where the distorting lens does."""
+    if camera.distortion is None:
+        return points
+    import torch
+
+    K = _K(camera, frame)
+    xy_px = project(torch.as_tensor(points), torch.as_tensor(K), torch.as_tensor(camera.distortion)).numpy()
+    homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[:, :1])), axis=1) @ np.linalg.inv(K).T
+    return homogeneous * points[:, 2:]
+
+
+def _draw_skeleton(image: Image, xy_px: Floats, colour: Floats, thin: bool) -> None:
+    import cv2
+
+    if not np.isfinite(xy_px).all():
+        return
+    points = _fixed(xy_px)
+    ink = tuple((255 - 0.35 * (255 - colour)).tolist()) if thin else tuple(colour.tolist())
+    for parent, child in BONES:
+        line = (points[parent].tolist(), points[child].tolist())
+        cv2.line(image, *line, ink, 1 if thin else 3, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _draw_evidence(image: Image, xy_px: Floats, confidence: Floats) -> None:
+    """Draw a dot a keypoint whose opacity is its confidence; none where there is no evidence."""
+    import cv2
+
+    radius = 3
+    for point, opacity in zip(xy_px, confidence):
+        if not (opacity > 0 and np.isfinite(point).all()):
+            continue
+        x, y = (int(c) for c in np.floor(point))
+        box = image[max(y - radius - 1, 0) : y + radius + 2, max(x - radius - 1, 0) : x + radius + 2]
+        if not (0 <= x < image.shape[1] and 0 <= y < image.shape[0]):
+            continue
+        inked = box.copy()
+        corner = (min(x, radius + 1), min(y, radius + 1))
+        cv2.circle(inked, corner, radius, (20, 20, 20), 1, cv2.LINE_AA)
+        cv2.circle(inked, corner, radius - 1, (255, 255, 255), -1, cv2.LINE_AA)
+        share = float(np.clip(opacity, 0.15, 1.0))
+        box[:] = cv2.addWeighted(inked, share, box, 1 - share, 0)
+
+
+def _draw_label(image: Image, wrist_px: Floats, is_right: bool, status: int) -> None:
+    import cv2
+
+    if not np.isfinite(wrist_px).all():
+        return
+    text = ("R " if is_right else "L ") + ("" if status == DETECTED else STATUS_NAMES[status])
+    x = int(np.clip(wrist_px[0] + 8, 2, max(image.shape[1] - 30, 2)))
+    y = int(np.clip(wrist_px[1] + 18, 16, max(image.shape[0] - 24, 16)))
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(image, text, (x, y), font, _LABEL_SCALE, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), font, _LABEL_SCALE, RIGHT_RGB if is_right else LEFT_RGB, 1, cv2.LINE_AA)
+
+
+def _status_strip(motion: HandMotion, width: int) -> Image | None:
+    """Return the timeline [rows, width, 3]: a band a hand in the colour of its status, its side's colour at the left."""
+    if len(motion.is_right) == 0:
+        return None
+    frames = motion.status.shape[1]
+    columns = np.minimum(np.arange(width) * frames // width, frames - 1)
+    bands = []
+    for status, is_right in zip(motion.status, motion.is_right):
+        band = np.repeat(np.array(STATUS_RGB, np.uint8)[status[columns]][None], _STRIP_PX, axis=0)
+        band[:, :10] = RIGHT_RGB if is_right else LEFT_RGB
+        band[0] = 0
+        bands.append(band)
+    return np.concatenate(bands)
+
+
+def _draw_strip(image: Image, strip: Image | None, frame: int, frames: int) -> None:
+    if strip is None or len(strip) >= image.shape[0]:
+        return
+    part = image[-len(strip) :]
+    part[:] = strip
+    x = int((frame + 0.5) * image.shape[1] / frames)
+    part[:, max(x - 1, 0) : x + 2] = 255
+
+
+def _fixed(xy_px: Floats) -> NDArray[np.int32]:
+    """Return OpenCV's fixed-point coordinates; its pixel centres are whole numbers, ours end in a half."""
+    return ((np.clip(xy_px, -1e4, 1e5) - 0.5) * (1 << _SUBPIXEL_BITS)).round().astype(np.int32)
