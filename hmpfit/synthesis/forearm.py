@@ -1,7 +1,7 @@
 """A forearm for rendered hands: hand meshes end in an open wrist, and detectors do not know cut-off hands.
 
-Separate from the clips because it is geometry alone. On renders of the open hand (8 poses, 6 sides, 4 settings)
-MediaPipe finds 61 % of hands that end at the wrist and 87 % of the same hands with this forearm.
+Separate from the clips because it is geometry alone. On plain renders of the open hand (8 poses, 6 sides, 4 settings)
+MediaPipe found 107 of 192 hands that end at the wrist, and 159 of the same hands with this forearm.
 """
 
 from dataclasses import dataclass
