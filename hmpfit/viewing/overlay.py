@@ -182,7 +182,7 @@ def _draw_label(image: Image, wrist_px: Floats, is_right: bool, status: int) -> 
 
 
 def _status_strip(motion: HandMotion, width: int) -> Image | None:
-    """Return the timeline [rows, width, 3]: a band a hand in the colour of its status, its side's colour at the left."""
+    """Return the timeline [rows, width, 3]: a band a hand, coloured by status, its side's at the left."""
     if len(motion.is_right) == 0:
         return None
     frames = motion.status.shape[1]

@@ -1,0 +1,235 @@
+"""Ground-truth clips: a motion rendered to `clip.mp4`, and everything that is true about it in `truth.npz`.
+
+Separate from the renderer (any mesh) and from the motion (no pixels). The frames are those of a plain camera: a
+textured background that drifts, skin, a lamp, sensor noise, H.264.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.records import Camera, Floats, HandMotion
+from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
+from hmpfit.synthesis.renderer import Drawing, Light, Mesh, projected, render
+from hmpfit.video.writer import VideoWriter
+
+CLIP_NAME, TRUTH_NAME = "clip.mp4", "truth.npz"
+SCHEMA = "hmpfit.result.1"  # the keys of `result.npz`, plus vertices and visibility
+
+_FINGER_FLESH_M, _PALM_FLESH_M = 0.014, 0.032  # how deep a joint may lie below the surface that hides it
+_CRF = 18
+_FOREARM_M, _FOREARM_RINGS, _FOREARM_WIDENING = 0.24, 6, 1.25
+
+Image = NDArray[np.uint8]
+DAYLIGHT = Light()
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a clip looks. Colours are RGB in 0..1; the noise is in grey levels; the drift in pixels a second."""
+
+    skin: tuple[float, float, float] = (0.86, 0.64, 0.53)
+    light: Light = DAYLIGHT
+    noise: float = 2.0
+    drift_px: float = 12.0
+
+
+def make_clip(
+    folder: str | Path,
+    motion: HandMotion,
+    models: HandModels,
+    camera: Camera,
+    seed: int = 0,
+    fps: float = 30.0,
+    look: Look | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> tuple[Path, Path]:
+    """Render a motion into `folder` and return the paths of `clip.mp4` and `truth.npz`.
+
+    The motion is in the camera's frame; its K is [1, 3, 3] and it has no distortion. The same seed gives the same
+    pixels. `on_frame(done, total)` watches. Raises RunFolderError when the clip cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    look = look or Look()
+    generator = np.random.default_rng(seed)
+    posed = pose_hands(models, motion, vertices=True)
+    assert posed.vertices is not None
+    frames = posed.joints.shape[1]
+    times_s = np.arange(frames) / fps
+    skins = [_skin(models.side(bool(is_right)), look, generator) for is_right in motion.is_right]
+    background = _background(camera.width, camera.height, times_s, look, generator)
+    noise = _sensor_noise(camera.width, camera.height, look.noise, generator)
+    visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
+    with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=_CRF) as video:
+        for frame in range(frames):
+            meshes = []
+            for hand, is_right in enumerate(motion.is_right):
+                meshes += arm_meshes(
+                    posed.vertices[hand, frame], models.side(bool(is_right)), bool(is_right), skins[hand]
+                )
+            drawing = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=True)
+            image = next(background)
+            drawing.over(image)
+            visibility[:, frame] = visible(drawing, posed.joints[:, frame], camera)
+            video.write(next(noise)(image), float(times_s[frame]))
+            if on_frame is not None:
+                on_frame(frame + 1, frames)
+    _write_truth(folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s)
+    return folder / CLIP_NAME, folder / TRUTH_NAME
+
+
+def arm_meshes(vertices: Floats, model: HandModel, is_right: bool, skin: Floats) -> list[Mesh]:
+    """Return a posed hand [V, 3] and a forearm that continues its open end, in camera-frame metres."""
+    faces = model.faces if is_right else model.faces[:, ::-1]
+    hand = Mesh(vertices, faces, skin)
+    rim = open_rim(faces)
+    if len(rim) < 3:
+        return [hand]
+    loop = vertices[rim]
+    centre = loop.mean(axis=0)
+    tip = vertices[model.tip_vertices].mean(axis=0)
+    along = _rim_normal(loop, centre)
+    along = along if along @ (centre - tip) > 0 else -along
+    share = np.linspace(0, 1, _FOREARM_RINGS)
+    rings = [centre + (loop - centre) * (1 + (_FOREARM_WIDENING - 1) * s) + along * _FOREARM_M * s for s in share]
+    count = len(rim)
+    here, after = np.arange(count), np.roll(np.arange(count), -1)
+    band = np.concatenate((np.stack((here, after, here + count), 1), np.stack((after, after + count, here + count), 1)))
+    # The rim runs as its faces do, so the band that continues them runs the other way.
+    forearm_faces = np.concatenate([band[:, ::-1] + count * ring for ring in range(_FOREARM_RINGS - 1)])
+    return [hand, Mesh(np.concatenate(rings), forearm_faces, skin[rim].mean(axis=0))]
+
+
+def open_rim(faces: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the vertices around the mesh's longest hole, in the order of its faces; empty when it is closed."""
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    known = set(map(tuple, edges.tolist()))
+    following = {a: b for a, b in edges.tolist() if (b, a) not in known}
+    loops: list[list[int]] = []
+    while following:
+        start, current = next(iter(following.items()))
+        loop = [start]
+        del following[start]
+        while current != start and current in following:
+            loop.append(current)
+            current = following.pop(current)
+        loops.append(loop)
+    return np.array(max(loops, key=len, default=[]), dtype=np.int64)
+
+
+def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool_]:
+    """Return which joints [H, 21] can be seen: inside the picture, with no more than their own flesh before them."""
+    out = np.zeros(joints.shape[:2], dtype=bool)
+    if drawing.depth_m is None or drawing.depth_m.size == 0:
+        return out
+    flesh = np.full(len(OPENPOSE_21), _FINGER_FLESH_M)
+    flesh[[*OPENPOSE_PALM, OPENPOSE_21.index("thumb1")]] = _PALM_FLESH_M
+    for hand, points in enumerate(joints):
+        xyz = projected(points, camera.K[0])
+        inside = ((xyz[:, :2] >= 0) & (xyz[:, :2] < (camera.width, camera.height))).all(axis=1)
+        height, width = drawing.depth_m.shape
+        column = np.clip(np.floor(xyz[:, 0]).astype(int) - drawing.x, 0, width - 1)
+        row = np.clip(np.floor(xyz[:, 1]).astype(int) - drawing.y, 0, height - 1)
+        out[hand] = inside & (drawing.depth_m[row, column] > xyz[:, 2] - flesh)
+    return out
+
+
+def _rim_normal(loop: Floats, centre: Floats) -> Floats:
+    """Return the unit normal of the plane that fits a loop of points."""
+    return np.linalg.svd(loop - centre)[2][2]
+
+
+def _skin(model: HandModel, look: Look, generator: np.random.Generator) -> Floats:
+    """Return colours [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
+    base = np.array(look.skin)
+    rest = model.v_template
+    low, high = rest.min(axis=0), rest.max(axis=0)
+    share = (rest - low) / (high - low)
+    palm = np.clip(1 - 2 * share[:, 1:2], 0, 1)  # the palm faces -y
+    waves = generator.normal(0, 60, (8, 3))
+    blotches = np.sin(rest @ waves.T + generator.uniform(0, 6.28, 8)).mean(axis=1, keepdims=True)
+    return np.clip(base + palm * (0.05, 0.03, 0.03) + blotches * (0.03, 0.035, 0.03), 0, 1)
+
+
+def _background(
+    width: int, height: int, times_s: Floats, look: Look, generator: np.random.Generator
+) -> Iterator[Image]:
+    """Yield a still room seen by a camera that drifts: soft patches, furniture-like boxes, grain."""
+    import cv2
+
+    margin = int(look.drift_px * (times_s[-1] + 1)) + 8
+    size = (height + margin, width + margin)
+    room = np.empty((*size, 3), np.float32)
+    tint = generator.uniform(70, 150, 3)
+    for channel in range(3):
+        coarse = generator.normal(0, 1, (7, 9)).astype(np.float32)
+        fine = generator.normal(0, 1, (size[0] // 6, size[1] // 6)).astype(np.float32)
+        room[..., channel] = tint[channel] + 22 * cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+        room[..., channel] += 5 * cv2.resize(fine, size[::-1], interpolation=cv2.INTER_LINEAR)
+    for _ in range(14):
+        x, y = int(generator.integers(0, size[1])), int(generator.integers(0, size[0]))
+        w, h = (int(side) for side in generator.integers(30, 200, 2))
+        colour = tuple(generator.uniform(30, 190, 3).tolist())
+        box = room.copy()
+        cv2.rectangle(box, (x, y), (x + w, y + h), colour, -1)
+        room = 0.6 * room + 0.4 * box
+    room = np.clip(cv2.GaussianBlur(room, (0, 0), 1.6), 0, 255).astype(np.uint8)
+    angle = generator.uniform(0, np.pi / 2)
+    for time_s in times_s:
+        x, y = (int(look.drift_px * time_s * part) for part in (np.cos(angle), np.sin(angle)))
+        yield room[y : y + height, x : x + width].copy()
+
+
+def _sensor_noise(
+    width: int, height: int, levels: float, generator: np.random.Generator
+) -> Iterator[Callable[[Image], Image]]:
+    """Yield functions that add fresh-looking Gaussian noise: pieces of one larger field, at drawn places."""
+    import cv2
+
+    field = generator.normal(0, levels, (height + 64, width + 64, 3)).round().astype(np.int16)
+    while True:
+        y, x = (int(start) for start in generator.integers(0, 64, 2))
+        part = np.ascontiguousarray(field[y : y + height, x : x + width])
+
+        def noisy(image: Image, part: NDArray[np.int16] = part) -> Image:
+            return np.asarray(cv2.add(image, part, dtype=cv2.CV_8U), dtype=np.uint8)
+
+        yield noisy
+
+
+def _write_truth(
+    path: Path,
+    motion: HandMotion,
+    joints: Floats,
+    vertices: Floats,
+    visibility: NDArray[np.bool_],
+    camera: Camera,
+    times_s: Floats,
+) -> None:
+    pixels = np.stack(
+        [projected(points.reshape(-1, 3), camera.K[0])[:, :2].reshape(*points.shape[:2], 2) for points in joints]
+    )
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            **vars(motion),
+            joints=joints,
+            joint_std_mm=np.zeros(joints.shape[:3]),
+            keypoints_px=pixels,
+            keypoint_confidence=visibility.astype(float),
+            landmarks_px=pixels,
+            K=camera.K,
+            image_size=np.array([camera.width, camera.height]),
+            times_s=times_s,
+            schema=np.array(SCHEMA),
+            vertices=vertices.astype(np.float32),
+            visibility=visibility,
+        )
+    partial.replace(path)
