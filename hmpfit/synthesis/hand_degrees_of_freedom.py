@@ -17,7 +17,8 @@ FOUR = ("index", "middle", "ring", "pinky")
 # Per finger: flexion of the knuckle, its spread (positive towards the thumb), flexion of the middle joint, and what
 # the last joint does beyond following the middle one. Thumb: bend, lift out of the palm plane and roll of its base,
 # bend of the second joint, of the last joint.
-DOFS = tuple(f"{finger}_{part}" for finger in FOUR for part in ("mcp", "spread", "pip", "dip")) + (
+DOFS = (
+    *(f"{finger}_{part}" for finger in FOUR for part in ("mcp", "spread", "pip", "dip")),
     "thumb_bend", "thumb_lift", "thumb_roll", "thumb_mcp", "thumb_ip",
 )  # fmt: skip
 INDEX = {name: i for i, name in enumerate(DOFS)}

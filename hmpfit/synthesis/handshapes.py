@@ -49,47 +49,60 @@ class Handshape:
 
 H = Handshape
 LETTERS: dict[str, Handshape] = {
-    "a": H("CCCC", "side"), "b": H("EEEE", "across", 0), "c": H("OOOO", "wide", 2), "d": H("EOOO", "oppose", 2, ("middle",)),
-    "e": H("WWWW", "palm", 0), "f": H("QEEE", "oppose", 8, ("index",)), "g": H("KCCC", "side"), "h": H("KKCC", "across", 0),
+    "a": H("CCCC", "side"), "b": H("EEEE", "across", 0), "c": H("OOOO", "wide", 2),
+    "d": H("EOOO", "oppose", 2, ("middle",)), "e": H("WWWW", "palm", 0),
+    "f": H("QEEE", "oppose", 8, ("index",)), "g": H("KCCC", "side"), "h": H("KKCC", "across", 0),
     "i": H("CCCE", "across"), "j": H("CCCE", "press"), "k": H("EKCC", "side", 6), "l": H("ECCC", "out"),
-    "m": H("MMMC", "palm", 0), "n": H("MMCC", "palm", 0), "o": H("QQQQ", "oppose", 1, ("index", "middle")), "p": H("KBCC", "side", 4),
-    "q": H("BCCC", "press"), "r": H("EECC", "across", -7), "s": H("CCCC", "across"), "t": H("MCCC", "under"),
-    "u": H("EECC", "across", 0), "v": H("EECC", "across", 11), "w": H("EEEC", "palm", 9, ("pinky",)), "x": H("HCCC", "across"),
-    "y": H("CCCE", "out", 6), "z": H("ECCC", "press"),
+    "m": H("MMMC", "palm", 0), "n": H("MMCC", "palm", 0), "o": H("QQQQ", "oppose", 1, ("index", "middle")),
+    "p": H("KBCC", "side", 4), "q": H("BCCC", "press"), "r": H("EECC", "across", -7), "s": H("CCCC", "across"),
+    "t": H("MCCC", "under"), "u": H("EECC", "across", 0), "v": H("EECC", "across", 11),
+    "w": H("EEEC", "palm", 9, ("pinky",)), "x": H("HCCC", "across"), "y": H("CCCE", "out", 6),
+    "z": H("ECCC", "press"),
 }  # fmt: skip
 NUMBERS: dict[str, Handshape] = {
     "0": H("QQQQ", "oppose", 1, ("index", "middle")), "1": H("ECCC", "across"), "2": H("EECC", "across", 10),
-    "3": H("EECC", "out", 10), "three_fingers": H("EEEC", "palm", 8), "4": H("EEEE", "palm", 9), "5": H("EEEE", "out", 11),
-    "6": H("EEEQ", "oppose", 8, ("pinky",)), "7": H("EEQE", "oppose", 8, ("ring",)), "8": H("EQEE", "oppose", 8, ("middle",)),
-    "9": H("QEEE", "oppose", 8, ("index",)), "10": H("CCCC", "up"),
+    "3": H("EECC", "out", 10), "three_fingers": H("EEEC", "palm", 8), "4": H("EEEE", "palm", 9),
+    "5": H("EEEE", "out", 11), "6": H("EEEQ", "oppose", 8, ("pinky",)), "7": H("EEQE", "oppose", 8, ("ring",)),
+    "8": H("EQEE", "oppose", 8, ("middle",)), "9": H("QEEE", "oppose", 8, ("index",)), "10": H("CCCC", "up"),
 }  # fmt: skip
 GESTURES: dict[str, Handshape] = {
-    "flat": H("EEEE", "side", 1), "open": H("EEEE", "out", 10), "splayed": H("EEEE", "up", 16), "relaxed": H("RRRR", "rest", 2),
-    "fist": H("CCCC", "across"), "point": H("ECCC", "across"), "point_loose": H("EOOO", "rest"), "thumb_up": H("CCCC", "up"),
-    "gun": H("ECCC", "up"), "gun_two": H("EECC", "up", 0), "horns": H("ECCE", "across", 6), "call": H("CCCE", "out", 6),
-    "cup": H("SSSS", "wide", 0), "half": H("OOOO", "rest", 2), "claw": H("HHHH", "hitch", 10), "tent": H("BBBB", "oppose", 0),
-    "soft": H("SSRR", "rest", 4), "three": H("EEEC", "hitch", 8), "mouse": H("SSRO", "side", 4),
+    "flat": H("EEEE", "side", 1), "open": H("EEEE", "out", 10), "splayed": H("EEEE", "up", 16),
+    "relaxed": H("RRRR", "rest", 2), "fist": H("CCCC", "across"), "point": H("ECCC", "across"),
+    "point_loose": H("EOOO", "rest"), "thumb_up": H("CCCC", "up"), "gun": H("ECCC", "up"),
+    "gun_two": H("EECC", "up", 0), "horns": H("ECCE", "across", 6), "call": H("CCCE", "out", 6),
+    "cup": H("SSSS", "wide", 0), "half": H("OOOO", "rest", 2), "claw": H("HHHH", "hitch", 10),
+    "tent": H("BBBB", "oppose", 0), "soft": H("SSRR", "rest", 4), "three": H("EEEC", "hitch", 8),
+    "mouse": H("SSRO", "side", 4),
 }  # fmt: skip
 # (before contact, at contact)
 GRASPS: dict[str, tuple[Handshape, Handshape]] = {
-    "cylinder": (H("SSSS", "wide", 4), H("OOOO", "oppose", 2)), "rod": (H("RRRR", "wide", 2), H("MMMM", "across", 0)),
-    "sphere": (H("SSSS", "wide", 14), H("ROOR", "oppose", 12)), "disk": (H("EEEE", "wide", 15), H("SRRS", "wide", 15)),
-    "hook": (H("RRRR", "rest", 1), H("HHHH", "side", 0)), "lateral": (H("OOOO", "hitch", 2), H("OMMM", "press", 0)),
+    "cylinder": (H("SSSS", "wide", 4), H("OOOO", "oppose", 2)),
+    "rod": (H("RRRR", "wide", 2), H("MMMM", "across", 0)),
+    "sphere": (H("SSSS", "wide", 14), H("ROOR", "oppose", 12)),
+    "disk": (H("EEEE", "wide", 15), H("SRRS", "wide", 15)),
+    "hook": (H("RRRR", "rest", 1), H("HHHH", "side", 0)),
+    "lateral": (H("OOOO", "hitch", 2), H("OMMM", "press", 0)),
     "pinch": (H("RRSS", "wide", 4), H("QRSS", "oppose", 4, ("index",))),
     "tripod": (H("RRRR", "wide", 3), H("QQOO", "oppose", 2, ("index", "middle"))),
     "quadpod": (H("RRRR", "wide", 5), H("QQQO", "oppose", 3, ("index", "middle", "ring"))),
     "five_tips": (H("RRRR", "wide", 8), H("QQQQ", "oppose", 5, ("index", "middle", "ring", "pinky"))),
-    "writing": (H("RROO", "oppose", 1), H("OOOM", "oppose", 0, ("middle",))), "platform": (H("SSSS", "wide", 8), H("EEES", "hitch", 8)),
-    "parallel": (H("KKKK", "wide", 1), H("BBBB", "oppose", 0)), "scissors": (H("EEOO", "press", 14), H("EEOO", "press", 0)),
-    "trigger": (H("SOOO", "wide", 3), H("ROMM", "across", 1)), "bottle": (H("SSSS", "wide", 6), H("RROO", "wide", 3)),
-    "key_turn": (H("OMMM", "hitch", 0), H("QMMM", "press", 0, ("index",))), "lid": (H("SSSS", "wide", 12), H("RRRR", "wide", 9)),
+    "writing": (H("RROO", "oppose", 1), H("OOOM", "oppose", 0, ("middle",))),
+    "platform": (H("SSSS", "wide", 8), H("EEES", "hitch", 8)),
+    "parallel": (H("KKKK", "wide", 1), H("BBBB", "oppose", 0)),
+    "scissors": (H("EEOO", "press", 14), H("EEOO", "press", 0)),
+    "trigger": (H("SOOO", "wide", 3), H("ROMM", "across", 1)),
+    "bottle": (H("SSSS", "wide", 6), H("RROO", "wide", 3)),
+    "key_turn": (H("OMMM", "hitch", 0), H("QMMM", "press", 0, ("index",))),
+    "lid": (H("SSSS", "wide", 12), H("RRRR", "wide", 9)),
 }  # fmt: skip
 SHAPES: dict[str, Handshape] = {
     **LETTERS, **NUMBERS, **GESTURES,
     **{f"{name}_open": pair[0] for name, pair in GRASPS.items()}, **{name: pair[1] for name, pair in GRASPS.items()},
 }  # fmt: skip
-WORDS = (
-    "hand motion prior video camera finger thumb index middle ring little palm wrist quick brown fox jumps over lazy dog "
-    "hello world thanks please sign letter alphabet jazz quiz vexed zebra kayak puzzle wave box milk bread water music "
-    "window garden planet summer yellow orange family school doctor friend morning winter bridge castle gym exit oxygen"
-).split()
+WORDS: tuple[str, ...] = (
+    "hand", "motion", "prior", "video", "camera", "finger", "thumb", "index", "middle", "ring", "little", "palm",
+    "wrist", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "hello", "world", "thanks", "please", "sign",
+    "letter", "alphabet", "jazz", "quiz", "vexed", "zebra", "kayak", "puzzle", "wave", "box", "milk", "bread",
+    "water", "music", "window", "garden", "planet", "summer", "yellow", "orange", "family", "school", "doctor",
+    "friend", "morning", "winter", "bridge", "castle", "gym", "exit", "oxygen",
+)  # fmt: skip

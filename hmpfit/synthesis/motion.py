@@ -4,32 +4,30 @@ A kind is a function of a `Scene` that returns the 21 angles over time; what peo
 is applied to all of them at the end.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import UnknownNameError
-from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, HIGH, INDEX, LOW, MCP, PIP, SPREAD, Subject, to_hand_pose
-from hmpfit.synthesis.handshapes import (
-    FINGER_CODES,
-    GESTURES,
-    GRASPS,
-    LETTERS,
-    NUMBERS,
-    SHAPES,
-    THUMBS,
-    WORDS,
-    Handshape,
+from hmpfit.synthesis.hand_degrees_of_freedom import (
+    DIP,
+    DOFS,
+    HIGH,
+    INDEX,
+    LOW,
+    MCP,
+    PIP,
+    SPREAD,
+    Subject,
+    to_hand_pose,
 )
-from hmpfit.synthesis.pinches import pinched
-from hmpfit.synthesis.timing import minimum_jerk, smooth_noise, through, tremor
+from hmpfit.synthesis.handshapes import GESTURES, GRASPS, LETTERS, NUMBERS, WORDS, Handshape
+from hmpfit.synthesis.scene import Scene, Vocabulary
+from hmpfit.synthesis.timing import minimum_jerk, tremor
 
 Floats = NDArray[np.float64]
 
-# Turns, in degrees, that lay the fingers of the splayed flat hand side by side.
-TOGETHER = np.array([-6.0, 0.0, 6.0, 14.0])
 POWER = ("cylinder", "rod", "sphere", "hook", "bottle", "trigger")
 PRECISION = ("pinch", "tripod", "quadpod", "five_tips", "disk", "lid", "writing")
 BETWEEN = ("lateral", "key_turn", "scissors", "platform", "parallel")
@@ -38,79 +36,11 @@ HELD_OUT_GRASPS = ("bottle", "quadpod", "key_turn", "lid")
 HELD_OUT_WORDS = ("jazz", "kayak", "planet", "winter", "oxygen", "friend", "hello", "vexed")
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Which words and grasp types may occur."""
-
-    words: tuple[str, ...]
-    grasps: tuple[str, ...]
-
-
-EVERYTHING = Vocabulary(tuple(WORDS), tuple(GRASPS))
+EVERYTHING = Vocabulary(WORDS, tuple(GRASPS))
 TRAINING = Vocabulary(
     tuple(word for word in WORDS if word not in HELD_OUT_WORDS), tuple(g for g in GRASPS if g not in HELD_OUT_GRASPS)
 )
 HELD_OUT = Vocabulary(HELD_OUT_WORDS, HELD_OUT_GRASPS)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One take: who moves, when, and with what vocabulary."""
-
-    subject: Subject
-    times_s: Floats  # [T]
-    fps: float
-    generator: np.random.Generator
-    vocabulary: Vocabulary
-
-    @property
-    def seconds(self) -> float:
-        """Length of the take."""
-        return len(self.times_s) / self.fps
-
-    @property
-    def shapes(self) -> dict[str, Handshape]:
-        """All postures of the vocabulary."""
-        left_out = {name + end for name in GRASPS if name not in self.vocabulary.grasps for end in ("", "_open")}
-        return {name: shape for name, shape in SHAPES.items() if name not in left_out}
-
-    def uniform(self, low: float, high: float) -> float:
-        """Draw a number."""
-        return float(self.generator.uniform(low, high))
-
-    def noise(self, cutoff_hz: float, channels: int = len(DOFS)) -> Floats:
-        """Draw smooth unit noise [T, channels]."""
-        return smooth_noise(len(self.times_s), channels, self.fps, cutoff_hz, self.generator)
-
-    def posture(self, shape: Handshape, gap_mm: float = 0.0, looseness: float = 3.0) -> Floats:
-        """Return a handshape's angles [21], as this subject happens to make it this time."""
-        angles = np.zeros(len(DOFS))
-        for f, code in enumerate(shape.fingers):
-            angles[[MCP[f], PIP[f], MCP[f] + 3]] = FINGER_CODES[code]
-        angles[SPREAD] = TOGETHER + shape.spread * np.array([1.0, 0.15, -0.5, -1.4])
-        angles[INDEX["thumb_bend"] :] = THUMBS[shape.thumb]
-        angles += self.generator.normal(0, looseness, len(DOFS)) * np.where(
-            np.isin(np.arange(len(DOFS)), SPREAD), 0.5, 1
-        )
-        return pinched(angles, shape.pinched, self.subject, gap_mm) if shape.pinched else angles
-
-    def sequence(self, shapes: list[Handshape], move_s: tuple[float, float], hold_s: tuple[float, float]) -> Floats:
-        """Move through handshapes, durations drawn from the ranges and repeated until the take is full, [T, 21]."""
-        pace = self.subject.pace
-        moves, holds, postures = [], [], [self.posture(shapes[0])]
-        i = 0
-        while sum(moves) + sum(holds) < self.seconds + 1:
-            i += 1
-            moves.append(pace * self.uniform(*move_s))
-            holds.append(pace * self.uniform(*hold_s))
-            postures.append(self.posture(shapes[i % len(shapes)]))
-        start = self.uniform(0, 0.5)
-        return through(np.array(postures), np.array(moves), np.array(holds), self.times_s + start, self.generator)
-
-    def choose(self, names: Mapping[str, Handshape] | tuple[Handshape, ...], count: int) -> list[Handshape]:
-        """Draw handshapes, with repetition."""
-        pool = list(names.values()) if isinstance(names, Mapping) else list(names)
-        return [pool[i] for i in self.generator.integers(0, len(pool), count)]
 
 
 def _rest(scene: Scene) -> Floats:
@@ -201,7 +131,7 @@ def _finger_waves(scene: Scene) -> Floats:
     lag = scene.uniform(-0.22, 0.22)
     lags = np.zeros(len(DOFS))
     for f in range(4):
-        lags[[MCP[f], PIP[f], MCP[f] + 3, SPREAD[f]]] = lag * f
+        lags[[MCP[f], PIP[f], DIP[f], SPREAD[f]]] = lag * f
     lags[INDEX["thumb_bend"] :] = -lag
     lags[PIP] += scene.uniform(-0.1, 0.1)
     return low + (high - low) * scene.uniform(0.3, 0.9) * _cycle(scene, scene.uniform(0.4, 2.5), lags)
@@ -312,7 +242,7 @@ def generate_motion(
 
 
 def _cycle(scene: Scene, rate_hz: float, lags: Floats) -> Floats:
-    """Return a wave in [0, 1] per angle, [T, 21], of slightly irregular pace and a random shape between sine and steps."""
+    """Return a wave in [0, 1] per angle, [T, 21], of irregular pace and a shape between sine and steps."""
     cycles = rate_hz * scene.times_s + 0.1 * scene.noise(0.4, 1)[:, 0] + scene.uniform(0, 1)
     sharp = scene.uniform(0.5, 3.0)
     wave = np.sin(2 * np.pi * (cycles[:, None] - lags))

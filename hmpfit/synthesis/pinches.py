@@ -11,7 +11,7 @@ from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, FOUR, HIGH, INDEX, LO
 
 Floats = NDArray[np.float64]
 
-# Joints and tips of the open hand, millimetres from the wrist in MANO's rest pose, rounded: contact need only look right.
+# Open hand's joints and tips, millimetres from the wrist in MANO's rest pose, rounded: contact only has to look right.
 FINGER_MM = {
     "index": ((-93, 0, 22), (-130, 0, 24), (-156, 0, 25), (-181, 0, 26)),
     "middle": ((-93, 4, -3), (-136, 4, -6), (-166, 4, -8), (-193, 4, -10)),

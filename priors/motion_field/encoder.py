@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.priors.motion_field.features import CHANNELS
+from hmpfit.priors.motion_field.path_bridge import PathBridge
 from hmpfit.priors.motion_field.sizes import Sizes
 from hmpfit.priors.motion_field.skeleton_convolution import SkeletonBlock, pooled_levels
 from hmpfit.skeleton import MANO_JOINTS
@@ -42,20 +43,27 @@ class Encoder(nn.Module):
         self.missing = nn.Parameter(torch.zeros(2, len(MANO_JOINTS) * CHANNELS))
         if sizes.path_channels:
             self.to_path = nn.Linear(6 * (len(MANO_JOINTS) - 1), sizes.path_channels)
+            if sizes.bridge_width:
+                self.path_bridge = PathBridge(sizes.path_channels, sizes.bridge_width)
             self.to_latent = nn.Linear(sizes.path_waves * sizes.path_channels, sizes.latent, bias=False)
 
-    def forward(self, x: Tensor, depth: Tensor, six: Tensor, waves: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, since: Tensor, until: Tensor, six: Tensor, waves: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Encode z-scored features x [B, T, 16, 15] of bridged motion to (mu, log_var), each [B, L].
 
-        depth [B, T] is the distance in frames to the nearest known frame; six [B, T, 90] the bridged rotations, waves
-        [T, K] the decoder's cosines at the frames.
+        since and until [B, T] are the distances in frames to the last and next known frame; six [B, T, 90] the bridged
+        rotations, waves [T, K] the decoder's cosines at the frames.
         """
-        distance = (depth.to(x.dtype) / DEPTH_SCALE).clamp(max=4)
+        distance = (torch.minimum(since, until).to(x.dtype) / DEPTH_SCALE).clamp(max=4)
         unknown = torch.stack(((distance > 0).to(x.dtype), distance), dim=-1) @ self.missing
         hidden = self.blocks((x.flatten(2) + unknown).transpose(1, 2)).flatten(1)
         mu, log_var = self.mean(hidden), self.log_var(hidden).clamp(*LOG_VAR_RANGE)
         if waves is not None:
-            spectrum = waves.T @ self.to_path(six) / len(waves)
+            path = self.to_path(six)
+            if self.sizes.bridge_width:
+                path = self.path_bridge(path, since, until)
+            spectrum = waves.T @ path / len(waves)
             mu = mu + self.to_latent(spectrum.flatten(1))
         return mu, log_var
 

@@ -29,12 +29,15 @@ def bridge(hand_R: Tensor, known: Tensor) -> Tensor:
     return torch.where(nothing, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device), filled)
 
 
-def gap_depth(known: Tensor) -> Tensor:
-    """Return for each frame of known [B, T] the distance in frames to the nearest known one; T where none is."""
+def gap_distances(known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each frame of known [B, T] the frames since the last and until the next known one; T where none is."""
     last, following, _ = _bracket(known)
     here = torch.arange(known.shape[1], device=known.device)
-    depth = torch.minimum((here - last).abs(), (following - here).abs())
-    return torch.where(known.any(1, keepdim=True), depth, known.shape[1])
+    none = known.shape[1]
+    since, until = here - last, following - here
+    return torch.where((since < 0) | ~known.any(1, True), none, since), torch.where(
+        (until < 0) | ~known.any(1, True), none, until
+    )
 
 
 def points(hand_R: Tensor, skeleton: Tensor, tips: Tensor) -> tuple[Tensor, Tensor]:

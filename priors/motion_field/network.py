@@ -75,7 +75,7 @@ class MotionPrior(nn.Module):
         x = features.features(filled, self.skeleton, self.tips, self.fps)
         x = (x - self.feature_mean) / self.feature_std
         waves = self.decoder.waves(self._to_field(self.frame_times)) if self.sizes.path_channels else None
-        return self.encoder(x, features.gap_depth(mask), rotations.to_6d(filled).flatten(2), waves)
+        return self.encoder(x, *features.gap_distances(mask), rotations.to_6d(filled).flatten(2), waves)
 
     def decode(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the 6D rotations [B, T, 15, 6] of latents z [B, L] at any times t [T], seconds from its start."""

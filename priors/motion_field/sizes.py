@@ -26,6 +26,7 @@ class Sizes:
     latent_in_layers: bool = True
     path_channels: int = 0
     path_waves: int = 0
+    bridge_width: int = 0  # > 0: learned in-betweening along the path
     extra_convolutions: int = 0  # stride-1 convolutions before the strided one of each encoder block
     root_latent: int = 0  # > 0: NeMF's global branch and encoder, for the root's rotation
     window_frames: int = 128
@@ -36,7 +37,14 @@ PAPER = Sizes(
     latent=1024, width=1024, layers=8, channels=(30, 60, 120, 240), extra_convolutions=1, root_latent=256
 )  # fmt: skip
 SMALL = Sizes(
-    latent=256, width=192, layers=4, channels=(20, 24, 32, 40), latent_in_layers=False, path_channels=40, path_waves=40
+    latent=256,
+    width=192,
+    layers=4,
+    channels=(12, 16, 24, 32),
+    latent_in_layers=False,
+    path_channels=40,
+    path_waves=40,
+    bridge_width=96,
 )
 KNOWN: Mapping[str, Sizes] = {"paper": PAPER, "small": SMALL}
 

@@ -46,6 +46,8 @@ def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     decoder.skip.weight[first:] = (axes / lever).T
     decoder.layers[0].weight[:, : sizes.path_channels] /= std.square().sum(0).sqrt().clamp(min=SMALLEST_STD)  # type: ignore[index,operator]
     decoder.out.weight.zero_()  # the network starts as a correction of zero
+    if sizes.bridge_width:
+        encoder.path_bridge.scale.copy_(std.square().sum(0).sqrt().clamp(min=SMALLEST_STD))
     encoder.to_path.weight.copy_(axes * lever)
     encoder.to_path.bias.copy_(-(axes * lever) @ mean)
     encoder.to_latent.weight.zero_()

@@ -1,0 +1,116 @@
+"""The prior's losses and objective against values known beforehand."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hmpfit.geometry import rotations
+from hmpfit.priors.motion_field import losses
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.sizes import SMALL
+from hmpfit.priors.training.objective import Weights, step_loss
+from hmpfit.priors.training.start import start_from_data
+from hmpfit.priors.training.windows import Clips, draw_batch, random_mask
+
+
+@pytest.mark.parametrize("angle", [0.01, 0.5, 2.0, 3.0])
+def test_geodesic_is_the_angle(angle: float) -> None:
+    axis = torch.nn.functional.normalize(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), dim=0)
+    base = rotations.exp(torch.tensor([0.3, 0.2, -0.4], dtype=torch.float64))
+    six = rotations.to_6d(base @ rotations.exp(angle * axis))
+    assert losses.geodesic(six * 3.0, base).item() == pytest.approx(angle, abs=1e-4)  # 6D need not be normalised
+
+
+def test_geodesic_has_a_finite_gradient_at_zero() -> None:
+    six = torch.tensor([1.0, 0, 0, 0, 1, 0], requires_grad=True)
+    losses.geodesic(six, torch.eye(3)).backward()
+    assert six.grad is not None and torch.isfinite(six.grad).all()
+
+
+def test_kl_to_standard_matches_the_formula_and_vanishes_at_the_prior() -> None:
+    mu, sigma = 0.7, 0.4
+    expected = math.log(1 / sigma) + (sigma**2 + mu**2) / 2 - 0.5
+    assert losses.kl_to_standard(torch.tensor(mu), torch.tensor(2 * math.log(sigma))).item() == pytest.approx(expected)
+    assert losses.kl_to_standard(torch.zeros(3), torch.zeros(3)).abs().max() == 0
+
+
+def test_kl_between_agrees_with_torch() -> None:
+    a, b = torch.randn(2, 5), torch.randn(2, 5)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(a[0], (a[1] / 2).exp()), torch.distributions.Normal(b[0], (b[1] / 2).exp())
+    )
+    assert torch.allclose(losses.kl_between(a[0], a[1], b[0], b[1]), expected, atol=1e-5)
+
+
+def test_teaching_widens_where_the_mean_is_wrong() -> None:
+    wrong_by = torch.tensor(0.5)
+    log_var = torch.tensor(0.0, requires_grad=True)
+    loss = losses.kl_between(torch.tensor(0.0), torch.tensor(-6.0), wrong_by, log_var)
+    best = math.log(0.5**2 + math.exp(-6.0))
+    (slope,) = torch.autograd.grad(loss, log_var)
+    assert slope > 0  # too wide at 0
+    at_best = torch.tensor(best, requires_grad=True)
+    (flat,) = torch.autograd.grad(losses.kl_between(torch.tensor(0.0), torch.tensor(-6.0), wrong_by, at_best), at_best)
+    assert abs(flat.item()) < 1e-6
+
+
+def waving(frames: int = 150, clips: int = 12) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    out = []
+    for _ in range(clips):
+        phase, rate = generator.uniform(0, 6, 15), generator.uniform(0.3, 0.8)
+        flexion = 0.5 + 0.4 * np.sin(phase + 2 * np.pi * rate * np.arange(frames)[:, None] / 30)
+        out.append(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
+    return out
+
+
+SMALLEST = dataclasses.replace(
+    SMALL, latent=96, width=24, layers=3, channels=(4, 4, 4, 4), path_channels=20, path_waves=16, bridge_width=8
+)
+
+
+def test_the_start_is_already_a_codec() -> None:
+    torch.manual_seed(0)
+    prior, generator = MotionPrior(SMALLEST), np.random.default_rng(1)
+    batch = draw_batch([Clips(waving())], 24, 128, generator)
+    before = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
+    start_from_data(prior, batch.hand_R)
+    after = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
+    error = [losses.geodesic(six, batch.hand_R).mean().item() for six in (before, after)]
+    assert error[1] < 0.1 < error[0]
+
+
+def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
+    torch.manual_seed(0)
+    prior, numbers = MotionPrior(SMALLEST), np.random.default_rng(1)
+    batch = draw_batch([Clips(waving())], 8, 128, numbers)
+    start_from_data(prior, batch.hand_R)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-3)
+    totals = []
+    for _ in range(30):
+        total = step_loss(prior, batch, Weights(), 1.0, torch.Generator().manual_seed(4))["total"]
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert totals[-1] < 0.9 * totals[0]
+    short = draw_batch([Clips([clip[:60] for clip in waving()])], 4, 128, numbers)
+    assert (short.valid.sum(1) == 60).all() and not (short.shown & ~short.valid).any()
+    spoilt = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
+    parts = [
+        step_loss(
+            prior, type(short)(hand_R, short.valid, short.shown), Weights(), 1.0, torch.Generator().manual_seed(5)
+        )
+        for hand_R in (short.hand_R, spoilt)
+    ]
+    assert parts[0]["total"].item() == pytest.approx(parts[1]["total"].item(), rel=1e-5)
+
+
+def test_masks_hide_and_show() -> None:
+    generator = np.random.default_rng(0)
+    masks = np.array([random_mask(128, generator) for _ in range(300)])
+    assert masks.any(1).all() and 0.03 < masks.all(1).mean() < 0.25
+    assert 0.3 < masks.mean() < 0.9
