@@ -212,7 +212,7 @@ class _Run:
         if settings.prior != "none" and settings.solver != "none":
             from hmpfit.priors.motion_field.loading import load_prior
 
-            prior = load_prior(settings.prior)
+            prior = load_prior(settings.prior).double()
         prior_name = "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
         steps = [sum(int(stage["steps"]) for stage in recipe["stages"])]
         advance: list[Callable[[int], None]] = []

@@ -76,10 +76,12 @@ def make(hands: int = 2, frames: int = 100, noise: float = 1.0, dtype: torch.dty
     evidence = Evidence(
         times_s=times,
         xy_px=xy + draw(*xy.shape, scale=2.0 * noise),
+        seen=confidence[..., 0],
         confidence=confidence,
         box_px=(xy.amax(2) - xy.amin(2)).norm(dim=-1),
         world_m=points - points.mean(2, keepdim=True) + draw(*points.shape, scale=0.003 * noise),
         world_confidence=confidence,
+        world_seen=confidence[..., 0],
         K=K,
         distortion=None,
         initial_R=start.global_R,

@@ -117,7 +117,7 @@ def test_a_misspelt_term_option_or_kernel_is_refused():
     made = make(frames=40)
     with pytest.raises(UnknownNameError, match="keypoints_2d"):
         read_terms({**made.stage, "weights": {"keypoint_2d": 1.0}}, FREE_LATENT)
-    with pytest.raises(UnknownNameError, match="confidence_power"):
+    with pytest.raises(UnknownNameError, match="least_confidence"):
         read_terms({**made.stage, "options": {"keypoints_2d": {"units": "px"}}}, FREE_LATENT)
     with pytest.raises(UnknownNameError, match="geman_mcclure"):
         read_terms({**made.stage, "kernels": {"keypoints_2d": {"name": "cauchy"}}}, FREE_LATENT)

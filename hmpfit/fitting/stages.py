@@ -161,10 +161,12 @@ def gather_evidence(
     return Evidence(
         times_s=tensor(tracks.times_s),
         xy_px=tensor(np.nan_to_num(tracks.xy_px)),
+        seen=tensor(tracks.seen),
         confidence=tensor(np.where(tracks.seen[..., None], tracks.confidence, 0.0)),
         box_px=tensor(np.where(np.isfinite(box) & (box > 1), box, 1.0)),
         world_m=tensor(np.nan_to_num(world)),
         world_confidence=tensor(np.where(has_world[..., None], tracks.confidence, 0.0)),
+        world_seen=tensor(has_world & tracks.seen),
         K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
         distortion=None if camera.distortion is None else tensor(camera.distortion),
         initial_R=rotation(start.global_orient),

@@ -58,7 +58,7 @@ def solve(
         fall = cost - new_cost
         better = running & torch.isfinite(new_cost) & (fall > 0)
         gain = fall / expected.clamp_min(1e-300)
-        shrink = (1 - (2 * gain - 1) ** 3).clamp(1 / 3, 2)
+        shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
         damping = torch.where(better, damping * shrink, damping * growth).clamp(1e-9, 1e12)
         growth = torch.where(better, torch.full_like(growth, 2.0), growth * 2)
         small = torch.where(better, fall, expected) <= tolerance * cost

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hmpfit.errors import UnknownNameError
@@ -9,6 +10,7 @@ from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.geometry.cameras import project
 
 UNITS = ("px", "box_percent")
+WEIGHING = ("confidence_power", "least_confidence")
 
 
 def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
@@ -16,6 +18,7 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 
     Option `unit`: "px" as on the poster, or "box_percent" of the diagonal of the hand's box, which means the same at
     any image size and distance. Option `confidence_power`: 1 as on the poster, 2 as in the paper's released runs.
+    Option `least_confidence`: what a landmark of a seen hand counts at least, however little its views agree (0).
     """
     unit = options.get("unit", "px")
     if unit not in UNITS:
@@ -23,7 +26,7 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
     values = project(points, evidence.K[:, :, None], evidence.distortion) - evidence.xy_px
     if unit == "box_percent":
         values = values * (100.0 / evidence.box_px[..., None, None])
-    return Residual(values, evidence.confidence ** options.get("confidence_power", 1))
+    return Residual(values, _weight(evidence.confidence, evidence.seen, options))
 
 
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
@@ -33,8 +36,13 @@ def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
     """
     centred = points - points.mean(-2, keepdim=True)
     target = evidence.world_m - evidence.world_m.mean(-2, keepdim=True)
-    return Residual(centred - target, evidence.world_confidence)
+    return Residual(centred - target, _weight(evidence.world_confidence, evidence.world_seen, options))
 
 
-REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, options=("unit", "confidence_power"))
-LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals)
+def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor:
+    least = float(options.get("least_confidence", 0.0)) * seen[..., None]
+    return torch.maximum(confidence ** options.get("confidence_power", 1), least)
+
+
+REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, options=("unit", *WEIGHING))
+LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, options=WEIGHING)
