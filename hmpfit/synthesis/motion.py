@@ -24,7 +24,7 @@ from hmpfit.synthesis.hand_degrees_of_freedom import (
 )
 from hmpfit.synthesis.handshapes import GESTURES, GRASPS, LETTERS, NUMBERS, WORDS, Handshape
 from hmpfit.synthesis.scene import Scene, Vocabulary
-from hmpfit.synthesis.timing import minimum_jerk, tremor
+from hmpfit.synthesis.timing import minimum_jerk, through, tremor
 
 Floats = NDArray[np.float64]
 
