@@ -23,7 +23,6 @@ from hmpfit.exporters.records import UNREADABLE
 Stage = TypeVar("Stage")
 
 MARK = "settings.json"  # lies there only while a run is finished
-SUMMARY = "result.json"
 _FINGERPRINT = "fingerprint.npy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHUT = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -32,13 +31,17 @@ _SHUT = (errno.EACCES, errno.EPERM, errno.EROFS)
 class RunFolder:
     """The folder of one video's run.
 
-    `settings` is everything that decides the result, as plain values (numbers, texts, lists, dicts).
+    `settings` is everything that decides the result, as plain values (numbers, texts, lists, dicts); `summary` names
+    the JSON among the results that `finished` returns.
     Raises RunFolderError when the folder cannot be written, or when it holds a finished run made with other settings
     and `overwrite` is not given.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], overwrite: bool = False, summary: str = "result.json"
+    ) -> None:
         self.path = path
+        self._summary = summary
         self._settings = json.loads(json.dumps(settings))
         if not overwrite:
             self._refuse_other_settings()
@@ -59,7 +62,7 @@ class RunFolder:
             return None
         if not all((self.path / name).is_file() for name in mark["files"]):
             return None
-        return _json_table(self.path / SUMMARY)
+        return _json_table(self.path / self._summary)
 
     def stage(
         self,

@@ -10,7 +10,6 @@ from hmpfit.errors import InputError
 from hmpfit.exporters.npz import SCHEMA, read_result, write_result
 from hmpfit.exporters.records import load_record, save_record
 from hmpfit.exporters.summary import summarise, to_json, write_summary
-from hmpfit.geometry.intrinsics import read_intrinsics
 from hmpfit.records import Camera, FitResult, HandDetections, HandMotion, KeypointTracks, SolveReport
 
 RESULT_KEYS = {
@@ -162,26 +161,3 @@ def test_json_is_strict() -> None:
     assert json.loads(to_json({"a": [float("nan"), np.float32(1.5), (float("inf"), 2)]})) == {
         "a": [None, 1.5, [None, 2]]
     }
-
-
-def test_intrinsics_read_from_every_form(tmp_path: Path) -> None:
-    K = np.array([[[900.0, 0, 320], [0, 910.0, 240], [0, 0, 1]]])
-    (tmp_path / "a.json").write_text('{"fx": 900, "fy": 910, "cx": 320, "cy": 240, "distortion": [0.1]}')
-    (tmp_path / "b.json").write_text(json.dumps({"K": K[0].tolist()}))
-    (tmp_path / "c.txt").write_text("900 0 320\n0 910 240\n0 0 1\n")
-    np.savez(tmp_path / "d.npz", K=K.repeat(5, axis=0))
-    for text in ("900,910,320,240", *(str(tmp_path / name) for name in ("a.json", "b.json", "c.txt"))):
-        camera = read_intrinsics(text, 640, 480)
-        np.testing.assert_array_equal(camera.K, K)
-        assert camera.source == "given"
-    assert read_intrinsics(str(tmp_path / "d.npz"), 640, 480).K.shape == (5, 3, 3)
-    distortion = read_intrinsics(str(tmp_path / "a.json"), 640, 480).distortion
-    assert distortion is not None and distortion.tolist() == [0.1, 0, 0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    "text", ["900,910,320", "a,b,c,d", "-1,900,3,3", "nan,900,3,3", "/absent/K.json", "/absent/K.npz"]
-)
-def test_wrong_intrinsics_are_one_sentence(text: str) -> None:
-    with pytest.raises(InputError, match=r"(fx,fy,cx,cy in pixels|There is no intrinsics file)"):
-        read_intrinsics(text, 640, 480)

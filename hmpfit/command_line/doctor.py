@@ -132,7 +132,7 @@ def _egl() -> str:
         raise OSError("libEGL is not installed")
     import moderngl
 
-    context = moderngl.create_context(standalone=True, backend="egl")
+    context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
     try:
         return str(context.info["GL_RENDERER"])
     finally:

@@ -1,0 +1,1 @@
+"""Rotations, cameras and alignment: geometry that knows nothing of hands."""
