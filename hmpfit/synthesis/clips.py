@@ -62,17 +62,14 @@ def make_clip(
     assert posed.vertices is not None
     frames = posed.joints.shape[1]
     times_s = np.arange(frames) / fps
-    skins = [_skin(models.side(bool(is_right)), look, generator) for is_right in motion.is_right]
+    sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
+    arms = [Arm.of(model, is_right, _skin(model, look, generator)) for model, is_right in sides]
     background = _background(camera.width, camera.height, times_s, look, generator)
     noise = _sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
     with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=_CRF) as video:
         for frame in range(frames):
-            meshes = []
-            for hand, is_right in enumerate(motion.is_right):
-                meshes += arm_meshes(
-                    posed.vertices[hand, frame], models.side(bool(is_right)), bool(is_right), skins[hand]
-                )
+            meshes = [mesh for arm, hand in zip(arms, posed.vertices) for mesh in arm.meshes(hand[frame])]
             drawing = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=True)
             image = next(background)
             drawing.over(image)
@@ -84,26 +81,42 @@ def make_clip(
     return folder / CLIP_NAME, folder / TRUTH_NAME
 
 
-def arm_meshes(vertices: Floats, model: HandModel, is_right: bool, skin: Floats) -> list[Mesh]:
-    """Return a posed hand [V, 3] and a forearm that continues its open end, in camera-frame metres."""
-    faces = model.faces if is_right else model.faces[:, ::-1]
-    hand = Mesh(vertices, faces, skin)
-    rim = open_rim(faces)
-    if len(rim) < 3:
-        return [hand]
-    loop = vertices[rim]
-    centre = loop.mean(axis=0)
-    tip = vertices[model.tip_vertices].mean(axis=0)
-    along = _rim_normal(loop, centre)
-    along = along if along @ (centre - tip) > 0 else -along
-    share = np.linspace(0, 1, _FOREARM_RINGS)
-    rings = [centre + (loop - centre) * (1 + (_FOREARM_WIDENING - 1) * s) + along * _FOREARM_M * s for s in share]
-    count = len(rim)
-    here, after = np.arange(count), np.roll(np.arange(count), -1)
-    band = np.concatenate((np.stack((here, after, here + count), 1), np.stack((after, after + count, here + count), 1)))
-    # The rim runs as its faces do, so the band that continues them runs the other way.
-    forearm_faces = np.concatenate([band[:, ::-1] + count * ring for ring in range(_FOREARM_RINGS - 1)])
-    return [hand, Mesh(np.concatenate(rings), forearm_faces, skin[rim].mean(axis=0))]
+@dataclass(frozen=True)
+class Arm:
+    """One hand's surface and the forearm that continues its open end."""
+
+    faces: NDArray[np.integer]  # [F, 3]
+    tips: NDArray[np.integer]  # fingertip vertices
+    rim: NDArray[np.int64]  # vertices around the open end, in order; empty when the hand is closed
+    skin: Floats  # [V, 3]
+
+    @classmethod
+    def of(cls, model: HandModel, is_right: bool, skin: Floats) -> "Arm":
+        """Find the open end of a hand model; a left hand's faces are turned, because its model is a right hand."""
+        faces = model.faces if is_right else model.faces[:, ::-1]
+        return cls(faces, np.asarray(model.tip_vertices), open_rim(faces), skin)
+
+    def meshes(self, vertices: Floats) -> list[Mesh]:
+        """Return the meshes of the posed hand [V, 3], camera-frame metres."""
+        hand = Mesh(vertices, self.faces, self.skin)
+        count = len(self.rim)
+        if count < 3:
+            return [hand]
+        loop = vertices[self.rim]
+        centre = loop.mean(axis=0)
+        along = np.linalg.svd(loop - centre)[2][2]  # the normal of the plane that fits the rim
+        along = along if along @ (centre - vertices[self.tips].mean(axis=0)) > 0 else -along
+        rings = [
+            centre + (loop - centre) * (1 + (_FOREARM_WIDENING - 1) * share) + along * (_FOREARM_M * share)
+            for share in np.linspace(0, 1, _FOREARM_RINGS)
+        ]
+        # The rim runs as the hand's faces do, so the faces that continue them pass its edges the other way.
+        here, after = np.arange(count), np.roll(np.arange(count), -1)
+        band = np.concatenate(
+            (np.stack((after, here, here + count), axis=1), np.stack((after, here + count, after + count), axis=1))
+        )
+        faces = np.concatenate([band + count * ring for ring in range(_FOREARM_RINGS - 1)])
+        return [hand, Mesh(np.concatenate(rings), faces, self.skin[self.rim].mean(axis=0))]
 
 
 def open_rim(faces: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -140,11 +153,6 @@ def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool
     return out
 
 
-def _rim_normal(loop: Floats, centre: Floats) -> Floats:
-    """Return the unit normal of the plane that fits a loop of points."""
-    return np.linalg.svd(loop - centre)[2][2]
-
-
 def _skin(model: HandModel, look: Look, generator: np.random.Generator) -> Floats:
     """Return colours [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
     base = np.array(look.skin)
@@ -179,11 +187,11 @@ def _background(
         box = room.copy()
         cv2.rectangle(box, (x, y), (x + w, y + h), colour, -1)
         room = 0.6 * room + 0.4 * box
-    room = np.clip(cv2.GaussianBlur(room, (0, 0), 1.6), 0, 255).astype(np.uint8)
+    still = np.clip(cv2.GaussianBlur(room, (0, 0), 1.6), 0, 255).astype(np.uint8)
     angle = generator.uniform(0, np.pi / 2)
     for time_s in times_s:
         x, y = (int(look.drift_px * time_s * part) for part in (np.cos(angle), np.sin(angle)))
-        yield room[y : y + height, x : x + width].copy()
+        yield still[y : y + height, x : x + width].copy()
 
 
 def _sensor_noise(

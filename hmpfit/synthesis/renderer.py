@@ -66,7 +66,9 @@ class Drawing:
 class Renderer(Protocol):
     """Draws one box of pixels."""
 
-    def draw(self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light) -> NDArray[np.uint8]:
+    def draw(
+        self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
+    ) -> NDArray[np.uint8]:
         """Return RGBA [h, w, 4] of the mesh at box pixel coordinates and depth `clip` [V, 3]."""
 
     def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -80,11 +82,13 @@ def render(
     height: int,
     light: Light | None = None,
     depth: bool = False,
+    smooth: bool = True,
     backend: str | None = None,
 ) -> Drawing:
     """Draw meshes through the pinhole K [3, 3] (pixels) into the part of a width x height image that they cover.
 
-    `backend`: "gl", "painter", or None for the process's choice. Raises InputError for another name.
+    `smooth` averages four samples a pixel where the backend can. `backend`: "gl", "painter", or None for the
+    process's choice. Raises InputError for another name.
     """
     renderer = _renderer(backend or default_backend())
     mesh = joined(meshes)
@@ -100,7 +104,7 @@ def render(
     if min(size) <= 0:
         return _nothing()
     pixels[:, :2] -= low
-    rgba = renderer.draw(mesh, vertex_normals(mesh), pixels, size, light or Light())
+    rgba = renderer.draw(mesh, vertex_normals(mesh), pixels, size, light or Light(), smooth)
     coverage = rgba[..., 3].astype(np.float32) / 255
     rgb = np.minimum(rgba[..., :3] / np.maximum(coverage, 1 / 255)[..., None], 255).astype(np.uint8)
     return Drawing(int(low[0]), int(low[1]), rgb, coverage, renderer.depth(mesh, pixels, size) if depth else None)

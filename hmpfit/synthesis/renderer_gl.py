@@ -3,12 +3,15 @@
 Separate so that machines without any GL never import it.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.synthesis.renderer import FAR_M, NEAR_M, Floats, Light, Mesh, shade
 
-_BLOCK = 64  # buffers are made in steps of this many pixels and kept
+_BLOCK = 64  # buffers are made in steps of this many pixels, and so many are kept
+_KEPT = 24
 _VERTEX = """
 #version 330
 uniform vec2 size;
@@ -44,27 +47,30 @@ class OpenGL:
         import moderngl
 
         self._gl = moderngl
-        self._context = moderngl.create_context(standalone=True, backend="egl")
+        self._context = moderngl.create_standalone_context(backend="egl")  # type: ignore[arg-type]
         self._context.enable(moderngl.DEPTH_TEST)
         self._colour = self._context.program(vertex_shader=_VERTEX, fragment_shader=_COLOUR)
         self._depth = self._context.program(vertex_shader=_VERTEX, fragment_shader=_DEPTH)
-        self._buffers: dict[tuple[int, int, bool], tuple] = {}
+        self._buffers: dict[tuple[int, int, str], tuple[Any, Any]] = {}
 
-    def draw(self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light) -> NDArray[np.uint8]:
+    def draw(
+        self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
+    ) -> NDArray[np.uint8]:
         """Return RGBA [h, w, 4], colours multiplied with the coverage."""
-        many, single = self._framebuffers(size, depth=False)
+        many, single = self._framebuffers(size, "smooth" if smooth else "plain")
         many.use()
         many.viewport = (0, 0, *size)
         many.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
         colours = shade(mesh.colours, normals, mesh.vertices, light)
         self._submit(self._colour, np.concatenate((clip, colours), axis=1), ("pixel", "colour"), "3f 3f", mesh, size)
-        self._context.copy_framebuffer(single, many)
+        if smooth:
+            self._context.copy_framebuffer(single, many)
         data = single.read(viewport=(0, 0, *size), components=4, alignment=1)
         return np.frombuffer(data, np.uint8).reshape(size[1], size[0], 4)
 
     def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
         """Return metres [h, w], infinite where nothing is."""
-        _, single = self._framebuffers(size, depth=True)
+        _, single = self._framebuffers(size, "depth")
         single.use()
         single.viewport = (0, 0, *size)
         single.clear(np.inf, depth=1.0)
@@ -73,31 +79,31 @@ class OpenGL:
         return np.frombuffer(data, np.float32).reshape(size[1], size[0])
 
     def _submit(
-        self, program: object, values: Floats, names: tuple[str, ...], layout: str, mesh: Mesh, size: tuple[int, int]
+        self, program: Any, values: Floats, names: tuple[str, ...], layout: str, mesh: Mesh, size: tuple[int, int]
     ) -> None:
-        program["size"] = size  # type: ignore[index]
+        program["size"] = size
         points = self._context.buffer(np.ascontiguousarray(values, dtype="f4").tobytes())
         faces = self._context.buffer(np.ascontiguousarray(mesh.faces, dtype="i4").tobytes())
-        array = self._context.vertex_array(program, [(points, layout, *names)], faces)  # type: ignore[call-overload]
+        array = self._context.vertex_array(program, [(points, layout, *names)], faces)
         array.render(self._gl.TRIANGLES)
         for thing in (array, faces, points):
             thing.release()
 
-    def _framebuffers(self, size: tuple[int, int], depth: bool) -> tuple:
+    def _framebuffers(self, size: tuple[int, int], kind: str) -> tuple[Any, Any]:
+        """Return the buffer to draw into and the one to read from, which differ when edges are smoothed."""
         width, height = (-(-side // _BLOCK) * _BLOCK for side in size)
-        key = (width, height, depth)
+        key = (width, height, kind)
         if key not in self._buffers:
-            if len(self._buffers) >= 16:
-                for old in self._buffers.pop(next(iter(self._buffers))):
-                    if old is not None:
-                        old.release()
+            if len(self._buffers) >= _KEPT:
+                for old in {id(buffer): buffer for buffer in self._buffers.pop(next(iter(self._buffers)))}.values():
+                    old.release()
             context, whole = self._context, (width, height)
-            if depth:
-                attachments = context.renderbuffer(whole, 1, dtype="f4"), context.depth_renderbuffer(whole)
-                self._buffers[key] = (None, context.framebuffer(*attachments))
-            else:
+            colour = context.renderbuffer(whole, 1, dtype="f4") if kind == "depth" else context.renderbuffer(whole, 4)
+            single = context.framebuffer(colour, context.depth_renderbuffer(whole))
+            many = single
+            if kind == "smooth":
                 many = context.framebuffer(
                     context.renderbuffer(whole, 4, samples=4), context.depth_renderbuffer(whole, samples=4)
                 )
-                self._buffers[key] = (many, context.framebuffer(context.renderbuffer(whole, 4)))
+            self._buffers[key] = (many, single)
         return self._buffers[key]

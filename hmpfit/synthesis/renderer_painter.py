@@ -14,8 +14,10 @@ _SUBPIXEL_BITS = 4
 class Painter:
     """See `renderer.Renderer`."""
 
-    def draw(self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light) -> NDArray[np.uint8]:
-        """Return RGBA [h, w, 4]."""
+    def draw(
+        self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
+    ) -> NDArray[np.uint8]:
+        """Return RGBA [h, w, 4]; edges are never smoothed."""
         import cv2
 
         image = np.zeros((size[1], size[0], 4), np.uint8)
@@ -34,7 +36,7 @@ class Painter:
         metres = clip[:, 2][mesh.faces].mean(axis=1)
         corners = _fixed_point(clip)[mesh.faces]
         for face in _far_to_near(mesh, clip):
-            cv2.fillConvexPoly(image, corners[face], float(metres[face]), lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+            cv2.fillConvexPoly(image, corners[face], (float(metres[face]),), lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
         return image
 
 

@@ -51,7 +51,7 @@ def write_overlay(
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
     strip = _status_strip(result.motion, width)
     posed = _posed(result, models, mesh)
-    with VideoWriter(path, clip.fps, width, height) as video:
+    with VideoWriter(path, clip.fps, width, height, preset="superfast") as video:
         for frame, image in clip.images():
             if scale < 1:
                 image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -86,7 +86,7 @@ def draw_frame(
             faces = faces if motion.is_right[hand] else faces[:, ::-1]
             points = _undistorted_like(vertices[hand], result.camera, frame)
             K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
-            drawing = render([Mesh(points, faces, colour / 255)], K, image.shape[1], image.shape[0])
+            drawing = render([Mesh(points, faces, colour / 255)], K, image.shape[1], image.shape[0], smooth=False)
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
         _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, colour, thin=mesh)
         _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
