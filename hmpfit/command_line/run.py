@@ -52,6 +52,8 @@ DEFAULT_OUT = Path("hmpfit_out")
 @click.option(
     "--hand-model",
     default="open",
+    envvar="HMPFIT_MANO",
+    show_envvar=True,
     show_default=True,
     metavar="open|PATH",
     help="The shipped hand, or your MANO file or folder.",

@@ -51,7 +51,7 @@ def load_record(path: Path, kind: type[Record]) -> Record:
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays to an npz in one go: an archive cut short by a full disk would complain again when collected."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, **arrays)
     path.write_bytes(buffer.getbuffer())
 
 
