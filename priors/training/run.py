@@ -1,0 +1,164 @@
+"""Training on Lightning: the loop, its schedule, resume, logs and the best checkpoint (extra `train`).
+
+Everything that computes is plain torch in `objective`; this file is the only one that imports lightning.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.training.objective import Weights, step_loss
+from hmpfit.priors.training.windows import Batch, Clips, draw_batch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. The linear codec that training starts from learns at `codec_rate` of the rate."""
+
+    steps: int = 4000
+    batch: int = 32
+    learning_rate: float = 6e-4
+    codec_rate: float = 0.1
+    warm_up_steps: int = 100
+    weight_decay: float = 1e-4
+    average: float = 0.998  # decay of the running mean of weights, which is what is kept
+    validate_every: int = 200
+    seed: int = 0
+
+
+CODEC = ("path_basis", "skip", "to_path", "to_latent")
+
+
+Tensors = tuple[Tensor, Tensor, Tensor]  # a Batch's fields: lightning moves tuples to devices, not frozen records
+
+
+class _Windows(IterableDataset[Tensors]):
+    def __init__(self, collections: Sequence[Clips], schedule: Schedule, frames: int) -> None:
+        self.collections, self.schedule, self.frames = collections, schedule, frames
+        self.first = 0
+
+    def __iter__(self) -> Iterator[Tensors]:
+        for step in range(self.first, self.schedule.steps):  # a batch depends on its number only: resuming repeats it
+            generator = np.random.default_rng((self.schedule.seed, step))
+            yield _tensors(draw_batch(self.collections, self.schedule.batch, self.frames, generator))
+
+
+class PriorTraining(lightning.LightningModule):
+    """A `MotionPrior` with its optimiser and the running mean of its weights."""
+
+    def __init__(self, prior: MotionPrior, weights: Weights, schedule: Schedule, held_out: Sequence[Batch]) -> None:
+        super().__init__()
+        self.prior, self.weights, self.schedule, self.held_out = prior, weights, schedule, held_out
+        self.average = MotionPrior(prior.sizes).requires_grad_(False)
+        self.average.load_state_dict(prior.state_dict())
+
+    def training_step(self, batch: Tensors, _: int) -> Tensor:
+        """Return the loss of one batch and log its parts."""
+        step = self.global_step
+        generator = torch.Generator().manual_seed(self.schedule.seed * 1_000_003 + step)
+        parts = step_loss(self.prior, Batch(*batch), self.weights, step / self.schedule.steps, generator)
+        self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=len(batch[0]))
+        return parts["total"]
+
+    def on_before_zero_grad(self, _: Any) -> None:
+        """Move the running mean towards the weights."""
+        step = self.global_step
+        decay = min(self.schedule.average, step / (step + 10))
+        with torch.no_grad():
+            for kept, now in zip(self.average.state_dict().values(), self.prior.state_dict().values()):
+                kept.lerp_(now, 1 - decay)
+
+    def validation_step(self, batch: Tensors, _: int) -> None:
+        """Log the held-out loss of the running mean."""
+        parts = step_loss(self.average, Batch(*batch), self.weights, 1.0, torch.Generator().manual_seed(0))
+        self.log_dict({f"held_out/{name}": value for name, value in parts.items()}, batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, a short warm-up and a cosine to 2 % of the rate."""
+        codec: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
+        for name, parameter in self.prior.named_parameters():
+            (codec if any(part in name for part in CODEC) else rest).append(parameter)
+        rate = self.schedule.learning_rate
+        groups: list[dict[str, Any]] = [{"params": rest, "lr": rate}]
+        if codec:
+            groups.append({"params": codec, "lr": rate * self.schedule.codec_rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.schedule.weight_decay, betas=(0.9, 0.98))
+
+        def factor(step: int) -> float:
+            done = min(step / self.schedule.steps, 1.0)
+            return min(1.0, (step + 1) / self.schedule.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def train(
+    prior: MotionPrior,
+    collections: Sequence[Clips],
+    held_out: Sequence[Batch],
+    folder: Path,
+    weights: Weights | None = None,
+    schedule: Schedule | None = None,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+) -> MotionPrior:
+    """Train a prior and return the running mean of its weights at the best held-out loss.
+
+    Logs (metrics.csv) and checkpoints go to `folder`; when it holds a last checkpoint the training resumes from it,
+    with the batches that it had not seen.
+    """
+    weights, schedule = weights or Weights(), schedule or Schedule()
+    module = PriorTraining(prior, weights, schedule, held_out)
+    windows = _Windows(collections, schedule, prior.window_frames)
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="held_out/total",
+        save_last=True,
+        every_n_train_steps=None,
+        enable_version_counter=False,
+    )
+    last = folder / "last.ckpt"
+    if last.is_file():
+        windows.first = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"])
+    trainer = lightning.Trainer(
+        max_steps=schedule.steps,
+        val_check_interval=min(schedule.validate_every, schedule.steps),
+        check_val_every_n_epoch=None,
+        gradient_clip_val=1.0,
+        accelerator=accelerator,
+        devices=devices,
+        logger=CSVLogger(folder, name="", version=""),
+        log_every_n_steps=min(50, schedule.steps),
+        callbacks=[best],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(
+        module,
+        DataLoader(windows, batch_size=None),
+        DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
+        ckpt_path=str(last) if last.is_file() else None,
+    )
+    if best.best_model_path:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+        module.average.load_state_dict({k.removeprefix("average."): v for k, v in state.items() if "average." in k})
+    module.average.name = prior.name
+    return module.average
+
+
+def _tensors(batch: Batch) -> Tensors:
+    return batch.hand_R, batch.valid, batch.shown

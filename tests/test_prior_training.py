@@ -1,0 +1,64 @@
+"""Training on Lightning: it learns, and a run that was stopped goes on with the batches it had not seen."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.sizes import SMALL
+from hmpfit.priors.training.objective import Weights
+from hmpfit.priors.training.start import start_from_data
+from hmpfit.priors.training.windows import Clips, draw_batch
+
+pytest.importorskip("lightning")
+
+SIZES = dataclasses.replace(
+    SMALL, latent=32, width=16, layers=2, channels=(4, 4, 4, 4), path_channels=8, path_waves=8, bridge_width=8
+)
+
+
+def clips() -> Clips:
+    generator = np.random.default_rng(0)
+    phase = generator.uniform(0, 6, (8, 1, 15))
+    flexion = 0.5 + 0.4 * np.sin(phase + np.arange(140)[None, :, None] / 10)
+    return Clips(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
+
+
+def fit(folder: Path, steps: int, stop_at: int | None = None) -> MotionPrior:
+    from hmpfit.priors.training import run
+
+    torch.manual_seed(0)
+    prior, data = MotionPrior(SIZES), clips()
+    held_out = [draw_batch([data], 4, 128, np.random.default_rng(9))]
+    start_from_data(prior, held_out[0].hand_R)
+    schedule = run.Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
+    weights = Weights()
+    if stop_at:
+        original = run.PriorTraining.training_step
+
+        def breaks(self: run.PriorTraining, batch: object, number: int) -> torch.Tensor:
+            if self.global_step == stop_at:
+                raise RuntimeError("killed")
+            return original(self, batch, number)  # type: ignore[arg-type]
+
+        run.PriorTraining.training_step = breaks  # type: ignore[method-assign]
+        try:
+            with pytest.raises(RuntimeError, match="killed"):
+                run.train(prior, [data], held_out, folder, weights, schedule, accelerator="cpu", devices=1)
+        finally:
+            run.PriorTraining.training_step = original  # type: ignore[method-assign]
+        return prior
+    return run.train(prior, [data], held_out, folder, weights, schedule, accelerator="cpu", devices=1)
+
+
+def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", 12)
+    fit(tmp_path / "parts", 12, stop_at=9)
+    assert (tmp_path / "parts" / "last.ckpt").is_file()
+    resumed = fit(tmp_path / "parts", 12)
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
+    assert (tmp_path / "whole" / "metrics.csv").is_file()
