@@ -28,6 +28,8 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints import mediapipe
+from hmpfit.priors.motion_field.loading import load_prior
+from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.fingerprints import fingerprint
@@ -55,6 +57,8 @@ class _Run:
     clip: Clip
     camera: Camera
     models: HandModels
+    prior: MotionPrior | None
+    device: str
     settings: RunSettings
     folder: RunFolder
     progress: Progress
@@ -73,9 +77,17 @@ class _Run:
         if len(camera.K) not in (1, clip.frames):
             raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
         source = clip.fingerprint()[:16]
-        identity = {"clip": source, "version": hmpfit.__version__, "hand": _hand_prints(models), **settings.comparable()}
+        prior, device = _prior(settings), _device(settings.device)
+        identity = {
+            "clip": source,
+            "version": hmpfit.__version__,
+            "hand": _hand_prints(models),
+            "prior_weights": None if prior is None else prior.fingerprint,
+            **settings.comparable(),
+        }
         folder = RunFolder(out, identity, settings.overwrite)
-        return cls(clip, camera, models, settings, folder, progress, source, {"decode": time.perf_counter() - began})
+        seconds = {"decode": time.perf_counter() - began}
+        return cls(clip, camera, models, prior, device, settings, folder, progress, source, seconds)
 
     def finish(self) -> dict[str, Any]:
         done = self.folder.finished()
@@ -234,7 +246,7 @@ class _Run:
                 prior,
                 recipe,
                 settings.solver,
-                _device(settings.device),
+                self.device,
                 on_step,
             ),
         )
@@ -281,12 +293,18 @@ def _hand_prints(models: HandModels) -> list[str]:
     return [models.right.fingerprint, models.left.fingerprint]
 
 
+def _prior(settings: RunSettings) -> MotionPrior | None:
+    if settings.prior == "none" or settings.solver == "none":
+        return None
+    return load_prior(settings.prior)
+
+
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda needs a GPU that torch can use, and there is none; leave --device out.")
+    return "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
 
 
 def _counted(progress: Progress, name: str) -> Callable[[int, int], None]:
@@ -330,7 +348,10 @@ def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, motion: HandMoti
     assert seen is not None
     sides = list(seen.is_right)
     return np.stack(
-        [hidden_px[sides.index(side)] if side in sides else np.full(hidden_px.shape[1:], np.nan) for side in motion.is_right]
+        [
+            hidden_px[sides.index(side)] if side in sides else np.full(hidden_px.shape[1:], np.nan)
+            for side in motion.is_right
+        ]
     )
 
 

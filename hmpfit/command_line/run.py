@@ -100,7 +100,7 @@ DEFAULT_OUT = Path("hmpfit_out")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the detector (default: the cores)."
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
 )
 @click.option("--hand-landmarker", metavar="PATH", help="A hand_landmarker.task file instead of the bundled models.")
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")

@@ -16,9 +16,17 @@ from hmpfit.geometry import rotations
 class MotionPriorLike(Protocol):
     """What the fit needs of a motion prior (hmpfit.priors.motion_field has the one that ships)."""
 
-    window_frames: int
-    fps: float
-    latent_size: int
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of a window."""
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers that describe a window, L."""
 
     def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encode windows [B, N, 15, 3, 3] with known frames [B, N] to mean and log variance [B, L]."""
@@ -64,9 +72,7 @@ class PoseField:
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
         """Precompute the time-dependent part of each window's decoding."""
-        prepared = tuple(
-            prior.prepare(times_s[a:b] - layout.start_s[w]) for w, (a, b) in enumerate(layout.windows)
-        )
+        prepared = tuple(prior.prepare(times_s[a:b] - layout.start_s[w]) for w, (a, b) in enumerate(layout.windows))
         return cls(prior, layout, prepared, dtype)
 
     def decode(self, latent: Tensor) -> Tensor:
