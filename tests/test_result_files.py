@@ -130,6 +130,16 @@ def test_a_result_that_is_not_finite_is_never_written(result: FitResult, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_without_a_solver_the_uncertainty_is_unknown(result: FitResult, tmp_path: Path) -> None:
+    result.joint_std_mm[:] = np.nan
+    write_result(tmp_path / "result.npz", result)
+    write_summary(tmp_path / "result.json", summarise(result, 25.0, {"total": 1.0}, None))
+    assert json.loads((tmp_path / "result.json").read_text())["hands"][0]["joint_std_mm_median"] is None
+    result.joint_std_mm[0] = 1.0
+    with pytest.raises(ValueError, match="'joint_std_mm' of the result is not finite"):
+        write_result(tmp_path / "result.npz", result)
+
+
 def test_reading_something_else_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable result"):
         read_result(tmp_path / "absent.npz")

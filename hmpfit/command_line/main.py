@@ -73,6 +73,7 @@ def commands(ctx: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the cores
     try:
         status: Any = commands.main(arguments, prog_name="hmpfit", standalone_mode=False)
     except click.UsageError as error:

@@ -173,8 +173,9 @@ def _tell(video: Path, folder: Path, summary: dict[str, Any]) -> None:
         line = f"  {side} hand: detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
         line += f" and {hand['extrapolated']} at the ends"
         if hand["reprojection_px"]:
-            line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off, "
-            line += f"joints known to {hand['joint_std_mm_median']:.1f} mm (medians)"
+            line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off (median)"
+        if hand["joint_std_mm_median"] is not None:
+            line += f"; joints known to {hand['joint_std_mm_median']:.1f} mm (median)"
         click.echo(line)
         if hand["hidden_keypoint_px"]:
             click.echo(f"    withheld frames: {hand['hidden_keypoint_px']['median']:.1f} px off (median)")

@@ -30,6 +30,7 @@ class StoredResult:
 def write_result(path: Path, result: FitResult) -> None:
     """Write `result.npz`. Keypoints that no detector saw are stored as 0 with confidence 0, so all values are finite.
 
+    Only `joint_std_mm` may be NaN throughout: nothing is known of it when no solver ran.
     Raises ValueError when anything else in the result is not finite: that is a mistake of ours, not of the input.
     """
     motion, tracks, camera = result.motion, result.tracks, result.camera
@@ -53,7 +54,8 @@ def write_result(path: Path, result: FitResult) -> None:
         "schema": np.array(SCHEMA),
     }
     for key, values in arrays.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        unknown = key == "joint_std_mm" and np.isnan(values).all()
+        if values.dtype.kind == "f" and not (unknown or np.isfinite(values).all()):
             raise ValueError(f"'{key}' of the result is not finite")
     write_npz(path, arrays)
 

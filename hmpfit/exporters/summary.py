@@ -13,7 +13,7 @@ _MILLIMETRES = 1000.0
 
 
 def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
-    """Return the content of `result.json`, plain values only.
+    """Return the content of `result.json`, plain values only; a number that is not finite becomes None.
 
     `fps` is the clip's frame rate; `seconds` the time of each step. `hidden_px` [H, T, 21, 2] are detections in frames
     that were withheld from the fit, NaN elsewhere; None when nothing was withheld. `provenance` of the result gives
@@ -21,7 +21,7 @@ def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
     """
     hands = range(len(result.motion.is_right))
     camera = result.camera
-    return {
+    summary = {
         "frames": len(result.tracks.times_s),
         "fps": fps,
         "hands": [_hand(result, hand, None if hidden_px is None else hidden_px[hand]) for hand in hands],
@@ -52,6 +52,7 @@ def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
         "recipe": result.recipe,
         **result.provenance,
     }
+    return {key: _finite(value) for key, value in summary.items()}
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
