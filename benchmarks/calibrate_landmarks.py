@@ -35,9 +35,7 @@ OUTLIER_STD = 3.0
 FRAMES = 250  # at most, spread over a clip
 
 
-def offsets_of(
-    clips: list[tuple[KeypointTracks, Camera]], models: HandModels, offsets: Tensor, rounds: int
-) -> Tensor:
+def offsets_of(clips: list[tuple[KeypointTracks, Camera]], models: HandModels, offsets: Tensor, rounds: int) -> Tensor:
     """Alternate poses and offsets; every hand of every clip weighs by its frames."""
     for _ in range(rounds):
         normal = torch.eye(3, dtype=torch.float64).expand(21, 3, 3).clone() * 0
@@ -64,7 +62,9 @@ def offsets_of(
                 weights = take(tracks.confidence).clamp_min(LEAST_WEIGHT)
                 std = PIXEL_STD_PER_DIAGONAL * take(evidence.box_diagonal_px) / focal
                 depth = points[..., 2:]
-                by_point = torch.cat((torch.eye(2).expand(*depth.shape[:2], 2, 2), -(points[..., :2] / depth)[..., None]), -1)
+                by_point = torch.cat(
+                    (torch.eye(2).expand(*depth.shape[:2], 2, 2), -(points[..., :2] / depth)[..., None]), -1
+                )
                 add(normal, right, by_point / depth[..., None] / std[:, None, None, None] @ frames,
                     (xy - points[..., :2] / depth) / std[:, None, None], weights)  # fmt: skip
                 world = take(evidence.world_m)
@@ -124,7 +124,10 @@ def main() -> None:
         camera = camera_for(clip.width, clip.height, None, 0.9)
         clips.append((extract(clip, camera), camera))
     zero = torch.zeros(21, 3, dtype=torch.float64)
-    print("median reprojection, % of the box's diagonal, without offsets:", reprojection_percent(clips, with_offsets(models, zero)))
+    print(
+        "median reprojection, % of the box's diagonal, without offsets:",
+        reprojection_percent(clips, with_offsets(models, zero)),
+    )
     offsets = offsets_of(clips, models, zero, options.rounds)
     print("and with them:", reprojection_percent(clips, with_offsets(models, offsets)))
     table = {

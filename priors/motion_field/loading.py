@@ -4,15 +4,17 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import from_table, to_table
+from hmpfit.priors.motion_field.skeleton_convolution import SkeletonConvolution
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 KIND = "hmpfit motion prior"
@@ -69,15 +71,27 @@ def read_card(weights: Path) -> dict[str, Any]:
 
 def save_prior(prior: MotionPrior, path: Path, dtype: torch.dtype = torch.float16) -> str:
     """Write a prior's weights to a safetensors file and return its sha256; statistics and skeleton stay float32."""
-    tensors = {
-        key: value.detach().cpu().to(dtype if "." in key else torch.float32).contiguous()
-        for key, value in prior.state_dict().items()
-    }
+    near = _existing_weights(prior)
+    tensors = {}
+    for key, value in prior.state_dict().items():
+        kept = value.detach().cpu()
+        kept = kept[near[key]] if key in near else kept
+        tensors[key] = kept.to(dtype if "." in key else torch.float32).contiguous()
     content = save(tensors, {"kind": KIND, "sizes": json.dumps(to_table(prior.sizes))})
     temporary = path.with_suffix(".part")
     temporary.write_bytes(content)
     temporary.replace(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def _existing_weights(prior: MotionPrior) -> dict[str, Tensor]:
+    """Return, for weights between joints of which most do not exist, which do: only those are stored."""
+    found = {}
+    for name, module in prior.named_modules():
+        if isinstance(module, SkeletonConvolution):
+            mask = cast(Tensor, module.mask).cpu()
+            found[f"{name}.weight"] = mask.expand_as(module.weight) > 0
+    return found
 
 
 def _read(path: Path) -> MotionPrior:
@@ -94,7 +108,10 @@ def _read(path: Path) -> MotionPrior:
     except json.JSONDecodeError as error:
         raise InputError(f"The sizes inside the prior '{path}' are not readable; {HINT}.") from error
     prior = MotionPrior(sizes)
-    wanted = {key: tuple(value.shape) for key, value in prior.state_dict().items()}
+    near = _existing_weights(prior)
+    wanted = {
+        key: (int(near[key].sum()),) if key in near else tuple(value.shape) for key, value in prior.state_dict().items()
+    }
     wrong = [key for key, shape in wanted.items() if key not in tensors or tuple(tensors[key].shape) != shape]
     wrong += sorted(set(tensors) - set(wanted))
     if wrong:
@@ -102,5 +119,9 @@ def _read(path: Path) -> MotionPrior:
             f"The prior '{path}' lacks the weights its sizes call for ({len(wrong)} differ, first '{wrong[0]}');"
             f" {HINT}."
         )
+    for key, exists in near.items():
+        whole = torch.zeros(exists.shape)
+        whole[exists] = tensors[key]
+        tensors[key] = whole
     prior.load_state_dict(tensors)
     return prior
