@@ -69,7 +69,7 @@ class KeypointTracks:
 class HandMotion:
     """MANO parameters over time. Left hands are stored as left hands (smplx's convention for each side).
 
-    `hand_pose` is absolute axis-angle (zero = the template's flat hand), `transl` is smplx's: wrist = J0(betas) + transl.
+    `hand_pose` is absolute axis-angle (zero = the flat template), `transl` is smplx's: wrist = J0(betas) + transl.
     """
 
     global_orient: Floats  # [H, T, 3]

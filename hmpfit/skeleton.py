@@ -19,8 +19,9 @@ MANO_HAND_JOINTS = MANO_JOINTS[1:]
 MANO_TIPS = tuple(f"{finger}_tip" for finger in FINGERS)
 MANO_21 = MANO_JOINTS + MANO_TIPS
 
-OPENPOSE_21 = ("wrist",) + tuple(
-    f"{finger}{part}" if part < 4 else f"{finger}_tip" for finger in FINGERS for part in (1, 2, 3, 4)
+OPENPOSE_21 = (
+    "wrist",
+    *(f"{finger}{part}" if part < 4 else f"{finger}_tip" for finger in FINGERS for part in (1, 2, 3, 4)),
 )
 OPENPOSE_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 BONES = tuple((parent, child) for child, parent in enumerate(OPENPOSE_PARENTS) if parent >= 0)

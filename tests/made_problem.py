@@ -35,7 +35,9 @@ class Made:
         return Problem(self.kinematics, self.evidence, terms, free, self.field)
 
 
-def make(hands: int = 2, frames: int = 100, noise: float = 1.0, dtype: torch.dtype = torch.float64, seed: int = 0) -> Made:
+def make(
+    hands: int = 2, frames: int = 100, noise: float = 1.0, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Made:
     """Make `hands` problems of `frames` frames at 25 fps with a hole in the evidence; noise 0 is exact evidence."""
     generator = torch.Generator().manual_seed(seed)
 

@@ -100,24 +100,24 @@ def _tangents(function: Callable[[Tensor], Tensor], at: Tensor, directions: Tens
     return torch.func.vmap(push, out_dims=-1)(directions)
 
 
-def _add_point(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_point(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     eye = torch.eye(3, dtype=points.dtype, device=points.device)
-    by_point = _tangents(
-        lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values, points, eye
-    )
+    by_point = _tangents(lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values, points, eye)
     rows = (root[..., None] * by_point) @ d_points
     sums.add_local(rows.flatten(2, 3), weighted.flatten(2), slice(None))
 
 
-def _add_points(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_points(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     eye = torch.eye(63, dtype=points.dtype, device=points.device).unflatten(-1, (21, 3))
-    by_points = _tangents(
-        lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values, points, eye
-    )
+    by_points = _tangents(lambda p: item.term.residuals(motion, p, problem.evidence, item.options).values, points, eye)
     rows = (root[..., None] * by_points).flatten(2, 3) @ d_points.flatten(2, 3)
     sums.add_local(rows, weighted.flatten(2), slice(None))
 
@@ -131,7 +131,9 @@ def _moved(motion: Motion, d: Tensor) -> Motion:
     return moved
 
 
-def _add_frame(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_frame(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     at = motion.transl.new_zeros(*motion.transl.shape[:2], RIGID + POSE)
@@ -146,7 +148,9 @@ def _add_frame(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: M
     sums.add_local(full.flatten(2, 3), weighted.flatten(2), slice(None))
 
 
-def _add_step(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_step(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     """Differentiate by both frames of each step at once: even frames move first, then odd ones."""
     frames = motion.transl.shape[1]
     if frames < 2:
@@ -173,7 +177,9 @@ def _add_step(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Mo
     sums.g_second += (second.mT @ r)[..., 0]
 
 
-def _add_betas(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_betas(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     eye = torch.eye(SHAPE, dtype=points.dtype, device=points.device)
@@ -187,20 +193,27 @@ def _add_betas(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: M
     sums.g_betas += (rows.mT @ weighted.flatten(1)[..., None])[..., 0]
 
 
-def _add_latent(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_latent(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     assert motion.latent is not None
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
-    slope = root * torch.func.jvp(
-        lambda z: item.term.residuals(replace(motion, latent=z), points, problem.evidence, item.options).values,
-        (motion.latent,),
-        (torch.ones_like(motion.latent),),
-    )[1]
+    slope = (
+        root
+        * torch.func.jvp(
+            lambda z: item.term.residuals(replace(motion, latent=z), points, problem.evidence, item.options).values,
+            (motion.latent,),
+            (torch.ones_like(motion.latent),),
+        )[1]
+    )
     sums.latent_diagonal += (slope**2).sum(-1)
     sums.g_latent += (slope * weighted).sum(-1)
 
 
-def _add_overlap(sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor) -> None:
+def _add_overlap(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
     residual = item.term.residuals(motion, points, problem.evidence, item.options)
     root, weighted = _weighted(problem, item, residual)
     sums.overlap += (root**2)[..., 0]

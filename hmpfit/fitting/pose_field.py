@@ -50,12 +50,12 @@ class MotionPriorLike(Protocol):
 
 @dataclass(frozen=True)
 class WindowJacobian:
-    """d six / d latent of one window in two factors: `by_code` [B, N, 90, C], and `path` [N, C, L] or None for C = L."""
+    """d six / d latent of a window in two factors: `by_code` [B, N, 90, C], and `path` [N, C, L] or None for C = L."""
 
     by_code: Tensor
     path: Tensor | None
 
-    def lift(self, rows: Tensor, frames: slice = slice(None)) -> Tensor:  # noqa: B008 (a slice is immutable)
+    def lift(self, rows: Tensor, frames: slice = slice(None)) -> Tensor:
         """Turn derivatives by the code [B, n, R, C] of the given frames into derivatives by the latent [B, n, R, L]."""
         return rows if self.path is None else rows @ self.path[frames]
 

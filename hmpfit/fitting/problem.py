@@ -47,9 +47,7 @@ class Problem:
 
     def points(self, motion: Motion) -> Tensor:
         """Return the landmark points [B, T, 21, 3] of a motion."""
-        return landmark_points(
-            self.kinematics, motion.global_R, motion.hand_R, motion.betas[:, None], motion.transl
-        )
+        return landmark_points(self.kinematics, motion.global_R, motion.hand_R, motion.betas[:, None], motion.transl)
 
     def scale(self, item: WeightedTerm, residual: Residual) -> float:
         """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant."""

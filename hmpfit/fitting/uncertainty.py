@@ -100,4 +100,3 @@ def _segment(
         response = item.response[..., :-1].unflatten(1, (n - 1, width))
         to_outer[:, :-1] -= inner @ response
     return own + ((to_outer @ outer[:, None]) * to_outer).sum(-1)
-

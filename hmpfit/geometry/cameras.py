@@ -11,7 +11,9 @@ from torch import Tensor
 ASSUMED_FOCAL_PER_LONGER_SIDE = 0.9
 
 
-def assumed_intrinsics(width: int, height: int, focal_per_longer_side: float = ASSUMED_FOCAL_PER_LONGER_SIDE) -> NDArray[np.float64]:
+def assumed_intrinsics(
+    width: int, height: int, focal_per_longer_side: float = ASSUMED_FOCAL_PER_LONGER_SIDE
+) -> NDArray[np.float64]:
     """Return K [3, 3] for an unknown camera: focal length as a share of the longer side, principal point centred.
 
     0.9 of the longer side is a horizontal field of view of 58 degrees in landscape; decided once in the design.

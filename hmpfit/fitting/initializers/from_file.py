@@ -22,7 +22,9 @@ def initialize(path: Path, times_s: Floats) -> HandMotion:
             f"{', '.join(HandMotion.__dataclass_fields__)}, such as hmpfit's result.npz."
         ) from error
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"'{path}' is not a readable npz ({error}); --init file: reads hmpfit's result.npz.") from error
+        raise InputError(
+            f"'{path}' is not a readable npz ({error}); --init file: reads hmpfit's result.npz."
+        ) from error
     motion = HandMotion(**arrays)
     if motion.transl.ndim != 3 or motion.transl.shape[1] != len(times_s):
         raise InputError(f"'{path}' holds {motion.transl.shape[1:2]} frames, and the clip has {len(times_s)}.")

@@ -70,7 +70,9 @@ class ArrowFactor:
             outer = torch.cat((previous, chain[s], betas), dim=-2)
             response = self.eliminated[s].response
             inner = response[..., -1:] - response[..., :-1] @ outer
-            frames.append(torch.cat((inner[..., 0], chain[s][..., : self.width, 0]), -1).unflatten(-1, (-1, self.width)))
+            frames.append(
+                torch.cat((inner[..., 0], chain[s][..., : self.width, 0]), -1).unflatten(-1, (-1, self.width))
+            )
             latents.append(chain[s][..., self.width :, 0])
         return Step(torch.cat(frames, dim=1), betas[..., 0], torch.stack(latents, dim=1))
 
@@ -131,7 +133,10 @@ def factor(blocks: Blocks, segments: Segments, damping: Tensor) -> ArrowFactor:
     for item in eliminated:
         corner = corner + item.schur[..., 2 * m :, 2 * m :]
         corner_right = corner_right - item.gradient[..., 2 * m :, None]
-    diagonal, coupling, border, right = [], [], [], []
+    diagonal: list[Tensor] = []
+    coupling: list[Tensor] = []
+    border: list[Tensor] = []
+    right: list[Tensor] = []
     count = len(segments)
     for s, item in enumerate(eliminated):
         d = item.schur[..., m : 2 * m, m : 2 * m]
@@ -174,7 +179,7 @@ def _damped(matrix: Tensor, damping: Tensor) -> Tensor:
 
 
 def _local_system(blocks: Blocks, segments: Segments, s: int, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """Return one segment's share of the system in the order (previous frame, previous latent, frames, latent, shape)."""
+    """Return a segment's share of the system in the order (previous frame, previous latent, frames, latent, shape)."""
     a, z = segments[s]
     width, size = blocks.frame.shape[-1], blocks.latent.shape[-1]
     m, n = width + size, z - a

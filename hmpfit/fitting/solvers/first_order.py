@@ -83,7 +83,7 @@ def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step:
             on_step(min(len(history), steps), steps)
         return cost.sum()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     with torch.no_grad():
         moved = problem.motion(retract(start, delta))
         end = problem.cost(moved)

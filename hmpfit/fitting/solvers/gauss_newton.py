@@ -93,8 +93,7 @@ def _delta(problem: Problem, move: Step, running: Tensor) -> dict[str, Tensor]:
         "hand_pose": move.frame[..., RIGID:].unflatten(-1, (-1, 3)),
     }
     return {
-        name: torch.where(running.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0)
-        for name in problem.free
+        name: torch.where(running.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0) for name in problem.free
     }
 
 
