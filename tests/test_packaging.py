@@ -80,6 +80,23 @@ def test_the_readme_names_its_two_commands() -> None:
     assert f"readme_command {'$'}1" in (CHECKOUT / ".ci" / "run").read_text().replace('"', "")
 
 
+def test_the_readme_shows_the_layout_that_is_there() -> None:
+    text = (CHECKOUT / "README.md").read_text()
+    (layout,) = re.findall(r"^## Layout\n\n```\n(.+?)```", text, re.MULTILINE | re.DOTALL)
+    shown = set(re.findall(r"^  (\w+)(?:/|\.py) ", layout, re.MULTILINE))
+    shown |= set(re.findall(r"^  ((?:\w+, )+\w+)", layout, re.MULTILINE)[0].split(", "))
+    folders = {name.split(".")[1] for name in package_folders() if name.count(".") >= 1} - {"priors"}
+    files = {path.stem for path in (CHECKOUT / "hmpfit").glob("*.py")} - {"__init__"}
+    assert shown == folders | files
+
+
+def test_every_key_of_a_result_is_documented() -> None:
+    from tests.test_result_files import HAND_KEYS, RESULT_KEYS, SUMMARY_KEYS
+
+    text = (CHECKOUT / "README.md").read_text()
+    assert not [key for key in (*RESULT_KEYS, *SUMMARY_KEYS, *HAND_KEYS) if f"`{key}`" not in text]
+
+
 @pytest.mark.slow
 def test_wheel_and_sdist_hold_each_file_once(tmp_path: Path) -> None:
     source = tmp_path / "checkout"
