@@ -130,13 +130,9 @@ def _h264() -> str:
 def _egl() -> str:
     if ctypes.util.find_library("EGL") is None:
         raise OSError("libEGL is not installed")
-    import moderngl
+    from hmpfit.synthesis.renderer import opengl_name
 
-    context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
-    try:
-        return str(context.info["GL_RENDERER"])
-    finally:
-        context.release()
+    return opengl_name()
 
 
 def _detector() -> str:

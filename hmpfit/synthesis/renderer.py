@@ -165,6 +165,18 @@ def default_backend() -> str:
         return "painter"
 
 
+def opengl_name() -> str:
+    """Return what OpenGL draws with here; raises what making a context raises.
+
+    It asks the context that draws: a second one in the process would silence the first.
+    """
+    from hmpfit.synthesis.renderer_gl import OpenGL
+
+    gl = _renderer("gl")
+    assert isinstance(gl, OpenGL)
+    return gl.name
+
+
 @functools.cache
 def _renderer(name: str) -> Renderer:
     if name == "gl":

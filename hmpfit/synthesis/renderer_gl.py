@@ -53,6 +53,11 @@ class OpenGL:
         self._depth = self._context.program(vertex_shader=_VERTEX, fragment_shader=_DEPTH)
         self._buffers: dict[tuple[int, int, str], tuple[Any, Any]] = {}
 
+    @property
+    def name(self) -> str:
+        """What draws: the driver's name of its device."""
+        return str(self._context.info["GL_RENDERER"])
+
     def draw(
         self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
     ) -> NDArray[np.uint8]:
