@@ -4,8 +4,10 @@ import json
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,37 @@ def test_a_real_run_from_end_to_end(inputs: Path, tmp_path: Path) -> None:
     broken = run(str(cut), "-o", str(tmp_path / "cut"), "--json", "--hands", "right")
     assert broken.returncode == 0 and "warning" in broken.stderr, broken.stderr
     assert 0 < json.loads(broken.stdout)["frames"] < 202
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_goes_on_where_it_was(inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, str(CHECKOUT / "cli.py"), "run", str(inputs / "clips" / "reach.mp4")]
+    command += ["-o", str(out), "--frames", "0:30", "--hands", "right"]
+
+    def stopped_after(line: str, signal_number: int) -> tuple[int, str]:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+            assert run.stderr is not None
+            said = ""
+            for said_line in run.stderr:
+                said += said_line
+                if said_line.startswith(line):
+                    run.send_signal(signal_number)
+        return run.returncode, said
+
+    code, said = stopped_after("finding hands", signal.SIGINT)
+    assert code == 130 and "the same command resumes" in said and "Traceback" not in said
+    assert not (out / "result.npz").exists()
+
+    code, _ = stopped_after("measuring landmarks", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    time.sleep(0.5)
+    code, said = stopped_after("measuring landmarks: done", signal.SIGINT)
+    if code == 0:
+        return  # it had finished before the signal came
+    assert code == 130 and (out / "tracks.npz").exists()
+    stamp = (out / "tracks.npz").stat().st_mtime_ns
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "measuring landmarks" not in done.stderr
+    assert (out / "tracks.npz").stat().st_mtime_ns == stamp and (out / "result.npz").exists()
+    assert not list(out.glob(".partial-*"))

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from hmpfit import __version__
+from hmpfit.command_line.interrupt import listen
 from hmpfit.errors import HmpfitError
 
 COMMANDS = {
@@ -74,6 +75,7 @@ def commands(ctx: click.Context) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the cores
+    listen()
     try:
         status: Any = commands.main(arguments, prog_name="hmpfit", standalone_mode=False)
     except click.UsageError as error:

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hmpfit.command_line.interrupt import stop_if_asked
 from hmpfit.progress import Advance
 
 _LINE_EVERY_S = 10.0
@@ -59,6 +60,7 @@ class TerminalProgress:
 
     def phase(self, name: str, total: int) -> Advance:
         """Begin a phase of `total` pieces, which ends the one before."""
+        stop_if_asked()
         self._end_phase(completed=True)
         if self._quiet:
             return _nothing
@@ -88,6 +90,7 @@ class _Lines:
         self._start = self._said = time.monotonic()
 
     def __call__(self, count: int = 1) -> None:
+        stop_if_asked()
         self._done += count
         now = time.monotonic()
         if now - self._said >= _LINE_EVERY_S and 0 < self._done < self._total:
@@ -109,10 +112,11 @@ class _Warnings(logging.Handler):
 
 def _bar(bars: Progress, task: TaskID) -> Advance:
     def advance(count: int = 1) -> None:
+        stop_if_asked()
         bars.advance(task, count)
 
     return advance
 
 
 def _nothing(count: int = 1) -> None:
-    return None
+    stop_if_asked()
