@@ -80,6 +80,14 @@ def test_the_readme_names_its_two_commands() -> None:
     assert f"readme_command {'$'}1" in (CHECKOUT / ".ci" / "run").read_text().replace('"', "")
 
 
+def test_ci_checks_only_folders_that_hold_code() -> None:
+    commands = re.findall(r'^"\$tools/ruff" (?:check|format --check) (.+)$', (CHECKOUT / ".ci" / "run").read_text(), re.M)
+    assert len(commands) == 2
+    for name in " ".join(commands).split():
+        path = CHECKOUT / name
+        assert path.is_file() or any(path.rglob("*.py")), f"{name} is not in a fresh checkout"
+
+
 def test_the_readme_shows_the_layout_that_is_there() -> None:
     text = (CHECKOUT / "README.md").read_text()
     (layout,) = re.findall(r"^## Layout\n\n```\n(.+?)```", text, re.MULTILINE | re.DOTALL)
