@@ -45,7 +45,9 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._explained(error) from error
         rate = Fraction(fps).limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": preset})
+        # x264's macroblock tree depends on memory alignment: the same frames would give one of several files.
+        options = {"crf": str(crf), "preset": preset, "x264-params": "no-mbtree=1"}
+        stream = self._container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _TICKS)
         stream.codec_context.colorspace = _BT709
