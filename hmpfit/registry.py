@@ -40,6 +40,16 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "prior": "hmpfit.fitting.terms.prior:LATENT",
         "overlap": "hmpfit.fitting.terms.prior:OVERLAP",
     },
+    "exporters": {
+        "glb": "hmpfit.exporters.glb:write",
+        "bvh": "hmpfit.exporters.bvh:write",
+        "obj": "hmpfit.exporters.obj:write",
+        "csv": "hmpfit.exporters.joint_tables:write_csv",
+        "json": "hmpfit.exporters.joint_tables:write_json",
+        "amass": "hmpfit.exporters.parameters:write_amass",
+        "hamer": "hmpfit.exporters.parameters:write_hamer",
+        "npz": "hmpfit.exporters.npz:write_copy",
+    },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
     },

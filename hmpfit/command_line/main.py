@@ -21,6 +21,7 @@ COMMANDS = {
         "hmpfit.command_line.demo:demo",
         "Make a clip with known truth, fit it from its pixels, report the error.",
     ),
+    "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
     "doctor": ("hmpfit.command_line.doctor:doctor", "Say what this machine can do, and what to type for the rest."),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.exporters.records import UNREADABLE, write_npz
+from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
 
 SCHEMA = "hmpfit.result.1"
@@ -33,9 +34,18 @@ def write_result(path: Path, result: FitResult) -> None:
     Only `joint_std_mm` may be NaN throughout: nothing is known of it when no solver ran.
     Raises ValueError when anything else in the result is not finite: that is a mistake of ours, not of the input.
     """
+    arrays = _arrays(result)
+    for key, values in arrays.items():
+        unknown = key == "joint_std_mm" and np.isnan(values).all()
+        if values.dtype.kind == "f" and not (unknown or np.isfinite(values).all()):
+            raise ValueError(f"'{key}' of the result is not finite")
+    write_npz(path, arrays)
+
+
+def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
     motion, tracks, camera = result.motion, result.tracks, result.camera
     evidence = np.isfinite(tracks.xy_px).all(axis=-1) & (tracks.confidence > 0)
-    arrays = {
+    return {
         "global_orient": motion.global_orient,
         "hand_pose": motion.hand_pose,
         "transl": motion.transl,
@@ -53,11 +63,14 @@ def write_result(path: Path, result: FitResult) -> None:
         "times_s": tracks.times_s,
         "schema": np.array(SCHEMA),
     }
-    for key, values in arrays.items():
-        unknown = key == "joint_std_mm" and np.isnan(values).all()
-        if values.dtype.kind == "f" and not (unknown or np.isfinite(values).all()):
-            raise ValueError(f"'{key}' of the result is not finite")
-    write_npz(path, arrays)
+
+
+def write_copy(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+    """Write a result that was read back to `out/result.npz`, or to `out` itself if it ends in .npz."""
+    file = out if out.suffix == ".npz" else out / "result.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_npz(file, _arrays(result))
+    return [file]
 
 
 def read_result(path: Path) -> StoredResult:

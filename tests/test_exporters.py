@@ -1,0 +1,292 @@
+"""Every export is read by a library that did not write it, and must give the joints of the result."""
+
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import bvhio
+import numpy as np
+import pytest
+import smplx
+import torch
+import trimesh
+from click.testing import CliRunner
+from smplx.utils import Struct
+
+from hmpfit import registry
+from hmpfit.command_line.export import export
+from hmpfit.errors import InputError
+from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_vertices
+from hmpfit.exporters.matching import read_with_model
+from hmpfit.exporters.npz import StoredResult, read_result
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.mirroring import mirror_arrays
+from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
+from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21
+
+FRAMES = 7
+TENTH_MM = 1e-4
+
+
+@pytest.fixture(scope="module")
+def models() -> HandModels:
+    return load_hand_models("open")
+
+
+@pytest.fixture(scope="module")
+def stored(models: HandModels) -> StoredResult:
+    """A right and a left hand in front of the camera, moving, at 30 frames per second."""
+    rng = np.random.default_rng(3)
+    steps = np.linspace(0, 1, FRAMES)[None, :, None]
+    motion = HandMotion(
+        global_orient=rng.normal(size=(2, 1, 3)) + steps * rng.normal(size=(2, 1, 3)),
+        hand_pose=(rng.normal(scale=0.3, size=(2, 1, 45)) * (1 + steps)).reshape(2, FRAMES, 15, 3),
+        transl=rng.normal(scale=0.1, size=(2, 1, 3)) + steps * 0.1 + [0, 0, 0.6],
+        betas=rng.normal(size=(2, 10)),
+        is_right=np.array([True, False]),
+        status=np.full((2, FRAMES), DETECTED, np.uint8),
+    )
+    joints = pose_hands(models, motion).joints
+    K = np.array([[[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]]])
+    pixels = joints[..., :2] / joints[..., 2:] * 500 + [320, 240]
+    ones = np.ones((2, FRAMES, 21))
+    tracks = KeypointTracks(pixels, ones, ones[..., 0] > 0, motion.is_right, np.arange(FRAMES) / 30)
+    return StoredResult(motion, joints, ones, tracks, Camera(K, 640, 480), pixels)
+
+
+@pytest.fixture
+def folder(stored: StoredResult, models: HandModels, tmp_path: Path) -> Path:
+    registry.load("exporters", "npz")(stored, models, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def write(name: str, stored: StoredResult, models: HandModels, out: Path) -> list[Path]:
+    files: list[Path] = registry.load("exporters", name)(stored, models, out)
+    assert all(file.is_file() for file in files)
+    return files
+
+
+def test_every_exporter_writes_the_same_bytes_twice(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    for name in registry.names("exporters"):
+        if name == "rrd":
+            continue  # rerun stamps its files with the time of writing
+        first = write(name, stored, models, tmp_path / "a" / name)
+        second = write(name, stored, models, tmp_path / "b" / name)
+        assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second], name
+
+
+def test_bvh_read_by_bvhio(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    for hand, file in enumerate(write("bvh", stored, models, tmp_path)):
+        label = file.stem.removesuffix("_hand")
+        root = bvhio.readAsHierarchy(str(file))
+        assert bvhio.readAsBvh(str(file)).FrameTime == pytest.approx(1 / 30)
+        for frame in range(FRAMES):
+            root.loadPose(frame)
+            places = {joint.Name: joint.PositionWorld for joint, _, _ in root.layout()}
+            for joint, name in enumerate(OPENPOSE_21):
+                place = places[f"{label}_{name}"]
+                found = UPRIGHT_FROM_CAMERA @ [place.x, place.y, place.z]
+                assert np.abs(found - stored.joints[hand, frame, joint]).max() < TENTH_MM
+
+
+def test_bvh_moves_tips_that_are_not_rigid(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    joints = stored.joints.copy()
+    joints[0, 3, OPENPOSE_21.index("index_tip")] += 0.001
+    bent = StoredResult(**{**vars(stored), "joints": joints})
+    text = write("bvh", bent, models, tmp_path)[0].read_text()
+    assert text.count("CHANNELS 3 Xposition") == 1
+
+
+def test_obj_read_by_trimesh(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    files = write("obj", stored, models, tmp_path)
+    assert len(files) == 2 * FRAMES
+    vertices = hand_vertices(stored, models)
+    for number, file in enumerate(files):
+        mesh = trimesh.load(file, process=False)
+        hand, frame = divmod(number, FRAMES)
+        assert np.abs(mesh.vertices @ UPRIGHT_FROM_CAMERA - vertices[hand, frame]).max() < TENTH_MM
+        tips = stored.joints[hand, frame, [OPENPOSE_21.index(f"{f}_tip") for f in ("thumb", "index")]]
+        assert np.abs(mesh.vertices[models.right.tip_vertices[:2]] @ UPRIGHT_FROM_CAMERA - tips).max() < TENTH_MM
+        assert mesh.volume > 0  # faces look outwards on both sides
+
+
+def test_glb_read_by_trimesh(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    (file,) = write("glb", stored, models, tmp_path / "two.glb")
+    scene = trimesh.load(file)
+    assert {"right_hand", "left_hand"} <= set(scene.geometry)
+    for hand, label in enumerate(("right", "left")):
+        for joint, name in enumerate(OPENPOSE_21):  # the nodes stand in the first frame's pose
+            place = scene.graph.get(f"{label}_{name}")[0][:3, 3]
+            assert np.abs(UPRIGHT_FROM_CAMERA @ place - stored.joints[hand, 0, joint]).max() < TENTH_MM
+        assert len(scene.geometry[f"{label}_hand"].faces) == len(models.right.faces)
+        assert scene.geometry[f"{label}_hand"].volume > 0
+
+
+THREE = """
+import fs from 'fs'; import * as THREE from 'three'; import validator from 'gltf-validator';
+import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
+globalThis.self = globalThis;
+const bytes = new Uint8Array(fs.readFileSync(process.argv[2]));
+const { issues } = await validator.validateBytes(bytes);
+new GLTFLoader().parse(bytes.buffer.slice(0, bytes.byteLength), '', ({ scene, animations }) => {
+  const mixer = new THREE.AnimationMixer(scene), spot = new THREE.Vector3(), frames = [];
+  const action = mixer.clipAction(animations[0]);
+  action.setLoop(THREE.LoopOnce); action.clampWhenFinished = true; action.play();
+  for (const time of JSON.parse(process.argv[3])) {
+    mixer.setTime(time); scene.updateMatrixWorld(true);
+    const found = { vertices: {} };
+    scene.traverse(node => {
+      if (!node.isSkinnedMesh) { found[node.name] = node.getWorldPosition(spot).toArray(); return; }
+      node.skeleton.update();
+      found.vertices[node.name] = [0, 500, 1000].map(i => node.getVertexPosition(i, spot).toArray());
+    });
+    frames.push(found);
+  }
+  console.log(JSON.stringify({ issues, frames }));
+}, problem => { console.error(problem); process.exit(1); });
+"""
+
+
+@pytest.mark.slow
+def test_glb_played_by_three_js_and_passed_by_the_validator(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    (tmp_path / "play.mjs").write_text(THREE)
+    install = subprocess.run(["npm", "install", "three", "gltf-validator"], cwd=tmp_path, capture_output=True)
+    if install.returncode:
+        pytest.skip("npm cannot install three and gltf-validator here")
+    (file,) = write("glb", stored, models, tmp_path)
+    times = json.dumps((stored.tracks.times_s - stored.tracks.times_s[0]).tolist())
+    played = subprocess.run(
+        ["node", "play.mjs", str(file), times], cwd=tmp_path, capture_output=True, check=True, text=True
+    )
+    found = json.loads(played.stdout)
+    assert found["issues"]["numErrors"] == found["issues"]["numWarnings"] == 0
+    vertices = hand_vertices(stored, models)
+    for frame, places in enumerate(found["frames"]):
+        for hand, label in enumerate(("right", "left")):
+            joints = np.array([places[f"{label}_{name}"] for name in OPENPOSE_21]) @ UPRIGHT_FROM_CAMERA
+            assert np.abs(joints - stored.joints[hand, frame]).max() < TENTH_MM
+            surface = np.array(places["vertices"][f"{label}_hand"]) @ UPRIGHT_FROM_CAMERA
+            assert np.abs(surface - vertices[hand, frame, [0, 500, 1000]]).max() < TENTH_MM
+
+
+def _smplx(model: HandModel, is_right: bool) -> smplx.MANO:
+    arrays = {
+        "v_template": model.v_template, "f": model.faces, "shapedirs": model.shapedirs,
+        "posedirs": model.posedirs, "J_regressor": model.J_regressor, "weights": model.weights,
+        "hands_mean": model.hands_mean, "hands_components": model.hands_components, "faces": model.faces,
+    }  # fmt: skip
+    arrays = arrays if is_right else mirror_arrays(arrays)
+    arrays["posedirs"] = arrays["posedirs"].reshape(135, -1, 3).transpose(1, 2, 0)
+    tree = np.array([MANO_PARENTS, range(16)])
+    return smplx.MANO(
+        model_path="", data_struct=Struct(**arrays, kintree_table=tree), is_rhand=is_right,
+        use_pca=False, flat_hand_mean=True, dtype=torch.float64,
+    )  # fmt: skip
+
+
+def test_amass_read_by_smplx(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    for hand, file in enumerate(write("amass", stored, models, tmp_path)):
+        with np.load(file) as read:
+            body = {key: torch.as_tensor(read[key]) for key in ("poses", "trans", "betas")}
+            assert read["mocap_framerate"] == pytest.approx(30)
+            is_right = str(read["surface_model_type"]) == "mano_right"
+        posed = _smplx(models.right, is_right)(
+            global_orient=body["poses"][:, :3],
+            hand_pose=body["poses"][:, 3:],
+            transl=body["trans"],
+            betas=body["betas"].expand(FRAMES, -1),
+        )
+        expected = stored.joints[hand][:, OPENPOSE_TO_MANO21]
+        assert np.abs(posed.joints[:, :16].numpy() - expected[:, :16]).max() < TENTH_MM
+        assert np.abs(posed.vertices[:, models.right.tip_vertices].numpy() - expected[:, 16:]).max() < TENTH_MM
+
+
+def test_hamer_parameters_give_the_mirrored_right_hand(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    (file,) = write("hamer", stored, models, tmp_path)
+    layer = smplx.MANOLayer(
+        model_path="", data_struct=_struct(models.right),
+        is_rhand=True, dtype=torch.float64,
+    )  # fmt: skip
+    with np.load(file) as read:
+        arrays = {key: read[key] for key in read.files}
+    assert len(arrays["right"]) == 2 * FRAMES
+    posed = layer(**{key: torch.as_tensor(arrays[key]) for key in ("global_orient", "hand_pose", "betas")})
+    side = np.where(arrays["right"][:, None, None] > 0, 1.0, [-1.0, 1.0, 1.0])
+    joints = posed.joints[:, :16].numpy() * side + arrays["cam_t_full"][:, None]
+    expected = stored.joints[:, :, OPENPOSE_TO_MANO21][:, :, :16].reshape(-1, 16, 3)
+    assert np.abs(joints - expected).max() < TENTH_MM
+
+
+def _struct(model: HandModel) -> Struct:
+    return Struct(
+        v_template=model.v_template, f=model.faces, shapedirs=model.shapedirs,
+        posedirs=model.posedirs.reshape(135, -1, 3).transpose(1, 2, 0), J_regressor=model.J_regressor,
+        weights=model.weights, hands_mean=model.hands_mean, hands_components=model.hands_components,
+        kintree_table=np.array([MANO_PARENTS, range(16)]),
+    )  # fmt: skip
+
+
+def test_csv_and_json_hold_the_joints(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    (table,) = write("csv", stored, models, tmp_path)
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 * FRAMES * 21
+    places = np.array([[float(row[key]) for key in ("x_m", "y_m", "z_m")] for row in rows])
+    assert np.abs(places.reshape(2, FRAMES, 21, 3) - stored.joints).max() < TENTH_MM
+    (text,) = write("json", stored, models, tmp_path)
+    read = json.loads(text.read_text())
+    assert read["joint_names"] == list(OPENPOSE_21) and read["fps"] == pytest.approx(30)
+    assert np.abs(np.array([hand["joints_m"] for hand in read["hands"]]) - stored.joints).max() < TENTH_MM
+
+
+def test_npz_copy_reads_back(stored: StoredResult, folder: Path) -> None:
+    again = read_result(folder)
+    assert np.array_equal(again.joints, stored.joints)
+    assert np.array_equal(again.motion.hand_pose, stored.motion.hand_pose)
+
+
+def test_animation_chains_back_to_the_joints(stored: StoredResult, models: HandModels) -> None:
+    for hand, moving in enumerate(animate(stored, models)):
+        world, place = [moving.rotations[:, 0]], [moving.wrist]
+        for joint in range(1, 16):
+            parent = moving.parents[joint]
+            place.append(place[parent] + world[parent] @ (moving.rest[joint] - moving.rest[parent]))
+            world.append(world[parent] @ moving.rotations[:, joint])
+        assert np.allclose(np.stack(place, 1), stored.joints[hand][:, OPENPOSE_TO_MANO21][:, :16], atol=1e-9)
+
+
+def test_the_wrong_hand_model_is_refused(stored: StoredResult, folder: Path, models: HandModels) -> None:
+    moved = StoredResult(**{**vars(stored), "joints": stored.joints + 0.002})
+    registry.load("exporters", "npz")(moved, models, folder)
+    with pytest.raises(InputError, match="another hand model"):
+        read_with_model(folder, "open")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--to", "fbx"], "Unknown exporter 'fbx'"),
+        (["--to", "glb", "--to", "bvh", "-o", "x.glb"], "one file for 2 formats"),
+        (["--to", "glb", "-o", "x.bvh"], "suffix"),
+    ],
+)
+def test_wrong_arguments_are_named(folder: Path, arguments: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        CliRunner().invoke(export, [str(folder), *arguments], catch_exceptions=False, standalone_mode=False)
+
+
+def test_the_command_lists_its_files_as_json(folder: Path) -> None:
+    done = CliRunner().invoke(export, [str(folder), "--to", "glb", "--to", "bvh", "--json"], catch_exceptions=False)
+    files = json.loads(done.stdout)["files"]
+    assert files["glb"] == [str(folder / "export" / "hands.glb")]
+    assert len(files["bvh"]) == 2
