@@ -17,7 +17,7 @@ import numpy as np
 
 import hmpfit
 from hmpfit import registry
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, NoHandError
 from hmpfit.exporters.npz import write_result
 from hmpfit.exporters.records import load_record, save_record
 from hmpfit.exporters.summary import summarise, write_summary
@@ -195,7 +195,7 @@ class _Run:
             given = _without(given, self._hidden())
         basis = given if given is not None else seen
         if name == "file":
-            motion = initialize(Path(path), self.clip.times_s)
+            motion = self._from_file(initialize, Path(path), basis)
         else:
             assert basis is not None
             motion = self._stage(
@@ -204,10 +204,19 @@ class _Run:
                 (name, basis.xy_px, basis.confidence, basis.is_right, basis.world_m, self.camera.K, self._hand),
                 lambda: fill_gaps(initialize(basis, self.camera, self.models), basis.seen, basis.times_s),
             )
-        motion = _hide(motion, self._hidden())
+        motion = _hide(motion, self._hidden(), self.clip.times_s)
         evidence = given if given is not None else self._blended(seen, motion)
         order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
         return _rows(motion, order), _rows(evidence, order)
+
+    def _from_file(self, initialize: Callable[..., HandMotion], path: Path, basis: KeypointTracks | None) -> HandMotion:
+        clip = self.clip
+        motion = initialize(path, clip.times_s, self.camera, self.models, basis, clip.first_frame)
+        sides = {"left": [False], "right": [True]}.get(self.settings.hands, [True, False])
+        kept = np.isin(motion.is_right, sides)
+        if not kept.any():
+            raise NoHandError(f"'{path}' holds no {self.settings.hands} hand; choose another with --hands.")
+        return _rows(motion, np.flatnonzero(kept))
 
     def _blended(self, seen: KeypointTracks | None, motion: HandMotion) -> KeypointTracks:
         source = self.settings.keypoints
@@ -365,9 +374,9 @@ def _without(tracks: KeypointTracks, hidden: Bools) -> KeypointTracks:
     )
 
 
-def _hide(motion: HandMotion, hidden: Bools) -> HandMotion:
+def _hide(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:
     """Withhold frames from a motion that came from a file: fill them as if the initialiser had not seen them."""
     seen = (motion.status == DETECTED) & ~hidden
     if (seen == (motion.status == DETECTED)).all() or not seen.any(1).all():
         return motion
-    return fill_gaps(motion, seen, np.arange(motion.transl.shape[1], dtype=float))
+    return fill_gaps(motion, seen, times_s)

@@ -30,7 +30,7 @@ _SPARSE_MODULES = ("scipy.sparse.csc", "scipy.sparse._csc")
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The pickle names a class or function that is not on the list."""
 
 
@@ -58,13 +58,16 @@ class _Csc(_Stub):
     """scipy.sparse's compressed column matrix."""
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any) -> None:
-        super().__init__(file, encoding="latin1")
+class Restricted:
+    """The part of an unpickler that decides what a file may name; mixed into the standard one and into joblib's."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         # Made anew for every file, so that a file cannot change the stand-ins of the next.
         self._stubs = {base: type(base.__name__, (base,), {}) for base in (_Ch, _Select, _Csc)}
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in or plain type of that name; raises Refused for everything else."""
         if module in ("builtins", "__builtin__") and name in _PLAIN:
             return _PLAIN[name]
         if (module, name) in (("chumpy.ch", "Ch"), ("chumpy", "Ch")):
@@ -81,7 +84,11 @@ class _Unpickler(pickle.Unpickler):
             return _new_plain_object
         if (module, name) == ("_codecs", "encode"):
             return _encode_latin1
-        raise _Refused(f"{module}.{name}")
+        raise Refused(f"{module}.{name}")
+
+
+class _Unpickler(Restricted, pickle.Unpickler):
+    pass
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -91,8 +98,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            content = _Unpickler(file).load()
-    except _Refused as refused:
+            content = _Unpickler(file, encoding="latin1").load()
+    except Refused as refused:
         raise InputError(
             f"'{path}' asks to load '{refused}', which no hand model needs; the file was refused and nothing in it ran."
         ) from None
@@ -130,12 +137,12 @@ def _dense(state: dict[str, Any]) -> NDArray[np.float64]:
 def _new_plain_object(cls: type, base: type, state: Any) -> Any:
     """Do what copyreg does for old-style Python-2 objects, for plain `object` bases alone."""
     if base is not object or state is not None:
-        raise _Refused(f"copyreg._reconstructor of {getattr(base, '__name__', base)}")
+        raise Refused(f"copyreg._reconstructor of {getattr(base, '__name__', base)}")
     return object.__new__(cls)
 
 
 def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
     """Do what Python 3 writes for bytes in protocol 2."""
     if encoding != "latin1":
-        raise _Refused(f"_codecs.encode to {encoding}")
+        raise Refused(f"_codecs.encode to {encoding}")
     return text.encode("latin1")

@@ -1,0 +1,1 @@
+"""Result files of other systems, one reader each; `initializers/from_file.py` tells them apart."""
