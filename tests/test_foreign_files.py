@@ -70,7 +70,7 @@ def test_every_format_gives_the_motion_back(kind: str, models: HandModels, tmp_p
     assert len(hands) == (1 if kind == "pymaf_x_hand" else 2)
     apart_m = np.linalg.norm(found - joints[hands], axis=-1)
     # Whole-body files know no hand shape, joints are fitted by inverse kinematics, a far camera sees no perspective.
-    allowed_m = {"pymaf_x_body": 0.04, "metro": 0.006, "pymaf_x_hand": 0.02}.get(kind, 1e-6)
+    allowed_m = {"pymaf_x_body": 0.04, "metro": 0.013, "pymaf_x_hand": 0.02}.get(kind, 1e-6)
     assert apart_m.max() < allowed_m, f"{1000 * apart_m.max():.3f} mm"
     assert np.linalg.norm(pixels(found) - pixels(joints[hands]), axis=-1).max() < (16 if allowed_m > 1e-3 else 1e-3)
     assert (read.status == DETECTED).all()
