@@ -37,6 +37,7 @@ from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandMotio
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.viewing.overlay import write_overlay
+from hmpfit.viewing.report import write_report
 
 log = logging.getLogger("hmpfit")
 
@@ -112,6 +113,7 @@ class _Run:
             self.seconds["total"] = time.perf_counter() - began
             summary = summarise(result, self.clip.fps, self.seconds, hidden_px)
             write_summary(scratch / "result.json", summary)
+            write_report(scratch)
         return summary
 
     @property

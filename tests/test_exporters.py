@@ -21,12 +21,11 @@ from hmpfit.errors import InputError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_vertices
 from hmpfit.exporters.matching import read_with_model
 from hmpfit.exporters.npz import StoredResult, read_result
-from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.mirroring import mirror_arrays
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21
+from tests.made_result import two_hands
 
 FRAMES = 7
 TENTH_MM = 1e-4
@@ -39,23 +38,7 @@ def models() -> HandModels:
 
 @pytest.fixture(scope="module")
 def stored(models: HandModels) -> StoredResult:
-    """A right and a left hand in front of the camera, moving, at 30 frames per second."""
-    rng = np.random.default_rng(3)
-    steps = np.linspace(0, 1, FRAMES)[None, :, None]
-    motion = HandMotion(
-        global_orient=rng.normal(size=(2, 1, 3)) + steps * rng.normal(size=(2, 1, 3)),
-        hand_pose=(rng.normal(scale=0.3, size=(2, 1, 45)) * (1 + steps)).reshape(2, FRAMES, 15, 3),
-        transl=rng.normal(scale=0.1, size=(2, 1, 3)) + steps * 0.1 + [0, 0, 0.6],
-        betas=rng.normal(size=(2, 10)),
-        is_right=np.array([True, False]),
-        status=np.full((2, FRAMES), DETECTED, np.uint8),
-    )
-    joints = pose_hands(models, motion).joints
-    K = np.array([[[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]]])
-    pixels = joints[..., :2] / joints[..., 2:] * 500 + [320, 240]
-    ones = np.ones((2, FRAMES, 21))
-    tracks = KeypointTracks(pixels, ones, ones[..., 0] > 0, motion.is_right, np.arange(FRAMES) / 30)
-    return StoredResult(motion, joints, ones, tracks, Camera(K, 640, 480), pixels)
+    return two_hands(models, FRAMES)
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""`hmpfit report`: write the page of a finished run anew, and say its warnings."""
+
+import json
+from pathlib import Path
+
+import click
+
+from hmpfit.errors import InputError
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="[RESULT/report.html]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout: the page and its warnings.")
+def report(result: Path, out: Path | None, as_json: bool) -> None:
+    """Write one page on RESULT (a run folder) that any browser opens without a network."""
+    from hmpfit.exporters.npz import read_result
+    from hmpfit.viewing.report import read_summary, write_report
+    from hmpfit.viewing.warnings import warnings
+
+    if not result.is_dir():
+        raise InputError(f"'{result}' is not a run folder; give the folder that hmpfit run wrote.")
+    if out is not None and out.is_dir():
+        out = out / "report.html"
+    file = write_report(result, out)
+    said = warnings(read_result(result), read_summary(result))
+    if as_json:
+        click.echo(json.dumps({"report": str(file), "warnings": said}))
+        return
+    click.echo(str(file))
+    for sentence in said:
+        click.echo(f"  {sentence}")

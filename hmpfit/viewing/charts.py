@@ -1,0 +1,74 @@
+"""Small charts as SVG text for the report: lines over frames, and the strip of statuses. No drawing library needed.
+
+Colours come from the page's style sheet through classes, so that light and dark pages both work.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hmpfit.records import STATUS_NAMES, Floats
+from hmpfit.viewing.warnings import stretches
+
+WIDTH, HEIGHT = 720, 140
+LEFT, _BOTTOM, _TOP = 44, 22, 14  # LEFT: where the frames begin, for the page's cursor
+_TICKS = 4
+
+
+def line_chart(curves: Sequence[tuple[str, Floats]], unit: str) -> str:
+    """Return an SVG of one or more curves [T] over frames; NaN breaks a line, the top is the 99th percentile."""
+    frames = max(len(values) for _, values in curves)
+    known = np.concatenate([values[np.isfinite(values)] for _, values in curves])
+    top = _rounded(float(np.percentile(known, 99)) if len(known) else 1.0)
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" data-frames="{frames}" role="img">']
+    for tick in range(_TICKS + 1):
+        value = top * tick / _TICKS
+        y = _y(value, top)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        if tick % 2 == 0:
+            parts.append(f'<text class="tick" x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 6}">frame 0</text>')
+    parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 6}" text-anchor="end">{frames - 1}</text>')
+    parts.append(f'<text class="tick" x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{unit}</text>')
+    for name, values in curves:
+        parts.append(f'<path class="curve {name}" d="{_path(values, top, frames)}"/>')
+    parts.append(f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/></svg>')
+    return "".join(parts)
+
+
+def status_strip(status: Floats) -> str:
+    """Return an SVG strip of the statuses [T] over frames, one coloured stretch each."""
+    frames = len(status)
+    parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} 22" data-frames="{frames}" role="img">']
+    for code, name in enumerate(STATUS_NAMES):
+        for a, b in stretches(status == code):
+            x, width = _x(a, frames + 1), (WIDTH - LEFT) * (b - a) / frames
+            parts.append(
+                f'<rect class="{name}" x="{x:.2f}" width="{width:.2f}" height="22"><title>{name}: frames {a} to '
+                f"{b - 1}</title></rect>"
+            )
+    parts.append(f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="0" y2="22"/></svg>')
+    return "".join(parts)
+
+
+def _path(values: Floats, top: float, frames: int) -> str:
+    text: list[str] = []
+    for a, b in stretches(np.isfinite(values)):
+        points = [f"{_x(i, frames):.1f} {_y(min(float(values[i]), top * 1.03), top):.1f}" for i in range(a, b)]
+        text.append("M" + "L".join(points if len(points) > 1 else points * 2))
+    return "".join(text)
+
+
+def _x(frame: int, frames: int) -> float:
+    return LEFT + (WIDTH - LEFT) * frame / max(frames - 1, 1)
+
+
+def _y(value: float, top: float) -> float:
+    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * value / top
+
+
+def _rounded(value: float) -> float:
+    """Round up to 1, 2, 4, 5 or 8 times a power of ten, so that the quarters are short numbers."""
+    value = max(value, 1e-6)
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value * 0.9999))

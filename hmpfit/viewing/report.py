@@ -1,0 +1,176 @@
+"""`report.html`: one self-contained page on a run, made from its `result.npz`, `result.json` and `overlay.mp4`.
+
+The page's words and looks are in `report.html.j2`; here its numbers are gathered. No network is needed to read it.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.errors import InputError
+from hmpfit.exporters.animation import hand_labels
+from hmpfit.exporters.npz import StoredResult, read_result
+from hmpfit.records import DETECTED, Floats
+from hmpfit.skeleton import OPENPOSE_21
+from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
+from hmpfit.viewing.warnings import medians, residuals_px, warnings
+
+CONVENTIONS = (
+    "Positions are metres in the camera's frame: x to the right, y down, z away from the camera. Pixels count from the "
+    "image's top left corner.",
+    "Joints are in OpenPose order: wrist, then thumb, index, middle, ring and little finger, base to tip.",
+    "hand_pose is absolute axis-angle in MANO's joint order (zero is the flat hand; smplx: flat_hand_mean=True, "
+    "use_pca=False). transl is smplx's: the wrist lies at J0(betas) + transl, so transl is not the wrist's position; "
+    "joints[..., 0, :] is.",
+    "A left hand's parameters are a left hand's: give them to MANO_LEFT, not mirrored to MANO_RIGHT.",
+    "Frames marked interpolated or extrapolated were not seen; their pose is the prior's, not a measurement.",
+)
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a run folder to `out` (default: `report.html` in it) and return its path.
+
+    Raises InputError when the folder holds no finished run.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    stored, summary = read_result(folder), read_summary(folder)
+    overlay = folder / "overlay.mp4"
+    pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
+    text = pages.get_template("report.html.j2").render(
+        video=base64.b64encode(overlay.read_bytes()).decode() if overlay.is_file() else "",
+        left=LEFT,
+        width=WIDTH,
+        **_content(stored, summary),
+    )
+    file = out or folder / "report.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the content of a run folder's `result.json`. Raises InputError when there is none."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        return content
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{folder}' holds no readable result.json ({error}); give the folder of a run.") from error
+
+
+def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]:
+    labels = hand_labels(stored)
+    sides = ["right" if right else "left" for right in stored.motion.is_right]
+    off_px, std_mm = residuals_px(stored), stored.joint_std_mm
+    known_std = bool(np.isfinite(std_mm).all())
+    times_s = stored.tracks.times_s - stored.tracks.times_s[0]
+    return {
+        "title": Path(str(summary.get("video", "result"))).name,
+        "lead": _lead(summary),
+        "warnings": warnings(stored, summary),
+        "figures": _figures(summary),
+        "hands": [
+            {"label": label, "side": side, "strip": status_strip(stored.motion.status[hand])}
+            for hand, (label, side) in enumerate(zip(labels, sides, strict=True))
+        ],
+        "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
+        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimetres") if known_std else "",
+        "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared"),
+        "joints": _joints(stored, off_px, known_std),
+        "stages": [_stage(stage) for stage in summary.get("stages", ())],
+        "conventions": (_camera(stored, summary), *CONVENTIONS),
+        "settings": list(_flat({key: summary[key] for key in _SETTINGS if key in summary})),
+        "times": json.dumps([round(float(time), 4) for time in times_s]),
+    }
+
+
+_SETTINGS = ("video", "first_frame", "initializer", "keypoints", "prior", "hand_model", "solver", "seed", "windows",
+             "seconds", "version", "fingerprints", "recipe")  # fmt: skip
+
+
+def _lead(summary: Mapping[str, Any]) -> str:
+    hands = summary["hands"]
+    sides = " and a ".join("right hand" if hand["is_right"] else "left hand" for hand in hands)
+    return (
+        f"{summary['frames']} frames at {summary['fps']:.4g} per second, a {sides}; hmpfit {summary.get('version', '')}"
+    )
+
+
+def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    figures = []
+    for hand in summary["hands"]:
+        side = "right" if hand["is_right"] else "left"
+        figures.append((f"{hand['detected'] / max(summary['frames'], 1):.0%}", f"of frames with the {side} hand seen"))
+        if hand["reprojection_px"]:
+            figures.append((f"{hand['reprojection_px']['median']:.1f} px", f"{side}: fit to keypoints, median"))
+        if hand.get("hidden_keypoint_px"):
+            figures.append((f"{hand['hidden_keypoint_px']['median']:.1f} px", f"{side}: withheld frames, median"))
+        if hand["joint_std_mm_median"] is not None:
+            figures.append((f"{hand['joint_std_mm_median']:.1f} mm", f"{side}: joints known to, median"))
+    figures.append((f"{summary['seconds']['total']:.1f} s", "for the whole run"))
+    return figures
+
+
+def _curves(sides: list[str], values: Floats) -> list[tuple[str, Floats]]:
+    return list(zip(sides, values, strict=True))
+
+
+def _acceleration_mm(stored: StoredResult) -> Floats:
+    relative = stored.joints - stored.joints[:, :, :1]
+    hands, frames = relative.shape[:2]
+    out = np.full((hands, frames), np.nan)
+    if frames > 2:
+        out[:, 1:-1] = np.linalg.norm(np.diff(relative, n=2, axis=1), axis=-1).mean(-1) * 1000
+    return out
+
+
+def _joints(stored: StoredResult, off_px: Floats, known_std: bool) -> list[list[str]]:
+    rows = []
+    for joint, name in enumerate(OPENPOSE_21):
+        row = [name]
+        for hand in range(len(off_px)):
+            off = off_px[hand, :, joint]
+            row.append(f"{np.nanmedian(off):.1f}" if np.isfinite(off).any() else "–")
+            row.append(f"{np.median(stored.joint_std_mm[hand, :, joint]):.1f}" if known_std else "–")
+            seen = stored.motion.status[hand] == DETECTED
+            row.append(f"{stored.tracks.confidence[hand, seen, joint].mean():.2f}" if seen.any() else "–")
+        rows.append(row)
+    return rows
+
+
+def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
+    head = f"{stage['name']}: {stage['outcome'].replace('_', ' ')} after {stage['steps']} steps of {stage['solver']}"
+    start, end = stage.get("terms_start", {}), stage.get("terms_end", {})
+    rows = [[name, _cost(start.get(name)), _cost(end.get(name))] for name in {**start, **end}]
+    total = ["all terms", _cost(stage["cost_start"]), _cost(stage["cost_end"])]
+    return {"head": f"{head}, {stage['seconds']:.1f} s", "terms": [*rows, total]}
+
+
+def _cost(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _camera(stored: StoredResult, summary: Mapping[str, Any]) -> str:
+    camera, K = summary.get("camera", {}), stored.camera.K[0]
+    return (
+        f"Camera: {stored.camera.width} × {stored.camera.height} px, fx {K[0, 0]:.1f}, fy {K[1, 1]:.1f}, "
+        f"cx {K[0, 2]:.1f}, cy {K[1, 2]:.1f} ({camera.get('source', 'given')}"
+        f"{', moving' if camera.get('moving') else ''})."
+    )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows.extend(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            for place, item in enumerate(value, start=1):
+                rows.extend(_flat(item, f"{prefix}{key}.{place}."))
+        else:
+            rows.append((f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else str(value)))
+    return rows

@@ -1,0 +1,100 @@
+"""What a user should know before trusting a run, as plain sentences with frame numbers.
+
+Separate from the report, because the viewer and scripts say the same sentences.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.exporters.npz import StoredResult
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats
+
+SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
+POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye
+UNSURE_MM = 25.0  # a joint known no better than a finger's width
+
+
+def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
+    """Return sentences on gaps, poor fits, unsure stretches, the assumed camera and stages that did not converge.
+
+    Frame numbers are those of the source video, both ends included.
+    """
+    first = int(summary.get("first_frame", 0))
+    said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
+    if summary.get("camera", {}).get("source") == "assumed":
+        focal = result.camera.K[0, 0, 0]
+        said.append(
+            f"The camera is unknown: a focal length of {focal:.0f} px was assumed. Poses are little affected, but "
+            "distances from the camera scale with it; give --intrinsics if you know them."
+        )
+    for stage in summary.get("stages", ()):
+        if stage["outcome"] == "out_of_steps":
+            said.append(f"{_capital(stage['name'])} used all its {stage['steps']} steps before it settled.")
+        elif stage["outcome"] == "not_finite":
+            said.append(f"{_capital(stage['name'])} met numbers that are not finite; the best state before is kept.")
+    if not summary.get("stages"):
+        said.append("No solver ran: this is the initialiser's motion with its gaps filled.")
+    return said
+
+
+def stretches(flags: Bools) -> Iterator[tuple[int, int]]:
+    """Yield the runs of true values as half-open (start, end)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def residuals_px(result: StoredResult) -> Floats:
+    """Return distances [H, T, 21] from the evidence to the fitted landmarks, NaN where there is no evidence."""
+    return np.linalg.norm(result.landmarks_px - result.tracks.xy_px, axis=-1)
+
+
+def medians(values: Floats) -> Floats:
+    """Return the medians over the last axis without its NaNs, NaN where there are only NaNs."""
+    known = np.isfinite(values)
+    ordered = np.sort(np.where(known, values, np.inf), axis=-1)
+    count = known.sum(-1)
+    middle = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, axis=-1)[..., 0]
+    return np.where(count > 0, middle, np.nan)
+
+
+def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
+    status, times_s = result.motion.status[hand], result.tracks.times_s
+    side = "right" if result.motion.is_right[hand] else "left"
+    step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+    for a, b in stretches(status == INTERPOLATED):
+        if (b - a) * step_s > SHORT_GAP_S:
+            yield f"{_frames(a, b, first)}: {side} hand not seen; the pose is the prior's, held to the frames around."
+    for a, b in stretches(status == EXTRAPOLATED):
+        where = "before it first appears" if a == 0 else "after it was last seen"
+        yield f"{_frames(a, b, first)}: {side} hand {where}; the pose continues from the nearest seen frame."
+    diagonal = np.nanmedian(result.tracks.box_diagonal_px[hand]) if result.tracks.seen[hand].any() else np.nan
+    poor = _steady((medians(residuals_px(result)[hand]) > POOR_FIT * diagonal) & (status == DETECTED))
+    for a, b in stretches(poor):
+        if (b - a) * step_s > SHORT_GAP_S:
+            yield f"{_frames(a, b, first)}: the {side} hand's fit and its keypoints disagree; look at the video there."
+    std = result.joint_std_mm[hand]
+    if np.isfinite(std).all():
+        share = (
+            float((np.median(std, axis=-1)[status == DETECTED] > UNSURE_MM).mean()) if (status == DETECTED).any() else 0
+        )
+        if share > 0.5:
+            known = f"known to no better than {UNSURE_MM:.0f} mm in {share:.0%} of its seen frames"
+            yield f"The {side} hand's joints are {known}."
+
+
+def _steady(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Close holes of one frame, so that a flickering stretch is one sentence."""
+    closed = flags.copy()
+    closed[1:-1] |= flags[:-2] & flags[2:]
+    return closed
+
+
+def _frames(a: int, b: int, first: int) -> str:
+    return f"Frames {a + first}–{b - 1 + first}" if b - a > 1 else f"Frame {a + first}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

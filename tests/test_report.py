@@ -1,0 +1,149 @@
+"""The report: its sentences, its figures, and that a browser opens it without a complaint or a network."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hmpfit.command_line.report import report
+from hmpfit.errors import InputError
+from hmpfit.exporters.npz import StoredResult
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.records import EXTRAPOLATED, INTERPOLATED
+from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
+from hmpfit.viewing.report import write_report
+from hmpfit.viewing.warnings import medians, stretches, warnings
+from tests.made_result import summary_of, two_hands, write_run
+
+FRAMES = 60
+
+
+@pytest.fixture(scope="module")
+def models() -> HandModels:
+    return load_hand_models("open")
+
+
+@pytest.fixture(scope="module")
+def stored(models: HandModels) -> StoredResult:
+    return two_hands(models, FRAMES)
+
+
+def with_status(stored: StoredResult, hand: int, start: int, end: int, status: int) -> StoredResult:
+    changed = stored.motion.status.copy()
+    changed[hand, start:end] = status
+    return replace(stored, motion=replace(stored.motion, status=changed))
+
+
+def test_a_clean_run_has_nothing_to_warn_of(stored: StoredResult) -> None:
+    assert warnings(stored, summary_of(stored)) == []
+
+
+def test_gaps_are_named_in_source_frames(stored: StoredResult) -> None:
+    gap = with_status(stored, 0, 20, 32, INTERPOLATED)
+    (sentence,) = warnings(gap, summary_of(stored, first_frame=100))
+    assert sentence.startswith("Frames 120–131: right hand not seen")
+    assert warnings(with_status(stored, 0, 20, 23, INTERPOLATED), summary_of(stored)) == []
+    (sentence,) = warnings(with_status(stored, 1, 0, 9, EXTRAPOLATED), summary_of(stored))
+    assert "Frames 0–8: left hand before it first appears" in sentence
+    (sentence,) = warnings(with_status(stored, 1, 59, 60, EXTRAPOLATED), summary_of(stored))
+    assert "Frame 59: left hand after it was last seen" in sentence
+
+
+def test_poor_fits_unsure_joints_and_cameras_are_named(stored: StoredResult) -> None:
+    moved = stored.landmarks_px.copy()
+    moved[1, 10:25] += 80
+    (sentence,) = warnings(replace(stored, landmarks_px=moved), summary_of(stored))
+    assert "Frames 10–24: the left hand's fit and its keypoints disagree" in sentence
+    vague = replace(stored, joint_std_mm=np.full_like(stored.joint_std_mm, 40.0))
+    assert len(warnings(vague, summary_of(stored))) == 2
+    assumed = warnings(stored, summary_of(stored, camera={"source": "assumed"}))
+    assert "500 px was assumed" in assumed[0]
+    stage = summary_of(stored)["stages"][0]
+    (sentence,) = warnings(stored, summary_of(stored, stages=[{**stage, "outcome": "out_of_steps", "steps": 40}]))
+    assert "Stage I used all its 40 steps" in sentence
+    assert "No solver ran" in warnings(stored, summary_of(stored, stages=[]))[0]
+
+
+def test_stretches_and_medians_of_known_values() -> None:
+    assert list(stretches(np.array([1, 1, 0, 1], dtype=bool))) == [(0, 2), (3, 4)]
+    values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4])
+    found = medians(values)
+    assert found[0] == 2.0 and np.isnan(found[1])
+
+
+def test_charts_put_values_where_they_belong() -> None:
+    svg = line_chart([("right", np.array([0.0, 10.0, np.nan, 5.0, 5.0]))], "mm")
+    path = re.search(r'class="curve right" d="([^"]+)"', svg)
+    assert path is not None and path[1].count("M") == 2  # broken where nothing is known
+    strip = status_strip(np.array([0, 0, 2, 2], dtype=np.uint8))
+    red = re.search(r'class="extrapolated" x="([\d.]+)" width="([\d.]+)"', strip)
+    assert red is not None and float(red[1]) == LEFT and float(red[2]) == (WIDTH - LEFT) / 2
+
+
+class _Tags(HTMLParser):
+    """Collects what a page would load from outside, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.outside += [value for name, value in attrs if name in ("src", "href") and value and "data:" not in value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_self_contained_and_says_the_warnings(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    gap = with_status(stored, 0, 20, 32, INTERPOLATED)
+    page = write_report(write_run(tmp_path / "run", gap, models)).read_text()
+    seen = _Tags()
+    seen.feed(page)
+    assert seen.outside == []
+    assert "<two> hands.mp4" in seen.text and "<two>" not in page  # a file name is text, never markup
+    assert "Frames 20–31: right hand not seen" in seen.text
+    assert "stages.1.weights.prior" in seen.text and "keypoints_2d" in seen.text
+    assert write_report(tmp_path / "run").read_text() == page
+
+
+def test_the_command(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", stored, models, camera={"source": "assumed"})
+    done = CliRunner().invoke(report, [str(folder), "--json"], catch_exceptions=False)
+    said = json.loads(done.stdout)
+    assert Path(said["report"]) == folder / "report.html" and len(said["warnings"]) == 1
+    for wrong, sentence in ((tmp_path / "none", "not a run folder"), (tmp_path, "not a readable result")):
+        with pytest.raises(InputError, match=sentence):
+            CliRunner().invoke(report, [str(wrong)], catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_chromium_opens_it_without_a_complaint(
+    width: int, stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    page = write_report(write_run(tmp_path / "run", stored, models))
+    shot = tmp_path / "page.png"
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
+         f"--window-size={width},1400", f"--screenshot={shot}", page.as_uri()],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    import cv2
+
+    image = cv2.imread(str(shot))
+    assert image.shape[1] == width
+    assert image.std() > 5  # something is drawn
