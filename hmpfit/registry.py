@@ -49,6 +49,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "amass": "hmpfit.exporters.parameters:write_amass",
         "hamer": "hmpfit.exporters.parameters:write_hamer",
         "npz": "hmpfit.exporters.npz:write_copy",
+        "rrd": "hmpfit.exporters.rrd:write",
     },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",

@@ -1,0 +1,40 @@
+"""`hmpfit view`: open a run in 3D in a browser."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option(
+    "--video", type=click.Path(path_type=Path), help="The video, if it lies elsewhere than when it was fitted."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option(
+    "--hand-model",
+    default="open",
+    envvar="HMPFIT_MANO",
+    show_envvar=True,
+    show_default=True,
+    metavar="open|PATH",
+    help="The hand model that the result was fitted with.",
+)
+def view(result: Path, video: Path | None, port: int, hand_model: str) -> None:
+    """Serve RESULT (a run folder or its result.npz) as an interactive 3D page; Ctrl-C ends it."""
+    from hmpfit.exporters.matching import read_with_model
+    from hmpfit.viewing.report import read_summary
+    from hmpfit.viewing.viewer import Viewer
+
+    stored, models = read_with_model(result, hand_model)
+    summary = read_summary(result) if result.is_dir() else {}
+    known = video or (Path(summary["video"]) if "video" in summary else None)
+    if known is not None and video is None and not known.exists():
+        click.echo(f"hmpfit: '{known}' is gone; the frustum stays empty (give --video).", err=True)
+        known = None
+    viewer = Viewer(stored, models, known, int(summary.get("first_frame", 0)), port)
+    click.echo(f"http://localhost:{viewer.port} (Ctrl-C ends it)")
+    try:
+        viewer.play_forever()
+    finally:
+        viewer.close()

@@ -1,0 +1,157 @@
+"""`hmpfit view`: a run in 3D in the browser, with viser: hands, skeletons, uncertainty, camera and its image.
+
+Needs no display and no network: viser serves the page itself. The camera's axes are kept; "up" is the image's up.
+"""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.exporters.animation import frames_per_second, hand_labels, hand_vertices
+from hmpfit.exporters.npz import StoredResult
+from hmpfit.hands.model import HandModels
+from hmpfit.records import DETECTED, STATUS_NAMES
+from hmpfit.skeleton import BONES
+from hmpfit.video.clip import open_clip
+from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
+
+IMAGE_SIDE_PX = 480  # of the picture in the frustum: enough to recognise, little to send
+SURE_MM, UNSURE_MM = 5.0, 40.0  # green and red ends of the joints' colours
+_SPEEDS = ("0.25", "0.5", "1", "2")
+
+
+class Viewer:
+    """A running viser server that shows one frame of a result at a time.
+
+    `video` may be None: then the frustum is empty. Raises MissingExtraError without viser, InputError when the port
+    is taken.
+    """
+
+    def __init__(
+        self, result: StoredResult, models: HandModels, video: Path | None, first_frame: int = 0, port: int = 8080
+    ) -> None:
+        try:
+            import viser
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("hmpfit view", "viser", "pip install viser (or hmpfit[view])") from error
+        self.result, self.labels = result, hand_labels(result)
+        self._vertices = hand_vertices(result, models)
+        self._clip = None if video is None else open_clip(video)
+        self._first = first_frame
+        self._lock = threading.Lock()
+        self.frames = len(result.tracks.times_s)
+        try:
+            self.server = viser.ViserServer(port=port, label="hmpfit", verbose=False)
+        except OSError as error:
+            raise InputError(f"Port {port} cannot be used ({error.strerror}); choose another with --port.") from error
+        self._build(models)
+        self.show(0)
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on; viser takes the next free one when the wanted one is busy."""
+        return int(self.server.get_port())
+
+    def show(self, frame: int) -> None:
+        """Show one frame: meshes, joints coloured by their uncertainty, bones, statuses, picture."""
+        frame = int(np.clip(frame, 0, self.frames - 1))
+        with self._lock, self.server.atomic():
+            for hand, label in enumerate(self.labels):
+                joints = self.result.joints[hand, frame].astype(np.float32)
+                self.meshes[label].vertices = self._vertices[hand, frame].astype(np.float32)
+                self.meshes[label].opacity = 0.9 if self.result.motion.status[hand, frame] == DETECTED else 0.45
+                self.joints[label].points = joints
+                self.joints[label].colors = _colours(self.result.joint_std_mm[hand, frame])
+                self.bones[label].points = joints[np.array(BONES)]
+            self.text.content = self._words(frame)
+            if self._clip is not None:
+                self.frustum.image = self._picture(frame)
+
+    def play_forever(self) -> None:
+        """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt."""
+        rate = frames_per_second(self.result)
+        while True:
+            time.sleep(1.0 / (rate * float(self.speed.value)))
+            if self.play.value:
+                self.slider.value = (self.slider.value + 1) % self.frames
+
+    def close(self) -> None:
+        """Stop the server."""
+        self.server.stop()
+
+    def _build(self, models: HandModels) -> None:
+        scene, gui, camera = self.server.scene, self.server.gui, self.result.camera
+        scene.set_up_direction("-y")
+        middle = np.median(self.result.joints[:, :, 0].reshape(-1, 3), axis=0)
+        self.server.initial_camera.position = middle * [1, 1, 0] + np.array([0.35, -0.2, -0.25])
+        self.server.initial_camera.look_at = middle
+        self.server.initial_camera.up = (0.0, -1.0, 0.0)
+        self.meshes: dict[str, Any] = {}
+        self.joints: dict[str, Any] = {}
+        self.bones: dict[str, Any] = {}
+        for hand, label in enumerate(self.labels):
+            is_right = bool(self.result.motion.is_right[hand])
+            faces = models.side(is_right).faces if is_right else models.side(is_right).faces[:, ::-1]
+            points = self.result.joints[hand, 0].astype(np.float32)
+            colour = RIGHT_RGB if is_right else LEFT_RGB
+            self.meshes[label] = scene.add_mesh_simple(
+                f"/{label}_hand/mesh", self._vertices[hand, 0].astype(np.float32), faces, color=colour, side="double"
+            )
+            self.joints[label] = scene.add_point_cloud(
+                f"/{label}_hand/joints",
+                points,
+                (0, 200, 0),
+                point_size=0.008,
+                point_shape="circle",
+                precision="float32",
+            )
+            self.bones[label] = scene.add_line_segments(
+                f"/{label}_hand/bones", points[np.array(BONES)], colour, thickness=0.003
+            )
+        K = camera.K[0]
+        view = 2 * np.arctan2(camera.height / 2, K[1, 1])
+        self.frustum = scene.add_camera_frustum(
+            "/camera", float(view), camera.width / camera.height, scale=0.15, thickness=0.002
+        )
+        self.slider: Any = gui.add_slider("frame", 0, max(self.frames - 1, 1), 1, 0)
+        self.play = gui.add_checkbox("play", False)
+        self.speed = gui.add_dropdown("speed", _SPEEDS, initial_value="1")
+        shown = gui.add_checkbox("meshes", True)
+        self.text = gui.add_markdown("")
+        self.slider.on_update(lambda _: self.show(int(self.slider.value)))
+
+        def show_meshes(_: Any) -> None:
+            for mesh in self.meshes.values():
+                mesh.visible = shown.value
+
+        shown.on_update(show_meshes)
+
+    def _words(self, frame: int) -> str:
+        lines = [f"frame {frame + self._first}, {self.result.tracks.times_s[frame]:.2f} s"]
+        for hand, label in enumerate(self.labels):
+            status = STATUS_NAMES[int(self.result.motion.status[hand, frame])]
+            std_mm = float(np.median(self.result.joint_std_mm[hand, frame]))
+            known = f", joints known to {std_mm:.1f} mm" if np.isfinite(std_mm) else ""
+            lines.append(f"{label} hand: {status}{known}")
+        return "  \n".join(lines)
+
+    def _picture(self, frame: int) -> NDArray[np.uint8]:
+        import cv2
+
+        assert self._clip is not None
+        at = frame + self._first
+        _, image = next(iter(self._clip.images(at, at + 1)))
+        scale = min(1.0, IMAGE_SIDE_PX / max(image.shape[:2]))
+        return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _colours(std_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Return RGB [21, 3] from green (sure) over yellow to red (unsure); grey where nothing is known."""
+    share = np.clip((std_mm - SURE_MM) / (UNSURE_MM - SURE_MM), 0, 1)
+    ramp = np.stack((np.minimum(2 * share, 1) * 230, np.minimum(2 - 2 * share, 1) * 200, 60 + 0 * share), axis=-1)
+    return np.where(np.isfinite(std_mm)[:, None], np.nan_to_num(ramp), 150).astype(np.uint8)
