@@ -5,11 +5,12 @@ folder, fresh when what it depends on has not changed.
 """
 
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.fingerprints import fingerprint
+from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandMotion, KeypointTracks
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
@@ -51,6 +53,25 @@ def run_video(video: Path, out: Path, settings: RunSettings, progress: Progress 
     return _Run.open(video, out, settings, progress or Silent()).finish()
 
 
+def fit_video(
+    video: str | Path, out: str | Path | None = None, progress: Progress | None = None, **choices: Any
+) -> FitResult:
+    """Fit the hands of one video and return the records that `hmpfit run` writes.
+
+    `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
+    `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...
+    With `out` the run folder is written and reused like the command's; without it nothing is left on the disk.
+    Positions are camera-frame metres, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
+    """
+    settings = resolve_settings(**choices)
+    if out is not None:
+        run = _Run.open(Path(video), Path(out), settings, progress or Silent())
+        run.finish()
+        return run.fit()
+    with tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
+        return _Run.open(Path(video), Path(folder), settings, progress or Silent()).fit()
+
+
 @dataclass
 class _Run:
     """What the steps of one run share."""
@@ -65,6 +86,7 @@ class _Run:
     progress: Progress
     source: str  # fingerprint of the clip
     seconds: dict[str, float] = field(default_factory=dict)
+    _seen: KeypointTracks | None = None
 
     @classmethod
     def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress) -> "_Run":
@@ -96,13 +118,8 @@ class _Run:
             log.info("'%s' is finished with these settings; nothing to do.", self.folder.path)
             return done
         began = time.perf_counter() - self.seconds["decode"]
-        with self._timed("keypoints"):
-            seen = self._tracks(self._hidden()) if self._needs_detector else None
-            hidden_px = self._hidden_px(seen) if seen is not None else None
-        with self._timed("init"):
-            initial, evidence = self._first_guess(seen)
-        with self._timed("fit"):
-            result = self._fit(initial, evidence)
+        result = self.fit()
+        seen, hidden_px = self._seen, self._hidden_px(self._seen) if self._seen is not None else None
         if hidden_px is not None:
             hidden_px = _same_hands(hidden_px, seen, result.motion)
         with self.folder.publish() as scratch:
@@ -116,14 +133,32 @@ class _Run:
             write_report(scratch)
         return summary
 
+    def fit(self) -> FitResult:
+        """Return the fitted motion; every step that the folder holds already is read instead of done again."""
+        with self._timed("keypoints"):
+            self._seen = self._tracks(self._hidden()) if self._needs_detector else None
+        with self._timed("init"):
+            initial, evidence = self._first_guess(self._seen)
+        with self._timed("fit"):
+            return self._fit(initial, evidence)
+
     @property
     def _needs_detector(self) -> bool:
-        return self.settings.keypoints in ("blend", "mediapipe") or self._keypoint_file is None
+        given = self._given
+        lacks_landmarks = given is not None and given.world_m is None and self.settings.init == "keypoints"
+        return given is None or lacks_landmarks
 
     @property
     def _keypoint_file(self) -> Path | None:
         name, _, path = self.settings.keypoints.partition(":")
         return Path(path) if name == "file" else None
+
+    @cached_property
+    def _given(self) -> KeypointTracks | None:
+        """The keypoints of `--keypoints file:PATH`, without the withheld frames."""
+        if self._keypoint_file is None:
+            return None
+        return _without(registry.load("keypoints", "file")(self._keypoint_file, self.clip, self.camera), self._hidden())
 
     def _hidden(self) -> Bools:
         """Return which frames of the clip are withheld, [T]. Raises InputError for a stretch outside the clip."""
@@ -190,12 +225,8 @@ class _Run:
         settings = self.settings
         name, _, path = settings.init.partition(":")
         initialize = registry.load("initializers", name)
-        given = None
-        if self._keypoint_file is not None:
-            read = registry.load("keypoints", "file")
-            given = replace(read(self._keypoint_file, self.clip, self.camera))
-            given = _without(given, self._hidden())
-        basis = given if given is not None else seen
+        given = self._given
+        basis = seen if seen is not None else given  # a detector is asked only when the file cannot start the fit
         if name == "file":
             motion = self._from_file(initialize, Path(path), basis)
         else:
@@ -207,7 +238,7 @@ class _Run:
                 lambda: fill_gaps(initialize(basis, self.camera, self.models), basis.seen, basis.times_s),
             )
         motion = _hide(motion, self._hidden(), self.clip.times_s)
-        evidence = given if given is not None else self._blended(seen, motion)
+        evidence = _matched(given, motion) if given is not None else self._blended(seen, motion)
         order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
         return _rows(motion, order), _rows(evidence, order)
 

@@ -90,3 +90,63 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     for name in ("missing.npz", "a.json", "a.npz", "hostile.npz"):
         with pytest.raises(InputError, match=name):
             read_keypoints(tmp_path / name, CLIP, CAMERA)
+
+
+def _triples(xy: np.ndarray, confidence: float = 0.8) -> np.ndarray:
+    return np.concatenate((xy, np.full((*xy.shape[:-1], 1), confidence)), axis=-1)
+
+
+def _openpose(folder: Path, hands: np.ndarray) -> Path:
+    folder.mkdir()
+    for frame in range(hands.shape[1]):
+        weak = {"hand_right_keypoints_2d": _triples(hands[0, frame] + 99, 0.1).ravel().tolist()}
+        person = {
+            "hand_right_keypoints_2d": _triples(hands[0, frame]).ravel().tolist(),
+            "hand_left_keypoints_2d": _triples(hands[1, frame]).ravel().tolist(),
+        }
+        people = [] if frame == 3 else [weak, person]
+        (folder / f"clip_{frame:012d}_keypoints.json").write_text(json.dumps({"people": people}))
+    return folder
+
+
+def _whole_body(path: Path, hands: np.ndarray) -> Path:
+    entries = []
+    for frame in range(hands.shape[1]):
+        if frame != 3:
+            rows = np.zeros((133, 3))
+            rows[91:112], rows[112:133] = _triples(hands[1, frame]), _triples(hands[0, frame])
+            entries.append({"image_id": 10 + frame, "keypoints": rows.ravel().tolist(), "category_id": 1})
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def _mmpose(path: Path, hands: np.ndarray) -> Path:
+    frames = []
+    for frame in range(hands.shape[1]):
+        rows, scores = np.zeros((133, 2)), np.zeros(133)
+        rows[91:112], rows[112:133], scores[91:] = hands[1, frame], hands[0, frame], 0.8
+        one = {"keypoints": rows.tolist(), "keypoint_scores": scores.tolist()}
+        frames.append({"frame_id": frame + 1, "instances": [] if frame == 3 else [one]})
+    path.write_text(json.dumps({"meta_info": {}, "instance_info": frames}))
+    return path
+
+
+@pytest.mark.parametrize("form", ["openpose", "whole_body", "mmpose"])
+def test_json_of_other_detectors(form: str, tmp_path: Path) -> None:
+    hands = points(2)
+    writer = {"openpose": _openpose, "whole_body": _whole_body, "mmpose": _mmpose}[form]
+    read = read_keypoints(writer(tmp_path / ("frames" if form == "openpose" else "all.json"), hands), CLIP, CAMERA)
+    assert list(read.is_right) == [True, False]
+    seen = [0, 1, 2, 4, 5]
+    assert read.xy_px[:, seen] == pytest.approx(hands[:, seen])
+    assert read.confidence[:, seen] == pytest.approx(0.8)
+    assert not read.seen[:, 3].any()
+
+
+def test_wrong_json_of_other_detectors_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.json files"):
+        read_keypoints(tmp_path / "empty", CLIP, CAMERA)
+    (tmp_path / "a.json").write_text(json.dumps([{"image_id": 1, "keypoints": [0.0] * 51}]))
+    with pytest.raises(InputError, match="17 keypoints"):
+        read_keypoints(tmp_path / "a.json", CLIP, CAMERA)

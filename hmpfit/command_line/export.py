@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from hmpfit import registry
-from hmpfit.command_line.settings import known_names
 from hmpfit.errors import InputError
+from hmpfit.recipes.resolving import known_names
 
 _SUFFIXES = {
     "amass": ".npz",

@@ -11,9 +11,9 @@ import click
 from hmpfit.command_line.main import WRONG_INPUT
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.ranges import FRAME_RANGE
-from hmpfit.command_line.settings import known_names, resolve_settings
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings, recipe_names
+from hmpfit.recipes.resolving import known_names, resolve_settings
 
 DEFAULT_OUT = Path("hmpfit_out")
 

@@ -3,7 +3,8 @@
 Keys, in both forms: `xy_px` [H, T, 21, 2] (or [T, 21, 2] for one hand), pixels, OpenPose order, NaN/null where unseen;
 `is_right` [H] (or one boolean); optional `confidence` [H, T, 21] (default 1 where finite), `times_s` [T] seconds from
 the video's first frame (default: one row a frame), `world_m` [H, T, 21, 3] hand-centred metres in camera axes.
-A run's own `result.npz` is read too (its `keypoints_px` and `keypoint_confidence`).
+A run's own `result.npz` is read too (its `keypoints_px` and `keypoint_confidence`), and the JSON of other detectors
+(`interchange.py`): OpenPose's folder of one file per frame, COCO-WholeBody, mmpose.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.keypoints.frames import FrameSource
+from hmpfit.keypoints.interchange import read_folder, read_list
 from hmpfit.records import Camera, Floats, KeypointTracks
 
 _ALIASES = {"keypoints_px": "xy_px", "keypoint_confidence": "confidence"}
@@ -59,16 +61,19 @@ def read_keypoints(path: str | Path, clip: FrameSource, camera: Camera) -> Keypo
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        if path.suffix.lower() == ".json":
+        if path.is_dir():
+            content = read_folder(path)
+        elif path.suffix.lower() == ".json":
             content = json.loads(path.read_text())
+            content = read_list(content) or content
             if not isinstance(content, dict):
-                raise ValueError("not an object with named arrays")
+                raise ValueError("neither named arrays nor a list of OpenPose or COCO-WholeBody entries")
         else:
             with np.load(path, allow_pickle=False) as stored:
                 content = {key: stored[key] for key in stored.files if key in _KEYS or key in _ALIASES}
     except FileNotFoundError:
         raise InputError(f"The keypoint file {path} does not exist.") from None
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(f"The keypoint file {path} cannot be read as npz or JSON: {error}.") from error
     return {_ALIASES.get(str(key), str(key)): value for key, value in content.items()}
 

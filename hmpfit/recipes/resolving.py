@@ -1,21 +1,32 @@
-"""From the options of `hmpfit run` to `RunSettings`: names are checked here, before anything slow is imported."""
+"""From options, of `hmpfit run` or of `hmpfit.fit_video`, to `RunSettings`; names are checked before anything slow."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hmpfit import registry
 from hmpfit.errors import UnknownNameError
-from hmpfit.recipes import RunSettings, apply_overrides, load_recipe
+from hmpfit.recipes.loading import apply_overrides, load_recipe
+from hmpfit.recipes.settings import RunSettings
 
 OUTSIDE_THE_REGISTRY = {"solvers": ("none",), "priors": ("none",)}
 
 
 def resolve_settings(
-    recipe: str, assignments: tuple[str, ...], solver: str | None, views: int | None, **choices: object
+    recipe: str = "default",
+    assignments: Sequence[str] = (),
+    solver: str | None = None,
+    views: int | None = None,
+    **choices: object,
 ) -> RunSettings:
     """Return the settings that the options mean; the fields of `RunSettings` not named here pass through.
 
-    Raises UnknownNameError, listing the known names, for a plug-in, recipe or recipe key that does not exist.
+    `recipe` is a name or a TOML file, `assignments` are texts such as "stages.1.weights.prior=200".
+    Raises UnknownNameError, listing the known names, for a plug-in, recipe, recipe key or setting that does not exist.
     """
+    wrong = [name for name in choices if name not in RunSettings.__dataclass_fields__ or name == "recipe"]
+    if wrong:
+        known = (*RunSettings.__dataclass_fields__, "assignments", "solver", "views")
+        raise UnknownNameError("setting", wrong[0], known)
     said = [*assignments]
     if solver is not None:
         said.append(f'solver="{solver}"')
