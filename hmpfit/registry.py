@@ -57,6 +57,20 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_ADDED: dict[str, dict[str, str]] = {}
+
+
+def add(family: str, name: str, address: str) -> None:
+    """Make a plug-in of your own known for this process; `address` is "module:attribute".
+
+    A package does the same for good with an entry point in the group `hmpfit.<family>`. Raises ValueError when the name
+    is taken and UnknownNameError when there is no such family.
+    """
+    if name in _table(family):
+        raise ValueError(f"there is a {family.rstrip('s')} called '{name}' already")
+    _ADDED.setdefault(family, {})[name] = address
+
+
 def names(family: str) -> tuple[str, ...]:
     """List the names known in a family, built-in and third-party, sorted."""
     return tuple(sorted(_table(family)))
@@ -84,4 +98,4 @@ def _table(family: str) -> dict[str, str]:
     if family not in FAMILIES:
         raise UnknownNameError("plug-in family", family, FAMILIES)
     third_party = {entry.name: entry.value for entry in entry_points(group=f"hmpfit.{family}")}
-    return {**third_party, **FAMILIES[family]}
+    return {**third_party, **_ADDED.get(family, {}), **FAMILIES[family]}
