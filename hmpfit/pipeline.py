@@ -255,10 +255,27 @@ class _Run:
         source = self.settings.keypoints
         if source == "mediapipe" and seen is not None:
             return _matched(seen, motion)
+        if source == "mmpose" and seen is not None:
+            return _matched(self._mmpose(seen), motion)
         projected = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
         if source == "initializer" or seen is None:
             return projected
         return registry.load("keypoints", "blend")(_matched(seen, motion), projected)
+
+    def _mmpose(self, seen: KeypointTracks) -> KeypointTracks:
+        from hmpfit.keypoints.mmpose import load_estimator
+
+        settings, hidden = self.settings, self._hidden()
+        models = (settings.mmpose_config, settings.mmpose_checkpoint, settings.mmpose_onnx)
+
+        def compute() -> KeypointTracks:
+            estimate = load_estimator(*models, device=self.device)
+            advance = self.progress.phase("mmpose", self.clip.frames)
+            extract = registry.load("keypoints", "mmpose")
+            found: KeypointTracks = extract(self.clip, seen, estimate, hidden, lambda _: advance(1))
+            return found
+
+        return self._stage("mmpose", KeypointTracks, (seen.xy_px, seen.seen, hidden, models), compute)
 
     def _fit(self, initial: HandMotion, evidence: KeypointTracks) -> FitResult:
         settings, recipe = self.settings, self.settings.recipe

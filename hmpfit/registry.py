@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "keypoints": {
         "blend": "hmpfit.keypoints.blend:blend",
         "mediapipe": "hmpfit.keypoints.mediapipe:extract",
+        "mmpose": "hmpfit.keypoints.mmpose:extract",
         "initializer": "hmpfit.keypoints.projected:projected",
         "file": "hmpfit.keypoints.from_file:read_keypoints",
     },

@@ -36,6 +36,9 @@ class RunSettings:
     overwrite: bool = False
     workers: int | None = None
     hand_landmarker: str | None = None
+    mmpose_config: str | None = None
+    mmpose_checkpoint: str | None = None
+    mmpose_onnx: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions early, before a detector has worked for minutes."""
@@ -44,6 +47,11 @@ class RunSettings:
                 "--keypoints initializer projects the initialiser's hand, and --init keypoints builds that hand from "
                 "keypoints; choose another --init (such as file:PATH) or another --keypoints."
             )
+        models = (self.mmpose_config, self.mmpose_checkpoint, self.mmpose_onnx)
+        if self.keypoints == "mmpose" and self.mmpose_onnx is None and None in models[:2]:
+            raise InputError("--keypoints mmpose needs --mmpose-config and --mmpose-checkpoint, or --mmpose-onnx.")
+        if self.keypoints != "mmpose" and any(models):
+            raise InputError(f"--mmpose-... names a model for --keypoints mmpose, and --keypoints is {self.keypoints}.")
         if self.views < 0:
             raise InputError(f"--views must be 0 or more, not {self.views}.")
 
