@@ -122,13 +122,13 @@ class _Document:
         self._add_mesh(hand, first)
 
     def _add_mesh(self, hand: AnimatedHand, first: int) -> None:
-        joints = len(MANO_JOINTS)
         influences = np.argsort(-hand.weights, axis=1, kind="stable")[:, :_INFLUENCES]
         shares = np.take_along_axis(hand.weights, influences, axis=1).astype(np.float32)
         shares /= shares.sum(1, keepdims=True)
         influences[shares == 0] = 0
-        back = np.tile(np.eye(4), (joints, 1, 1))
-        back[:, 3, :3] = -hand.rest[:joints]  # glTF stores columns first
+        # The tips move no vertex; as joints of the skin they are bones in Blender too.
+        back = np.tile(np.eye(4), (len(hand.names), 1, 1))
+        back[:, 3, :3] = -hand.rest  # glTF stores columns first
         attributes = gltf.Attributes(
             POSITION=self.store(hand.rest_vertices.astype(np.float32), gltf.VEC3, gltf.ARRAY_BUFFER, bounds=True),
             NORMAL=self.store(_normals(hand).astype(np.float32), gltf.VEC3, gltf.ARRAY_BUFFER),
@@ -141,9 +141,9 @@ class _Document:
         self.file.skins.append(
             gltf.Skin(
                 name=f"{hand.label}_hand",
-                joints=list(range(first, first + joints)),
+                joints=list(range(first, first + len(hand.names))),
                 skeleton=first,
-                inverseBindMatrices=self.store(back.astype(np.float32).reshape(joints, 16), gltf.MAT4),
+                inverseBindMatrices=self.store(back.astype(np.float32).reshape(-1, 16), gltf.MAT4),
             )
         )
         skinned = gltf.Node(name=f"{hand.label}_hand", mesh=len(self.file.meshes) - 1, skin=len(self.file.skins) - 1)

@@ -1,0 +1,82 @@
+"""The code blocks of docs/conventions.md do what the page says, on a result of two hands."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import smplx
+from smplx.utils import Struct
+
+from hmpfit.hands.model import HandModel
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.registry import load
+from hmpfit.skeleton import MANO_PARENTS, openpose
+from tests.made_result import two_hands, write_run
+
+PAGE = Path(__file__).parents[1] / "docs" / "conventions.md"
+
+
+def block(heading: str) -> str:
+    section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = re.search(r"```python\n(.*?)```", section, re.S)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    models = load_hand_models("open")
+    stored = two_hands(models, 12)
+    write_run(tmp_path / "run", stored, models)
+    load("exporters", "glb")(stored, models, tmp_path / "run" / "export")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(heading: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(block(heading), names)
+    return names
+
+
+def test_mediapipe_order(here: Path) -> None:
+    names = run("Joint order")
+    result = names["result"]
+    assert np.array_equal(names["tip"], result["joints"][0, :, openpose("index_tip")])
+    assert np.allclose(names["pixels"], result["keypoints_px"][0, :, openpose("index_tip")])
+
+
+def test_mano_through_smplx(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, model = smplx.MANO, load_hand_models("open").right
+
+    def with_the_open_hand(folder: str, is_rhand: bool, **options: Any) -> Any:
+        return original("", data_struct=_struct(model), is_rhand=is_rhand, **options)
+
+    monkeypatch.setattr(smplx, "MANO", with_the_open_hand)
+    assert run("MANO through smplx")["apart_mm"] < 0.01
+
+
+def test_blender(here: Path) -> None:
+    bpy = pytest.importorskip("bpy", reason="Blender's Python module is not installed")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    wrist = np.array(run("Blender")["wrist"])
+    joints = np.load("run/result.npz")["joints"][0, :, 0]
+    rate = bpy.context.scene.render.fps
+    where = 11 / rate * 30  # the scene's frame in the clip's 30 frames per second
+    x, y, z = joints[int(where)] + (where - int(where)) * (joints[int(where) + 1] - joints[int(where)])
+    assert np.allclose(wrist, [x, z, -y], atol=1e-4)
+
+
+def _struct(model: HandModel) -> Struct:
+    return Struct(
+        v_template=model.v_template, f=model.faces, shapedirs=model.shapedirs,
+        posedirs=model.posedirs.reshape(135, -1, 3).transpose(1, 2, 0), J_regressor=model.J_regressor,
+        weights=model.weights, hands_mean=model.hands_mean, hands_components=model.hands_components,
+        kintree_table=np.array([MANO_PARENTS, range(16)]),
+    )  # fmt: skip
+
+
+def test_every_block_is_tested() -> None:
+    assert PAGE.read_text().count("```python") == sum(name.startswith("test_") for name in globals()) - 1
