@@ -28,7 +28,7 @@ def block(heading: str) -> str:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     models = load_hand_models("open")
-    stored = two_hands(models, 12)
+    stored = two_hands(models, 30)
     write_run(tmp_path / "run", stored, models)
     load("exporters", "glb")(stored, models, tmp_path / "run" / "export")
     monkeypatch.chdir(tmp_path)

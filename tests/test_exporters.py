@@ -156,7 +156,7 @@ def test_glb_played_by_three_js_and_passed_by_the_validator(
         for hand, label in enumerate(("right", "left")):
             joints = np.array([places[f"{label}_{name}"] for name in OPENPOSE_21]) @ UPRIGHT_FROM_CAMERA
             assert np.abs(joints - stored.joints[hand, frame]).max() < TENTH_MM
-            surface = np.array(places["vertices"][f"{label}_hand"]) @ UPRIGHT_FROM_CAMERA
+            surface = np.array(places["vertices"][f"{label}_hand_mesh"]) @ UPRIGHT_FROM_CAMERA
             assert np.abs(surface - vertices[hand, frame, [0, 500, 1000]]).max() < TENTH_MM
 
 

@@ -95,6 +95,8 @@ class _Document:
 
     def add(self, hand: AnimatedHand) -> None:
         """Add one hand: its joints as nodes, its skinned mesh, its animation."""
+        # A node of its own above each wrist, so that Blender makes one armature per hand.
+        self.file.nodes.append(gltf.Node(name=f"{hand.label}_hand", children=[len(self.file.nodes) + 1]))
         first, joints = len(self.file.nodes), len(MANO_JOINTS)
         rotations = hand.rotations.copy()
         rotations[:, 0] = UPRIGHT_FROM_CAMERA @ rotations[:, 0]
@@ -146,9 +148,11 @@ class _Document:
                 inverseBindMatrices=self.store(back.astype(np.float32).reshape(-1, 16), gltf.MAT4),
             )
         )
-        skinned = gltf.Node(name=f"{hand.label}_hand", mesh=len(self.file.meshes) - 1, skin=len(self.file.skins) - 1)
+        skinned = gltf.Node(
+            name=f"{hand.label}_hand_mesh", mesh=len(self.file.meshes) - 1, skin=len(self.file.skins) - 1
+        )
         self.file.nodes.append(skinned)
-        self.file.scenes[0].nodes.extend((first, len(self.file.nodes) - 1))
+        self.file.scenes[0].nodes.extend((first - 1, len(self.file.nodes) - 1))
 
     def save(self, path: Path) -> None:
         """Write the binary file."""
