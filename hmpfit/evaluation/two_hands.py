@@ -1,0 +1,144 @@
+"""The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC. Arrays in metres, results in mm.
+
+Hands are axis 1: right first, then left. Sources: InterHand2.6M's `dataset.py`, IntagHand's and InterWild's evaluation,
+ARCTIC's `eval_modules.py`, as summed up in `specs/datasets.md` section 9.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.evaluation import measures
+from hmpfit.evaluation.alignments import scale_and_translation_aligned
+from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
+
+Points = NDArray[np.floating]
+Bools = NDArray[np.bool_]
+Scores = dict[str, float]
+
+_MM = 1000.0
+_AUC_RANGE_M, _AUC_STEPS = 0.05, 200
+
+
+def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bools) -> Scores:
+    """Return InterHand2.6M's MPJPE of joints [S, 2, 21, 3], wrist on wrist per hand, without scale.
+
+    `valid` [S, 2, 21] are the annotated joints, `interacting` [S] the samples that show two hands. Each joint's mean
+    over its valid samples, then the mean over all 42, the two wrists' zeros included. MRRPE: error of the left wrist
+    relative to the right one, over interacting samples whose wrists are both valid.
+    """
+    errors = measures.distances(_rooted(joints), _rooted(true_joints)).reshape(len(joints), -1)
+    flat = valid.reshape(len(valid), -1)
+    scores = {}
+    for name, picked in (("single", ~interacting), ("interacting", interacting), ("all", np.ones_like(interacting))):
+        scores[f"interhand_mpjpe_{name}_mm"] = measures.mean_over_points(errors[picked], flat[picked]) * _MM
+    both = interacting & valid[:, :, OPENPOSE_WRIST].all(1)
+    scores["interhand_mrrpe_mm"] = mrrpe_mm(joints[both], true_joints[both])
+    return scores
+
+
+def handedness_accuracy(right_left_probability: Points, true_hands: Bools) -> float:
+    """Return the share of samples whose hands [S, 2] are all told right at a probability of 0.5 (InterHand2.6M)."""
+    return float(((right_left_probability > 0.5) == true_hands).all(1).mean())
+
+
+def mrrpe_mm(joints: Points, true_joints: Points) -> float:
+    """Return the mean error in mm of the left wrist relative to the right one, joints [S, 2, 21, 3]."""
+    if not len(joints):
+        return float("nan")
+    found, true = (part[:, 1, OPENPOSE_WRIST] - part[:, 0, OPENPOSE_WRIST] for part in (joints, true_joints))
+    return float(measures.distances(found, true).mean() * _MM)
+
+
+def intaghand(
+    joints: Points, true_joints: Points, vertices: Points | None = None, true_vertices: Points | None = None
+) -> Scores:
+    """Return MPJPE and MPVPE as IntagHand and ITH-3D take them: middle MCP on middle MCP, metacarpal scaled, per hand.
+
+    Joints [S, 2, 21, 3], meshes [S, 2, V, 3]. The AUC has 200 thresholds from 0 to 50 mm.
+    """
+    scores: Scores = {}
+    joint_errors, vertex_errors = [], []
+    for hand in range(joints.shape[1]):
+        found, true = joints[:, hand], true_joints[:, hand]
+        aligned = scale_and_translation_aligned(found, true, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)
+        joint_errors.append(measures.distances(aligned, true))
+        if vertices is not None and true_vertices is not None:
+            # The mesh is moved with its joints: same scale, same root.
+            carried = np.concatenate((found, vertices[:, hand]), axis=1)
+            goal = np.concatenate((true, true_vertices[:, hand]), axis=1)
+            moved = scale_and_translation_aligned(carried, goal, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)
+            vertex_errors.append(measures.distances(moved[:, 21:], true_vertices[:, hand]))
+    errors = np.concatenate(joint_errors)
+    scores["mpjpe_mcp9_scaled_mm"] = float(errors.mean() * _MM)
+    scores["auc_mcp9_scaled"] = measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _AUC_STEPS)
+    if vertex_errors:
+        scores["mpvpe_mcp9_scaled_mm"] = float(np.concatenate(vertex_errors).mean() * _MM)
+    return scores
+
+
+def hic(joints: Points, true_joints: Points, vertices: Points, true_vertices: Points, interacting: Bools) -> Scores:
+    """Return InterWild's HIC scores: MPVPE wrist on wrist, RRVE (both meshes relative to the right wrist), MRRPE; mm.
+
+    Joints [S, 2, 21, 3] and meshes [S, 2, V, 3]; NaN meshes are hands that are not annotated.
+    """
+    known = np.isfinite(true_vertices).all((2, 3))
+    errors = measures.distances(
+        vertices - joints[:, :, OPENPOSE_WRIST][:, :, None],
+        true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None],
+    ).mean(-1)
+    scores = {}
+    for name, picked in (("single", ~interacting), ("interacting", interacting)):
+        chosen = errors[picked][known[picked]]
+        scores[f"hic_mpvpe_{name}_mm"] = float(chosen.mean() * _MM) if len(chosen) else float("nan")
+    both = interacting & known.all(1)
+    right, true_right = (part[both, 0, OPENPOSE_WRIST][:, None, None] for part in (joints, true_joints))
+    relative = measures.distances(vertices[both] - right, true_vertices[both] - true_right)
+    scores["hic_rrve_mm"] = float(relative.mean() * _MM) if both.any() else float("nan")
+    scores["hic_mrrpe_mm"] = mrrpe_mm(joints[both], true_joints[both])
+    return scores
+
+
+def arctic(
+    joints: Points, true_joints: Points, vertices: Points, true_vertices: Points, valid: Bools, fps: float = 30.0
+) -> Scores:
+    """Return ARCTIC's hand scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
+
+    MPJPE wrist on wrist, mean over the valid hands of a frame, then over frames (mm); MRRPE of the left hand relative
+    to the right; ACC, the error of the wrist-relative vertices' acceleration in m/s², where three frames are valid.
+    """
+    errors = np.where(valid, measures.distances(_rooted(joints), _rooted(true_joints)).mean(-1), np.nan)
+    seen = valid.any(1)
+    found = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
+    true = true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None]
+    accelerations = []
+    for hand in range(valid.shape[1]):
+        each = measures.acceleration_errors(found[:, hand], true[:, hand], valid[:, hand])
+        if len(each):
+            accelerations.append(float(each.mean(-1).mean()) * fps**2)
+    both = valid.all(1)
+    return {
+        "arctic_mpjpe_ra_mm": float(np.nanmean(errors[seen], axis=1).mean() * _MM) if seen.any() else float("nan"),
+        "arctic_mrrpe_rl_mm": mrrpe_mm(joints[both], true_joints[both]),
+        "arctic_acc_m_per_s2": float(np.mean(accelerations)) if accelerations else float("nan"),
+    }
+
+
+def contact_deviation_mm(
+    vertices: Points, object_points: Points, true_vertices: Points, true_object: Points, touching_m: float = 0.003
+) -> float:
+    """Return ARCTIC's CDev in mm: where the true hand [T, V, 3] touches the true object [T, P, 3] (nearer than 3 mm),
+    the mean distance of the same pairs of points in the estimate; NaN when nothing touches.
+    """
+    from scipy.spatial import cKDTree
+
+    frames = []
+    for hand, thing, true_hand, true_thing in zip(vertices, object_points, true_vertices, true_object, strict=True):
+        near, which = cKDTree(true_thing).query(true_hand)
+        touching = near < touching_m
+        if touching.any():
+            frames.append(float(measures.distances(hand[touching], thing[which[touching]]).mean()))
+    return float(np.mean(frames) * _MM) if frames else float("nan")
+
+
+def _rooted(joints: Points) -> Points:
+    return joints - joints[:, :, OPENPOSE_WRIST : OPENPOSE_WRIST + 1]
