@@ -17,6 +17,7 @@ from hmpfit.errors import HmpfitError
 
 COMMANDS = {
     "run": ("hmpfit.command_line.run:run", "Fit the hands of one or more videos."),
+    "batch": ("hmpfit.command_line.batch:batch", "Fit many videos, several at a time."),
     "demo": (
         "hmpfit.command_line.demo:demo",
         "Make a clip with known truth, fit it from its pixels, report the error.",

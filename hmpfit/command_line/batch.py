@@ -1,0 +1,112 @@
+"""`hmpfit batch`: many videos, several at a time, one run folder each."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hmpfit.command_line.main import WRONG_INPUT
+from hmpfit.command_line.options import fit_options
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.run import output_folders
+from hmpfit.errors import InputError
+from hmpfit.recipes.resolving import resolve_settings
+
+FAILED = 1
+
+
+@click.command()
+@click.argument("videos", nargs=-1, metavar="VIDEO...", type=click.Path(path_type=Path))
+@click.option("--dataset", metavar="synthetic:PATH", help="A folder of clip folders instead of videos.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="One folder each below."
+)
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Sequences at a time (default: the cores).")
+@click.option("--ray-address", metavar="A", help="A Ray cluster (default: $RAY_ADDRESS, else one on this machine).")
+@click.option(
+    "--gpus-per-job", type=click.FloatRange(min=0), default=0.0, show_default=True, help="On Ray; fractions share."
+)
+@fit_options
+@click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
+def batch(
+    videos: tuple[Path, ...], dataset: str | None, out: Path, engine: str, jobs: int | None, ray_address: str | None,
+    gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Fit many videos, several at a time; run the same command again to resume.
+
+    Exits with 1 when any of them failed: batch.json in DIR says which, and why.
+    """
+    from hmpfit.batch import Job, run_batch
+    from hmpfit.exporters.summary import to_json
+
+    settings = resolve_settings(overwrite=overwrite, **options)
+    work = [Job(folder.name, video, folder) for video, folder in _work(videos, dataset, out)]
+    with TerminalProgress(quiet) as progress:
+        advance = progress.phase("fitting videos", len(work))
+        outcomes = run_batch(
+            work, settings, engine, jobs, ray_address, gpus_per_job, on_done=lambda outcome: advance(1)
+        )
+    content = {
+        "succeeded": sum(outcome.error is None for outcome in outcomes),
+        "failed": sum(outcome.error is not None for outcome in outcomes),
+        "sequences": [_plain(outcome) for outcome in outcomes],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "batch.json").write_text(to_json(content, indent=1) + "\n")
+    if as_json:
+        click.echo(to_json(content))
+    elif not quiet:
+        _tell(outcomes)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            click.echo(f"hmpfit: {outcome.job.video}: {outcome.error}", err=True)
+    if content["succeeded"] == 0:
+        return WRONG_INPUT
+    return FAILED if content["failed"] else 0
+
+
+def _plain(outcome: Any) -> dict[str, Any]:
+    summary = outcome.summary or {}
+    return {
+        "name": outcome.job.name,
+        "video": str(outcome.job.video),
+        "folder": str(outcome.job.folder),
+        "error": outcome.error,
+        "seconds": outcome.seconds,
+        "frames": summary.get("frames"),
+        "hands": summary.get("hands"),
+    }
+
+
+def _work(videos: tuple[Path, ...], dataset: str | None, out: Path) -> list[tuple[Path, Path]]:
+    if bool(videos) == (dataset is not None):
+        raise InputError("Give videos, or --dataset synthetic:PATH, and not both.")
+    if dataset is None:
+        folders = output_folders(videos, out) if len(videos) > 1 else [out / videos[0].resolve().stem]
+        return list(zip(videos, folders, strict=True))
+    kind, _, folder = dataset.partition(":")
+    clips = sorted(path.parent for path in Path(folder).glob("*/clip.mp4")) if kind == "synthetic" and folder else []
+    if not clips:
+        raise InputError(f"--dataset {dataset} names no clips; synthetic:PATH is a folder of folders with a clip.mp4.")
+    return [(clip / "clip.mp4", out / clip.name) for clip in clips]
+
+
+def _tell(outcomes: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Sequences", title_justify="left")
+    for heading, side in (("", "left"), ("frames", "right"), ("hands", "left"), ("off, px", "right"), ("s", "right")):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for outcome in outcomes:
+        if outcome.summary is None:
+            table.add_row(outcome.job.name, "–", "failed", "–", f"{outcome.seconds:.1f}")
+            continue
+        hands = outcome.summary["hands"]
+        sides = ", ".join("right" if hand["is_right"] else "left" for hand in hands)
+        off = ", ".join(f"{hand['reprojection_px']['median']:.1f}" for hand in hands if hand["reprojection_px"])
+        table.add_row(outcome.job.name, str(outcome.summary["frames"]), sides, off, f"{outcome.seconds:.1f}")
+    Console().print(table)

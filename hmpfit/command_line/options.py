@@ -1,0 +1,103 @@
+"""The options of a fit, which `hmpfit run` and `hmpfit batch` share: one definition, two commands."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hmpfit.command_line.ranges import FRAME_RANGE
+from hmpfit.recipes import recipe_names
+from hmpfit.recipes.resolving import known_names
+
+_OPTIONS = (
+    click.option(
+        "--init",
+        default="keypoints",
+        show_default=True,
+        metavar="NAME",
+        help=f"Initialiser: {', '.join(known_names('initializers'))} (file:PATH).",
+    ),
+    click.option("--checkpoint", metavar="PATH", help="Weights of a learned initialiser."),
+    click.option(
+        "--keypoints",
+        default="blend",
+        show_default=True,
+        metavar="NAME",
+        help=f"2D evidence: {', '.join(known_names('keypoints'))} (file:PATH).",
+    ),
+    click.option(
+        "--prior",
+        default="default",
+        show_default=True,
+        metavar="NAME|PATH",
+        help=f"Motion prior: {', '.join(known_names('priors'))}, or a file.",
+    ),
+    click.option(
+        "--hand-model",
+        default="open",
+        envvar="HMPFIT_MANO",
+        show_envvar=True,
+        show_default=True,
+        metavar="open|PATH",
+        help="The shipped hand, or your MANO file or folder.",
+    ),
+    click.option(
+        "--hands",
+        type=click.Choice(["auto", "left", "right", "both"]),
+        default="auto",
+        show_default=True,
+        help="Which hands to fit.",
+    ),
+    click.option(
+        "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
+    ),
+    click.option(
+        "--recipe",
+        default="default",
+        show_default=True,
+        metavar="NAME|FILE",
+        help=f"Weights and stages: {', '.join(recipe_names())}, or a TOML file.",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change the recipe, such as stages.1.weights.prior=200 (repeatable).",
+    ),
+    click.option(
+        "--solver",
+        metavar="NAME",
+        help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initialiser and filled gaps).",
+    ),
+    click.option(
+        "--views", type=click.IntRange(min=0), metavar="N", help="Augmented views per frame (default: the recipe's)."
+    ),
+    click.option(
+        "--hide-keypoints",
+        multiple=True,
+        type=FRAME_RANGE,
+        help="Withhold these frames' pixels, then score against them (repeatable).",
+    ),
+    click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included)."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
+    ),
+    click.option(
+        "--hand-landmarker", metavar="PATH", help="A hand_landmarker.task file instead of the bundled models."
+    ),
+    click.option(
+        "--mmpose-config", metavar="FILE|NAME", help="For --keypoints mmpose: a config file, or a packaged name."
+    ),
+    click.option("--mmpose-checkpoint", metavar="FILE", help="Its weights."),
+    click.option("--mmpose-onnx", metavar="FILE", help="An ONNX export of an RTMPose hand model instead."),
+)
+
+
+def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every option of a fit to a click command; they arrive as the keywords of `resolve_settings`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,144 @@
+"""Batches: bad sequences are reported and the rest is done, a killed batch resumes, results equal single runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hmpfit.exporters.npz import read_result
+from hmpfit.geometry.cameras import assumed_intrinsics
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.records import Camera
+from hmpfit.synthesis.clips import make_clip
+from hmpfit.synthesis.demo_motion import demo_motion
+from hmpfit.video.writer import VideoWriter
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two short clips with a hand, one without, and one that is no video."""
+    folder = tmp_path_factory.mktemp("clips")
+    models = load_hand_models()
+    camera = Camera(assumed_intrinsics(320, 240)[None], 320, 240)
+    for seed in range(2):
+        motion = demo_motion(models, np.random.default_rng(seed), 0.4, 30.0)
+        make_clip(folder / f"hand{seed}", motion, models, camera, seed)
+    (folder / "empty").mkdir()
+    with VideoWriter(folder / "empty" / "clip.mp4", 30, 320, 240) as writer:
+        for frame in range(6):
+            writer.write(np.full((240, 320, 3), 90, np.uint8), frame / 30)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "clip.mp4").write_bytes(b"no video")
+    return folder
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(ROOT / "cli.py"), "batch", *map(str, arguments)]
+
+
+def run(*arguments: object) -> tuple[int, dict[str, Any], str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command(*arguments, "--json"), capture_output=True, text=True, timeout=600, env=env)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+def test_good_ones_are_done_and_bad_ones_reported(clips: Path, tmp_path: Path) -> None:
+    code, said, errors = run("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--views", 0, "--quiet")
+    assert code == 1 and said["succeeded"] == 2 and said["failed"] == 2
+    reasons = {one["name"]: one["error"] for one in said["sequences"] if one["error"]}
+    assert "hand" in reasons["empty"] and set(reasons) == {"empty", "broken"}
+    assert json.loads((tmp_path / "batch.json").read_text()) == said
+    assert "Traceback" not in errors
+    stamps = {name: (tmp_path / name / "result.npz").stat().st_mtime_ns for name in ("hand0", "hand1")}
+    code, again, _ = run("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--views", 0, "--quiet")
+    assert code == 1 and again["succeeded"] == 2
+    assert stamps == {name: (tmp_path / name / "result.npz").stat().st_mtime_ns for name in stamps}
+
+
+def test_wrong_arguments_are_one_sentence(tmp_path: Path) -> None:
+    code, _, errors = run("-o", tmp_path)
+    assert code == 2 and "Give videos, or --dataset" in errors
+    code, _, errors = run("--dataset", "synthetic:/nowhere", "-o", tmp_path)
+    assert code == 2 and "names no clips" in errors
+
+
+def twelve(clips: Path, folder: Path) -> list[Path]:
+    """Ten copies of the clips under other names, one broken file and one without a hand."""
+    folder.mkdir()
+    made = []
+    for index in range(12):
+        source = clips / ("broken" if index == 3 else "empty" if index == 7 else f"hand{index % 2}") / "clip.mp4"
+        made.append(folder / f"clip{index:02d}.mp4")
+        made[-1].write_bytes(source.read_bytes())
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_killed_batch_resumes_to_the_same_results(engine: str, clips: Path, tmp_path: Path) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray")
+    videos = twelve(clips, tmp_path / "videos")
+    options = ("--views", 0, "--quiet", "--engine", engine, "--jobs", 2)
+    code, whole, _ = run(*videos, "-o", tmp_path / "whole", *options)
+    assert code == 1 and whole["succeeded"] == 10 and whole["failed"] == 2
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(
+        command(*videos, "-o", tmp_path / "parts", *options), env=env, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while len(list((tmp_path / "parts").glob("*/result.npz"))) < 4 and started.poll() is None:
+        time.sleep(0.2)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    if engine == "ray":
+        subprocess.run([Path(sys.executable).parent / "ray", "stop", "--force"], capture_output=True)
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*/result.npz")}
+    assert 4 <= len(finished) < 10
+    code, parts, _ = run(*videos, "-o", tmp_path / "parts", *options)
+    assert code == 1 and parts["succeeded"] == 10
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}  # no finished work was done twice
+    for path in (tmp_path / "whole").glob("*/result.npz"):
+        assert path.read_bytes() == (tmp_path / "parts" / path.parent.name / "result.npz").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_worker_that_dies_costs_a_retry_only(engine: str, clips: Path, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    if engine == "ray":
+        pytest.importorskip("ray")
+    videos = twelve(clips, tmp_path / "videos")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(
+        command(*videos, "-o", tmp_path / "out", "--views", 0, "--engine", engine, "--jobs", 2, "--json"),
+        env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    while len(list((tmp_path / "out").glob("*/result.npz"))) < 2 and started.poll() is None:
+        time.sleep(0.1)
+    mark = "ray::" if engine == "ray" else "spawn_main"
+    victims = [
+        child for child in psutil.Process(started.pid).children(recursive=True) if mark in " ".join(child.cmdline())
+    ]
+    assert victims
+    victims[0].kill()
+    said = json.loads(started.communicate(timeout=600)[0])
+    assert said["succeeded"] == 10 and said["failed"] == 2
+
+
+@pytest.mark.slow
+def test_batch_and_single_runs_agree(clips: Path, tmp_path: Path) -> None:
+    from hmpfit import fit_video
+
+    run("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--quiet")
+    single = fit_video(clips / "hand0" / "clip.mp4")
+    assert np.abs(read_result(tmp_path / "hand0").joints - single.joints).max() < 1e-4
