@@ -137,7 +137,8 @@ def _on_ray(
         raise MissingExtraError("--engine ray", "ray", "pip install ray (or hmpfit[ray])") from error
     address = address or os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False, logging_level=logging.ERROR)
+        cores = None if address else workers  # a cluster that runs already has its own
+        ray.init(address=address, num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"No Ray cluster answers at '{address}' ({error}); check --ray-address.") from error
     # Only paths and settings travel; frames and results stay in the run folders on shared storage.

@@ -22,6 +22,7 @@ COMMANDS = {
         "hmpfit.command_line.demo:demo",
         "Make a clip with known truth, fit it from its pixels, report the error.",
     ),
+    "synthesize": ("hmpfit.command_line.synthesize:synthesize", "Render clips whose truth is known."),
     "eval": ("hmpfit.command_line.evaluate:evaluate", "Score runs against a known truth."),
     "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
     "view": ("hmpfit.command_line.view:view", "Open a run in 3D in a browser."),

@@ -23,6 +23,7 @@ SCHEMA = "hmpfit.result.1"  # the keys of `result.npz`, plus vertices and visibi
 
 _FINGER_FLESH_M, _PALM_FLESH_M = 0.014, 0.032  # how deep a joint may lie below the surface that hides it
 _CRF = 18
+_SUBFRAMES = 3  # of an open shutter
 _FOREARM_M, _FOREARM_RINGS, _FOREARM_WIDENING = 0.24, 6, 1.25
 
 Image = NDArray[np.uint8]
@@ -31,12 +32,17 @@ DAYLIGHT = Light()
 
 @dataclass(frozen=True)
 class Look:
-    """How a clip looks. Colours are RGB in 0..1; the noise is in grey levels; the drift in pixels a second."""
+    """How a clip looks. Colours are RGB in 0..1; the noise is in grey levels; the drift in pixels a second.
+
+    `shutter` is the share of a frame's time that the shutter is open (0: no motion blur), `crf` x264's quality.
+    """
 
     skin: tuple[float, float, float] = (0.86, 0.64, 0.53)
     light: Light = DAYLIGHT
     noise: float = 2.0
     drift_px: float = 12.0
+    shutter: float = 0.0
+    crf: int = _CRF
 
 
 def make_clip(
@@ -47,12 +53,14 @@ def make_clip(
     seed: int = 0,
     fps: float = 30.0,
     look: Look | None = None,
+    others: Callable[[int], list[Mesh]] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Render a motion into `folder` and return the paths of `clip.mp4` and `truth.npz`.
 
     The motion is in the camera's frame; its K is [1, 3, 3] and it has no distortion. The same seed gives the same
-    pixels. `on_frame(done, total)` watches. Raises RunFolderError when the clip cannot be written.
+    pixels. `others` gives the meshes of a frame that are no hands (`occluders.py`). `on_frame(done, total)` watches.
+    Raises RunFolderError when the clip cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,14 +75,25 @@ def make_clip(
     background = _background(camera.width, camera.height, times_s, look, generator)
     noise = _sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
-    with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=_CRF) as video:
+    with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=look.crf) as video:
         for frame in range(frames):
-            meshes = [mesh for arm, hand in zip(arms, posed.vertices) for mesh in arm.meshes(hand[frame])]
-            drawing = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=True)
-            image = next(background)
-            drawing.over(image)
+            things = [] if others is None else others(frame)
+            room, image, drawing = next(background), None, None
+            for place, share in enumerate(np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES):
+                ahead = min(frame + 1, frames - 1)
+                hands = posed.vertices[:, frame] + share * look.shutter * (
+                    posed.vertices[:, ahead] - posed.vertices[:, frame]
+                )
+                meshes = [mesh for arm, hand in zip(arms, hands) for mesh in arm.meshes(hand)] + things
+                drawn = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=place == 0)
+                moment = room.copy()
+                drawn.over(moment)
+                drawing = drawing or drawn
+                image = moment.astype(np.float32) if image is None else image + moment
+            assert drawing is not None and image is not None
+            exposed = (image / (_SUBFRAMES if look.shutter else 1) + 0.5).astype(np.uint8)
             visibility[:, frame] = visible(drawing, posed.joints[:, frame], camera)
-            video.write(next(noise)(image), float(times_s[frame]))
+            video.write(next(noise)(exposed), float(times_s[frame]))
             if on_frame is not None:
                 on_frame(frame + 1, frames)
     _write_truth(folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s)

@@ -42,9 +42,9 @@ def demo_motion(
     angles = through(postures, moves, holds, times_s - 0.2, generator) + 0.4 * scene.noise(0.6, len(DOFS))
 
     phase = times_s / max(seconds, 1e-9)
-    turns = np.deg2rad(np.stack([_wave(phase, *turn, generator) for turn in _TURN_DEG], axis=1))
+    turns = np.deg2rad(np.stack([wave(phase, *turn, generator) for turn in _TURN_DEG], axis=1))
     orient = Rotation.from_euler("xyz", turns) * Rotation.from_matrix(PALM_TO_CAMERA)
-    wrist = np.stack([_wave(phase, *move, generator) for move in _TRAVEL_M], axis=1) + np.array(_CENTRE_M)
+    wrist = np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1) + np.array(_CENTRE_M)
     betas = generator.normal(0, 0.5, 10)
     model = models.right
     rest_wrist = model.J_regressor[0] @ (model.v_template + model.shapedirs @ betas)
@@ -58,7 +58,7 @@ def demo_motion(
     )
 
 
-def _wave(
+def wave(
     phase: NDArray[np.float64], amplitude: float, cycles: float, generator: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return two slow sines with drawn phases, within the amplitude, at a phase that runs from 0 to 1."""

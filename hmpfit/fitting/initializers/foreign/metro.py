@@ -4,7 +4,6 @@ Accepted: an npz or pickle with `pred_3d_joints` (or `joints3d`) [N, 21, 3] in O
 `verts`) [N, 778, 3], metres; optionally `frame_ids` [N], `is_right` [N]. Hands are placed by keypoints.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,8 +46,7 @@ def read(contents: dict[str, Any], models: HandModels) -> ForeignMotion:
         seen = index[hand] >= 0
         points = torch.as_tensor(joints[index[hand, seen]] * (1.0 if is_right else MIRROR_X))
         model = models.side(bool(is_right))
-        # These are the model's joints themselves, not a detector's landmarks beside them.
-        kin = Kinematics.of(replace(model, landmark_offsets=np.zeros_like(model.landmark_offsets)))
+        kin = Kinematics.of(model.without_landmark_offsets())
         weights = torch.ones(points.shape[:2], dtype=points.dtype)
         shape = fit_shape(kin, robust_lengths(points, weights), _BONE_RELATIVE_STD, free_scale=False).betas
         found = solve_pose(

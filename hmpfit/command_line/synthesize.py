@@ -1,0 +1,79 @@
+"""`hmpfit synthesize`: clips whose truth is known, for measuring and for training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hmpfit import __version__
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.errors import InputError
+
+
+@click.command()
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A folder per clip.")
+@click.option("--motion", default="generated", show_default=True, metavar="generated|PATH", help="Or recordings.")
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="Number of clips.")
+@click.option("--frames", type=click.IntRange(min=2), default=128, show_default=True, help="Of each, 30 a second.")
+@click.option("--occlusion", type=click.Choice(["none", "object", "heavy"]), default="none", show_default=True)
+@click.option("--hands", type=click.Choice(["right", "left", "both"]), default="right", show_default=True)
+@click.option("--size", default="640x480", show_default=True, metavar="WxH", help="Of the pictures, in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first clip.")
+@click.option("--overwrite", is_flag=True, help="Make clips anew that other settings made.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress; errors only.")
+def synthesize(
+    out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, size: str, seed: int, overwrite: bool,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Render clips of one or two hands with known truth: clip.mp4 and truth.npz in one folder each.
+
+    Skin, lamp, background, camera, blur, noise and compression are drawn from the seed. PATH is a recording of joint
+    positions (Leap or plain npz), or a folder of them; the hands take turns through it. Clips that are there already
+    are left alone.
+    """
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.run_folder import RunFolder
+    from hmpfit.synthesis.clips import make_clip
+    from hmpfit.synthesis.occluders import occluders
+    from hmpfit.synthesis.scenes import FPS, Recordings, draw_scene
+
+    width, height = _size(size)
+    models = load_hand_models("open")
+    recordings = None if motion == "generated" else Recordings.read(Path(motion), models)
+    made = []
+    with TerminalProgress(quiet) as progress:
+        advance = progress.phase("rendering clips", count * frames)
+        for number in range(seed, seed + count):
+            source = "generated" if recordings is None else Path(motion).stem
+            folder = out / f"{source}_{occlusion}_{hands}_{number:04d}"
+            identity = {
+                "seed": number, "motion": motion, "frames": frames, "occlusion": occlusion, "hands": hands,
+                "size": [width, height], "version": __version__, "hand": models.right.fingerprint,
+            }  # fmt: skip
+            made.append(folder)
+            run_folder = RunFolder(folder, identity, overwrite, summary="clip.json")
+            if run_folder.finished() is not None:
+                advance(frames)
+                continue
+            scene = draw_scene(models, number, frames, hands, width, height, recordings)
+            others = occluders(occlusion, scene.joints, FPS, scene.generator)
+            with run_folder.publish() as scratch:
+                make_clip(
+                    scratch, scene.motion, models, scene.camera, number, FPS, scene.look, others,
+                    on_frame=lambda done, total: advance(1),
+                )  # fmt: skip
+                (scratch / "clip.json").write_text(json.dumps(identity))
+    if as_json:
+        click.echo(json.dumps({"clips": [str(folder) for folder in made]}))
+    elif not quiet:
+        click.echo(f"{len(made)} clips in {out}; score runs of them with hmpfit eval --dataset synthetic:{out}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    values: list[Any] = [int(side) if side.isdecimal() else 0 for side in (width, height)]
+    if min(values) < 64 or any(side % 2 for side in values):
+        raise InputError(f"--size {text} is not two even numbers of at least 64, such as 640x480.")
+    return values[0], values[1]

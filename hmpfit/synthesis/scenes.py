@@ -1,0 +1,95 @@
+"""Draw what a synthetic clip shows: finger motion from the generator or from recordings, staged before a camera."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+from hmpfit.errors import HmpfitError, InputError
+from hmpfit.hands.kinematics import Kinematics
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.model import HandModels
+from hmpfit.records import Camera, Floats, HandMotion
+from hmpfit.synthesis.clips import Look
+from hmpfit.synthesis.motion import KINDS, generate_motion
+from hmpfit.synthesis.staging import draw_camera, draw_look, stage
+
+log = logging.getLogger("hmpfit")
+
+FPS = 30.0
+_SHORTEST_S = 1.0  # of a usable stretch of a recording
+SIDES = {"right": [True], "left": [False], "both": [True, False]}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scene before it is rendered; joints are [H, T, 21, 3], camera axes, metres."""
+
+    motion: HandMotion
+    joints: Floats
+    camera: Camera
+    look: Look
+    generator: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Stretches of recorded finger motion as right hands' poses [T, 15, 3] at `FPS`."""
+
+    poses: tuple[Floats, ...]
+
+    @classmethod
+    def read(cls, path: Path, models: HandModels) -> "Recordings":
+        """Read a recording or a folder of them; one that cannot be read is reported and left out.
+
+        Raises InputError when nothing usable of at least a second is found.
+        """
+        files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
+        kinematics = Kinematics.of(models.right.without_landmark_offsets())
+        poses: list[Floats] = []
+        reasons: list[str] = []
+        for file in files:
+            try:
+                for recorded in read_motion(file):
+                    found = to_hand_pose(recorded, kinematics, FPS)
+                    poses += [found.hand_pose[a:b] for a, b in _stretches(found.valid) if b - a >= _SHORTEST_S * FPS]
+            except HmpfitError as error:
+                reasons.append(str(error))
+                log.warning("%s", error)
+        if not poses:
+            why = f" ({reasons[0]})" if reasons else ""
+            raise InputError(f"'{path}' holds no recording of joints with a stretch of {_SHORTEST_S:g} s or more{why}.")
+        return cls(tuple(poses))
+
+    def draw(self, frames: int, generator: np.random.Generator) -> Floats:
+        """Draw a stretch of `frames` frames; one that is too short runs forth and back."""
+        pose = self.poses[int(generator.integers(len(self.poses)))]
+        if len(pose) < frames:
+            forth_and_back = np.concatenate((pose, pose[-2:0:-1]))
+            return forth_and_back[np.arange(frames) % len(forth_and_back)]
+        start = int(generator.integers(len(pose) - frames + 1))
+        return pose[start : start + frames]
+
+
+def draw_scene(
+    models: HandModels, seed: int, frames: int, hands: str, width: int, height: int, recordings: Recordings | None
+) -> Drawn:
+    """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both"."""
+    generator = np.random.default_rng(seed)
+    poses = []
+    for _ in SIDES[hands]:
+        if recordings is not None:
+            poses.append(recordings.draw(frames, generator))
+        else:
+            kind = str(generator.choice([name for name in KINDS if name != "rest"]))
+            poses.append(generate_motion(kind, frames / FPS, FPS, generator))
+    motion = stage(poses, SIDES[hands], models, FPS, generator)
+    camera = draw_camera(width, height, generator)
+    return Drawn(motion, pose_hands(models, motion).joints, camera, draw_look(generator), generator)
+
+
+def _stretches(valid: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], valid, [False])).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
