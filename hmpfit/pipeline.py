@@ -72,6 +72,11 @@ def fit_video(
         return _Run.open(Path(video), Path(folder), settings, progress or Silent()).fit()
 
 
+def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult:
+    """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
+    return _Run.open(video, folder, settings, Silent()).fit()
+
+
 @dataclass
 class _Run:
     """What the steps of one run share."""

@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "synthesize": ("hmpfit.command_line.synthesize:synthesize", "Render clips whose truth is known."),
     "eval": ("hmpfit.command_line.evaluate:evaluate", "Score runs against a known truth."),
+    "ablate": ("hmpfit.command_line.ablate:ablate", "Print the paper's table on clips with known truth."),
     "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
     "view": ("hmpfit.command_line.view:view", "Open a run in 3D in a browser."),
     "report": ("hmpfit.command_line.report:report", "Write a run's report page anew."),
