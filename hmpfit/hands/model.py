@@ -3,7 +3,7 @@
 Separate from the readers and from the forward pass, which share nothing else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,6 @@ class HandModel:
     def rest_joints(self) -> Floats:
         """Joints [16, 3] of the mean shape in the rest pose, MANO-16 order."""
         return self.J_regressor @ self.v_template
-
-    def without_landmark_offsets(self) -> "HandModel":
-        """Return the same hand for points that are its joints themselves, not a detector's landmarks beside them."""
-        return replace(self, landmark_offsets=np.zeros_like(self.landmark_offsets))
 
 
 @dataclass(frozen=True)

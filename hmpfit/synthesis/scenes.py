@@ -47,7 +47,7 @@ class Recordings:
         Raises InputError when nothing usable of at least a second is found.
         """
         files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
-        kinematics = Kinematics.of(models.right.without_landmark_offsets())
+        kinematics = Kinematics.of(models.right, landmark_offsets=False)
         poses: list[Floats] = []
         reasons: list[str] = []
         for file in files:

@@ -3,8 +3,9 @@
 Everything that computes is plain torch in `objective`; this file is the only one that imports lightning.
 """
 
+import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,16 @@ class PriorTraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+class _Watch(lightning.Callback):
+    def __init__(self, on_step: Callable[[int], None] | None) -> None:
+        self.on_step = on_step
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Say how many steps are done."""
+        if self.on_step is not None:
+            self.on_step(trainer.global_step)
+
+
 def train(
     prior: MotionPrior,
     collections: Sequence[Clips],
@@ -113,11 +124,13 @@ def train(
     schedule: Schedule | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
+    precision: str = "32-true",
+    on_step: Callable[[int], None] | None = None,
 ) -> MotionPrior:
     """Train a prior and return the running mean of its weights at the best held-out loss.
 
     Logs (metrics.csv) and checkpoints go to `folder`; when it holds a last checkpoint the training resumes from it,
-    with the batches that it had not seen.
+    with the batches that it had not seen. `precision` is Lightning's ("bf16-mixed"); `on_step(steps done)` watches.
     """
     weights, schedule = weights or Weights(), schedule or Schedule()
     module = PriorTraining(prior, weights, schedule, held_out)
@@ -140,24 +153,40 @@ def train(
         gradient_clip_val=1.0,
         accelerator=accelerator,
         devices=devices,
+        precision=precision,  # type: ignore[arg-type]
         logger=CSVLogger(folder, name="", version=""),
         log_every_n_steps=min(50, schedule.steps),
-        callbacks=[best],
+        callbacks=[best, _Watch(on_step)],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    before = _logged(folder / "metrics.csv", windows.first)  # Lightning begins a new file when it resumes
     trainer.fit(
         module,
         DataLoader(windows, batch_size=None),
         DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
         ckpt_path=str(last) if last.is_file() else None,
     )
+    if before:
+        after = _logged(folder / "metrics.csv")
+        with (folder / "metrics.csv").open("w", newline="") as stream:
+            lines = csv.DictWriter(stream, list(dict.fromkeys(key for row in before + after for key in row)))
+            lines.writeheader()
+            lines.writerows(before + after)
     if best.best_model_path:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
         module.average.load_state_dict({k.removeprefix("average."): v for k, v in state.items() if "average." in k})
     module.average.name = prior.name
     return module.average
+
+
+def _logged(path: Path, until: int | None = None) -> list[dict[str, str]]:
+    """Return the rows of a metrics file up to a step; none when there is no file."""
+    if not path.is_file() or until == 0:
+        return []
+    with path.open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if until is None or int(row["step"]) < until]
 
 
 def _tensors(batch: Batch) -> Tensors:

@@ -46,7 +46,7 @@ def read(contents: dict[str, Any], models: HandModels) -> ForeignMotion:
         seen = index[hand] >= 0
         points = torch.as_tensor(joints[index[hand, seen]] * (1.0 if is_right else MIRROR_X))
         model = models.side(bool(is_right))
-        kin = Kinematics.of(model.without_landmark_offsets())
+        kin = Kinematics.of(model, landmark_offsets=False)
         weights = torch.ones(points.shape[:2], dtype=points.dtype)
         shape = fit_shape(kin, robust_lengths(points, weights), _BONE_RELATIVE_STD, free_scale=False).betas
         found = solve_pose(

@@ -1,0 +1,121 @@
+"""`hmpfit eval-prior`: a motion prior on held-out motion, beside SLERP, PCA and a Gaussian mixture."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.errors import InputError
+
+HELD_OUT_KINDS = ("spelling", "power_grasps", "precision_grasps", "other_grasps", "handling")
+HELD_OUT_FILES = ("rollAndPitch", "pinch", "three-claps")  # recordings that the shipped prior never saw
+_BASELINE_TAKES = 300  # generated takes that PCA and mixture are fitted to
+
+
+@click.command(name="eval-prior")
+@click.argument("prior")
+@click.option("--motion", multiple=True, type=click.Path(path_type=Path), help="Recordings of joints (repeatable).")
+@click.option(
+    "--all-files", is_flag=True, help="Of folders: every recording, not only those the shipped prior never saw."
+)
+@click.option(
+    "--generated", type=click.IntRange(min=0), default=0, metavar="N", help="Generated takes of held-out kinds."
+)
+@click.option("--no-baselines", is_flag=True, help="Leave out PCA and the Gaussian mixture.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
+def eval_prior(
+    prior: str,
+    motion: tuple[Path, ...],
+    all_files: bool,
+    generated: int,
+    no_baselines: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure PRIOR (a name or a file): reconstruction, gaps of 5 to 60 frames, 60 and 120 frames a second, samples."""
+    from hmpfit.evaluation.prior_quality import RATES, Window, measure, rate_errors, windows_of
+    from hmpfit.exporters.summary import to_json
+    from hmpfit.priors.motion_field.loading import load_prior
+    from hmpfit.synthesis.motion import HELD_OUT, KINDS, TRAINING, generate_motion
+
+    if not motion and not generated:
+        raise InputError("Give motion to measure on: --motion PATH or --generated N.")
+    loaded = load_prior(prior)
+    frames, fps = loaded.window_frames, loaded.fps
+    windows: list[Window] = []
+    for path in motion:
+        windows += [
+            window
+            for name, pose, valid in _recorded(path, all_files, fps)
+            for window in windows_of(name, pose, valid, frames)
+        ]
+    rng = np.random.default_rng(777)
+    for take in range(generated):
+        kind = HELD_OUT_KINDS[take % len(HELD_OUT_KINDS)]
+        pose = generate_motion(kind, frames / fps, fps, rng, HELD_OUT)
+        windows += windows_of(f"generated {kind}", pose, np.ones(frames, dtype=bool), frames)
+    if not windows:
+        raise InputError("The motion holds no stretch of a second in which a hand is seen.")
+    with TerminalProgress(quiet) as progress:
+        takes = 0 if no_baselines else _BASELINE_TAKES
+        advance = progress.phase("measuring", takes + len(windows))
+        learned = []
+        generator = np.random.default_rng(99)
+        for take in range(takes):
+            learned.append(generate_motion(list(KINDS)[take % len(KINDS)], frames / fps, fps, generator, TRAINING))
+            advance(1)
+        found = measure(loaded, windows, learned, advance)
+        finer = np.random.default_rng(55)
+        found["rates"] = rate_errors(
+            loaded,
+            {
+                rate: [generate_motion(kind, frames / fps, rate, finer, HELD_OUT) for kind in HELD_OUT_KINDS]
+                for rate in RATES
+            },
+        )
+    content = {"prior": loaded.name, "fingerprint": loaded.fingerprint, **found}
+    if as_json:
+        click.echo(to_json(content))
+    elif not quiet:
+        _tell(content)
+
+
+def _recorded(path: Path, all_files: bool, fps: float) -> list[tuple[str, Any, Any]]:
+    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+    from hmpfit.hands.kinematics import Kinematics
+    from hmpfit.hands.model_files import load_hand_models
+
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*.npz") if all_files or file.name.startswith(HELD_OUT_FILES))
+        if not files:
+            raise InputError(
+                f"'{path}' holds none of the held-out recordings ({', '.join(HELD_OUT_FILES)}...); give --all-files."
+            )
+    kinematics = Kinematics.of(load_hand_models().right, landmark_offsets=False)
+    found = []
+    for file in files:
+        for recorded in read_motion(file):
+            poses = to_hand_pose(recorded, kinematics, fps)
+            found.append((file.stem, poses.hand_pose, poses.valid))
+    return found
+
+
+def _tell(content: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = [name for name in next(iter(content["gaps"].values())) if name != "ratio_to_slerp"]
+    table = Table(title=f"{content['prior']}: error in gaps, mm ({content['windows']} windows)", title_justify="left")
+    for heading in ("frames", *names, "prior / slerp"):
+        table.add_column(heading, justify="right")
+    for gap, row in content["gaps"].items():
+        cells = [*(row[name] for name in names), row["ratio_to_slerp"]]
+        table.add_row(gap, *("–" if not np.isfinite(cell) else f"{cell:.2f}" for cell in cells))
+    Console().print(table)
+    click.echo(f"reconstruction: {content['mpjpe_mm']:.2f} mm, aligned {content['pa_mpjpe_mm']:.2f} mm")
+    rates = ", ".join(f"{rate} frames/s {error:.2f} mm" for rate, error in content["rates"].items())
+    click.echo(f"decoded at other rates: {rates}; samples outside joint limits: {content['sample_violations']:.1%}")

@@ -1,0 +1,194 @@
+"""AMASS, both releases, as finger motion of right hands at 30 frames a second: what `hmpfit train-prior` learns from.
+
+SMPL-H files (`*_poses.npz`, 156 columns) and SMPL-X files (`*_stageii.npz`, 165 columns) of any dataset folder below
+the root, and ARCTIC's `*.mano.npy`. Hands that hardly move are dropped, left hands mirrored, rates changed by SLERP.
+What was read is kept as one memory-mapped array in the cache. Source: `specs/datasets.md` section 1.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hmpfit.errors import InputError
+from hmpfit.geometry import rotations
+from hmpfit.records import Floats
+
+log = logging.getLogger("hmpfit")
+
+FPS = 30.0
+SHORTEST_S = 1.0
+MIDDLE = 0.9  # the share of frames kept, for T-poses and calibration at the ends
+UNTRIMMED = ("TCDHands", "TCD_handMocap")
+LEAST_VARIANCE = 5e-3  # rad^2, mean over the 45 angles: below it the fingers were not captured
+_COLUMNS = {156: (66, 111), 165: (75, 120)}  # width of `poses` -> first column of the left and of the right hand
+_RATES = ("mocap_framerate", "mocap_frame_rate")
+VERSION = 1  # of what the cache holds
+
+HandsMean = Mapping[str, Floats]  # "right", "left" -> [45]
+
+
+@dataclass(frozen=True)
+class AmassClips:
+    """Finger motion, one entry per hand and sequence; poses are views of one memory-mapped array."""
+
+    poses: tuple[Floats, ...]  # each [T, 15, 3] absolute axis-angle of a right hand, float32
+    datasets: tuple[str, ...]
+    subjects: tuple[str, ...]
+    files: int
+    still_hands: dict[str, int]  # dataset -> hands dropped because they hardly move
+    skipped: tuple[tuple[str, str], ...]  # (path, reason)
+
+
+def read_amass(root: Path, cache: Path | None = None, hands_mean: HandsMean | None = None) -> AmassClips:
+    """Read every sequence below `root`; a file that cannot be used is reported, counted and skipped.
+
+    `hands_mean` is MANO's mean pose per side, in right-hand form, which ARCTIC's angles are relative to.
+
+    Raises InputError when there are no AMASS files, or when none of them has finger motion (naming the datasets).
+    """
+    files = sorted(path for pattern in ("*_poses.npz", "*_stageii.npz", "*.mano.npy") for path in root.rglob(pattern))
+    if not files:
+        raise InputError(
+            f"'{root}' holds no AMASS files; looked for *_poses.npz (SMPL-H), *_stageii.npz (SMPL-X) and ARCTIC's "
+            "*.mano.npy in its folders."
+        )
+    folder = (cache or _cache_home()) / _fingerprint(root, files, hands_mean is not None)
+    if not (folder / "index.json").is_file():
+        _fill(folder, root, files, hands_mean)
+    index = json.loads((folder / "index.json").read_text())
+    for path, reason in index["skipped"]:
+        log.warning("'%s' was skipped: %s", path, reason)
+    if not index["lengths"]:
+        dropped = ", ".join(f"{name} ({count} still hands)" for name, count in index["still"].items())
+        raise InputError(
+            f"None of the {len(files)} files below '{root}' has finger motion: {dropped or 'all were unreadable'}. "
+            "Body-only datasets have their fingers at rest; use GRAB, TCDHands or SAMP."
+        )
+    whole = np.load(folder / "poses.npy", mmap_mode="r")
+    ends = np.cumsum(index["lengths"])
+    poses = tuple(whole[end - length : end] for end, length in zip(ends, index["lengths"], strict=True))
+    skipped = tuple((path, reason) for path, reason in index["skipped"])
+    return AmassClips(poses, tuple(index["datasets"]), tuple(index["subjects"]), len(files), index["still"], skipped)
+
+
+def read_sequence(path: Path, trim: bool, hands_mean: HandsMean | None = None) -> dict[str, Floats]:
+    """Return the finger poses [T, 15, 3] of "right" and "left" (as right hands) at 30 frames a second.
+
+    Raises InputError with the reason when the file is corrupt, has another layout, no frame rate, or poses that are not
+    finite.
+    """
+    relative = path.suffix == ".npy"
+    if relative and hands_mean is None:
+        raise InputError("ARCTIC's angles are relative to MANO's mean pose; give your MANO files with --hand-model")
+    hands, rate = _arctic(path) if relative else _smpl(path)
+    if not np.isfinite(rate) or rate <= 0:
+        raise InputError(f"its frame rate is {rate}")
+    out = {}
+    for side, pose in hands.items():
+        if not np.isfinite(pose).all():
+            raise InputError(f"its {side} hand's poses are not finite")
+        if trim:
+            cut = round(len(pose) * (1 - MIDDLE) / 2)
+            pose = pose[cut : len(pose) - cut]
+        if len(pose) / rate < SHORTEST_S:
+            raise InputError(f"it is shorter than {SHORTEST_S:g} s")
+        turned = pose * [1.0, -1.0, -1.0] if side == "left" else pose
+        if relative and hands_mean is not None:
+            turned = turned + np.asarray(hands_mean[side]).reshape(15, 3)
+        out[side] = _at_rate(turned, rate)
+    return out
+
+
+def moves(pose: Floats) -> bool:
+    """Say whether fingers [T, 15, 3] move: the mean over their 45 angles of each one's variance over time."""
+    return float(pose.var(axis=0).mean()) > LEAST_VARIANCE
+
+
+def _smpl(path: Path) -> tuple[dict[str, Floats], float]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            poses = np.asarray(stored["poses"], dtype=np.float64)
+            rate = next((float(stored[key]) for key in _RATES if key in stored.files), float("nan"))
+    except KeyError as error:
+        raise InputError(f"it lacks {error}") from None
+    except Exception as error:  # whatever broken bytes make numpy do
+        raise InputError(f"it cannot be read ({type(error).__name__}: {error})") from None
+    if poses.ndim != 2 or poses.shape[1] not in _COLUMNS:
+        raise InputError(f"its poses have the shape {poses.shape}; 156 columns (SMPL-H) or 165 (SMPL-X) are read")
+    left, right = _COLUMNS[poses.shape[1]]
+    return {
+        "left": poses[:, left : left + 45].reshape(-1, 15, 3),
+        "right": poses[:, right : right + 45].reshape(-1, 15, 3),
+    }, rate
+
+
+def _arctic(path: Path) -> tuple[dict[str, Floats], float]:
+    """Read ARCTIC's parameters, relative to MANO's mean pose."""
+    from hmpfit.datasets.numpy_pickle import read_object
+
+    content = read_object(path)
+    hands: dict[str, Floats] = {}
+    for side in ("left", "right"):
+        if not isinstance(content.get(side), dict) or "pose" not in content[side]:
+            raise InputError(f"it has no '{side}' with 'pose'")
+        hands[side] = np.asarray(content[side]["pose"], dtype=np.float64).reshape(-1, 15, 3)
+    return hands, FPS
+
+
+def _at_rate(pose: Floats, rate: float) -> Floats:
+    """Interpolate joints' rotations at 30 frames a second by SLERP; at that rate already they stay as they are."""
+    if abs(rate - FPS) < 1e-3:
+        return pose.astype(np.float32)
+    count = int(np.floor((len(pose) - 1) / rate * FPS + 1e-6)) + 1
+    at = np.arange(count) * rate / FPS
+    low = np.minimum(at.astype(int), len(pose) - 2)
+    first, second = (rotations.exp(torch.as_tensor(pose[frames])) for frames in (low, low + 1))
+    share = torch.as_tensor(at - low)[:, None].expand(first.shape[:2])
+    return rotations.log(rotations.slerp(first, second, share)).numpy().astype(np.float32)
+
+
+def _fill(folder: Path, root: Path, files: list[Path], hands_mean: HandsMean | None) -> None:
+    poses: list[Floats] = []
+    index: dict[str, Any] = {"lengths": [], "datasets": [], "subjects": [], "skipped": [], "still": {}}
+    for path in files:
+        parts = path.relative_to(root).parts
+        dataset = parts[0] if len(parts) > 1 else root.name
+        subject = parts[-2] if len(parts) > 1 else root.name
+        try:
+            hands = read_sequence(path, dataset not in UNTRIMMED, hands_mean)
+        except InputError as error:
+            index["skipped"].append([str(path), str(error)])
+            continue
+        for pose in hands.values():
+            if not moves(pose):
+                index["still"][dataset] = index["still"].get(dataset, 0) + 1
+                continue
+            poses.append(pose)
+            index["lengths"].append(len(pose))
+            index["datasets"].append(dataset)
+            index["subjects"].append(f"{dataset}/{subject}")
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "poses.npy", np.concatenate(poses) if poses else np.zeros((0, 15, 3), np.float32))
+    partial = folder / ".index.partial"
+    partial.write_text(json.dumps(index))
+    partial.replace(folder / "index.json")  # last: a cache without an index is no cache
+
+
+def _fingerprint(root: Path, files: list[Path], with_mean: bool) -> str:
+    said = hashlib.sha256(f"{VERSION} {root.resolve()} {with_mean}".encode())
+    for path in files:
+        stat = path.stat()
+        said.update(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return f"amass-{said.hexdigest()[:16]}"
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hmpfit"
