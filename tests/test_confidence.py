@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
-from hmpfit.keypoints.confidence import LEAST_TURN, MOST_TURN, confidence, draw_views
+from hmpfit.keypoints.confidence import LEAST_TURN, MOST_TURN, confidence, draw_views, hopeless
 
 
 def made_hand() -> np.ndarray:
@@ -61,3 +61,12 @@ def test_views_are_a_function_of_seed_and_frame() -> None:
 def test_no_view_is_refused() -> None:
     with pytest.raises(InputError, match="at least one"):
         draw_views(0, 0, 0)
+
+
+@pytest.mark.parametrize("shift", [3.0, 5.2, 8.0, 11.0])
+def test_the_shortcut_never_contradicts_the_whole_sum(shift: float) -> None:
+    base = made_hand()
+    views = np.stack([base + np.array([shift, 0.0]), base, base, base])  # the least that they can add
+    settled = hopeless(base, views[:1], 4, gamma=0.05)
+    assert settled == (confidence(base, views, gamma=0.05) <= 1e-12).all()
+    assert not hopeless(base, views[:0], 4)

@@ -1,4 +1,4 @@
-"""First look at every frame: palms anywhere in the image, landmarks of each, no memory between frames.
+"""First look: palms anywhere in the image, landmarks of each; frames between looks that agree are filled.
 
 Separate from tracking (which sees no pixels) and from refinement (which looks again where tracking says).
 """
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
+from hmpfit.keypoints.keyframes import between, key_frames, unsure
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.palm_detector import PalmDetector
@@ -35,9 +36,11 @@ def detect(
     frames_hidden: NDArray[np.bool_] | None = None,
     on_progress: Progress | None = None,
 ) -> HandDetections:
-    """Detect hands in every frame of the clip on its own; hidden frames [T] are never looked at.
+    """Detect hands all through the clip; hidden frames [T] are never looked at.
 
-    `world_m` is in image axes. Results do not depend on the number of workers.
+    Key frames are looked at on their own, and so are the frames between two that do not show the same hands; elsewhere
+    hands move on straight lines from key frame to key frame (see `keyframes`). `world_m` is in image axes. Results do
+    not depend on the number of workers.
     """
     times = np.asarray(clip.times_s, dtype=np.float64)
     wanted = np.ones(len(times), dtype=bool) if frames_hidden is None else ~frames_hidden
@@ -54,8 +57,18 @@ def detect(
         kept = Landmarks(found.xy_px[keep], found.world_m[keep], found.presence[keep], found.right[keep])
         return kept, (found.presence * palms.score)[keep]
 
-    seen = over_frames(clip, wanted, make_tools, look, workers, on_progress)
-    hands = [(frame, found, score) for frame, (found, score) in seen.items() if len(score)]
+    def report(before: int) -> Progress | None:
+        total = int(wanted.sum())
+        return None if on_progress is None else lambda done, _: on_progress(before + done, total)
+
+    keys = key_frames(wanted, times)
+    seen = over_frames(clip, keys, make_tools, look, workers, report(0))
+    closer = unsure(keys, wanted, seen)
+    seen |= over_frames(clip, closer, make_tools, look, workers, report(int(keys.sum())))
+    seen |= between(keys, wanted, times, seen)
+    if on_progress is not None:
+        on_progress(int(wanted.sum()), int(wanted.sum()))
+    hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
     return HandDetections(
         frame=np.array([frame for frame, _, score in hands for _ in score], dtype=np.int64),
         xy_px=np.concatenate([found.xy_px for _, found, _ in hands] or [NOTHING.xy_px]),

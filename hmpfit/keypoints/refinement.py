@@ -99,8 +99,14 @@ def look_at_hand(
     if options.views:
         views = confidence.draw_views(options.views, options.seed, frame)
         turn = -views.angle if is_left else views.angle
-        others = network(image, region[None].turned(turn, views.scale), mirrored=is_left)
-        found = np.where((others.presence >= options.presence)[:, None, None], others.xy_px, np.nan)
+        turned = region[None].turned(turn, views.scale)
+        found = np.full((options.views, 21, 2), np.nan)
+        for n in range(options.views):
+            if confidence.hopeless(base.xy_px[0], found[:n], options.views, options.gamma):
+                break  # whatever the other views show, the answer is 0
+            other = network(image, turned[n : n + 1], mirrored=is_left)
+            if other.presence[0] >= options.presence:
+                found[n] = other.xy_px[0]
         alpha = confidence.confidence(base.xy_px[0], found, options.gamma)
     return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha)
 

@@ -18,6 +18,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion
 from hmpfit.skeleton import BONES, OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import Mesh, render
+from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
 
@@ -51,13 +52,13 @@ def write_overlay(
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
     strip = _status_strip(result.motion, width)
     posed = _posed(result, models, mesh)
-    with VideoWriter(path, clip.fps, width, height, preset="superfast") as video:
-        for frame, image in clip.images():
+    with VideoWriter(path, clip.fps, width, height, preset="superfast") as video, WriteBehind() as behind:
+        for frame, image in read_ahead(clip.images()):
             if scale < 1:
                 image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
             draw_frame(image, result, frame, next(posed), models, scale, opacity, mesh)
             _draw_strip(image, strip, frame, clip.frames)
-            video.write(image, float(clip.times_s[frame] - clip.times_s[0]))
+            behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
             if on_frame is not None:
                 on_frame(frame + 1, clip.frames)
 

@@ -1,0 +1,94 @@
+"""Which frames the palm detector must see: a few every second, and more only where those disagree.
+
+Separate from detection because no pixels are needed to decide. The palm network costs more than the landmarks of a
+hand; between two looks a tenth of a second apart that show the same hands near the same places it tells nothing new.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from hmpfit.keypoints.networks import Landmarks
+from hmpfit.keypoints.tracklets import distance, log_odds
+from hmpfit.records import Bools, Floats
+
+Seen = tuple[Landmarks, Floats]  # the hands of a frame and their scores
+
+EVERY_S = 0.1
+_SAME = 0.25  # mean landmark distance, in hand boxes' diagonals, up to which two looks show one hand
+_AMBIGUOUS = 2.0  # any other hand must be this many times farther
+_LEAST_SCORE = 0.6
+_SLACK_S = 1e-4
+
+
+def key_frames(wanted: Bools, times_s: Floats, every_s: float = EVERY_S) -> Bools:
+    """Choose frames [T] of the wanted ones at most `every_s` apart, with both ends of every unbroken stretch."""
+    keys = np.zeros(len(wanted), dtype=bool)
+    last = -1
+    for frame in np.flatnonzero(wanted):
+        first = frame == 0 or not wanted[frame - 1]
+        final = frame + 1 == len(wanted) or not wanted[frame + 1]
+        too_far = not final and times_s[frame + 1] - times_s[last] > every_s + _SLACK_S
+        if first or final or too_far:
+            keys[frame], last = True, int(frame)
+    return keys
+
+
+def unsure(keys: Bools, wanted: Bools, seen: Mapping[int, Seen]) -> Bools:
+    """Return the wanted frames [T] between key frames that do not show the same hands: they need their own look."""
+    need = np.zeros(len(keys), dtype=bool)
+    frames = np.flatnonzero(keys)
+    for a, b in pairwise(frames):
+        if wanted[a:b].all() and _partners(seen[int(a)], seen[int(b)]) is None:
+            need[a + 1 : b] = True
+    return need
+
+
+def between(keys: Bools, wanted: Bools, times_s: Floats, seen: Mapping[int, Seen]) -> dict[int, Seen]:
+    """Return hands for the wanted frames that nobody looked at: on straight lines from key frame to key frame."""
+    out: dict[int, Seen] = {}
+    frames = np.flatnonzero(keys)
+    for a, b in pairwise(frames):
+        if b == a + 1 or not wanted[a:b].all() or int(a) + 1 in seen:
+            continue
+        order = _partners(seen[int(a)], seen[int(b)])
+        assert order is not None
+        for frame in range(int(a) + 1, int(b)):
+            share = float((times_s[frame] - times_s[a]) / (times_s[b] - times_s[a]))
+            out[frame] = _mixed(seen[int(a)], seen[int(b)], order, share)
+    return out
+
+
+def _partners(a: Seen, b: Seen) -> Floats | None:
+    """Return for each hand of `a` its row in `b`, or None when it is not plain that they are the same hands."""
+    (before, score_a), (after, score_b) = a, b
+    count = len(score_a)
+    if count == 0 or len(score_b) != count or min(score_a.min(), score_b.min()) < _LEAST_SCORE:
+        return None
+    apart = distance(before.xy_px[:, None], after.xy_px[None])
+    rows, columns = linear_sum_assignment(apart)
+    own = apart[rows, columns]
+    others = apart.copy()
+    others[rows, columns] = np.inf
+    if own.max() > _SAME or (np.minimum(others.min(0)[columns], others.min(1)) < _AMBIGUOUS * own).any():
+        return None
+    same_side = (before.right > 0.5) == (after.right[columns] > 0.5)
+    return np.asarray(columns) if same_side.all() else None
+
+
+def _mixed(a: Seen, b: Seen, order: Floats, share: float) -> Seen:
+    (before, score_a), (after, score_b) = a, b
+
+    def mix(x: Floats, y: Floats) -> Floats:
+        return np.asarray((1 - share) * x + share * y[order])
+
+    odds = mix(log_odds(before.right), log_odds(after.right))
+    hands = Landmarks(
+        mix(before.xy_px, after.xy_px),
+        mix(before.world_m, after.world_m),
+        mix(before.presence, after.presence),
+        1 / (1 + np.exp(-odds)),
+    )
+    return hands, mix(score_a, score_b)

@@ -1,0 +1,73 @@
+"""Key frames: straight motion is filled as it was, and whatever is not plain gets a look of its own."""
+
+import numpy as np
+import pytest
+
+from hmpfit.keypoints.keyframes import Seen, between, key_frames, unsure
+from hmpfit.keypoints.networks import Landmarks
+
+TIMES = np.arange(13) / 30
+ALL = np.ones(13, dtype=bool)
+HAND = np.random.default_rng(1).uniform(0, 100, (21, 2))
+
+
+def hands(*centres: tuple[float, float], right: float = 0.9, score: float = 0.95) -> Seen:
+    count = len(centres)
+    xy = np.stack([HAND + centre for centre in centres]) if centres else np.zeros((0, 21, 2))
+    seen = Landmarks(xy, np.zeros((count, 21, 3)), np.full(count, 0.99), np.full(count, right))
+    return seen, np.full(count, score)
+
+
+def test_key_frames_are_a_tenth_of_a_second_apart_at_any_rate() -> None:
+    assert list(np.flatnonzero(key_frames(ALL, TIMES))) == [0, 3, 6, 9, 12]
+    assert list(np.flatnonzero(key_frames(ALL, TIMES / 2))) == [0, 6, 12]
+    assert key_frames(ALL, TIMES * 4).all()
+
+
+def test_both_ends_of_every_stretch_are_key_frames() -> None:
+    wanted = ALL.copy()
+    wanted[5:8] = False
+    assert list(np.flatnonzero(key_frames(wanted, TIMES))) == [0, 3, 4, 8, 11, 12]
+    assert not unsure(key_frames(wanted, TIMES), wanted, {n: hands((0, 0)) for n in range(13)})[5:8].any()
+
+
+def test_two_hands_in_straight_motion_are_filled_exactly() -> None:
+    truth = {n: hands((10.0 * n, 0), (900 - 5.0 * n, 40)) for n in range(13)}
+    keys = key_frames(ALL, TIMES)
+    seen = {n: truth[n] for n in np.flatnonzero(keys)}
+    found, score = seen[3]
+    turned = Landmarks(found.xy_px[::-1], found.world_m[::-1], found.presence[::-1], found.right[::-1])
+    seen[3] = turned, score[::-1]  # the detector's order means nothing
+    assert not unsure(keys, ALL, seen).any()
+    filled = between(keys, ALL, TIMES, seen)
+    assert sorted(filled) == sorted(set(range(13)) - set(seen))
+    for frame, (found, _) in filled.items():
+        xy = found.xy_px[::-1] if frame in (4, 5) else found.xy_px
+        assert xy == pytest.approx(truth[frame][0].xy_px)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        hands(),  # gone
+        hands((0, 0), (500, 0)),  # a second one
+        hands((80, 0)),  # too far to be surely the same
+        hands((0, 0), right=0.1),  # the other side
+        hands((0, 0), score=0.45),  # hardly a hand
+    ],
+)
+def test_what_is_not_plain_gets_a_closer_look(other: Seen) -> None:
+    keys = key_frames(ALL, TIMES)
+    seen = {int(n): hands((0, 0)) for n in np.flatnonzero(keys)}
+    seen[6] = other
+    need = unsure(keys, ALL, seen)
+    assert list(np.flatnonzero(need)) == [4, 5, 7, 8]
+    seen |= {int(n): hands((0, 0)) for n in np.flatnonzero(need)}
+    assert sorted(between(keys, ALL, TIMES, seen)) == [1, 2, 10, 11]
+
+
+def test_hands_that_come_close_are_not_mistaken_for_one_another() -> None:
+    keys = key_frames(ALL, TIMES)
+    seen = {int(n): hands((0, 0), (30, 0)) for n in np.flatnonzero(keys)}
+    seen[6] = hands((14, 0), (44, 0))
+    assert list(np.flatnonzero(unsure(keys, ALL, seen))) == [4, 5, 7, 8]
