@@ -30,6 +30,7 @@ COMMANDS = {
     "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
     "view": ("hmpfit.command_line.view:view", "Open a run in 3D in a browser."),
     "report": ("hmpfit.command_line.report:report", "Write a run's report page anew."),
+    "bench": ("hmpfit.command_line.bench:bench", "Measure how fast this machine fits hands."),
     "doctor": ("hmpfit.command_line.doctor:doctor", "Say what this machine can do, and what to type for the rest."),
 }
 

@@ -1,0 +1,35 @@
+"""`hmpfit bench`: the group of speed measurements; each is a command of its own, imported when it runs."""
+
+import importlib
+
+import click
+
+BENCHES = {
+    "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
+}
+
+
+class LazyBenches(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the table's order."""
+        return list(BENCHES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in BENCHES:
+            return None
+        module, _, attribute = BENCHES[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in BENCHES.items()])
+
+
+@click.group(cls=LazyBenches)
+def bench() -> None:
+    """Measure how fast this machine fits hands."""

@@ -1,0 +1,156 @@
+"""How fast and how big a whole run is: the command in a process of its own, timed from outside.
+
+Separate from the run, which only knows its phases: start-up and peak memory are seen from outside alone.
+"""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import HmpfitError
+
+WIDTH, HEIGHT, FPS, CYCLE_S = 640, 480, 30.0, 10.0
+_COMMAND = "from hmpfit.command_line.main import main; main()"
+_MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run of the command. `seconds` are those of its phases; `startup` is what no phase counts."""
+
+    name: str
+    frames: int
+    video_s: float
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    seconds: dict[str, float]
+
+    @property
+    def wall_over_duration(self) -> float:
+        """Seconds of work a second of video."""
+        return self.wall_s / self.video_s
+
+    @property
+    def fit_share(self) -> float:
+        """The fit's share of the wall time."""
+        return self.seconds["fit"] / self.wall_s
+
+
+def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
+    """Run `hmpfit run` on a video, into a folder that is thrown away, and measure it.
+
+    Peak memory is the process's resident set, from the operating system. Raises HmpfitError with the run's own
+    sentence when it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="hmpfit-bench-") as folder:
+        said = Path(folder) / "said.json"
+        command = [sys.executable, "-c", _COMMAND, "run", str(video), "-o", f"{folder}/run", "--json", "--quiet"]
+        began = time.perf_counter()
+        with said.open("wb") as stdout, (Path(folder) / "errors").open("wb") as stderr:
+            process = subprocess.Popen([*command, *options], stdout=stdout, stderr=stderr)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall_s = time.perf_counter() - began
+        if process.returncode:
+            raise HmpfitError((Path(folder) / "errors").read_text().strip().removeprefix("hmpfit: "))
+        summary: dict[str, Any] = json.loads(said.read_text())
+    seconds = {name: float(value) for name, value in summary["seconds"].items() if name != "total"}
+    seconds = {"startup": wall_s - float(summary["seconds"]["total"]), **seconds}
+    return Timing(
+        name=Path(video).stem,
+        frames=int(summary["frames"]),
+        video_s=summary["frames"] / summary["fps"],
+        wall_s=wall_s,
+        cpu_s=used.ru_utime + used.ru_stime,
+        peak_mb=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MEGABYTE,
+        seconds=seconds,
+    )
+
+
+def linearity(timings: Sequence[Timing]) -> dict[str, float] | None:
+    """Return how far wall time and memory are from growing with length as they should; None for less than two.
+
+    `time`: work without start-up a second of video, the longest clip's over the shortest one's (1 is linear);
+    `memory`: the longest clip's peak over the shortest one's.
+    """
+    if len(timings) < 2:
+        return None
+    ordered = sorted(timings, key=lambda timing: timing.video_s)
+    work = [(timing.wall_s - timing.seconds["startup"]) / timing.video_s for timing in ordered]
+    return {"time": work[-1] / work[0], "memory": ordered[-1].peak_mb / ordered[0].peak_mb}
+
+
+def make_lengths(folder: Path, lengths_s: Sequence[float]) -> list[Path]:
+    """Write clips of the given lengths: ten rendered seconds of a hand, played to and fro as often as needed.
+
+    Works in a process of its own, so that what rendering needs is not counted as the runs' memory.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_make_lengths, folder, tuple(lengths_s)).result()
+
+
+def lengthened(video: Path, folder: Path, times: int) -> Path:
+    """Write a video of `times` times the length: the clip played to and fro."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_lengthened, video, folder / f"{video.stem}_x{times}.mp4", times).result()
+
+
+def _make_lengths(folder: Path, lengths_s: Sequence[float]) -> list[Path]:
+    from hmpfit.geometry.cameras import assumed_intrinsics
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.records import Camera
+    from hmpfit.synthesis.clips import make_clip
+    from hmpfit.synthesis.demo_motion import demo_motion
+    from hmpfit.video.clip import open_clip
+
+    models = load_hand_models("open")
+    camera = Camera(assumed_intrinsics(WIDTH, HEIGHT)[None], WIDTH, HEIGHT)
+    motion = demo_motion(models, np.random.default_rng(0), CYCLE_S, FPS)
+    rendered, _ = make_clip(folder / "cycle", motion, models, camera, 0, FPS)
+    cycle = [image for _, image in open_clip(rendered).images()]
+    return [_write(folder / f"{length:g}s.mp4", _to_and_fro(cycle, round(length * FPS)), FPS) for length in lengths_s]
+
+
+def _lengthened(video: Path, path: Path, times: int) -> Path:
+    from hmpfit.video.clip import open_clip
+
+    clip = open_clip(video)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for part in range(times):
+            if part % 2 == 0:
+                yield from (image for _, image in clip.images())
+                continue
+            for end in range(clip.frames, 0, -16):  # backwards, a few decoded frames in memory at a time
+                yield from reversed([image for _, image in clip.images(max(end - 16, 0), end)])
+
+    return _write(path, frames(), clip.fps)
+
+
+def _to_and_fro(cycle: Sequence[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
+    there_and_back = [*cycle, *cycle[-2:0:-1]]
+    return (there_and_back[n % len(there_and_back)] for n in range(count))
+
+
+def _write(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> Path:
+    from hmpfit.video.writer import VideoWriter
+
+    first = next(frames)
+    with VideoWriter(path, fps, first.shape[1], first.shape[0], crf=18) as video:
+        video.write(first)
+        for frame in frames:
+            video.write(frame)
+    return path
