@@ -44,13 +44,14 @@ class TrueClip:
 @click.option(
     "--seconds", type=click.FloatRange(min=1, max=60), default=6.0, show_default=True, help="Length of the clip."
 )
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
-def demo(out: Path, seed: int, seconds: float, overwrite: bool, as_json: bool, quiet: bool) -> None:
+def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_json: bool, quiet: bool) -> None:
     """Make a clip with known truth, fit it from its pixels, report the error."""
     made = make_true_clip(out / "clip", seed, seconds, overwrite, quiet)
-    settings = RunSettings(hand_model=HAND, hands="right", seed=seed, overwrite=overwrite)
+    settings = RunSettings(hand_model=HAND, hands="right", seed=seed, device=device, overwrite=overwrite)
     summary = run_one(made.clip, out, settings, quiet)
     summary = {**summary, "truth": score(out, made.truth)}
     if as_json:
