@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from hmpfit.command_line.main import WRONG_INPUT
 from hmpfit.command_line.options import fit_options
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
@@ -63,8 +62,6 @@ def batch(
     for outcome in outcomes:
         if outcome.error is not None:
             click.echo(f"hmpfit: {outcome.job.video}: {outcome.error}", err=True)
-    if content["succeeded"] == 0:
-        return WRONG_INPUT
     return FAILED if content["failed"] else 0
 
 
