@@ -1,8 +1,8 @@
 """How well a motion prior reconstructs, in-betweens, resamples and invents motion that it never saw.
 
-Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening is judged as stage II uses
-the prior: the posterior of the visible frames, then z refined on them. Beside it: SLERP, and two Gaussian models of
-whole windows in PCA space, one component ("pca") and several ("gmm"), conditioned on the visible frames.
+Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening: the posterior mean of the
+visible frames ("prior"), and z refined on those frames as stage II would ("refined"). Beside it: SLERP, and two Gaussian
+models of whole windows in PCA space, one component ("pca") and several ("gmm"), conditioned on the visible frames.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,12 +62,12 @@ def measure(
 ) -> dict[str, Any]:
     """Return the figures of a prior on windows; `baseline` are poses [128, 15, 3] that PCA and mixture are fitted to.
 
-    Keys: mpjpe_mm, pa_mpjpe_mm, acceleration_mm_per_frame2, gaps {length: {prior, encoder, slerp, pca, gmm, ratio}},
+    Keys: mpjpe_mm, pa_mpjpe_mm, acceleration_mm_per_frame2, gaps {length: {prior, refined, slerp, pca, gmm, ratio}},
     rates {fps: mpjpe_mm}, sample_violations (share of angles outside the joint limits), files.
     """
     fills: dict[str, Fill] = {
-        "prior": lambda R, known: _posterior(prior, R, known, True),
-        "encoder": lambda R, known: _posterior(prior, R, known, False),
+        "prior": lambda R, known: _posterior(prior, R, known, False),
+        "refined": lambda R, known: _posterior(prior, R, known, True),
         "slerp": _slerp,
     }
     if len(baseline) > COEFFICIENTS:
