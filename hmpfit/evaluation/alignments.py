@@ -34,12 +34,12 @@ def scale_and_translation_aligned(points: Points, target: Points, root: int, tip
     """Return points [S, N, 3] scaled so that one bone has the target's length, then moved root onto root.
 
     HO3D's `sc_tr` with root = wrist, tip = middle MCP; ITH-3D's and IntagHand's with root = middle MCP, tip = wrist. A
-    bone of length zero is not scaled.
+    bone of length zero counts as one metre, as in HO3D's script.
     """
     length, goal = (
         np.linalg.norm(part[:, tip_of_bone] - part[:, root], axis=-1)[:, None, None] for part in (points, target)
     )
-    scaled = points * np.where(length > 0, goal / np.where(length > 0, length, 1.0), 1.0)
+    scaled = points * goal / np.where(length > 0, length, 1.0)
     return scaled + (target[:, root] - scaled[:, root])[:, None]
 
 

@@ -19,7 +19,6 @@ Scores = dict[str, float]
 _CM, _MM = 100.0, 1000.0
 _RANGE_M, _STEPS = 0.05, 100
 _THRESHOLDS_M = (0.005, 0.015)
-HMP_MESH_ROOT = 117  # the vertex by which HMP's script moves meshes
 
 
 def ho3d(joints: Points, true_joints: Points, vertices: Points | None, true_vertices: Points | None) -> Scores:
@@ -58,7 +57,8 @@ def dexycb(joints: Points, true_joints: Points) -> Scores:
     aligned = {
         "absolute": found,
         "root_relative": root_aligned(found, true, OPENPOSE_WRIST),
-        "procrustes": procrustes_aligned(found, true) if len(found) else found,
+        # in millimetres, because the script's 1e-8 beside the norms has a unit
+        "procrustes": procrustes_aligned(found * _MM, true * _MM) / _MM if len(found) else found,
     }
     scores: Scores = {"samples": float(len(found))}
     for name, points in aligned.items():

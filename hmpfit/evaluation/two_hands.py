@@ -23,10 +23,12 @@ def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bo
     """Return InterHand2.6M's MPJPE of joints [S, 2, 21, 3], wrist on wrist per hand, without scale.
 
     `valid` [S, 2, 21] are the annotated joints, `interacting` [S] the samples that show two hands. Each joint's mean
-    over its valid samples, then the mean over all 42, the two wrists' zeros included. MRRPE: error of the left wrist
-    relative to the right one, over interacting samples whose wrists are both valid.
+    over its valid samples, then the mean over all 42, the two wrists' zeros included; a hand without a valid wrist
+    counts nowhere. MRRPE: error of the left wrist relative to the right one, over interacting samples whose wrists are
+    both valid.
     """
     errors = measures.distances(_rooted(joints), _rooted(true_joints)).reshape(len(joints), -1)
+    valid = valid & valid[:, :, OPENPOSE_WRIST : OPENPOSE_WRIST + 1]
     flat = valid.reshape(len(valid), -1)
     scores = {}
     for name, picked in (("single", ~interacting), ("interacting", interacting), ("all", np.ones_like(interacting))):
@@ -36,9 +38,14 @@ def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bo
     return scores
 
 
-def handedness_accuracy(right_left_probability: Points, true_hands: Bools) -> float:
-    """Return the share of samples whose hands [S, 2] are all told right at a probability of 0.5 (InterHand2.6M)."""
-    return float(((right_left_probability > 0.5) == true_hands).all(1).mean())
+def handedness_accuracy(right_left_probability: Points, true_hands: Bools, valid: Bools | None = None) -> float:
+    """Return the share of samples whose hands [S, 2] are all told right at a probability of 0.5 (InterHand2.6M).
+
+    `valid` [S] are the samples whose hands are known; NaN without any.
+    """
+    right = ((right_left_probability > 0.5) == true_hands).all(1)
+    chosen = right if valid is None else right[valid]
+    return float(chosen.mean()) if len(chosen) else float("nan")
 
 
 def mrrpe_mm(joints: Points, true_joints: Points) -> float:
@@ -104,40 +111,43 @@ def arctic(
     """Return ARCTIC's hand scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
 
     MPJPE wrist on wrist, mean over the valid hands of a frame, then over frames (mm); MRRPE of the left hand relative
-    to the right; ACC, the error of the wrist-relative vertices' acceleration in m/s², where three frames are valid.
+    to the right; ACC, the error of the wrist-relative vertices' acceleration in m/s², of the hands whose frame and
+    neighbours are valid, again over hands and then frames.
     """
-    errors = np.where(valid, measures.distances(_rooted(joints), _rooted(true_joints)).mean(-1), np.nan)
-    seen = valid.any(1)
+    errors = measures.distances(_rooted(joints), _rooted(true_joints)).mean(-1)
     found = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
     true = true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None]
-    accelerations = []
-    for hand in range(valid.shape[1]):
-        each = measures.acceleration_errors(found[:, hand], true[:, hand], valid[:, hand])
-        if len(each):
-            accelerations.append(float(each.mean(-1).mean()) * fps**2)
+    second = measures.distances(np.diff(found, n=2, axis=0), np.diff(true, n=2, axis=0)).mean(-1) * fps**2
     both = valid.all(1)
     return {
-        "arctic_mpjpe_ra_mm": float(np.nanmean(errors[seen], axis=1).mean() * _MM) if seen.any() else float("nan"),
+        "arctic_mpjpe_ra_mm": _over_hands_then_frames(errors, valid) * _MM,
         "arctic_mrrpe_rl_mm": mrrpe_mm(joints[both], true_joints[both]),
-        "arctic_acc_m_per_s2": float(np.mean(accelerations)) if accelerations else float("nan"),
+        "arctic_acc_m_per_s2": _over_hands_then_frames(second, valid[:-2] & valid[1:-1] & valid[2:]),
     }
 
 
 def contact_deviation_mm(
     vertices: Points, object_points: Points, true_vertices: Points, true_object: Points, touching_m: float = 0.003
 ) -> float:
-    """Return ARCTIC's CDev in mm: where the true hand [T, V, 3] touches the true object [T, P, 3] (nearer than 3 mm),
-    the mean distance of the same pairs of points in the estimate; NaN when nothing touches.
+    """Return ARCTIC's CDev in mm: where the true hand [T, V, 3] touches the true object [T, P, 3] (within 3 mm), the
+    mean distance of the same pairs of points in the estimate; the mean over frames, NaN when nothing touches.
     """
     from scipy.spatial import cKDTree
 
     frames = []
     for hand, thing, true_hand, true_thing in zip(vertices, object_points, true_vertices, true_object, strict=True):
         near, which = cKDTree(true_thing).query(true_hand)
-        touching = near < touching_m
+        touching = near <= touching_m
         if touching.any():
             frames.append(float(measures.distances(hand[touching], thing[which[touching]]).mean()))
     return float(np.mean(frames) * _MM) if frames else float("nan")
+
+
+def _over_hands_then_frames(values: Points, valid: Bools) -> float:
+    """Mean of values [T, 2] over each frame's valid hands, then over the frames that have one."""
+    count = valid.sum(1)
+    sums = np.where(valid, values, 0.0).sum(1)
+    return float((sums[count > 0] / count[count > 0]).mean()) if count.any() else float("nan")
 
 
 def _rooted(joints: Points) -> Points:
