@@ -1,7 +1,7 @@
 """How well a motion prior reconstructs, in-betweens, resamples and invents motion that it never saw.
 
 Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening: the posterior mean of the
-visible frames ("prior"), and z refined on those as stage II would ("refined"). Beside it: SLERP, and two Gaussian models
+visible frames ("prior"), and z refined on those as stage II would ("refined"). Beside it SLERP, and two Gaussian models
 of whole windows in PCA space, one component ("pca") and several ("gmm"), conditioned on the visible frames.
 """
 
