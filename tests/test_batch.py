@@ -125,7 +125,7 @@ def test_a_worker_that_dies_costs_a_retry_only(engine: str, clips: Path, tmp_pat
     )  # fmt: skip
     while len(list((tmp_path / "out").glob("*/result.npz"))) < 2 and started.poll() is None:
         time.sleep(0.1)
-    mark = "ray::" if engine == "ray" else "spawn_main"
+    mark = "ray::run_job" if engine == "ray" else "spawn_main"
     victims = [
         child for child in psutil.Process(started.pid).children(recursive=True) if mark in " ".join(child.cmdline())
     ]
