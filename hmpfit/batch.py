@@ -15,8 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hmpfit.errors import HmpfitError, InputError, MissingExtraError
+import numpy as np
+
+from hmpfit.datasets.sequence import Dataset
+from hmpfit.datasets.sequence import Sequence as Recording
+from hmpfit.errors import HmpfitError, InputError, MissingExtraError, RunFolderError
 from hmpfit.recipes import RunSettings
+from hmpfit.records import Camera
+from hmpfit.video.clip import IMAGE_LIST
+from hmpfit.video.image_folder import write_image_list
 
 log = logging.getLogger("hmpfit")
 
@@ -26,11 +33,17 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class Job:
-    """One sequence: a video or folder of images, and the run folder that it gets."""
+    """One sequence: a video, folder or list of images, and the run folder that it gets.
+
+    `intrinsics` and `hands` are what a dataset knows of it; they stand in for settings that the user left open.
+    """
 
     name: str
     video: Path
     folder: Path
+    intrinsics: str | None = None
+    hands: str | None = None
+    problem: str | None = None  # why it cannot even be tried
 
 
 @dataclass(frozen=True)
@@ -70,11 +83,53 @@ def run_batch(
     return [found[job.name] for job in jobs]
 
 
+def dataset_jobs(dataset: Dataset, out: Path) -> list[Job]:
+    """Return a job per sequence of a dataset, with its camera and hands; lists of images are written below `out`.
+
+    A sequence whose camera cannot be read fails with that reason. Raises RunFolderError when `out` cannot be written.
+    """
+    return [sequence_job(sequence, sequence.name, out / sequence.name, out) for sequence in dataset.sequences]
+
+
+def sequence_job(sequence: Recording, name: str, folder: Path, lists: Path) -> Job:
+    """Return the job of one sequence into a run folder; its list of images is written below `lists`."""
+    sides: dict[tuple[bool, ...], str] = {(True,): "right", (False,): "left", (): "auto"}
+    hands = sides.get(sequence.sides, "both")
+    try:
+        video = sequence.video or write_image_list(
+            lists / "sequences" / f"{name}{IMAGE_LIST}", sequence.images, sequence.times_s, sequence.fps
+        )
+        if sequence.read_camera is None:
+            return Job(name, video, folder, hands=hands)
+        intrinsics = _intrinsics(sequence.camera, lists / "sequences" / f"{name}.camera.npz")
+    except InputError as error:
+        return Job(name, lists / name, folder, problem=str(error))
+    except OSError as error:
+        raise RunFolderError(f"'{lists}' cannot be written: {error.strerror or error}.") from None
+    return Job(name, video, folder, intrinsics, hands)
+
+
+def _intrinsics(camera: Camera, file: Path) -> str:
+    """Return a camera as `--intrinsics` takes it: four numbers where they say all, else a file."""
+    K = camera.K
+    if len(K) == 1 and K[0, 0, 1] == 0 and camera.distortion is None:
+        return ",".join(repr(float(value)) for value in (K[0, 0, 0], K[0, 1, 1], K[0, 0, 2], K[0, 1, 2]))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, K=K, distortion=np.zeros(5) if camera.distortion is None else camera.distortion)
+    return str(file)
+
+
 def run_job(job: Job, settings: RunSettings) -> Outcome:
     """Run one job here and now; whatever goes wrong with it becomes its outcome's error."""
     from hmpfit.pipeline import run_video
 
     began = time.perf_counter()
+    if job.problem is not None:
+        return Outcome(job, None, job.problem, 0.0)
+    if job.intrinsics is not None and settings.intrinsics is None:
+        settings = replace(settings, intrinsics=job.intrinsics)
+    if job.hands is not None and settings.hands == "auto":
+        settings = replace(settings, hands=job.hands)
     try:
         summary = run_video(job.video, job.folder, settings)
         return Outcome(job, summary, None, time.perf_counter() - began)

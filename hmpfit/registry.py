@@ -52,6 +52,13 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "npz": "hmpfit.exporters.npz:write_copy",
         "rrd": "hmpfit.exporters.rrd:write",
     },
+    "datasets": {
+        "dexycb": "hmpfit.datasets.dexycb:READER",
+        "freihand": "hmpfit.datasets.freihand:READER",
+        "hic": "hmpfit.datasets.hic:READER",
+        "ho3d": "hmpfit.datasets.ho3d:READER",
+        "synthetic": "hmpfit.datasets.synthetic:READER",
+    },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
     },

@@ -68,7 +68,7 @@ def test_wrong_arguments_are_one_sentence(tmp_path: Path) -> None:
     code, _, errors = run("-o", tmp_path)
     assert code == 2 and "Give videos, or --dataset" in errors
     code, _, errors = run("--dataset", "synthetic:/nowhere", "-o", tmp_path)
-    assert code == 2 and "names no clips" in errors
+    assert code == 2 and "There is no folder" in errors
 
 
 def twelve(clips: Path, folder: Path) -> list[Path]:

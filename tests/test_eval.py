@@ -66,7 +66,7 @@ def test_the_truth_scores_perfectly(protocol: str, stored: StoredResult, models:
     scores = score_motion(stored.motion, models, truth, protocol)
     assert scores["covered"]
     for name, value in {**scores["covered"], **scores["charged"]}.items():
-        if name == "interhand_mpjpe_single_mm":
+        if name in ("interhand_mpjpe_single_mm", "hic_mpvpe_single_mm"):
             assert np.isnan(value)  # every frame of this truth shows two hands
         elif name.endswith(("_mm", "_cm", "_frame2", "_s2")):
             assert value == pytest.approx(0, abs=1e-4), name
@@ -106,6 +106,36 @@ def test_a_folder_of_clips_with_one_missing_run(stored: StoredResult, models: Ha
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "table.csv", "table.json"}
 
 
+def test_clips_of_unequal_length_pool_like_one_long_clip(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    short = two_hands(models, 4)
+    for name, clip, by in (("long", stored, 0.003), ("short", short, 0.011)):
+        write_truth(tmp_path / "clips" / "test" / name, clip, models)
+        write_copy(shifted(clip, models, (by, 0, 0)), models, tmp_path / "runs" / name)
+    found = invoke(
+        "--dataset", f"synthetic:{tmp_path / 'clips'}", "--split", "test", "--predictions", tmp_path / "runs",
+        "--protocol", "dexycb", "--jobs", 2,
+    )  # fmt: skip
+    assert found["rows"]["all"]["dexycb_absolute_mpjpe_mm"] == pytest.approx((3.0 * 12 + 11.0 * 4) / 16)
+
+
+def test_a_single_right_hand_is_scored_by_the_two_hand_protocols(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    truth = read_truth(write_truth(tmp_path / "clip", stored, models))
+    assert truth.vertices is not None
+    alone = replace(
+        truth, is_right=truth.is_right[:1], joints=truth.joints[:1] + 0.01, vertices=truth.vertices[:1], visible=None
+    )
+    for protocol, key in (("interhand", "interhand_mpjpe_single_mm"), ("stc", "stc_mpjpe_mm")):
+        scores = score_motion(stored.motion, models, alone, protocol)
+        assert scores["covered"][key] == pytest.approx(0, abs=1e-6)
+    assert np.isnan(score_motion(stored.motion, models, alone, "hic")["covered"]["hic_mpvpe_interacting_mm"])
+    with pytest.raises(InputError, match="right and a left hand"):
+        score_motion(stored.motion, models, alone, "intaghand")
+
+
 def test_wrong_input_is_one_sentence(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
     truth = write_truth(tmp_path / "clip", stored, models)
     write_copy(stored, models, tmp_path / "run")
@@ -119,7 +149,7 @@ def test_wrong_input_is_one_sentence(stored: StoredResult, models: HandModels, t
         ((tmp_path / "run", "--truth", tmp_path / "run", "--protocol", "ho3d"), "has no 'vertices'"),
         ((tmp_path / "run", "--truth", truth, "--protocol", "cats"), "Unknown protocol 'cats'"),
         (("--dataset", f"synthetic:{tmp_path / 'run'}", "--predictions", tmp_path), "holds no clip folders"),
-        (("--dataset", "kitti:x", "--predictions", tmp_path), "reads synthetic:PATH"),
+        (("--dataset", f"synthetic:{tmp_path}", "--predictions", tmp_path / "none"), "no folder"),
     ):
         with pytest.raises(InputError, match=sentence):
             invoke(*arguments)

@@ -1,10 +1,15 @@
 """The protocols against plain loops that follow the official scripts' definitions, sample by sample."""
 
+import json
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 
-from hmpfit.evaluation import measures, single_hand, two_hands
+from hmpfit.errors import InputError
+from hmpfit.evaluation import measures, penetration, single_hand, submissions, two_hands
 from hmpfit.evaluation.alignments import procrustes_aligned
 from hmpfit.evaluation.coverage import charged, neutral_hand
 from hmpfit.evaluation.tables import Table, mean_of
@@ -179,6 +184,94 @@ def test_arctic_agrees_with_the_loops() -> None:
         hands += [np.mean(errors)] if errors else []
     assert scores["arctic_mpjpe_ra_mm"] == pytest.approx(1000 * np.mean(frames))
     assert scores["arctic_acc_m_per_s2"] == pytest.approx(np.mean(hands))
+
+
+def test_stc_agrees_with_the_loops() -> None:
+    valid = np.ones((SAMPLES, 2), dtype=bool)
+    valid[5, 1] = False
+    scores = two_hands.stc(HANDS, HANDS_TRUE, valid, MESHES, MESHES_TRUE)
+    chosen = [(t, h) for t in range(SAMPLES) for h in range(2) if valid[t, h]]
+    joints = [rooted_error(t, h, j) for t, h in chosen for j in range(21)]
+    assert scores["stc_mpjpe_mm"] == pytest.approx(1000 * np.mean(joints))
+    accelerations = []
+    for h in range(2):
+        for t in range(1, SAMPLES - 1):
+            if valid[t - 1 : t + 2, h].all():
+                parts = [p[:, h] - p[:, h, :1] for p in (HANDS, HANDS_TRUE)]
+                second = [p[t - 1] - 2 * p[t] + p[t + 1] for p in parts]
+                accelerations.append(np.linalg.norm(second[0] - second[1], axis=-1))
+    assert scores["stc_accel_e_mm_per_frame2"] == pytest.approx(1000 * np.mean(accelerations))
+    surface = []
+    for t, h in chosen:
+        apart = (MESHES[t, h] - HANDS[t, h, 0]) - (MESHES_TRUE[t, h] - HANDS_TRUE[t, h, 0])
+        surface.append(np.linalg.norm(apart, axis=-1).mean())
+    assert scores["stc_mpvpe_mm"] == pytest.approx(1000 * np.mean(surface))
+
+
+def test_a_hand_without_a_valid_wrist_counts_nowhere_in_interhand() -> None:
+    valid = np.ones((SAMPLES, 2, 21), dtype=bool)
+    valid[3, 0, 0] = False
+    spoiled = HANDS.copy()
+    spoiled[3, 0] += GENERATOR.normal(size=(21, 3))
+    both = [two_hands.interhand(hands, HANDS_TRUE, valid, INTERACTING) for hands in (HANDS, spoiled)]
+    assert both[0] == both[1]
+
+
+def test_penetration_is_told_on_open_and_closed_meshes() -> None:
+    import trimesh
+
+    ball = trimesh.creation.icosphere(3, 0.05)
+    vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces)
+    points = np.array([[0.0, 0, 0], [0.03, 0, 0], [0.06, 0, 0], [0, 0, 0.049]])
+    assert np.allclose(np.abs(penetration.winding_numbers(points, vertices, faces)), [1, 1, 0, 1], atol=1e-6)
+    opened = faces[vertices[faces][..., 2].mean(1) > -0.045]  # a hole like a wrist's
+    assert len(opened) < len(faces)
+    inside = np.abs(penetration.winding_numbers(points, vertices, opened)) > 0.5
+    assert inside.tolist() == [True, True, False, True]
+    assert penetration.depth(points[1:], vertices, opened) == pytest.approx(0.02, abs=1e-3)
+    apart = np.broadcast_to(points[2], (1, 3))
+    assert penetration.mmpd_mm(np.stack([points[1:2], apart]), np.stack([vertices] * 2), faces) == pytest.approx(
+        10.0, abs=0.5
+    )
+
+
+def submit(folder: Path, joints: np.ndarray, meshes: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "pred.json").write_text(json.dumps([joints.tolist(), meshes.tolist()]))
+    with zipfile.ZipFile(folder / "pred.zip", "w") as archive:
+        archive.write(folder / "pred.json", "pred.json")
+    return folder / "pred.json"
+
+
+def test_submissions_score_like_their_arrays(tmp_path: Path) -> None:
+    for name, values in (("xyz", TRUE), ("verts", TRUE_MESH)):
+        (tmp_path / f"evaluation_{name}.json").write_text(json.dumps(values.tolist()))
+    file = submit(tmp_path / "sent", FOUND, MESH)
+    order = list(MANO21_TO_OPENPOSE)
+    expected = single_hand.ho3d(FOUND[:, order], TRUE[:, order], MESH, TRUE_MESH)
+    for path in (file, file.with_suffix(".zip")):
+        assert submissions.score_submission(path, tmp_path, "ho3d") == (expected, SAMPLES)
+    scores, _ = submissions.score_submission(file, tmp_path, "freihand")
+    assert scores == single_hand.freihand(FOUND, TRUE, MESH, TRUE_MESH)
+    short = submit(tmp_path / "short", FOUND[:4], MESH[:4])
+    with pytest.raises(InputError, match=r"predicts 4 samples .* has 9"):
+        submissions.score_submission(short, tmp_path, "ho3d")
+    with pytest.raises(InputError, match="not for 'arctic'"):
+        submissions.score_submission(file, tmp_path, "arctic")
+
+
+def test_dexycb_lines_leave_out_what_is_not_annotated(tmp_path: Path) -> None:
+    true = np.where(np.arange(SAMPLES)[:, None, None] == 3, -1.0, TRUE * 1000)
+    for name, values in (("found", FOUND * 1000), ("true", true)):
+        rows = [",".join([str(7 * i), *map(repr, map(float, one.ravel()))]) for i, one in enumerate(values)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    scores, count = submissions.score_submission(tmp_path / "found.txt", tmp_path / "true.txt", "dexycb")
+    picked = np.arange(SAMPLES) != 3
+    assert count == SAMPLES - 1
+    assert scores == pytest.approx(single_hand.dexycb(FOUND[picked], TRUE[picked]))
+    (tmp_path / "few.txt").write_text((tmp_path / "found.txt").read_text().splitlines()[0])
+    with pytest.raises(InputError, match="lacks 7 annotated images, the first of them 7"):
+        submissions.score_submission(tmp_path / "few.txt", tmp_path / "true.txt", "dexycb")
 
 
 def test_contact_deviation_measures_the_true_pairs() -> None:

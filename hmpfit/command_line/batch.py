@@ -10,13 +10,15 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.registry import names
 
 FAILED = 1
 
 
 @click.command()
 @click.argument("videos", nargs=-1, metavar="VIDEO...", type=click.Path(path_type=Path))
-@click.option("--dataset", metavar="synthetic:PATH", help="A folder of clip folders instead of videos.")
+@click.option("--dataset", metavar="KIND:PATH", help=f"A dataset instead of videos: {', '.join(names('datasets'))}.")
+@click.option("--split", metavar="S", help="Its part, such as train (default: the evaluation's).")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="One folder each below."
 )
@@ -31,18 +33,18 @@ FAILED = 1
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
-    videos: tuple[Path, ...], dataset: str | None, out: Path, engine: str, jobs: int | None, ray_address: str | None,
-    gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool, **options: Any,
+    videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path, engine: str, jobs: int | None,
+    ray_address: str | None, gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Fit many videos, several at a time; run the same command again to resume.
 
     Exits with 1 when any of them failed: batch.json in DIR says which, and why.
     """
-    from hmpfit.batch import Job, run_batch
+    from hmpfit.batch import run_batch
     from hmpfit.exporters.summary import to_json
 
     settings = resolve_settings(overwrite=overwrite, **options)
-    work = [Job(folder.name, video, folder) for video, folder in _work(videos, dataset, out)]
+    work = _work(videos, dataset, split, out)
     with TerminalProgress(quiet) as progress:
         advance = progress.phase("fitting videos", len(work))
         outcomes = run_batch(
@@ -78,17 +80,25 @@ def _plain(outcome: Any) -> dict[str, Any]:
     }
 
 
-def _work(videos: tuple[Path, ...], dataset: str | None, out: Path) -> list[tuple[Path, Path]]:
+def _work(videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path) -> list[Any]:
+    from hmpfit.batch import Job, dataset_jobs
+
     if bool(videos) == (dataset is not None):
-        raise InputError("Give videos, or --dataset synthetic:PATH, and not both.")
+        raise InputError("Give videos, or --dataset KIND:PATH, and not both.")
     if dataset is None:
+        if split is not None:
+            raise InputError("--split names a part of a --dataset, and there is none.")
         folders = output_folders(videos, out) if len(videos) > 1 else [out / videos[0].resolve().stem]
-        return list(zip(videos, folders, strict=True))
-    kind, _, folder = dataset.partition(":")
-    clips = sorted(path.parent for path in Path(folder).glob("*/clip.mp4")) if kind == "synthetic" and folder else []
-    if not clips:
-        raise InputError(f"--dataset {dataset} names no clips; synthetic:PATH is a folder of folders with a clip.mp4.")
-    return [(clip / "clip.mp4", out / clip.name) for clip in clips]
+        return [Job(folder.name, video, folder) for video, folder in zip(videos, folders, strict=True)]
+    from hmpfit.datasets.opening import open_dataset
+
+    opened = open_dataset(dataset, split)
+    for path, reason in opened.broken:
+        click.echo(f"hmpfit: '{path}' was left out: {reason}", err=True)
+    jobs = dataset_jobs(opened, out)
+    if not jobs:
+        raise InputError(f"No sequence of {dataset} can be fitted.")
+    return jobs
 
 
 def _tell(outcomes: Any) -> None:

@@ -90,34 +90,17 @@ def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, qui
 
 def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
     """Return the errors of a run's fit and of its initialiser (gaps filled) against the truth of the right hand."""
-    import numpy as np
-
-    from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_acc_mm, ra_mpjpe_mm
+    from hmpfit.evaluation.scoring import demo_errors, read_truth
     from hmpfit.exporters.npz import read_result
     from hmpfit.exporters.records import load_record
-    from hmpfit.hands.mano import pose_hands
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.records import HandMotion
 
-    models = load_hand_models(HAND)
-    with np.load(truth, allow_pickle=False) as stored:
-        true_joints, true_vertices = stored["joints"][0], stored["vertices"][0].astype(np.float64)
+    models, true = load_hand_models(HAND), read_truth(truth)
     motions = {"fit": read_result(run).motion, "initializer": load_record(run / "initial.npz", HandMotion)}
-    scores = {}
-    for name, motion in motions.items():
-        (right,) = np.flatnonzero(motion.is_right)[:1] if motion.is_right.any() else (None,)
-        if right is None:
-            raise InputError(f"The run in '{run}' found no right hand, and the demo's clip shows one.")
-        posed = pose_hands(models, motion, vertices=True)
-        joints = posed.joints[right]
-        assert posed.vertices is not None
-        scores[name] = {
-            "pa_mpjpe_mm": pa_mpjpe_mm(joints, true_joints),
-            "ra_mpjpe_mm": ra_mpjpe_mm(joints, true_joints),
-            "ra_acc_mm": ra_acc_mm(joints, true_joints, FPS),
-            "pa_mpvpe_mm": pa_mpjpe_mm(posed.vertices[right], true_vertices),
-        }
-    return scores
+    if not all(motion.is_right.any() for motion in motions.values()):
+        raise InputError(f"The run in '{run}' found no right hand, and the demo's clip shows one.")
+    return {name: demo_errors(motion, models, true) for name, motion in motions.items()}
 
 
 def _tell(out: Path, summary: dict[str, Any]) -> None:

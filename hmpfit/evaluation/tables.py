@@ -54,11 +54,17 @@ class Table:
         return json.dumps(self.plain(), indent=1)
 
 
-def mean_of(scores: Sequence[Mapping[str, float]], weights: Sequence[float] | None = None) -> dict[str, float]:
-    """Return the weighted mean of each number over sequences, leaving out those where it is not finite."""
-    weight = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+def mean_of(
+    scores: Sequence[Mapping[str, float]], weights: Sequence[float | Mapping[str, float]] | None = None
+) -> dict[str, float]:
+    """Return the weighted mean of each number over sequences, leaving out those where it is not finite.
+
+    A weight is one number per sequence, or one for each of its keys.
+    """
+    given = [1.0] * len(scores) if weights is None else weights
     out: dict[str, float] = {}
     for key in dict.fromkeys(key for one in scores for key in one):
+        weight = np.array([one.get(key, 0.0) if isinstance(one, Mapping) else one for one in given], dtype=np.float64)
         values = np.array([one.get(key, np.nan) for one in scores], dtype=np.float64)
         known = np.isfinite(values) & (weight > 0)
         out[key] = float(np.average(values[known], weights=weight[known])) if known.any() else float("nan")

@@ -1,4 +1,4 @@
-"""The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC. Arrays in metres, results in mm.
+"""The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC, STC. Arrays in metres, results in mm.
 
 Hands are axis 1: right first, then left. Sources: InterHand2.6M's `dataset.py`, IntagHand's and InterWild's evaluation,
 ARCTIC's `eval_modules.py`, as summed up in `specs/datasets.md` section 9.
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.evaluation import measures
-from hmpfit.evaluation.alignments import scale_and_translation_aligned
+from hmpfit.evaluation.alignments import procrustes_aligned, scale_and_translation_aligned
+from hmpfit.evaluation.penetration import mmpd_mm
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
 Points = NDArray[np.floating]
@@ -17,6 +18,7 @@ Scores = dict[str, float]
 
 _MM = 1000.0
 _AUC_RANGE_M, _AUC_STEPS = 0.05, 200
+_STC_AUC_STEPS = 100
 
 
 def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bools) -> Scores:
@@ -83,11 +85,21 @@ def intaghand(
     return scores
 
 
-def hic(joints: Points, true_joints: Points, vertices: Points, true_vertices: Points, interacting: Bools) -> Scores:
+def hic(
+    joints: Points,
+    true_joints: Points,
+    vertices: Points | None,
+    true_vertices: Points | None,
+    interacting: Bools,
+) -> Scores:
     """Return InterWild's HIC scores: MPVPE wrist on wrist, RRVE (both meshes relative to the right wrist), MRRPE; mm.
 
-    Joints [S, 2, 21, 3] and meshes [S, 2, V, 3]; NaN meshes are hands that are not annotated.
+    Joints [S, 2, 21, 3] and meshes [S, 2, V, 3]; true joints or meshes that are NaN are hands that are not annotated.
+    Without meshes MRRPE alone.
     """
+    if vertices is None or true_vertices is None:
+        seen = interacting & np.isfinite(true_joints).all((1, 2, 3))
+        return {"hic_mrrpe_mm": mrrpe_mm(joints[seen], true_joints[seen])}
     known = np.isfinite(true_vertices).all((2, 3))
     errors = measures.distances(
         vertices - joints[:, :, OPENPOSE_WRIST][:, :, None],
@@ -106,24 +118,68 @@ def hic(joints: Points, true_joints: Points, vertices: Points, true_vertices: Po
 
 
 def arctic(
-    joints: Points, true_joints: Points, vertices: Points, true_vertices: Points, valid: Bools, fps: float = 30.0
+    joints: Points,
+    true_joints: Points,
+    vertices: Points | None,
+    true_vertices: Points | None,
+    valid: Bools,
+    fps: float = 30.0,
 ) -> Scores:
     """Return ARCTIC's hand scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
 
     MPJPE wrist on wrist, mean over the valid hands of a frame, then over frames (mm); MRRPE of the left hand relative
     to the right; ACC, the error of the wrist-relative vertices' acceleration in m/s², of the hands whose frame and
-    neighbours are valid, again over hands and then frames.
+    neighbours are valid, again over hands and then frames; only where there are meshes.
     """
     errors = measures.distances(_rooted(joints), _rooted(true_joints)).mean(-1)
-    found = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
-    true = true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None]
-    second = measures.distances(np.diff(found, n=2, axis=0), np.diff(true, n=2, axis=0)).mean(-1) * fps**2
     both = valid.all(1)
-    return {
+    scores = {
         "arctic_mpjpe_ra_mm": _over_hands_then_frames(errors, valid) * _MM,
         "arctic_mrrpe_rl_mm": mrrpe_mm(joints[both], true_joints[both]),
-        "arctic_acc_m_per_s2": _over_hands_then_frames(second, valid[:-2] & valid[1:-1] & valid[2:]),
     }
+    if vertices is not None and true_vertices is not None:
+        found = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
+        true = true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None]
+        second = measures.distances(np.diff(found, n=2, axis=0), np.diff(true, n=2, axis=0)).mean(-1) * fps**2
+        neighbours = valid[:-2] & valid[1:-1] & valid[2:]
+        scores["arctic_acc_m_per_s2"] = _over_hands_then_frames(second, neighbours)
+    return scores
+
+
+def stc(
+    joints: Points,
+    true_joints: Points,
+    valid: Bools,
+    vertices: Points | None = None,
+    true_vertices: Points | None = None,
+    left_faces: NDArray[np.integer] | None = None,
+) -> Scores:
+    """Return STC's scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
+
+    MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames) wrist on wrist, the AUC from 0 to 50 mm,
+    PA-MPJPE by a proper rotation, and MMPD with the hands at their true distance where the left hand's faces [F, 3] are
+    given. Means over the valid hands of all frames.
+    """
+    errors = measures.distances(_rooted(joints), _rooted(true_joints))[valid]
+    second = measures.distances(np.diff(_rooted(joints), n=2, axis=0), np.diff(_rooted(true_joints), n=2, axis=0))
+    found, true = joints[valid], true_joints[valid]
+    aligned = measures.distances(procrustes_aligned(found, true, reflection=False), true)
+    scores = {
+        "stc_mpjpe_mm": _mean(errors) * _MM,
+        "stc_auc": measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _STC_AUC_STEPS),
+        "stc_pa_mpjpe_mm": _mean(aligned) * _MM,
+        "stc_accel_e_mm_per_frame2": _mean(second[valid[:-2] & valid[1:-1] & valid[2:]]) * _MM,
+    }
+    if vertices is None or true_vertices is None:
+        return scores
+    surface = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
+    true_wrists = true_joints[:, :, OPENPOSE_WRIST][:, :, None]
+    scores["stc_mpvpe_mm"] = _mean(measures.distances(surface, true_vertices - true_wrists)[valid]) * _MM
+    both = valid.all(1)
+    if left_faces is not None and both.any():
+        placed = surface[both] + true_wrists[both]
+        scores["stc_mmpd_mm"] = mmpd_mm(placed[:, 0], placed[:, 1], left_faces)
+    return scores
 
 
 def contact_deviation_mm(
@@ -141,6 +197,10 @@ def contact_deviation_mm(
         if touching.any():
             frames.append(float(measures.distances(hand[touching], thing[which[touching]]).mean()))
     return float(np.mean(frames) * _MM) if frames else float("nan")
+
+
+def _mean(values: Points) -> float:
+    return float(values.mean()) if values.size else float("nan")
 
 
 def _over_hands_then_frames(values: Points, valid: Bools) -> float:

@@ -6,7 +6,7 @@ Memory does not grow with length, apart from one timestamp a frame.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import InputError
 
 Image = NDArray[np.uint8]  # [height, width, 3] RGB
+IMAGE_LIST = ".images.json"  # a list of images with their times: what `hmpfit batch --dataset` gives to a run
 
 _LOG = logging.getLogger("hmpfit")
 
@@ -103,6 +104,11 @@ def open_clip(
         from hmpfit.video.image_folder import ImageFolder
 
         store = ImageFolder(path, end, on_frame)
+    elif path.name.endswith(IMAGE_LIST):
+        from hmpfit.video.image_folder import ImageFiles, read_image_list
+
+        files, times_s, fps = read_image_list(path)
+        store = ImageFiles(files[:end], times_s[:end], fps, on_frame, lenient=True)
     else:
         from hmpfit.video.video_file import VideoFile
 
@@ -113,3 +119,13 @@ def open_clip(
         raise InputError(f"--frames {first}:{last} lies outside '{path}', which has frames 0:{available}.")
     _LOG.info("%s: %d frames, %dx%d, %.2f fps", path, last - first, store.width, store.height, store.fps)
     return Clip(path=path, first_frame=first, times_s=store.times_s[first:last], fps=store.fps, store=store)
+
+
+def clip_of_images(files: Sequence[Path], times_s: NDArray[np.float64], fps: float) -> Clip:
+    """Open images of one size, shown at `times_s` [T] (strictly increasing), as a clip.
+
+    A missing or damaged one is a black frame, logged. Raises InputError when none of them is any good.
+    """
+    from hmpfit.video.image_folder import ImageFiles
+
+    return Clip(Path(files[0]).parent, 0, times_s, fps, ImageFiles(files, times_s, fps, lenient=True))

@@ -1,0 +1,98 @@
+"""HIC (Hands in Action): one camera, one or two hands with MANO fits. Source: `specs/datasets.md` section 5.
+
+The fits' stored meshes and joints are used as they are (camera frame, metres); whether their angles are relative to the
+mean pose cannot be verified, so there is no motion.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hmpfit.datasets.cache import Arrays, cached_arrays
+from hmpfit.datasets.layout import numbers, pickled, require
+from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import MANO_TIP_VERTICES
+from hmpfit.records import Camera
+from hmpfit.skeleton import MANO21_TO_OPENPOSE
+
+FPS = 30.0  # assumed: no loader states it
+FITS = "IJCV16___Results_MANO___parms_for___joints21"
+EXPECTED = (
+    f"<sequence>/1/rgb/*.png and {FITS}/IJCV16___fakeGT___IJCV___<sequence>___Model_Hand_{{L,R}}___ncomps45/*.pkl"
+)
+_K = np.array([[[525.0, 0.0, 319.5], [0.0, 525.0, 239.5], [0.0, 0.0, 1.0]]])
+
+
+def open_all(path: Path, split: str, models: HandModels | None) -> Dataset:
+    """Open every sequence that has fits. Raises InputError when the folder is not HIC."""
+    require(path / FITS, "HIC", EXPECTED, path)
+    sequences, broken = [], []
+    for folder in sorted(folder for folder in path.iterdir() if folder.name.isdigit()):
+        images = sorted((folder / "1" / "rgb").glob("*.png"))
+        fits = {
+            is_right: path / FITS / f"IJCV16___fakeGT___IJCV___{folder.name}___Model_Hand_{letter}___ncomps45"
+            for is_right, letter in ((True, "R"), (False, "L"))
+        }
+        sides = tuple(is_right for is_right, fit in fits.items() if fit.is_dir())
+        if not images or not sides:
+            broken.append((str(folder), "it has no images" if not images else "it has no fits"))
+            continue
+        ids = np.array([int(image.stem) for image in images])
+        files = [[fits[is_right] / f"{image.stem}.pkl" for image in images] for is_right in sides]
+        sequences.append(
+            Sequence(
+                name=folder.name, fps=FPS, images=tuple(images),
+                frame_names=tuple(image.stem for image in images),
+                times_s=(ids - ids[0]) / FPS, protocol="hic", sides=sides,
+                read_camera=_camera,
+                read_truth=partial(_truth, files, sides),
+            )
+        )  # fmt: skip
+    return Dataset("hic", path, split, tuple(sequences), tuple(broken))
+
+
+def _camera() -> Camera:
+    return Camera(_K, 640, 480, source="given")
+
+
+def _truth(files: list[list[Path]], sides: tuple[bool, ...]) -> Truth:
+    flat = [file for hand in files for file in hand]
+    arrays = cached_arrays("hic", str(flat[0].parent), flat, partial(_read, flat))
+    shape = (len(sides), len(files[0]))
+    joints = np.asarray(arrays["joints"], dtype=np.float64).reshape(*shape, 21, 3)
+    vertices = np.asarray(arrays["vertices"], dtype=np.float64).reshape(*shape, -1, 3)
+    broken = tuple((str(file), str(why)) for file, why in zip(arrays["broken_path"], arrays["broken_reason"]))
+    return Truth(np.array(sides), joints, np.isfinite(joints).all((2, 3)), vertices, broken=broken)
+
+
+def _read(files: list[Path]) -> Arrays:
+    joints, vertices = np.full((len(files), 21, 3), np.nan), np.full((len(files), 778, 3), np.nan)
+    broken: list[tuple[str, str]] = []
+    for row, file in enumerate(files):
+        if not file.is_file():
+            continue  # the hand is not annotated in this frame
+        try:
+            fit = pickled(file)
+            mesh = numbers(fit["v"], (778, 3))
+            chain = numbers(fit["J_transformed"], (16, 3))
+        except KeyError as error:
+            broken.append((str(file), f"it lacks {error}"))
+        except (ValueError, TypeError) as error:
+            broken.append((str(file), str(error)))
+        else:
+            vertices[row] = mesh
+            joints[row] = np.concatenate((chain, mesh[list(MANO_TIP_VERTICES)]))[list(MANO21_TO_OPENPOSE)]
+    paths, reasons = zip(*broken) if broken else ((), ())
+    return {
+        "joints": joints, "vertices": vertices,
+        "broken_path": np.array(paths, dtype=str), "broken_reason": np.array(reasons, dtype=str),
+    }  # fmt: skip
+
+
+def _recognises(path: Path) -> bool:
+    return (path / FITS).is_dir()
+
+
+READER = Reader(EXPECTED, ("all",), open_all, _recognises)

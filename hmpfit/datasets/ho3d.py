@@ -1,0 +1,194 @@
+"""HO3D v2 and v3: one sequence per folder, right hands, OpenGL axes. Source: `specs/datasets.md` section 2.
+
+Only frames listed in `train.txt` or `evaluation.txt` are annotated, and some of those hold None. The evaluation split
+has its truth in `evaluation_xyz.json` and `evaluation_verts.json`, where the user has put these beside it.
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.datasets.cache import Arrays, cached_arrays
+from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
+from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
+from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
+from hmpfit.errors import InputError
+from hmpfit.hands.model import HandModels
+from hmpfit.records import Camera, Floats
+from hmpfit.skeleton import MANO21_TO_OPENPOSE
+
+FPS = 30.0
+EXPECTED = "train/<sequence>/rgb, .../meta and train.txt (or evaluation and evaluation.txt)"
+_RIGHT = np.array([True])
+
+
+def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
+    """Open one split. Raises InputError when the folder is not HO3D."""
+    listed = require(path / f"{split}.txt", "HO3D", EXPECTED, path).read_text().split()
+    require(path / split, "HO3D", EXPECTED, path)
+    order = []
+    for line in listed:
+        name, slash, frame = line.rpartition("/")
+        if not slash:
+            raise InputError(f"'{path / split}.txt' has the line '{line}'; <sequence>/<frame> was expected.")
+        order.append((name, frame))
+    annotated: dict[str, set[str]] = {}
+    for name, frame in order:
+        annotated.setdefault(name, set()).add(frame)
+    names = sorted(annotated)
+    with ThreadPoolExecutor(8) as pool:  # a network disk answers many questions at once
+        listed_files = list(pool.map(lambda name: _images(path / split / name / "rgb"), names))
+    sequences, broken = [], []
+    for name, files in zip(names, listed_files, strict=True):
+        folder = path / split / name
+        if not files:
+            broken.append((str(folder / "rgb"), "it holds no images"))
+            continue
+        frames = tuple(file.partition(".")[0] for file in files)
+        missing = sorted(annotated[name] - set(frames))
+        broken += [(str(folder / "rgb" / frame), "the image is missing") for frame in missing]
+        numbers_of = np.array([int(frame) for frame in frames])
+        images = FilesIn(folder / "rgb", files)
+        truth = (
+            partial(_train_truth, folder, frames, frozenset(annotated[name]), models)
+            if split == "train"
+            else partial(_evaluation_truth, path, name, frames, order)
+        )
+        sequences.append(
+            Sequence(
+                name=name, fps=FPS, images=images, frame_names=frames, times_s=(numbers_of - numbers_of[0]) / FPS,
+                protocol="ho3d", sides=(True,), read_camera=partial(_camera, folder, images), read_truth=truth,
+                read_boxes=None if split == "train" else partial(_evaluation_boxes, folder, frames),
+            )
+        )  # fmt: skip
+    return Dataset("ho3d", path, split, tuple(sequences), tuple(broken), tuple(order))
+
+
+def _images(folder: Path) -> tuple[str, ...]:
+    """List the pictures of a folder, `.jpg` (v3) or else `.png` (v2)."""
+    names = sorted(name for name in os.listdir(folder) if name[:1].isdigit()) if folder.is_dir() else []
+    return tuple(n for n in names if n.endswith(".jpg")) or tuple(n for n in names if n.endswith(".png"))
+
+
+def _camera(folder: Path, images: FilesIn) -> Camera:
+    import cv2
+
+    for image in images:
+        try:
+            K = pickled(folder / "meta" / f"{image.stem}.pkl").get("camMat")
+            if K is not None:
+                shown = cv2.imread(str(image))
+                if shown is not None:
+                    return Camera(numbers(K, (1, 3, 3)), shown.shape[1], shown.shape[0], source="given")
+        except ValueError:
+            continue  # a broken frame; the truth reports it
+    raise InputError(f"No file in '{folder / 'meta'}' holds 'camMat'; HO3D keeps the camera there.")
+
+
+def _train_truth(folder: Path, frames: tuple[str, ...], annotated: frozenset[str], models: HandModels | None) -> Truth:
+    files = [folder / "meta" / f"{frame}.pkl" for frame in frames]
+    arrays = cached_arrays("ho3d", f"{folder} {sorted(annotated)}", files, partial(_read_train, files, annotated))
+    valid = arrays["valid"].astype(bool)[None]
+    joints = np.asarray(arrays["joints"], dtype=np.float64)[None]
+    broken = tuple((str(path), str(reason)) for path, reason in zip(arrays["broken_path"], arrays["broken_reason"]))
+    if models is None:
+        return Truth(_RIGHT, joints, valid, broken=broken)
+    stored = StoredHand(
+        is_right=True, global_orient=_floats(arrays, "pose")[:, :3], hand_pose=_floats(arrays, "pose")[:, 3:],
+        betas=_floats(arrays, "betas"), transl=_floats(arrays, "transl"), valid=valid[0], flat_mean=True,
+    )  # fmt: skip
+    hand = place(models, stored, OPENGL_TO_OPENCV, np.zeros(3))
+    return Truth(
+        _RIGHT, joints, valid, hand.vertices[None], motion_of([hand], _RIGHT, valid), faces=models.right.faces,
+        broken=broken,
+    )  # fmt: skip
+
+
+def _read_train(files: list[Path], annotated: frozenset[str]) -> Arrays:
+    count = len(files)
+    joints, pose = np.full((count, 21, 3), np.nan), np.zeros((count, 48))
+    betas, transl, valid = np.zeros((count, 10)), np.zeros((count, 3)), np.zeros(count, dtype=bool)
+    broken: list[tuple[str, str]] = []
+    for row, file in enumerate(files):
+        if file.stem not in annotated:
+            continue
+        try:
+            meta = pickled(file)
+            if any(meta[key] is None for key in ("handJoints3D", "handPose", "handTrans", "handBeta")):
+                continue  # not annotated, as HO3D says it
+            joints[row] = (numbers(meta["handJoints3D"], (21, 3)) @ OPENGL_TO_OPENCV)[list(MANO21_TO_OPENPOSE)]
+            pose[row], betas[row] = numbers(meta["handPose"], (48,)), numbers(meta["handBeta"], (10,))
+            transl[row], valid[row] = numbers(meta["handTrans"], (3,)), True
+        except KeyError as error:
+            broken.append((str(file), f"it lacks {error}"))
+        except (ValueError, TypeError) as error:
+            broken.append((str(file), str(error)))
+    joints[~valid] = np.nan
+    paths, reasons = zip(*broken) if broken else ((), ())
+    return {
+        "joints": joints, "pose": pose, "betas": betas, "transl": transl, "valid": valid,
+        "broken_path": np.array(paths, dtype=str), "broken_reason": np.array(reasons, dtype=str),
+    }  # fmt: skip
+
+
+def _evaluation_truth(path: Path, name: str, frames: tuple[str, ...], order: list[tuple[str, str]]) -> Truth:
+    places = {frame: place for place, (sequence, frame) in enumerate(order) if sequence == name}
+    found: dict[str, Floats | None] = {}
+    for what, points in (("xyz", 21), ("verts", None)):
+        file = path / f"evaluation_{what}.json"
+        if not file.is_file():
+            if what == "xyz":
+                raise InputError(
+                    f"'{path}' has no evaluation_xyz.json; HO3D's evaluation truth is a separate download (linked in "
+                    "its repository's README) that belongs there."
+                )
+            found[what] = None
+            continue
+        whole = cached_arrays("ho3d", f"{file}", [file], partial(_read_list, file))["points"]
+        if len(whole) != len(order) or (points is not None and whole.shape[1:] != (points, 3)):
+            raise InputError(f"'{file}' holds {whole.shape}, and evaluation.txt lists {len(order)} frames.")
+        rows = np.full((len(frames), *whole.shape[1:]), np.nan)
+        for row, frame in enumerate(frames):
+            if frame in places:
+                rows[row] = whole[places[frame]] @ OPENGL_TO_OPENCV
+        found[what] = rows
+    joints, vertices = found["xyz"], found["verts"]
+    assert joints is not None
+    joints = joints[:, list(MANO21_TO_OPENPOSE)]
+    valid = np.isfinite(joints).all((1, 2))
+    return Truth(_RIGHT, joints[None], valid[None], None if vertices is None else vertices[None])
+
+
+def _read_list(file: Path) -> Arrays:
+    try:
+        return {"points": np.asarray(json.loads(file.read_text()), dtype=np.float32)}
+    except ValueError as error:
+        raise InputError(f"'{file}' is not a list of point sets ({error}).") from None
+
+
+def _evaluation_boxes(folder: Path, frames: tuple[str, ...]) -> Floats:
+    boxes = np.full((1, len(frames), 4), np.nan)
+    for row, frame in enumerate(frames):
+        try:
+            box: Any = pickled(folder / "meta" / f"{frame}.pkl").get("handBoundingBox")
+            if box is not None:
+                boxes[0, row] = numbers(box, (4,))
+        except ValueError:
+            continue
+    return boxes
+
+
+def _floats(arrays: Arrays, name: str) -> Floats:
+    return np.asarray(arrays[name], dtype=np.float64)
+
+
+def _recognises(path: Path) -> bool:
+    return any((path / f"{split}.txt").is_file() and (path / split).is_dir() for split in ("train", "evaluation"))
+
+
+READER = Reader(EXPECTED, ("evaluation", "train"), open_split, _recognises)

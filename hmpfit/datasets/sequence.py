@@ -1,0 +1,139 @@
+"""What every dataset reader yields: sequences of frames with a camera and, on demand, the truth about them.
+
+Separate from the readers, which know only files, and from `opening.py`, which knows only their names. All of it is in
+one convention: OpenCV axes, metres, OpenPose order, absolute `hand_pose`, left hands as left hands.
+"""
+
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError
+from hmpfit.hands.model import HandModels
+from hmpfit.records import Camera, Floats, HandMotion
+from hmpfit.video.clip import Clip, clip_of_images, open_clip
+from hmpfit.video.image_folder import read_image
+
+log = logging.getLogger("hmpfit")
+
+BOX_MARGIN = 1.2  # of a box made from projected joints, around their own
+
+Broken = tuple[tuple[str, str], ...]  # (path, reason)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of H hands over T frames, in the camera's frame. Finite wherever `valid`."""
+
+    is_right: NDArray[np.bool_]  # [H]
+    joints_m: Floats  # [H, T, 21, 3] OpenPose order, NaN where not annotated
+    valid: NDArray[np.bool_]  # [H, T] all 21 joints are annotated
+    vertices_m: Floats | None = None  # [H, T, V, 3], NaN where not annotated
+    motion: HandMotion | None = None
+    joint_valid: NDArray[np.bool_] | None = None  # [H, T, 21] where single joints may lack
+    visible: NDArray[np.bool_] | None = None  # [H, T, 21]
+    faces: NDArray[np.integer] | None = None  # [F, 3]
+    broken: Broken = ()  # frames whose annotation could not be read
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One stretch of frames seen by one camera; nothing is read before it is asked for.
+
+    `name` is unique in its dataset and serves as the run folder's path. `times_s` [T] are the frames' own times, with
+    holes where the dataset dropped frames.
+    """
+
+    name: str
+    fps: float
+    images: Listed[Path]
+    frame_names: Listed[str]
+    times_s: Floats  # [T]
+    protocol: str  # of `evaluation.scoring`
+    sides: tuple[bool, ...]  # is_right of the hands that are annotated
+    read_camera: Callable[[], Camera] | None  # None: the dataset does not know it
+    read_truth: Callable[[], Truth]
+    read_boxes: Callable[[], Floats] | None = None
+    video: Path | None = None  # a video file instead of images
+
+    @cached_property
+    def camera(self) -> Camera:
+        """The camera, K [1 | T, 3, 3]. Raises InputError when its file is missing."""
+        if self.read_camera is None:
+            raise InputError(f"The camera of '{self.name}' is not known.")
+        return self.read_camera()
+
+    @cached_property
+    def boxes_px(self) -> Floats:
+        """Boxes [H, T, 4] (x0, y0, x1, y1): the dataset's own, else around the true joints; NaN where unknown."""
+        return self.read_boxes() if self.read_boxes is not None else boxes_around(self.truth(), self.camera)
+
+    @cached_property
+    def clip(self) -> Clip:
+        """The frames as a clip. Raises InputError, naming the file, when an image is missing or damaged."""
+        return open_clip(self.video) if self.video else clip_of_images(self.images, self.times_s, self.fps)
+
+    def image(self, frame: int) -> NDArray[np.uint8]:
+        """Read one frame, RGB [height, width, 3], without touching the others (of a video: after those before it).
+
+        Raises InputError, naming the file, when it is missing or damaged.
+        """
+        if self.video is None:
+            return read_image(self.images[frame])
+        return next(image for _, image in self.clip.images(frame, frame + 1))
+
+    def truth(self) -> Truth:
+        """Read the truth; broken frames are logged with their path and listed in `broken`.
+
+        Raises InputError when the dataset has no truth for this sequence.
+        """
+        truth = self.read_truth()
+        for path, reason in truth.broken:
+            log.warning("'%s' was left out: %s", path, reason)
+        return truth
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split of a dataset on disk; `broken` are sequences that had to be left out."""
+
+    kind: str
+    path: Path
+    split: str
+    sequences: tuple[Sequence, ...]
+    broken: Broken = ()
+    order: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (sequence, frame name) as officially counted
+
+    def sequence(self, name: str) -> Sequence:
+        """Return the sequence of that name; KeyError when there is none."""
+        return {sequence.name: sequence for sequence in self.sequences}[name]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of dataset: what its folder looks like, its splits (the default first), and how one is opened.
+
+    `recognises` says whether a folder is the root of such a dataset. `subfolders`: any folder inside is a split too.
+    """
+
+    expected: str
+    splits: tuple[str, ...]
+    open: Callable[[Path, str, HandModels | None], Dataset]
+    recognises: Callable[[Path], bool]
+    subfolders: bool = False
+
+
+def boxes_around(truth: Truth, camera: Camera) -> Floats:
+    """Return boxes [H, T, 4] in pixels around the projected joints, widened by `BOX_MARGIN`; NaN where unknown."""
+    depth = np.where(truth.joints_m[..., 2:] > 1e-3, truth.joints_m[..., 2:], np.nan)
+    homogeneous = truth.joints_m / depth
+    xy = np.einsum("...ij,...j->...i", camera.K[None, :, None, :2], homogeneous)
+    low, high = xy.min(axis=2), xy.max(axis=2)
+    centre, half = (low + high) / 2, (high - low) / 2 * BOX_MARGIN
+    return np.concatenate((centre - half, centre + half), axis=-1)
