@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from hmpfit import registry
+from hmpfit.command_line.options import hand_model_option
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import known_names
 
@@ -32,15 +33,7 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}."
     metavar="PATH",
     help="A folder, or a file with the format's suffix [RESULT's folder/export].",
 )
-@click.option(
-    "--hand-model",
-    default="open",
-    envvar="HMPFIT_MANO",
-    show_envvar=True,
-    show_default=True,
-    metavar="open|PATH",
-    help="The hand model that the result was fitted with.",
-)
+@hand_model_option("The hand model that the result was fitted with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Print nothing; errors only.")
 def export(

@@ -9,6 +9,20 @@ from hmpfit.command_line.ranges import FRAME_RANGE
 from hmpfit.recipes import recipe_names
 from hmpfit.recipes.resolving import known_names
 
+
+def hand_model_option(help: str) -> Callable[..., Any]:
+    """Return the `--hand-model` option, which several commands share, with what it means there."""
+    return click.option(
+        "--hand-model",
+        default="open",
+        envvar="HMPFIT_MANO",
+        show_envvar=True,
+        show_default=True,
+        metavar="open|PATH",
+        help=help,
+    )
+
+
 _OPTIONS = (
     click.option(
         "--init",
@@ -32,15 +46,7 @@ _OPTIONS = (
         metavar="NAME|PATH",
         help=f"Motion prior: {', '.join(known_names('priors'))}, or a file.",
     ),
-    click.option(
-        "--hand-model",
-        default="open",
-        envvar="HMPFIT_MANO",
-        show_envvar=True,
-        show_default=True,
-        metavar="open|PATH",
-        help="The shipped hand, or your MANO file or folder.",
-    ),
+    hand_model_option("The shipped hand, or your MANO file or folder."),
     click.option(
         "--hands",
         type=click.Choice(["auto", "left", "right", "both"]),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from hmpfit.command_line.options import hand_model_option
+
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
@@ -11,15 +13,7 @@ import click
     "--video", type=click.Path(path_type=Path), help="The video, if it lies elsewhere than when it was fitted."
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-@click.option(
-    "--hand-model",
-    default="open",
-    envvar="HMPFIT_MANO",
-    show_envvar=True,
-    show_default=True,
-    metavar="open|PATH",
-    help="The hand model that the result was fitted with.",
-)
+@hand_model_option("The hand model that the result was fitted with.")
 def view(result: Path, video: Path | None, port: int, hand_model: str) -> None:
     """Serve RESULT (a run folder or its result.npz) as an interactive 3D page; Ctrl-C ends it."""
     from hmpfit.exporters.matching import read_with_model
