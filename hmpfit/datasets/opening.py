@@ -58,6 +58,11 @@ def sequence_at(folder: Path) -> Sequence | None:
 def prefetch(kind_and_path: str, split: str | None, workers: int) -> None:
     """Read the annotations of every sequence on several processes, so that later reads come from the cache."""
     count = len(open_dataset(kind_and_path, split).sequences)
+    if workers == 1:
+        _open_here(kind_and_path, split)
+        for index in range(count):
+            _read_truth(index)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _open_here, (kind_and_path, split)) as pool:
         for _ in pool.map(_read_truth, range(count), chunksize=max(1, count // (8 * workers))):

@@ -134,6 +134,8 @@ def boxes_around(truth: Truth, camera: Camera) -> Floats:
     depth = np.where(truth.joints_m[..., 2:] > 1e-3, truth.joints_m[..., 2:], np.nan)
     homogeneous = truth.joints_m / depth
     xy = np.einsum("...ij,...j->...i", camera.K[None, :, None, :2], homogeneous)
-    low, high = xy.min(axis=2), xy.max(axis=2)
+    known = np.isfinite(xy).all(-1, keepdims=True)
+    low, high = np.where(known, xy, np.inf).min(axis=2), np.where(known, xy, -np.inf).max(axis=2)
+    low, high = (np.where(known.any(2), corner, np.nan) for corner in (low, high))
     centre, half = (low + high) / 2, (high - low) / 2 * BOX_MARGIN
     return np.concatenate((centre - half, centre + half), axis=-1)
