@@ -29,8 +29,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints import mediapipe
-from hmpfit.priors.motion_field.loading import load_prior
-from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.fingerprints import fingerprint
@@ -84,7 +83,7 @@ class _Run:
     clip: Clip
     camera: Camera
     models: HandModels
-    prior: MotionPrior | None
+    prior: Prior | None
     device: str
     settings: RunSettings
     folder: RunFolder
@@ -284,11 +283,7 @@ class _Run:
 
     def _fit(self, initial: HandMotion, evidence: KeypointTracks) -> FitResult:
         settings, recipe = self.settings, self.settings.recipe
-        prior = None
-        if settings.prior != "none" and settings.solver != "none":
-            from hmpfit.priors.motion_field.loading import load_prior
-
-            prior = load_prior(settings.prior).double()
+        prior = None if self.prior is None else self.prior.double()
         prior_name = "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
         steps = [sum(int(stage["steps"]) for stage in recipe["stages"])]
         advance: list[Callable[[int], None]] = []
@@ -357,10 +352,13 @@ def _hand_prints(models: HandModels) -> list[str]:
     return [models.right.fingerprint, models.left.fingerprint]
 
 
-def _prior(settings: RunSettings) -> MotionPrior | None:
+def _prior(settings: RunSettings) -> Prior | None:
     if settings.prior == "none" or settings.solver == "none":
         return None
-    return load_prior(settings.prior)
+    if settings.prior in registry.names("priors"):
+        shipped: Prior = registry.load("priors", settings.prior)()
+        return shipped
+    return open_prior(settings.prior)
 
 
 def _device(name: str) -> str:

@@ -61,6 +61,8 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
+        "gmm": "hmpfit.priors.opening:load_gmm",
+        "pca": "hmpfit.priors.opening:load_pca",
     },
 }
 

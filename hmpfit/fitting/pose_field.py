@@ -31,6 +31,9 @@ class MotionPriorLike(Protocol):
     def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encode windows [B, N, 15, 3, 3] with known frames [B, N] to mean and log variance [B, L]."""
 
+    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return the latents [B, L] that best explain the known frames of such windows: where a fit starts."""
+
     def prepare(self, t: Tensor) -> Any:
         """Precompute what depends on the times [N] (seconds from the window's start) alone."""
 

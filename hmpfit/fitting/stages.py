@@ -195,16 +195,18 @@ def _encode(
     """Encode the initial poses window by window: the posterior of L_MP, and the latents that stage II starts from."""
     dtype, times = motion.transl.dtype, evidence.times_s
     known = evidence.initial_confidence > 0
-    means, stds = [], []
+    means, stds, starts = [], [], []
     for start_s in layout.start_s:
         grid = start_s + torch.arange(prior.window_frames, dtype=dtype) / prior.fps
         poses, mask = resample_poses(motion.hand_R, known, times, grid.to(times))
         mean, log_var = prior.encode(poses, mask)
         means.append(mean)
+        starts.append(prior.start(poses, mask))
         stds.append((0.5 * log_var).exp())
     mean, std = torch.stack(means, 1).to(dtype), torch.stack(stds, 1).to(dtype)
     evidence = replace(evidence, latent_mean=mean, latent_std=std, overlap=layout.overlap.to(times))
-    return evidence, replace(motion, latent=mean), PoseField.build(prior, layout, times, dtype)
+    latent = torch.stack(starts, 1).to(dtype)
+    return evidence, replace(motion, latent=latent), PoseField.build(prior, layout, times, dtype)
 
 
 def _prepare(

@@ -77,6 +77,10 @@ class MotionPrior(nn.Module):
         waves = self.decoder.waves(self._to_field(self.frame_times)) if self.sizes.path_channels else None
         return self.encoder(x, *features.gap_distances(mask), rotations.to_6d(filled).flatten(2), waves)
 
+    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return the posterior's mean, [B, L], of windows as `encode` takes them: where a fit starts."""
+        return self.encode(hand_R, mask)[0]
+
     def decode(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the 6D rotations [B, T, 15, 6] of latents z [B, L] at any times t [T], seconds from its start."""
         return self.decoder(z, self._to_field(t))

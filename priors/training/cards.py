@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from hmpfit.priors.motion_field.loading import card_path
-from hmpfit.priors.motion_field.sizes import Sizes, to_table
 
 Value = str | int | float | bool | list[Any]
 
@@ -13,7 +12,7 @@ Value = str | int | float | bool | list[Any]
 def write_card(
     weights: Path,
     sha256: str,
-    sizes: Sizes,
+    sizes: Mapping[str, Value],
     about: Mapping[str, Value],
     figures: Mapping[str, Mapping[str, Value]],
 ) -> Path:
@@ -21,7 +20,7 @@ def write_card(
 
     `about` holds data, licence and the like; each table of `figures` becomes [figures.<name>].
     """
-    lines = [*_lines(about), f'sha256 = "{sha256}"', "", "[sizes]", *_lines(to_table(sizes))]
+    lines = [*_lines(about), f'sha256 = "{sha256}"', "", "[sizes]", *_lines(sizes)]
     for name, table in figures.items():
         lines += ["", f"[figures.{name}]", *_lines(table)]
     path = card_path(weights)

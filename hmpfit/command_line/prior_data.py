@@ -1,0 +1,86 @@
+"""What `hmpfit train-prior` learns from: AMASS, recordings and generated motion as collections of clips.
+
+Apart from the command because the training itself may import neither readers nor generators.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.errors import InputError
+
+FPS = 30.0
+HELD_OUT_SHARE = 0.1  # of the subjects, for validation
+
+
+def collect(
+    amass: Sequence[Path], motion: Sequence[Path], generated: int, hold_out: Sequence[str], models: Any,
+    rng: np.random.Generator, progress: TerminalProgress,
+) -> tuple[list[Any], list[Any], dict[str, Any]]:  # fmt: skip
+    """Return training collections, held-out ones (by subject), and what is said of them on the card."""
+    from hmpfit.datasets.amass import read_amass
+    from hmpfit.priors.training.windows import Clips
+    from hmpfit.synthesis.motion import KINDS, TRAINING, generate_motion
+
+    train: list[Any] = []
+    held: list[Any] = []
+    told: list[str] = []
+    skipped: list[str] = []
+
+    def add(poses: Sequence[Any], subjects: Sequence[str], valid: Sequence[Any] | None, share: float) -> None:
+        names = sorted(set(subjects))
+        chosen = set(rng.permutation(names)[: max(1, round(HELD_OUT_SHARE * len(names)))]) if len(names) > 1 else set()
+        for out, wanted in ((train, False), (held, True)):
+            rows = [row for row, subject in enumerate(subjects) if (subject in chosen) == wanted]
+            if rows:
+                picked = None if valid is None else [valid[row] for row in rows]
+                out.append(Clips([poses[row] for row in rows], picked, share=share, warp=0.0 if wanted else 0.2))
+
+    mean = None if models.right.name == "open" else {"right": models.right.hands_mean, "left": models.left.hands_mean}
+    for root in amass:
+        clips = read_amass(root, hands_mean=mean)
+        add(clips.poses, clips.subjects, None, 1.0)
+        still = ", ".join(f"{count} still hands of {name}" for name, count in clips.still_hands.items())
+        told.append(
+            f"{len(clips.poses)} hands of {clips.files} AMASS files" + (f" ({still} left out)" if still else "")
+        )
+        skipped += [f"{path}: {reason}" for path, reason in clips.skipped]
+    for path in motion:
+        names, poses, valid = _recordings(path, hold_out, models)
+        add(poses, names, valid, 0.3)
+        told.append(f"{len(poses)} recorded hands of {path.name}")
+    if generated:
+        advance = progress.phase("generating motion", generated)
+        poses = []
+        for take in range(generated):
+            poses.append(generate_motion(list(KINDS)[take % len(KINDS)], 5.3, FPS, rng, TRAINING))
+            advance(1)
+        add(poses, [str(take) for take in range(generated)], None, 1.0)
+        told.append(f"{generated} generated takes")
+    return train, held or train, {"data": "; ".join(told), "skipped": skipped}
+
+
+def _recordings(path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
+    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+    from hmpfit.hands.kinematics import Kinematics
+
+    files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
+    files = [file for file in files if not any(fnmatch(file.name, f"{pattern}*") for pattern in hold_out)]
+    if not files:
+        raise InputError(f"'{path}' holds no recordings (*.npz) that are not held out.")
+    kinematics = Kinematics.of(models.right, landmark_offsets=False)
+    names, poses, valid = [], [], []
+    for file in files:
+        for recorded in read_motion(file):
+            found = to_hand_pose(recorded, kinematics, FPS)
+            if found.valid.sum() >= FPS:
+                names.append(file.stem)
+                poses.append(found.hand_pose)
+                valid.append(found.valid)
+    if not poses:
+        raise InputError(f"'{path}' holds no recorded hand that is seen for a second.")
+    return names, poses, valid

@@ -1,0 +1,57 @@
+"""Fit the Gaussian priors to windows of motion (extra `train`: scikit-learn)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.geometry import rotations
+from hmpfit.priors.gmm.mixture import GaussianMixture
+
+COEFFICIENTS = 64  # the paper's; method.md section 5
+COMPONENTS = {"gmm": 8, "pca": 1}
+REGULARISATION = 1e-3  # rad^2 added to each coefficient's variance: EM's floor
+SMALLEST_NOISE = 0.01  # rad
+
+
+def learn_gaussians(
+    whole: Tensor, kind: str, skeleton: Tensor, tips: Tensor, fps: float = 30.0, seed: int = 0
+) -> GaussianMixture:
+    """Fit PCA and a mixture of full-covariance Gaussians ("gmm") or one Gaussian ("pca") to windows [N, T, 15, 3, 3].
+
+    `skeleton` [16, 3] and `tips` [5, 3] in metres go into the prior. Raises InputError when there are not enough
+    windows for the coefficients, and MissingExtraError.
+    """
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.mixture import GaussianMixture as Mixture
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"the prior '{kind}'", "scikit-learn", "pip install scikit-learn") from error
+    least = 2 * COEFFICIENTS * COMPONENTS[kind]
+    if len(whole) < least:
+        raise InputError(
+            f"The prior '{kind}' needs {least} whole windows of {whole.shape[1]} frames, and {len(whole)} were found;"
+            " give longer motion, or --generated N."
+        )
+    angles = rotations.log(whole).flatten(1).numpy()
+    reduced = PCA(COEFFICIENTS, svd_solver="randomized", random_state=seed)
+    coefficients = reduced.fit_transform(angles)
+    mixture = Mixture(COMPONENTS[kind], reg_covar=REGULARISATION, random_state=seed, max_iter=300).fit(coefficients)
+    left = angles - reduced.inverse_transform(coefficients)
+    frames = whole.shape[1]
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32)
+
+    return GaussianMixture(
+        tensor(reduced.mean_.reshape(frames, -1)),
+        tensor(reduced.components_.reshape(COEFFICIENTS, frames, -1)),
+        tensor(mixture.means_),
+        tensor(np.linalg.cholesky(mixture.covariances_)),
+        tensor(mixture.weights_),
+        tensor(np.maximum(left.std(), SMALLEST_NOISE)),
+        skeleton,
+        tips,
+        fps,
+        kind,
+    )

@@ -1,0 +1,57 @@
+"""Any prior by name or path: the one door of the commands, whatever kind of model the file holds."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from hmpfit.errors import InputError
+from hmpfit.priors.gmm import files
+from hmpfit.priors.gmm.mixture import GaussianMixture
+from hmpfit.priors.motion_field.loading import WEIGHTS, load_prior, read_card
+from hmpfit.priors.motion_field.network import MotionPrior
+
+Prior = MotionPrior | GaussianMixture
+
+
+def open_prior(name_or_path: str | Path) -> Prior:
+    """Load a shipped prior by name ("default", "gmm", "pca") or one that `train-prior` wrote by its path.
+
+    Float32, evaluation mode. Raises UnknownNameError and InputError as `load_prior` does.
+    """
+    if name_or_path == "pca" and not Path("pca").is_file():
+        return load_pca()
+    path = Path(name_or_path)
+    if not path.is_file() and not path.suffix and path.parent == Path("."):
+        path = WEIGHTS / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        return load_prior(name_or_path)
+    metadata = _metadata(path)
+    if metadata.get("kind") != files.KIND:
+        return load_prior(name_or_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if read_card(path).get("sha256", digest) != digest:
+        raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
+    prior = files.read_gaussians(path, metadata)
+    prior.name, prior.fingerprint = path.stem, digest[:16]
+    return prior.eval()
+
+
+def load_gmm() -> Prior:
+    """Load the shipped mixture of Gaussians."""
+    return open_prior("gmm")
+
+
+def load_pca() -> Prior:
+    """Load the shipped mixture's single Gaussian: PCA with its variances."""
+    mixture = open_prior("gmm")
+    assert isinstance(mixture, GaussianMixture)
+    return mixture.as_one("pca").eval()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}  # `load_prior` says what is wrong with it
