@@ -38,12 +38,12 @@ def drawn(prior: GaussianMixture, count: int, seed: int = 1) -> tuple[torch.Tens
 
 def test_draws_of_a_standard_normal_follow_the_mixture() -> None:
     prior = two_kinds()
-    z, hand_R = drawn(prior, 4000)
+    _, hand_R = drawn(prior, 1500)
     coefficients = (rotations.log(hand_R).flatten(1) - prior.mean.flatten()) @ prior.axes.flatten(1).T
     second = coefficients[:, 0] > 0
-    assert second.double().mean().item() == pytest.approx(0.75, abs=0.03)
+    assert second.double().mean().item() == pytest.approx(0.75, abs=0.04)
     spread = torch.cov(coefficients[~second].T)
-    assert torch.allclose(spread, prior.factors[0] @ prior.factors[0].T, atol=0.05)
+    assert torch.allclose(spread, prior.factors[0] @ prior.factors[0].T, atol=0.08)
 
 
 def test_a_window_is_explained_by_its_own_latent() -> None:
@@ -92,8 +92,9 @@ def test_learning_finds_two_kinds_and_refuses_too_little() -> None:
     from hmpfit.priors.gmm import learning
 
     prior = two_kinds()
-    _, hand_R = drawn(prior, 2100)
-    hand_R = hand_R @ rotations.exp(0.03 * torch.randn(hand_R.shape[:-1], generator=torch.Generator().manual_seed(3)))
+    _, hand_R = drawn(prior, 1100)
+    jitter = torch.randn(hand_R.shape[:-1], generator=torch.Generator().manual_seed(3)).double()
+    hand_R = hand_R @ rotations.exp(0.03 * jitter)
     learned = learning.learn_gaussians(hand_R.float(), "gmm", *round_hand())
     assert learned.shares.sum().item() == pytest.approx(1, abs=1e-5)
     first = (learned.centres @ learned.axes.flatten(1) + learned.mean.flatten()) - prior.mean.flatten().float()

@@ -4,7 +4,7 @@ The only place where the fit calls the prior's decoder; it also gives the exact 
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -45,7 +45,11 @@ class MotionPriorLike(Protocol):
 
     @property
     def has_path(self) -> bool:
-        """Whether z acts through a code c(t) of C numbers that is linear in z: then `decode_path_jacobian` applies."""
+        """Whether z acts through a code c(t) of C numbers that is linear in z: then it is a `PathPriorLike`."""
+
+
+class PathPriorLike(MotionPriorLike, Protocol):
+    """A prior whose latents act through a code over time, which makes derivatives cheaper."""
 
     def decode_path_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
         """Decode, and return d six / d c [B, N, 90, C]; d c / d z is `prepared.path` [N, C, L]."""
@@ -89,7 +93,7 @@ class PoseField:
         for w in range(latent.shape[1]):
             prepared = self.prepared[w]
             if self.prior.has_path:
-                six, by_code = self.prior.decode_path_jacobian(latent[:, w], prepared)
+                six, by_code = cast(PathPriorLike, self.prior).decode_path_jacobian(latent[:, w], prepared)
                 jacobians.append(WindowJacobian(by_code.to(self.dtype), prepared.path.to(self.dtype)))
             else:
                 six, by_latent = self.prior.decode_jacobian(latent[:, w], prepared)

@@ -44,4 +44,4 @@ def read_gaussians(path: Path, metadata: dict[str, str]) -> GaussianMixture:
         fits, fps = False, 0.0
     if not fits or fps <= 0 or not all(torch.isfinite(value).all() for value in tensors.values()):
         raise InputError(f"The Gaussian prior '{path}' lacks arrays or holds wrong ones; train it anew.")
-    return GaussianMixture(**tensors, fps=fps)
+    return GaussianMixture(**tensors, fps=fps)  # type: ignore[arg-type]

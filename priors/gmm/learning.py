@@ -41,7 +41,7 @@ def learn_gaussians(
     frames = whole.shape[1]
 
     def tensor(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32)
+        return torch.tensor(np.asarray(array), dtype=torch.float32)
 
     return GaussianMixture(
         tensor(reduced.mean_.reshape(frames, -1)),
