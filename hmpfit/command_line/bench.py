@@ -5,6 +5,7 @@ import importlib
 import click
 
 BENCHES = {
+    "solver": ("hmpfit.command_line.bench_solver:solver", "Time the solvers beside the published method's loop."),
     "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
 }
 

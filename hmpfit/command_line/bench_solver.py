@@ -1,0 +1,112 @@
+"""`hmpfit bench solver`: Gauss-Newton beside Adam, L-BFGS and the published method's loop, on one start."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.errors import InputError
+
+
+@click.command()
+@click.option("--windows", default="1", show_default=True, metavar="N,N,...", help="Windows of 128 frames, as 1,8.")
+@click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Start from a run folder.")
+@click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True, help="Of Adam, per stage.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the made problem.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
+def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bool, quiet: bool) -> None:
+    """Time the solvers and the published loop on the same start, generated or from a run folder.
+
+    The published loop skins the whole mesh and evaluates a decoder of the paper's size at every step: one window takes
+    minutes. Data terms are means of squared confidence times Geman-McClure (40 px) in pixels squared.
+    """
+    from hmpfit.evaluation.solver_speed import compare_solvers, cut, frames_of, made_start
+    from hmpfit.exporters.summary import to_json
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.priors.motion_field.loading import load_default
+    from hmpfit.recipes import load_recipe
+
+    counts, recipe, prior = _counts(windows), load_recipe("default"), load_default().double()
+    overlap = int(recipe["windows"]["overlap_frames"])
+    found: dict[str, Any] = {}
+    with TerminalProgress(quiet) as progress:
+        for count in counts:
+            frames = frames_of(count, prior, overlap)
+            start = made_start(load_hand_models(), frames, seed) if folder is None else cut(_start_of(folder), frames)
+            found[str(count)] = compare_solvers(start, prior, recipe, progress, steps)
+    first = found[str(counts[0])]
+    content = {
+        "ratio_vs_reference": first["ratio_vs_reference"],
+        "ratio_same_objective": first["ratio_same_objective"],
+        "windows": found,
+        "start": f"made, seed {seed}" if folder is None else str(folder),
+        "machine": _machine(),
+    }
+    if as_json:
+        click.echo(to_json(content))
+    elif not quiet:
+        for count, one in found.items():
+            _tell(count, one)
+
+
+def _counts(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"--windows {text} is no list of whole numbers above 0; write such as 1 or 1,8.")
+    return [int(part) for part in parts]
+
+
+def _start_of(folder: Path) -> Any:
+    from hmpfit.evaluation.solver_speed import Start
+    from hmpfit.exporters.npz import read_result
+    from hmpfit.exporters.records import load_record
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.records import HandMotion, KeypointTracks
+
+    for name in ("initial.npz", "tracks.npz"):
+        if not (folder / name).is_file():
+            raise InputError(f"'{folder}' is no run folder with a first guess (it lacks {name}); give one with --run.")
+    initial = load_record(folder / "initial.npz", HandMotion)
+    tracks = load_record(folder / "tracks.npz", KeypointTracks)
+    return Start(initial, tracks, read_result(folder).camera, load_hand_models())
+
+
+def _machine() -> dict[str, Any]:
+    import os
+    import platform
+
+    import torch
+
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "load": os.getloadavg()[0],
+    }
+
+
+def _tell(count: str, one: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{count} window(s), {one['frames']} frames", title_justify="left")
+    for heading in ("solver", "s", "steps", "end cost", "s to Adam's cost", "2D data", "error, mm"):
+        table.add_column(heading, justify="left" if heading == "solver" else "right")
+    for name, solve in one["solvers"].items():
+        reached, error = one["same_cost"][name], solve["joint_error_mm"]
+        steps = " + ".join(str(stage["steps"]) for stage in solve["stages"])
+        table.add_row(
+            name, f"{solve['seconds']:.2f}", steps, f"{solve['stages'][-1]['cost_end']:.1f}",
+            "never" if reached is None else f"{reached:.2f}", f"{solve['data_2d']:.3f}",
+            "–" if error is None else f"{error:.1f}",
+        )  # fmt: skip
+    loop = one["reference"]
+    table.add_row(
+        "published loop", f"{loop['seconds']:.2f}", str(loop["steps"]), "–", "–", f"{loop['data_2d']:.3f}", "–"
+    )
+    Console(width=110).print(table)
+    click.echo(
+        f"same objective: x {one['ratio_same_objective']:.1f}   published loop: x {one['ratio_vs_reference']:.1f}"
+    )
