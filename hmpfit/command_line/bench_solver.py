@@ -47,8 +47,8 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
-        for count, one in found.items():
-            _tell(count, one)
+        for name, one in found.items():
+            _tell(name, one)
 
 
 def _counts(text: str) -> list[int]:

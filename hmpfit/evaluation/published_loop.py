@@ -147,9 +147,9 @@ class _Mesh:
             corrective.reshape(135, -1),
             np.concatenate((model.J_regressor, np.zeros((16, 21))), axis=1),
         )
-        tensors = [torch.as_tensor(array, dtype=torch.float32) for array in arrays]
+        template, shapes, correctives, regressor = (torch.as_tensor(array, dtype=torch.float32) for array in arrays)
         weights = torch.as_tensor(np.concatenate((model.weights, rigid)), dtype=torch.float32)
-        return _Mesh(*tensors, torch.tensor(MANO_PARENTS), weights)
+        return _Mesh(template, shapes, correctives, regressor, torch.tensor(MANO_PARENTS), weights)
 
     def points(self, orient_R: Tensor, hand_R: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
         """Skin every vertex of every frame and return the landmark points [B, N, 21, 3]."""
