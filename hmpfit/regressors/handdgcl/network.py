@@ -1,0 +1,134 @@
+"""HandDGCL's inference path: one picture -> the meshes of both hands, and how a weak camera sees them.
+
+Source: Han et al. 2023, sections 3.1 and 3.2; widths in `switches`. What is needed for training only lies in
+`disturbance` and `contrast`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.regressors.handdgcl.branch import DisturbingBranch
+from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
+from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
+from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.two_hands.eyes import Eyes
+from hmpfit.skeleton import MANO21_TO_OPENPOSE
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """Both hands (right, left) as they are, camera axes, about the left hand's middle knuckle.
+
+    The unit is a metre of a hand whose middle metacarpal measures `METACARPAL_M`.
+    """
+
+    vertices: Tensor  # [B, 2, V, 3]
+    camera: Tensor  # [B, 2, 3] scale and shift: (u, v) / picture = scale (x, y) + shift / 2 + 1 / 2
+    graph: Tensor  # [B, 2, n, C] each hand's graph features, the input of the disturbance
+    decoded: Tensor  # [B, 2, 4 n, C'] what the GCN makes of them
+
+
+METACARPAL_M = 0.095
+
+
+class HandGraph(nn.Module):
+    """What belongs to one hand: features onto its graph, the GCN, and the way to its mesh."""
+
+    def __init__(self, features: int, switches: Switches, hierarchy: Hierarchy) -> None:
+        super().__init__()
+        first, *_, last = switches.dims
+        self.mlp = nn.Sequential(
+            nn.Linear(features, switches.hidden), nn.ReLU(), nn.Linear(switches.hidden, first - 3),
+            nn.LayerNorm(first - 3, eps=1e-6),
+        )  # fmt: skip
+        self.gcn = GraphDecoder(switches, hierarchy)
+        self.to_xyz = nn.Linear(last, 3)
+        nn.init.normal_(self.to_xyz.weight, std=0.01)
+        nn.init.zeros_(self.to_xyz.bias)
+        self.over_nodes, self.to_camera = nn.Linear(4 * len(hierarchy.positions), 1), nn.Linear(last, 3)
+        self.register_buffer("positions", _float32(hierarchy.positions), persistent=False)
+        self.register_buffer("upsample", _float32(hierarchy.upsample), persistent=False)
+        self.positions: Tensor
+        self.upsample: Tensor
+
+    def graph(self, features: Tensor) -> Tensor:
+        """Spread a picture's features [B, F] over the coarsest nodes, each with its place: [B, n, C]."""
+        spread = self.mlp(features)[:, None].expand(-1, len(self.positions), -1)
+        return torch.cat((spread, self.positions.expand(len(features), -1, -1)), dim=-1)
+
+    def forward(self, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mesh [B, V, 3], the weak camera [B, 3] and the decoded nodes [B, 4 n, C']."""
+        decoded = self.gcn(graph)
+        pooled = self.over_nodes(decoded.mT)[..., 0]
+        camera: Tensor = self.to_camera(pooled)
+        return self.upsample @ self.to_xyz(decoded), camera, decoded
+
+
+class HandDgcl(nn.Module):
+    """The backbone's last level, two hands' graphs, GCNs, meshes; with a disturbance, the branch that trains them."""
+
+    def __init__(self, switches: Switches, models: HandModels | None = None) -> None:
+        """Build the network on the meshes of `models`, by default those that the switches name."""
+        super().__init__()
+        self.switches, self.eyes = switches, Eyes(switches.backbone)
+        models = models or load_hand_models(switches.hand)
+        self.regress = MeshJoints(models)
+        sides = (models.right, models.left)
+        known: dict[str, Hierarchy] = {}
+        for model in sides:
+            if model.fingerprint not in known:
+                known[model.fingerprint] = build_hierarchy(model.faces, model.v_template)
+        self.hierarchies = tuple(known[model.fingerprint] for model in sides)
+        self.vertices = len(models.right.v_template)
+        width = self.eyes.channels[-1]
+        self.hands = nn.ModuleList([HandGraph(width, switches, hierarchy) for hierarchy in self.hierarchies])
+        trains = switches.disturbance != "none"
+        self.branch = DisturbingBranch(switches, self.gcns, self.hierarchies) if trains else None
+
+    def forward(self, images: Tensor) -> Meshes:
+        """Reconstruct pictures [B, 3, S, S] in 0..1."""
+        features = self.eyes(images)[-1].mean((-1, -2))
+        graphs = [hand.graph(features) for hand in self._hands]
+        vertices, cameras, decoded = zip(*(hand(graph) for hand, graph in zip(self._hands, graphs)))
+        return Meshes(*(torch.stack(list(part), dim=1) for part in (vertices, cameras, graphs, decoded)))
+
+    @property
+    def gcns(self) -> list[GraphDecoder]:
+        """The main GCN of the right and of the left hand."""
+        return [hand.gcn for hand in self._hands]
+
+    @property
+    def _hands(self) -> Sequence[HandGraph]:
+        return [hand for hand in self.hands if isinstance(hand, HandGraph)]
+
+
+class MeshJoints:
+    """The 21 points of meshes by a model's joint regressor and its fingertip vertices, as the benchmark takes them."""
+
+    def __init__(self, models: HandModels) -> None:
+        self.rows = [_joint_rows(model) for model in (models.right, models.left)]
+
+    def __call__(self, vertices: Tensor) -> Tensor:
+        """Return [..., 2, 21, 3] in OpenPose order of vertices [..., 2, V, 3]."""
+        sides = [rows.to(vertices) @ vertices[..., side, :, :] for side, rows in enumerate(self.rows)]
+        return torch.stack(sides, dim=-3)
+
+
+def _joint_rows(model: HandModel) -> Tensor:
+    tips = torch.zeros(len(model.tip_vertices), len(model.v_template))
+    tips[torch.arange(len(tips)), torch.as_tensor(model.tip_vertices)] = 1
+    return torch.cat((_float32(model.J_regressor), tips))[list(MANO21_TO_OPENPOSE)]
+
+
+def project_weakly(points: Tensor, camera: Tensor, picture_px: float) -> Tensor:
+    """Return pixels [B, 2, N, 2] of points [B, 2, N, 3] through the weak cameras [B, 2, 3] of a square picture."""
+    return picture_px * (camera[..., None, :1] * points[..., :2] + camera[..., None, 1:] / 2 + 0.5)
+
+
+def _float32(array: object) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float32)

@@ -1,0 +1,71 @@
+"""HandDGCL's switches: widths and loss weights by size, and the paper's ablations as changes to them."""
+
+from dataclasses import dataclass, replace
+
+from hmpfit.errors import InputError
+
+DISTURBANCES = ("none", "mask", "noise", "random_edge", "flip_edge", "unet")
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Stated: picture, ResNet-50, the queue of 2048, the loss weights. From IntagHand, which the paper builds on: node
+    features, three levels, Chebyshev order, blocks, dropout. Ours: the MLP's layers and the whole disturbing branch.
+
+    Weights are for 3D in metres of a hand whose middle metacarpal measures 95 mm, 2D in pixels of a 256 px picture and
+    bone lengths in mm, which balances the magnitudes. `hand` is the hand model whose mesh is learned, as `--hand-model`
+    names it.
+    """
+
+    backbone: str = "resnet50"
+    image: int = 256
+    hand: str = "open"
+    hidden: int = 1024  # of each hand's MLP
+    dims: tuple[int, ...] = (512, 256, 128, 64)  # of a node on its way through the three levels
+    order: int = 2  # Chebyshev polynomials a convolution
+    blocks: int = 4  # a level
+    dropout: float = 0.05
+    disturbance: str = "unet"
+    similarity: bool = True  # the similarity-distinguish loss
+    unet_depth: int = 3
+    unet_ratio: float = 0.5
+    queue: int = 2048
+    momentum: float = 0.999
+    temperature: float = 0.07
+    joints: float = 10.0
+    vertices: float = 10.0
+    joints_2d: float = 1e-3
+    length: float = 1e-3
+    consistent: float = 1.0
+    transition: float = 1.0
+    contrast: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Refuse what does not exist. Raises InputError, listing what does."""
+        if self.disturbance not in DISTURBANCES:
+            known = ", ".join(DISTURBANCES)
+            raise InputError(f"Switch disturbance = '{self.disturbance}' does not exist; known: {known}.")
+        if len(self.dims) != 4:
+            raise InputError(f"Switch dims = {self.dims} must have four widths, such as 512,256,128,64.")
+
+
+SIZES = {
+    "paper": Switches(),
+    "small": Switches(backbone="light", image=96, hidden=128, dims=(96, 64, 48, 32), blocks=2, unet_depth=2, queue=512),
+}
+
+# Rows of table 2.
+ABLATIONS: dict[str, dict[str, str | bool]] = {
+    "full": {},
+    "baseline": {"disturbance": "none", "similarity": False},
+    "mask": {"disturbance": "mask", "similarity": False},
+    "noise": {"disturbance": "noise", "similarity": False},
+    "random_edge": {"disturbance": "random_edge", "similarity": False},
+    "flip_edge": {"disturbance": "flip_edge", "similarity": False},
+    "dgclnet": {"disturbance": "unet", "similarity": False},
+}
+
+
+def ablated(switches: Switches, name: str) -> Switches:
+    """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
+    return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]

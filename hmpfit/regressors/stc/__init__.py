@@ -1,0 +1,1 @@
+"""STC, two hands from a window of frames (Zhao et al. 2023, "Exploiting spatial-temporal context"): network, losses."""

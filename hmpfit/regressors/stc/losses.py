@@ -1,0 +1,119 @@
+"""STC's losses, equations 5 to 10 of Zhao et al. 2023; what the paper leaves open is said where it is decided.
+
+Lengths in metres: the only unit in which the shape terms weigh against 100 L_joint (specification, 2.2). Each loss is
+a mean over the batch; hands are right, left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hmpfit.regressors.stc.network import HandParameters
+from hmpfit.regressors.stc.switches import Switches
+from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
+
+Depth = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A network's parameters and the hands that they pose; positions may have any origin."""
+
+    parameters: HandParameters
+    joints: Tensor  # [B, T, 2, 21, 3]
+    vertices: Tensor | None  # [B, T, 2, V, 3]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is true, in the camera's axes; `valid` says where, values elsewhere are finite."""
+
+    joints: Tensor  # [B, T, 2, 21, 3]
+    valid: Tensor  # [B, T, 2] 1 or 0
+    betas: Tensor  # [B, 2, 10] of the network's own hand model
+    betas_valid: Tensor  # [B, 2] 1 or 0
+
+
+def joint_loss(predicted: Tensor, labels: Labels) -> Tensor:
+    """Return L_joint (equation 7): Frobenius distance of the 21 joints about the middle knuckle, mean over frames."""
+    error = rooted(predicted) - rooted(labels.joints)
+    return (_norm(error.flatten(-2)) * labels.valid).sum(2).mean(1).mean()
+
+
+def smooth_loss(predicted: Tensor) -> Tensor:
+    """Return L_smooth (equation 5): how far the 21 joints [B, T, 2, 21, 3] go from frame to frame."""
+    steps = rooted(predicted).diff(dim=1)
+    return _norm(steps.flatten(-2)).sum((1, 2)).mean()
+
+
+def mano_loss(betas: Tensor, labels: Labels, shape_consistency: float) -> Tensor:
+    """Return L_mano (equation 8) of shapes [B, T, 2, 10].
+
+    The second term is between the two predictions: as printed it mixes a label with a prediction, and the text wants
+    both hands of a person alike.
+    """
+    apart = _norm(betas - labels.betas[:, None]) * labels.valid * labels.betas_valid[:, None]
+    alike = (betas[:, :, 0] - betas[:, :, 1]).square()
+    return apart.sum((1, 2)).mean() + shape_consistency * alike.sum((1, 2)).mean()
+
+
+def regularisation_loss(parameters: HandParameters, beta: float) -> Tensor:
+    """Return L_reg (equation 9): squared finger angles about the mean pose, and `beta` times squared shapes."""
+    per_window = parameters.fingers.square().sum((1, 2, 3, 4)) + beta * parameters.betas.square().sum((1, 2, 3))
+    return per_window.mean()
+
+
+def placed(predicted: Tensor, roots: Tensor, labels: Labels) -> Tensor:
+    """Move each hand's points [B, T, 2, N, 3], whose middle knuckles lie at `roots` [B, T, 2, 1, 3], onto the label's.
+
+    That is the paper's use of the true relative translation: it never predicts where one hand is from the other.
+    """
+    return predicted - roots + labels.joints[..., OPENPOSE_MIDDLE_MCP, None, :]
+
+
+def penetration_loss(vertices: Tensor, labels: Labels, depth: Depth) -> Tensor:
+    """Return L_inter (equation 6) of placed vertices [B, T, 2, V, 3], summed over frames in which both hands are known.
+
+    `depth(right [N, V, 3], left [N, V, 3])` gives each frame's sum [N] of alpha tanh(d / alpha) over both hands'
+    vertices that lie inside the other hand. (Printed, the distance is to the hand itself, which would be zero.)
+    """
+    both = labels.valid.prod(-1).flatten() > 0
+    if not bool(both.any()):
+        return vertices.sum() * 0
+    flat = vertices.flatten(0, 1)[both]
+    return depth(flat[:, 0], flat[:, 1]).sum() / len(vertices)
+
+
+def total_loss(
+    predicted: Predicted, labels: Labels, switches: Switches, depth: Depth | None = None
+) -> dict[str, Tensor]:
+    """Return every loss by name and their weighted sum as "total" (equation 10); a weight of zero leaves its loss out.
+
+    `depth` is needed where `switches.inter` is not zero and the prediction has vertices.
+    """
+    parts: dict[str, tuple[float, Tensor]] = {"joint": (switches.joint, joint_loss(predicted.joints, labels))}
+    if switches.smooth:
+        parts["smooth"] = (switches.smooth, smooth_loss(predicted.joints))
+    if switches.mano:
+        betas = predicted.parameters.betas
+        parts["mano"] = (switches.mano, mano_loss(betas, labels, switches.shape_consistency))
+    if switches.reg:
+        parts["reg"] = (switches.reg, regularisation_loss(predicted.parameters, switches.beta))
+    if switches.inter and depth is not None and predicted.vertices is not None:
+        roots = predicted.joints[..., OPENPOSE_MIDDLE_MCP, None, :]
+        together = placed(predicted.vertices, roots, labels)
+        parts["inter"] = (switches.inter, penetration_loss(together, labels, depth))
+    total = torch.stack([weight * value for weight, value in parts.values()]).sum()
+    return {**{name: value for name, (_, value) in parts.items()}, "total": total}
+
+
+def rooted(joints: Tensor) -> Tensor:
+    """Return joints [..., 21, 3] about the middle knuckle, the root of the paper's measure (its reference 55)."""
+    return joints - joints[..., OPENPOSE_MIDDLE_MCP, None, :]
+
+
+def _norm(vector: Tensor) -> Tensor:
+    """Return Euclidean lengths over the last axis, with a gradient at zero."""
+    return (vector.square().sum(-1) + 1e-12).sqrt()

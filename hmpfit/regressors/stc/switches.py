@@ -1,0 +1,59 @@
+"""STC's switches: widths and loss weights by size, and the paper's ablations as changes to them.
+
+Every number here is stated in the paper or says that it is ours.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The paper states the window, the picture, the widths of ResNet-50's last maps and the weights of the losses.
+
+    Heads, inner width, extractor and decoder are those that meet its 55.4 M parameters (specification, 2.1). The
+    weights are equation 10's for lengths in metres; `shape_consistency` and `beta` are inside L_mano and L_reg.
+    """
+
+    backbone: str = "resnet50"
+    window: int = 10
+    image: int = 256
+    extractor: int = 512  # hidden channels of the hand-chirality extractor
+    heads: int = 8
+    head_width: int = 64
+    out: int = 512  # width after the second temporal block
+    decoder: int = 1024
+    orient_six: bool = False  # the paper regresses axis-angle, which jumps where hands turn by half a circle
+    temporal: bool = True  # False: the paper's baseline, features of each frame alone
+    dropout: float = 0.0
+    smooth: float = 1.0
+    joint: float = 100.0
+    inter: float = 10.0
+    mano: float = 1.0
+    reg: float = 0.1
+    shape_consistency: float = 1.0
+    beta: float = 0.1
+
+
+SIZES = {
+    "paper": Switches(),
+    # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
+    "small": Switches(
+        backbone="light", window=6, image=96, extractor=64, heads=4, head_width=32, out=128, decoder=256,
+        orient_six=True,
+    ),
+}  # fmt: skip
+
+# Rows of tables 2 and 3.
+ABLATIONS: dict[str, dict[str, bool | float]] = {
+    "full": {},
+    "baseline": {"temporal": False, "smooth": 0.0, "inter": 0.0},
+    "temporal": {"smooth": 0.0, "inter": 0.0},
+    "temporal+penetration": {"smooth": 0.0},
+    "temporal+smoothness": {"inter": 0.0},
+    "no_mano": {"mano": 0.0, "reg": 0.0},
+}
+
+
+def ablated(switches: Switches, name: str) -> Switches:
+    """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
+    return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]
