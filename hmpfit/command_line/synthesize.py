@@ -18,18 +18,23 @@ from hmpfit.errors import InputError
 @click.option("--frames", type=click.IntRange(min=2), default=128, show_default=True, help="Of each, 30 a second.")
 @click.option("--occlusion", type=click.Choice(["none", "object", "heavy"]), default="none", show_default=True)
 @click.option("--hands", type=click.Choice(["right", "left", "both"]), default="right", show_default=True)
+@click.option(
+    "--contact", type=click.Choice(["none", "mixed", "interacting", "crossing", "clasping", "touching_fingertips"]),
+    default="none", show_default=True, help="How both hands meet; they touch and never overlap.",
+)  # fmt: skip
 @click.option("--size", default="640x480", show_default=True, metavar="WxH", help="Of the pictures, in pixels.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first clip.")
 @click.option("--overwrite", is_flag=True, help="Make clips anew that other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def synthesize(
-    out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, size: str, seed: int, overwrite: bool,
-    as_json: bool, quiet: bool,
+    out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, contact: str, size: str, seed: int,
+    overwrite: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Render clips of one or two hands with known truth: clip.mp4 and truth.npz in one folder each.
 
-    Skin, lamp, background, camera, blur, noise and compression are drawn from the seed. PATH is a recording of joint
+    Skin, lamp, background, camera, blur, noise and compression are drawn from the seed. With --contact both hands act
+    on each other, cross, clasp or touch with their fingertips ("mixed": any of these). PATH is a recording of joint
     positions (Leap or plain npz), or a folder of them; the hands take turns through it. Clips that are there already
     are left alone.
     """
@@ -46,18 +51,20 @@ def synthesize(
     with TerminalProgress(quiet) as progress:
         advance = progress.phase("rendering clips", count * frames)
         for number in range(seed, seed + count):
-            source = "generated" if recordings is None else Path(motion).stem
+            source = Path(motion).stem if recordings is not None else "generated" if contact == "none" else contact
             folder = out / f"{source}_{occlusion}_{hands}_{number:04d}"
             identity = {
                 "seed": number, "motion": motion, "frames": frames, "occlusion": occlusion, "hands": hands,
                 "size": [width, height], "version": __version__, "hand": models.right.fingerprint,
             }  # fmt: skip
+            if contact != "none":
+                identity["contact"] = contact
             made.append(folder)
             run_folder = RunFolder(folder, identity, overwrite, summary="clip.json")
             if run_folder.finished() is not None:
                 advance(frames)
                 continue
-            scene = draw_scene(models, number, frames, hands, width, height, recordings)
+            scene = draw_scene(models, number, frames, hands, width, height, recordings, contact)
             others = occluders(occlusion, scene.joints, FPS, scene.generator)
             with run_folder.publish() as scratch:
                 make_clip(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.hands.watertight import open_rims
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
 from hmpfit.synthesis.renderer import Drawing, Light, Mesh, projected, render
@@ -140,19 +141,8 @@ class Arm:
 
 def open_rim(faces: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the vertices around the mesh's longest hole, in the order of its faces; empty when it is closed."""
-    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    known = set(map(tuple, edges.tolist()))
-    following = {a: b for a, b in edges.tolist() if (b, a) not in known}
-    loops: list[list[int]] = []
-    while following:
-        start, current = next(iter(following.items()))
-        loop = [start]
-        del following[start]
-        while current != start and current in following:
-            loop.append(current)
-            current = following.pop(current)
-        loops.append(loop)
-    return np.array(max(loops, key=len, default=[]), dtype=np.int64)
+    rims = open_rims(faces)
+    return rims[0] if rims else np.array([], dtype=np.int64)
 
 
 def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.synthesis.clips import Look
 from hmpfit.synthesis.motion import KINDS, generate_motion
 from hmpfit.synthesis.staging import draw_camera, draw_look, stage
+from hmpfit.synthesis.two_hands import draw_meeting
 
 log = logging.getLogger("hmpfit")
 
@@ -74,10 +75,26 @@ class Recordings:
 
 
 def draw_scene(
-    models: HandModels, seed: int, frames: int, hands: str, width: int, height: int, recordings: Recordings | None
+    models: HandModels,
+    seed: int,
+    frames: int,
+    hands: str,
+    width: int,
+    height: int,
+    recordings: Recordings | None,
+    contact: str = "none",
 ) -> Drawn:
-    """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both"."""
+    """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both".
+
+    `contact`: "none", or how two hands meet: a name in `two_hands.CONTACTS` or "mixed". Raises InputError where hands
+    that are to meet are not both there, or would move as recorded.
+    """
     generator = np.random.default_rng(seed)
+    if contact != "none":
+        if hands != "both" or recordings is not None:
+            raise InputError("--contact is for --hands both with generated motion; leave one of them out.")
+        motion = draw_meeting(contact, frames / FPS, FPS, models, generator)
+        return _seen(motion, models, width, height, generator)
     poses = []
     for _ in SIDES[hands]:
         if recordings is not None:
@@ -85,7 +102,10 @@ def draw_scene(
         else:
             kind = str(generator.choice([name for name in KINDS if name != "rest"]))
             poses.append(generate_motion(kind, frames / FPS, FPS, generator))
-    motion = stage(poses, SIDES[hands], models, FPS, generator)
+    return _seen(stage(poses, SIDES[hands], models, FPS, generator), models, width, height, generator)
+
+
+def _seen(motion: HandMotion, models: HandModels, width: int, height: int, generator: np.random.Generator) -> Drawn:
     camera = draw_camera(width, height, generator)
     return Drawn(motion, pose_hands(models, motion).joints, camera, draw_look(generator), generator)
 
