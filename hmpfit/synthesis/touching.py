@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
 from scipy.spatial import cKDTree
 
@@ -16,7 +17,8 @@ from hmpfit.hands.watertight import HandSurface
 from hmpfit.records import Floats
 
 Surfaces = tuple[HandSurface, HandSurface]  # of the right and the left hand
-Meshes = Callable[[Floats, Floats], tuple[Floats, Floats]]  # grip [N] at frames [N] -> meshes [N, V, 3], right and left
+Frames = NDArray[np.integer]
+Meshes = Callable[[Floats, Frames], tuple[Floats, Floats]]  # grip [N] at frames [N] -> meshes [N, V, 3], right and left
 
 _NEAR_M, _STEPS = 0.0028, 12  # vertices this near are surfaces that touch: the open hand's are 4 mm apart
 _SMOOTH_FRAMES, _REACH_FRAMES = 2.0, 5
@@ -73,7 +75,7 @@ def draw_back(meshes: Meshes, grip: Floats, way: Floats, surfaces: Surfaces) -> 
     return back, grip
 
 
-def overlapping(right: Floats, left: Floats, surfaces: Surfaces) -> np.ndarray:
+def overlapping(right: Floats, left: Floats, surfaces: Surfaces) -> NDArray[np.bool_]:
     """Tell in which frames any vertex of either hand [T, V, 3] is inside the other, bool [T]."""
     here, there = (torch.as_tensor(mesh, dtype=torch.float32) for mesh in (right, left))
     inside = vertices_inside(here, there, surfaces[1]).any(1) | vertices_inside(there, here, surfaces[0]).any(1)

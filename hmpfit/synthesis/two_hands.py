@@ -27,7 +27,7 @@ from hmpfit.synthesis.handshapes import GESTURES, Handshape
 from hmpfit.synthesis.motion import EVERYTHING, KINDS, generate_motion
 from hmpfit.synthesis.scene import Scene
 from hmpfit.synthesis.timing import minimum_jerk
-from hmpfit.synthesis.touching import close_fingers, draw_back, free_distance
+from hmpfit.synthesis.touching import Frames, close_fingers, draw_back, free_distance
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _ACROSS, _UP, _NEARER = np.eye(3)[0], -np.eye(3)[1], -np.eye(3)[2]  # camera axes: x right, y down, z away
@@ -46,7 +46,7 @@ class Placed:
     middle: Floats  # [T, 3] where the palm's middle is
     grip: Floats | None = None  # [T, 15, 3] the pose towards which the fingers close until they touch
 
-    def pose_at(self, grip: Floats, frames: Floats) -> Floats:
+    def pose_at(self, grip: Floats, frames: Frames) -> Floats:
         """Return the poses [N, 15, 3] at frames [N], closed by grip [N] in 0..1."""
         if self.grip is None:
             return self.pose[frames]
@@ -86,17 +86,17 @@ def draw_meeting(
     ]
     surfaces = (HandSurface.of(models.right), HandSurface.of(models.left))
     every, opened = np.arange(len(times_s)), np.zeros(len(times_s))
-    apart = free_distance(*(hand.mesh(opened, every) for hand in hands), meeting.way)
+    apart = free_distance(hands[0].mesh(opened, every), hands[1].mesh(opened, every), meeting.way)
     apart = apart + (1 - meeting.touch) * meeting.apart_m
 
-    def meshes(grip: Floats, frames: Floats) -> tuple[Floats, Floats]:
+    def meshes(grip: Floats, frames: Frames) -> tuple[Floats, Floats]:
         right, left = (hand.mesh(grip, frames) for hand in hands)
         return right, left + np.multiply.outer(apart[frames], meeting.way)[:, None]
 
     grips = any(hand.grip is not None for hand in meeting.hands)
     grip = close_fingers(meshes, len(times_s), surfaces) if grips else opened
     back, grip = draw_back(meshes, grip, meeting.way, surfaces)
-    move = np.outer(apart + back, meeting.way)
+    move = _along(apart + back, meeting.way)
     places = np.stack((hands[0].wrists - move / 2, hands[1].wrists + move / 2 * _MIRROR))
     poses = [hand.pose_at(grip, every) for hand in meeting.hands]
     return _before_camera(turns, places, poses, betas, models, times_s, generator)
@@ -126,15 +126,16 @@ class _Wanted:
         root = self.model.model.J_regressor[0] @ (self.model.model.v_template + self.model.model.shapedirs @ self.betas)
         return np.asarray(root + self.shift)
 
-    def mesh(self, grip: Floats, frames: Floats) -> Floats:
+    def mesh(self, grip: Floats, frames: Frames) -> Floats:
         """Return the mesh [N, V, 3] at frames [N] with the fingers closed by grip [N]."""
         vertices = self._posed(self.hand.pose_at(grip, frames), frames, vertices=True).vertices
         assert vertices is not None
         return np.asarray(vertices.numpy() * (_MIRROR if self.is_left else 1.0))
 
-    def _posed(self, pose: Floats, frames: Floats, vertices: bool) -> PosedTensors:
+    def _posed(self, pose: Floats, frames: Frames, vertices: bool) -> PosedTensors:
         fields = (self.turns[frames], pose, self.betas, self.shift[frames])
-        return self.model.forward(*(torch.as_tensor(field, dtype=torch.float32) for field in fields), vertices)
+        orient, bent, betas, transl = (torch.as_tensor(field, dtype=torch.float32) for field in fields)
+        return self.model.forward(orient, bent, betas, transl, vertices)
 
 
 def _before_camera(
@@ -191,8 +192,8 @@ def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> 
         scene = _take(times_s, fps, generator)
         pose = to_hand_pose(scene.sequence(chosen, (0.5, 1.0), (0.4, 1.5)), scene.subject)
         lean = rise + np.deg2rad(generator.normal(0, 6)) + 0.06 * scene.noise(0.4, 1)[:, 0]
-        fingers = np.outer(np.cos(lean), _ACROSS) + np.outer(np.sin(lean), _UP)
-        down = np.outer(np.sin(lean), _ACROSS) - np.outer(np.cos(lean), _UP)
+        fingers = _along(np.cos(lean), _ACROSS) + _along(np.sin(lean), _UP)
+        down = _along(np.sin(lean), _ACROSS) - _along(np.cos(lean), _UP)
         palm = np.cos(roll) * down - np.sin(roll) * _NEARER
         hands.append(Placed(pose, fingers, palm, -0.075 * fingers + _sway(scene)))
     return Meeting((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.03))
@@ -207,7 +208,7 @@ def _clasping(times_s: Floats, fps: float, generator: np.random.Generator) -> Me
         scene = _take(times_s, fps, generator)
         held = side == 1 and way != "palms"
         turn = twist * (1 if side == 0 else -1) + 0.08 * scene.noise(0.4, 1)[:, 0]
-        fingers = np.outer(np.cos(turn), _UP) + np.outer(np.sin(turn), _NEARER)
+        fingers = _along(np.cos(turn), _UP) + _along(np.sin(turn), _NEARER)
         palm = np.broadcast_to(_ACROSS if not held else -_ACROSS, fingers.shape)
         if held and way == "fist":  # its knuckles in the palm
             palm = -fingers
@@ -230,10 +231,10 @@ def _crossing(times_s: Floats, fps: float, generator: np.random.Generator) -> Me
         scene = _take(times_s, fps, generator)
         pose = _any_pose(times_s, fps, generator)
         lean = np.deg2rad(generator.uniform(-20, 35)) + 0.15 * scene.noise(0.4, 1)[:, 0]
-        fingers = np.outer(np.cos(lean), _UP) + np.outer(np.sin(lean), _ACROSS)
+        fingers = _along(np.cos(lean), _UP) + _along(np.sin(lean), _ACROSS)
         palm = np.broadcast_to(facing[side] * _NEARER, fingers.shape) + 0.25 * scene.noise(0.3, 3)
         depth = (1.0 if side == 0 else -1.0) * 0.004 * _NEARER
-        hands.append(Placed(pose, fingers, palm, np.outer(-reach * swing, _ACROSS) + depth + _sway(scene)))
+        hands.append(Placed(pose, fingers, palm, _along(-reach * swing, _ACROSS) + depth + _sway(scene)))
     touch = minimum_jerk(1.6 - 2.2 * np.abs(swing))
     return Meeting((hands[0], hands[1]), touch, -_NEARER, generator.uniform(0.0, 0.03))
 
@@ -267,6 +268,11 @@ def _take(times_s: Floats, fps: float, generator: np.random.Generator) -> Scene:
 def _any_pose(times_s: Floats, fps: float, generator: np.random.Generator) -> Floats:
     kind = str(generator.choice(np.array([name for name in KINDS if name != "rest"])))
     return generate_motion(kind, len(times_s) / fps, fps, generator)
+
+
+def _along(amounts: Floats, direction: Floats) -> Floats:
+    """Return a direction [3] times amounts [T], [T, 3]."""
+    return np.asarray(amounts[:, None] * direction, np.float64)
 
 
 def _held(scene: Scene, shape: Handshape) -> Floats:
