@@ -5,7 +5,7 @@ the hand's analytic Jacobian and the decoder's. Per frame a block over (rotation
 next frame; bordered by the latents of the frame's own and previous window and by the shape.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -231,7 +231,7 @@ _ADD = {
 }
 
 
-def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: list[WindowJacobian] | None) -> Blocks:
+def _assemble(problem: Problem, motion: Motion, sums: _LocalSums, d_six: Sequence[WindowJacobian] | None) -> Blocks:
     rigid, shape, pose = slice(0, RIGID), slice(RIGID, RIGID + SHAPE), slice(RIGID + SHAPE, None)
     own_columns = torch.arange(RIGID)
     if sums.size > RIGID:

@@ -3,6 +3,7 @@
 The only place where the fit calls the prior's decoder; it also gives the exact Jacobian that Gauss-Newton chains with.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -68,6 +69,25 @@ class WindowJacobian:
 
 
 @dataclass(frozen=True)
+class WindowJacobians(Sequence[WindowJacobian]):
+    """The Jacobian of each window at latents [B, W, L], computed when asked for: held together they outgrow memory."""
+
+    prior: MotionPriorLike
+    prepared: tuple[Any, ...]
+    latent: Tensor
+
+    def __len__(self) -> int:
+        return self.latent.shape[1]
+
+    def __getitem__(self, w: Any) -> Any:
+        prepared, dtype = self.prepared[w], self.latent.dtype
+        if self.prior.has_path:
+            by_code = cast(PathPriorLike, self.prior).decode_path_jacobian(self.latent[:, w], prepared)[1]
+            return WindowJacobian(by_code.to(dtype), prepared.path.to(dtype))
+        return WindowJacobian(self.prior.decode_jacobian(self.latent[:, w], prepared)[1].to(dtype), None)
+
+
+@dataclass(frozen=True)
 class PoseField:
     """Decoder and windows, ready for a clip."""
 
@@ -79,27 +99,24 @@ class PoseField:
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
         """Precompute the time-dependent part of each window's decoding."""
-        prepared = tuple(prior.prepare(times_s[a:b] - layout.start_s[w]) for w, (a, b) in enumerate(layout.windows))
-        return cls(prior, layout, prepared, dtype)
+        grids: dict[bytes, Any] = {}
+        prepared = []
+        for start_s, (a, b) in zip(layout.start_s, layout.windows):
+            since_s = times_s[a:b] - start_s
+            same = (since_s * 1e9).round().cpu().numpy().tobytes()  # at most frame rates, windows share one grid
+            if same not in grids:
+                grids[same] = prior.prepare(since_s)
+            prepared.append(grids[same])
+        return cls(prior, layout, tuple(prepared), dtype)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode latents [B, W, L] to the own and the previous window's 6D rotations, [B, T, 2, 90], unblended."""
         parts = [self.prior.decode_prepared(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
         return self._scatter([part.flatten(2) for part in parts])
 
-    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, list[WindowJacobian]]:
-        """Decode, and return each window's derivative over the frames that it covers."""
-        sixes, jacobians = [], []
-        for w in range(latent.shape[1]):
-            prepared = self.prepared[w]
-            if self.prior.has_path:
-                six, by_code = cast(PathPriorLike, self.prior).decode_path_jacobian(latent[:, w], prepared)
-                jacobians.append(WindowJacobian(by_code.to(self.dtype), prepared.path.to(self.dtype)))
-            else:
-                six, by_latent = self.prior.decode_jacobian(latent[:, w], prepared)
-                jacobians.append(WindowJacobian(by_latent.to(self.dtype), None))
-            sixes.append(six.flatten(2))
-        return self._scatter(sixes), jacobians
+    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, WindowJacobians]:
+        """Decode as `decode` does, and return each window's derivative over the frames that it covers."""
+        return self.decode(latent), WindowJacobians(self.prior, self.prepared, latent)
 
     def share_of(self, window: int) -> Tensor:
         """Return the weight of a window's decoding in each frame that it covers, [frames]."""

@@ -25,7 +25,14 @@ class Prepared:
     gamma: Tensor  # [T, 2 frequencies]
     layers: tuple[Tensor, ...]  # per layer W_gamma gamma(t) + b, [T, width]
     waves: Tensor | None  # [T, K] cosines of the latent path
-    path: Tensor | None  # [T, C, L] d c(t) / d z
+    basis: Tensor | None  # [L, K, C] the decoder's own, not a copy
+
+    @property
+    def path(self) -> Tensor | None:
+        """d c(t) / d z, [T, C, L]; made anew each time, because a window's is ten times everything else here."""
+        if self.waves is None or self.basis is None:
+            return None
+        return torch.einsum("tk,lkc->tcl", self.waves, self.basis)
 
     def subset(self, rows: Tensor | slice) -> "Prepared":
         """Return the same for some of the times."""
@@ -35,7 +42,6 @@ class Prepared:
             gamma=self.gamma[rows],
             layers=tuple(layer[rows] for layer in self.layers),
             waves=None if self.waves is None else self.waves[rows],
-            path=None if self.path is None else self.path[rows],
         )
 
 
@@ -95,8 +101,7 @@ class Decoder(nn.Module):
         parts = tuple(gamma @ self._weights(i)[1].T + self._layer(i).bias for i in range(len(self.layers)))
         if not self.sizes.path_channels:
             return Prepared(t, gamma, parts, None, None)
-        waves = self.waves(t)
-        return Prepared(t, gamma, parts, waves, torch.einsum("tk,lkc->tcl", waves, self.path_basis))
+        return Prepared(t, gamma, parts, self.waves(t), self.path_basis)
 
     def decode_prepared(self, z: Tensor, prepared: Prepared) -> Tensor:
         """Decode z [B, L] on a prepared time grid to [B, T, 15, 6]; equal to `forward`."""
@@ -137,8 +142,9 @@ class Decoder(nn.Module):
         """
         if not self.sizes.latent_in_layers:
             six, by_path = self.path_jacobian(z, prepared)
-            assert prepared.path is not None
-            return six, by_path @ prepared.path
+            path = prepared.path
+            assert path is not None
+            return six, by_path @ path
         path = hidden = None if prepared.waves is None else self.path(z, prepared.waves)
         kept = []
         for i in range(len(self.layers)):
@@ -160,8 +166,9 @@ class Decoder(nn.Module):
             if by_hidden.shape[1]:
                 rows = rows @ by_hidden
         assert total is not None
-        if prepared.path is not None:
-            total = total + (rows + self.skip.weight[first:]) @ prepared.path
+        by_latent = prepared.path
+        if by_latent is not None:
+            total = total + (rows + self.skip.weight[first:]) @ by_latent
         return six, total
 
     def _layer(self, i: int) -> nn.Linear:

@@ -5,6 +5,7 @@ complement), which leaves a chain over (last frame, latent) of each segment with
 are linear in the number of frames. The same factor gives the marginal covariances that the uncertainty needs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -76,8 +77,8 @@ class ArrowFactor:
             latents.append(chain[s][..., self.width :, 0])
         return Step(torch.cat(frames, dim=1), betas[..., 0], torch.stack(latents, dim=1))
 
-    def outer_covariances(self) -> list[Tensor]:
-        """Return the joint covariance of (previous, current, shape) of each segment, [B, 2m + 10, 2m + 10].
+    def outer_covariances(self) -> Iterator[Tensor]:
+        """Yield the joint covariance of (previous, current, shape) of each segment, [B, 2m + 10, 2m + 10].
 
         Selected inversion, backwards along the chain; the previous block of the first segment does not exist and is 0.
         """
@@ -100,22 +101,18 @@ class ArrowFactor:
             else:
                 to_shape[s] = -to_b @ shape
                 own[s] = inverse @ inverse.mT - to_b @ to_shape[s].mT
-        out = []
         for s in range(count):
             zero = torch.zeros_like(own[s])
             previous, cross = (own[s - 1], to_next[s - 1]) if s else (zero, zero)
             p_shape = to_shape[s - 1] if s else torch.zeros_like(to_shape[s])
-            out.append(
-                torch.cat(
-                    (
-                        torch.cat((previous, cross, p_shape), -1),
-                        torch.cat((cross.mT, own[s], to_shape[s]), -1),
-                        torch.cat((p_shape.mT, to_shape[s].mT, shape), -1),
-                    ),
-                    -2,
-                )
+            yield torch.cat(
+                (
+                    torch.cat((previous, cross, p_shape), -1),
+                    torch.cat((cross.mT, own[s], to_shape[s]), -1),
+                    torch.cat((p_shape.mT, to_shape[s].mT, shape), -1),
+                ),
+                -2,
             )
-        return out
 
 
 def factor(blocks: Blocks, segments: Segments, damping: Tensor) -> ArrowFactor:
