@@ -5,21 +5,21 @@ Nothing is kept outside the run folders, so the same call resumes whatever was c
 """
 
 import logging
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hmpfit.batch_engines import on_processes, on_ray
 from hmpfit.datasets.sequence import Dataset
 from hmpfit.datasets.sequence import Sequence as Recording
-from hmpfit.errors import HmpfitError, InputError, MissingExtraError, RunFolderError
+from hmpfit.errors import HmpfitError, InputError, RunFolderError
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Camera
 from hmpfit.video.clip import IMAGE_LIST
@@ -27,7 +27,6 @@ from hmpfit.video.image_folder import write_image_list
 
 log = logging.getLogger("hmpfit")
 
-RETRIES = 2  # of a sequence whose worker died
 ENGINES = ("local", "ray")
 
 
@@ -63,23 +62,31 @@ def run_batch(
     workers: int | None = None,
     ray_address: str | None = None,
     gpus_per_job: float = 0.0,
+    devices: Sequence[str] = (),
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Run every job and return the outcomes in the jobs' order.
 
-    `workers` is the number of sequences at a time (default: one per core; on Ray what the cluster offers). Raises
-    MissingExtraError when Ray is asked for and not installed, InputError when its address does not answer.
+    `workers` is the number of sequences at a time (default: one per core; on Ray what the cluster offers), `devices`
+    (cpu, cuda:0, ...) are dealt out to the workers of the local engine. Raises MissingExtraError when Ray is asked for
+    and not installed, InputError when its address does not answer or `devices` are given to it.
     """
     settings = replace(settings, workers=1)  # one sequence, one thread: the cores are shared by the sequences
+    work = partial(_run_on, settings)
     if engine == "ray":
-        stream = _on_ray(jobs, settings, workers, ray_address, gpus_per_job)
+        if devices:
+            raise InputError(
+                "--devices is for --engine local; on Ray say how much of a GPU a job gets: --gpus-per-job."
+            )
+        stream = on_ray(work, jobs, _given_up, workers, ray_address, gpus_per_job)
     else:
-        stream = _on_processes(jobs, settings, workers or os.cpu_count() or 1)
+        stream = on_processes(work, jobs, _given_up, workers or os.cpu_count() or 1, devices)
     found: dict[str, Outcome] = {}
-    for outcome in stream:
-        found[outcome.job.name] = outcome
-        if on_done is not None:
-            on_done(outcome)
+    with closing(stream):  # an interrupt stops the workers at once
+        for outcome in stream:
+            found[outcome.job.name] = outcome
+            if on_done is not None:
+                on_done(outcome)
     return [found[job.name] for job in jobs]
 
 
@@ -119,6 +126,14 @@ def _intrinsics(camera: Camera, file: Path) -> str:
     return str(file)
 
 
+def _run_on(settings: RunSettings, job: Job, device: str | None) -> Outcome:
+    return run_job(job, settings if device is None else replace(settings, device=device))
+
+
+def _given_up(job: Job, reason: str) -> Outcome:
+    return Outcome(job, None, reason, 0.0)
+
+
 def run_job(job: Job, settings: RunSettings) -> Outcome:
     """Run one job here and now; whatever goes wrong with it becomes its outcome's error."""
     from hmpfit.pipeline import run_video
@@ -139,73 +154,3 @@ def run_job(job: Job, settings: RunSettings) -> Outcome:
         log.exception("'%s' failed", job.video)
         reason = f"{type(error).__name__}: {error}"
     return Outcome(job, None, reason, time.perf_counter() - began)
-
-
-def _on_processes(jobs: Sequence[Job], settings: RunSettings, workers: int) -> Iterator[Outcome]:
-    waiting = {job.name: (job, 0) for job in jobs}
-    # Spawned, because forking a process that has used the landmark networks or OpenGL is not safe.
-    context = multiprocessing.get_context("spawn")
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads
-    try:
-        while waiting:
-            pool = ProcessPoolExecutor(min(workers, len(waiting)), mp_context=context)
-            futures = {pool.submit(run_job, job, settings): job for job, _ in waiting.values()}
-            try:
-                for future in as_completed(futures):
-                    outcome = future.result()
-                    del waiting[outcome.job.name]
-                    yield outcome
-                pool.shutdown()
-            except BrokenProcessPool:
-                yield from _after_a_death(waiting)
-            except BaseException:  # interrupted: running sequences stop at their next step and resume next time
-                _stop(pool)
-                raise
-    finally:
-        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
-
-
-def _after_a_death(waiting: dict[str, tuple[Job, int]]) -> Iterator[Outcome]:
-    """Count a try against every sequence that was not done, and give up those that had enough."""
-    log.warning("A worker died; its sequence is tried again.")
-    for name, (job, tries) in list(waiting.items()):
-        waiting[name] = (job, tries + 1)
-        if tries + 1 > RETRIES:
-            del waiting[name]
-            yield Outcome(job, None, f"its worker died {tries + 1} times, perhaps for want of memory", 0.0)
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    for process in list((pool._processes or {}).values()):
-        process.terminate()
-    pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _on_ray(
-    jobs: Sequence[Job], settings: RunSettings, workers: int | None, address: str | None, gpus: float
-) -> Iterator[Outcome]:
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("--engine ray", "ray", "pip install ray (or hmpfit[ray])") from error
-    address = address or os.environ.get("RAY_ADDRESS")
-    try:
-        cores = None if address else workers  # a cluster that runs already has its own
-        ray.init(address=address, num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
-        raise InputError(f"No Ray cluster answers at '{address}' ({error}); check --ray-address.") from error
-    # Only paths and settings travel; frames and results stay in the run folders on shared storage.
-    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(run_job)
-    try:
-        running = {task.remote(job, settings): job for job in jobs}
-        while running:
-            done, _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(done[0])
-            try:
-                yield ray.get(done[0])
-            except ray.exceptions.RayError as error:
-                yield Outcome(job, None, f"its worker died {RETRIES + 1} times ({type(error).__name__})", 0.0)
-    finally:
-        ray.shutdown()

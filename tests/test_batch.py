@@ -67,6 +67,8 @@ def test_good_ones_are_done_and_bad_ones_reported(clips: Path, tmp_path: Path) -
 def test_wrong_arguments_are_one_sentence(tmp_path: Path) -> None:
     code, _, errors = run("-o", tmp_path)
     assert code == 2 and "Give videos, or --dataset" in errors
+    code, _, errors = run("x.mp4", "-o", tmp_path, "--devices", "cuda:7")
+    assert code == 2 and "--devices cuda:7 is no device of this machine" in errors
     code, _, errors = run("--dataset", "synthetic:/nowhere", "-o", tmp_path)
     assert code == 2 and "There is no folder" in errors
 
@@ -88,7 +90,7 @@ def test_a_killed_batch_resumes_to_the_same_results(engine: str, clips: Path, tm
     if engine == "ray":
         pytest.importorskip("ray")
     videos = twelve(clips, tmp_path / "videos")
-    options = ("--views", 0, "--quiet", "--engine", engine, "--jobs", 2)
+    options = ("--views", 0, "--quiet", "--engine", engine, "--workers", 2)
     code, whole, _ = run(*videos, "-o", tmp_path / "whole", *options)
     assert code == 1 and whole["succeeded"] == 10 and whole["failed"] == 2
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -120,12 +122,12 @@ def test_a_worker_that_dies_costs_a_retry_only(engine: str, clips: Path, tmp_pat
     videos = twelve(clips, tmp_path / "videos")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = subprocess.Popen(
-        command(*videos, "-o", tmp_path / "out", "--views", 0, "--engine", engine, "--jobs", 2, "--json"),
+        command(*videos, "-o", tmp_path / "out", "--views", 0, "--engine", engine, "--workers", 2, "--json"),
         env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     while len(list((tmp_path / "out").glob("*/result.npz"))) < 2 and started.poll() is None:
         time.sleep(0.1)
-    mark = "ray::run_job" if engine == "ray" else "spawn_main"
+    mark = "run_job" if engine == "ray" else "spawn_main"
     victims = [
         child for child in psutil.Process(started.pid).children(recursive=True) if mark in " ".join(child.cmdline())
     ]
@@ -133,6 +135,34 @@ def test_a_worker_that_dies_costs_a_retry_only(engine: str, clips: Path, tmp_pat
     victims[0].kill()
     said = json.loads(started.communicate(timeout=600)[0])
     assert said["succeeded"] == 10 and said["failed"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_an_interrupted_batch_says_so_and_resumes(engine: str, clips: Path, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    if engine == "ray":
+        pytest.importorskip("ray")
+    videos = twelve(clips, tmp_path / "videos")
+    options = ("-o", tmp_path / "out", "--views", 0, "--engine", engine, "--workers", 2)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = subprocess.Popen(
+        command(*videos, *options), env=env, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while len(list((tmp_path / "out").glob("*/result.npz"))) < 2 and started.poll() is None:
+        time.sleep(0.1)
+    children = psutil.Process(started.pid).children(recursive=True)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to all of them
+    out, errors = started.communicate(timeout=120)
+    assert started.returncode == 130 and out == "" and "the same command resumes" in errors
+    assert "Traceback" not in errors
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/result.npz")}
+    assert 2 <= len(finished) < 10
+    code, said, _ = run(*videos, *options)
+    assert code == 1 and said["succeeded"] == 10
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}
 
 
 @pytest.mark.slow

@@ -23,7 +23,17 @@ FAILED = 1
     "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="One folder each below."
 )
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Sequences at a time (default: the cores).")
+@click.option(
+    "--workers",
+    "--jobs",
+    "workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Sequences at a time (default: the cores).",
+)
+@click.option(
+    "--devices", metavar="D,D,...", help="Dealt out to the workers: cpu, or cuda:0,cuda:1 (default: --device)."
+)
 @click.option("--ray-address", metavar="A", help="A Ray cluster (default: $RAY_ADDRESS, else one on this machine).")
 @click.option(
     "--gpus-per-job", type=click.FloatRange(min=0), default=0.0, show_default=True, help="On Ray; fractions share."
@@ -33,8 +43,9 @@ FAILED = 1
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
-    videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path, engine: str, jobs: int | None,
-    ray_address: str | None, gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool, **options: Any,
+    videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path, engine: str, workers: int | None,
+    devices: str | None, ray_address: str | None, gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Fit many videos, several at a time; run the same command again to resume.
 
@@ -48,7 +59,7 @@ def batch(
     with TerminalProgress(quiet) as progress:
         advance = progress.phase("fitting videos", len(work))
         outcomes = run_batch(
-            work, settings, engine, jobs, ray_address, gpus_per_job, on_done=lambda outcome: advance(1)
+            work, settings, engine, workers, ray_address, gpus_per_job, _devices(devices), lambda outcome: advance(1)
         )
     content = {
         "succeeded": sum(outcome.error is None for outcome in outcomes),
@@ -65,6 +76,19 @@ def batch(
         if outcome.error is not None:
             click.echo(f"hmpfit: {outcome.job.video}: {outcome.error}", err=True)
     return FAILED if content["failed"] else 0
+
+
+def _devices(text: str | None) -> list[str]:
+    """Read `--devices`. Raises InputError for what is no device of this machine."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if any(name != "cpu" for name in names):
+        import torch
+
+        known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        for name in names:
+            if name not in known:
+                raise InputError(f"--devices {name} is no device of this machine; it has {', '.join(known)}.")
+    return names
 
 
 def _plain(outcome: Any) -> dict[str, Any]:

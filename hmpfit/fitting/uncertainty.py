@@ -66,6 +66,7 @@ def _derivatives(problem: Problem, motion: Motion, segments: Segments) -> Iterat
     size = 0 if latent is None else latent.shape[-1]
     if field is not None and latent is not None:
         six, jacobians = field.decode_with_jacobian(latent)
+        to_pose = field.blend_jacobian(six)
     before: WindowJacobian | None = None
     for s, (a, z) in enumerate(segments):
         _, d_points = landmark_jacobian(
@@ -82,7 +83,7 @@ def _derivatives(problem: Problem, motion: Motion, segments: Segments) -> Iterat
             )
             if before is not None and (shared := field.layout.windows[s - 1][1] - a) > 0:
                 start = a - segments[s - 1][0]
-                rows = _by_latent(before, slice(start, start + shared), pose[:, :shared], to_pose[:, :shared])
+                rows = _by_latent(before, slice(start, start + shared), pose[:, :shared], to_pose[:, a : a + shared])
                 by_latent[:, :shared, 1] = rows * field.layout.share[a : a + shared, 1, None, None]
             before = own
         by_frame = torch.cat((rigid, pose), dim=-1) if "hand_pose" in problem.free else rigid

@@ -141,10 +141,10 @@ class Decoder(nn.Module):
         chain; decoders that see z through their path alone take `path_jacobian`.
         """
         if not self.sizes.latent_in_layers:
-            six, by_path = self.path_jacobian(z, prepared)
-            path = prepared.path
-            assert path is not None
-            return six, by_path @ path
+            six, by_code = self.path_jacobian(z, prepared)
+            by_path = prepared.path
+            assert by_path is not None
+            return six, by_code @ by_path
         path = hidden = None if prepared.waves is None else self.path(z, prepared.waves)
         kept = []
         for i in range(len(self.layers)):
@@ -166,9 +166,9 @@ class Decoder(nn.Module):
             if by_hidden.shape[1]:
                 rows = rows @ by_hidden
         assert total is not None
-        by_latent = prepared.path
-        if by_latent is not None:
-            total = total + (rows + self.skip.weight[first:]) @ by_latent
+        by_path = prepared.path
+        if by_path is not None:
+            total = total + (rows + self.skip.weight[first:]) @ by_path
         return six, total
 
     def _layer(self, i: int) -> nn.Linear:

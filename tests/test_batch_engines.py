@@ -1,0 +1,48 @@
+"""Spreading jobs over processes: deaths cost only those who die, devices are dealt out, stopping stops."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from hmpfit.batch_engines import on_processes
+
+
+def work(job: str, device: str | None) -> str:
+    """Do what the job's name says; a job that is a path dies the first time."""
+    if job == "poison" or (job.startswith("/") and not Path(job).exists()):
+        Path(job).touch() if job.startswith("/") else None
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"{job} {device}" if device else job
+
+
+def given_up(job: str, reason: str) -> str:
+    """Say that a job was given up."""
+    return f"{job}: {reason}"
+
+
+def test_one_that_always_dies_costs_the_others_nothing(tmp_path: Path) -> None:
+    once = str(tmp_path / "died")
+    jobs = ["a", "poison", "b", once, "c"]
+    found = sorted(on_processes(work, jobs, given_up, workers=2))
+    assert found == sorted(["a", "b", "c", once, "poison: its worker died 3 times, perhaps for want of memory"])
+
+
+def test_devices_are_dealt_out() -> None:
+    found = set(on_processes(work, ["a", "b"], given_up, workers=2, devices=["cpu", "cuda:0"]))
+    assert found in ({"a cpu", "b cuda:0"}, {"a cuda:0", "b cpu"})
+
+
+def test_closing_stops_the_workers() -> None:
+    results = on_processes(time_out, [0.0, 60.0], given_up, workers=2)  # type: ignore[arg-type]
+    assert next(results) == "0.0"
+    began = time.perf_counter()
+    results.close()
+    assert time.perf_counter() - began < 10
+
+
+def time_out(job: float, device: str | None) -> str:
+    """Take as long as the job says."""
+    time.sleep(job)
+    return str(job)
