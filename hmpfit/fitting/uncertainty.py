@@ -77,10 +77,8 @@ def _derivatives(problem: Problem, motion: Motion, segments: Segments) -> Iterat
         rigid, pose = by_points[..., :RIGID], by_points[..., RIGID + SHAPE :]
         by_latent = pose.new_zeros(*pose.shape[:2], 2, 63, size)
         if field is not None and latent is not None:
-            to_pose, own = field.blend_jacobian(six[:, a:z]), jacobians[s]
-            by_latent[:, :, 0] = (
-                _by_latent(own, slice(0, z - a), pose, to_pose) * field.layout.share[a:z, 0, None, None]
-            )
+            own, share = jacobians[s], field.layout.share[a:z, 0, None, None]
+            by_latent[:, :, 0] = _by_latent(own, slice(0, z - a), pose, to_pose[:, a:z]) * share
             if before is not None and (shared := field.layout.windows[s - 1][1] - a) > 0:
                 start = a - segments[s - 1][0]
                 rows = _by_latent(before, slice(start, start + shared), pose[:, :shared], to_pose[:, a : a + shared])
