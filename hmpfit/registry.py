@@ -59,6 +59,9 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "ho3d": "hmpfit.datasets.ho3d:READER",
         "synthetic": "hmpfit.datasets.synthetic:READER",
     },
+    "networks": {
+        "ifvonet": "hmpfit.regressors.ifvonet.plan:PLAN",
+    },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
         "gmm": "hmpfit.priors.opening:load_gmm",

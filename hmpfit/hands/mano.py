@@ -60,7 +60,10 @@ class ManoHand:
             global_orient.shape[:-1], hand_pose.shape[:-2], betas.shape[:-1], transl.shape[:-1]
         )
         root, fingers = global_orient[..., None, :].expand(*leading, 1, 3), hand_pose.expand(*leading, 15, 3)
-        rotations = exp(torch.cat((root, fingers), dim=-2))
+        return self.from_rotations(exp(torch.cat((root, fingers), dim=-2)), betas, transl, vertices)
+
+    def from_rotations(self, rotations: Tensor, betas: Tensor, transl: Tensor, vertices: bool = True) -> PosedTensors:
+        """Do as `forward` with rotation matrices [..., 16, 3, 3], the root's first: for networks that give these."""
         joints = self.rest_joints + torch.einsum("jck,...k->...jc", self.joint_dirs, betas)
         world_R, world_t = _chain(rotations, joints)
         offsets = world_t - (world_R @ joints[..., None])[..., 0]

@@ -72,14 +72,14 @@ def make_clip(
     frames = posed.joints.shape[1]
     times_s = np.arange(frames) / fps
     sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
-    arms = [Arm.of(model, is_right, _skin(model, look, generator)) for model, is_right in sides]
-    background = _background(camera.width, camera.height, times_s, look, generator)
-    noise = _sensor_noise(camera.width, camera.height, look.noise, generator)
+    arms = [Arm.of(model, is_right, skin_colours(model, look, generator)) for model, is_right in sides]
+    room_at = background(camera.width, camera.height, times_s, look, generator)
+    noise = sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
     with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=look.crf) as video:
         for frame in range(frames):
             things = [] if others is None else others(frame)
-            room, image, drawing = next(background), None, None
+            room, image, drawing = next(room_at), None, None
             for place, share in enumerate(np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES):
                 ahead = min(frame + 1, frames - 1)
                 hands = posed.vertices[:, frame] + share * look.shutter * (
@@ -162,7 +162,7 @@ def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool
     return out
 
 
-def _skin(model: HandModel, look: Look, generator: np.random.Generator) -> Floats:
+def skin_colours(model: HandModel, look: Look, generator: np.random.Generator) -> Floats:
     """Return colours [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
     base = np.array(look.skin)
     rest = model.v_template
@@ -174,9 +174,7 @@ def _skin(model: HandModel, look: Look, generator: np.random.Generator) -> Float
     return np.clip(base + palm * (0.05, 0.03, 0.03) + blotches * (0.03, 0.035, 0.03), 0, 1)
 
 
-def _background(
-    width: int, height: int, times_s: Floats, look: Look, generator: np.random.Generator
-) -> Iterator[Image]:
+def background(width: int, height: int, times_s: Floats, look: Look, generator: np.random.Generator) -> Iterator[Image]:
     """Yield a still room seen by a camera that drifts: soft patches, furniture-like boxes, grain."""
     import cv2
 
@@ -203,7 +201,7 @@ def _background(
         yield still[y : y + height, x : x + width].copy()
 
 
-def _sensor_noise(
+def sensor_noise(
     width: int, height: int, levels: float, generator: np.random.Generator
 ) -> Iterator[Callable[[Image], Image]]:
     """Yield functions that add fresh-looking Gaussian noise: pieces of one larger field, at drawn places."""

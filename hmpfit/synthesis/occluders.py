@@ -31,23 +31,23 @@ def occluders(kind: str, joints: Floats, fps: float, generator: np.random.Genera
         raise UnknownNameError("occlusion", kind, KINDS)
     parts: list[Meshes] = []
     if kind != "none":
-        parts += [_held(hand, generator) for hand in joints]
+        parts += [held(hand, generator) for hand in joints]
     if kind == "heavy":
         parts += [_bar(joints, fps, generator) for _ in range(_BAR_PASSES)]
         parts.append(_board(joints[int(generator.integers(len(joints)))], generator))
     return lambda frame: [mesh for part in parts for mesh in part(frame)]
 
 
-def _held(joints: Floats, generator: np.random.Generator) -> Meshes:
+def held(joints: Floats, generator: np.random.Generator) -> Meshes:
     """An object that lies in the palm and moves with it."""
     shape = generator.choice(3)
     size = generator.uniform(0.018, 0.035)
     if shape == 0:
-        vertices, faces = _box(np.array([size, size * generator.uniform(0.6, 1.6), size * generator.uniform(0.6, 1.2)]))
+        vertices, faces = box(np.array([size, size * generator.uniform(0.6, 1.6), size * generator.uniform(0.6, 1.2)]))
     elif shape == 1:
-        vertices, faces = _ball(size)
+        vertices, faces = ball(size)
     else:
-        vertices, faces = _box(np.array([0.3 * size, 0.3 * size, 4 * size]))
+        vertices, faces = box(np.array([0.3 * size, 0.3 * size, 4 * size]))
     colour = generator.uniform(0.1, 0.9, 3)
 
     def meshes(frame: int) -> list[Mesh]:
@@ -71,7 +71,7 @@ def _bar(joints: Floats, fps: float, generator: np.random.Generator) -> Meshes:
     length = max(int(_BAR_S * fps), 2)
     start = int(generator.integers(0, max(frames - length, 1)))
     angle, width = generator.uniform(0, np.pi), generator.uniform(0.015, 0.03)
-    vertices, faces = _box(np.array([0.4, width, 0.004]))
+    vertices, faces = box(np.array([0.4, width, 0.004]))
     turn = _about_z(angle)
     colour = generator.uniform(0.1, 0.9, 3)
     direction = turn @ np.array([0.0, 1.0, 0.0])
@@ -91,7 +91,7 @@ def _board(joints: Floats, generator: np.random.Generator) -> Meshes:
     frames = len(joints)
     length = max(int(_BOARD_SHARE * frames), 1)
     start = int(generator.integers(0, max(frames - length, 1)))
-    vertices, faces = _box(np.array([0.06, 0.08, 0.003]))
+    vertices, faces = box(np.array([0.06, 0.08, 0.003]))
     offset = generator.uniform(-0.05, 0.05, 3) * [1, 1, 0]
     colour = generator.uniform(0.1, 0.9, 3)
 
@@ -103,7 +103,7 @@ def _board(joints: Floats, generator: np.random.Generator) -> Meshes:
     return meshes
 
 
-def _box(half: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def box(half: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return a box of half sizes [3]: vertices [24, 3], so that its edges stay sharp, and faces turning outwards."""
     corners: list[Floats] = []
     faces: list[tuple[int, ...]] = []
@@ -118,7 +118,8 @@ def _box(half: Floats) -> tuple[Floats, NDArray[np.int64]]:
     return np.array(corners) * half, np.array(faces)
 
 
-def _ball(radius: float, rings: int = 10, sectors: int = 16) -> tuple[Floats, NDArray[np.int64]]:
+def ball(radius: float, rings: int = 10, sectors: int = 16) -> tuple[Floats, NDArray[np.int64]]:
+    """Return a ball: vertices [rings sectors, 3] and faces turning outwards."""
     latitude, longitude = np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, sectors, endpoint=False)
     grid = np.stack(np.meshgrid(latitude, longitude, indexing="ij"), axis=-1).reshape(-1, 2)
     polar, around = grid.T

@@ -1,0 +1,166 @@
+"""`hmpfit train NETWORK`: any learned initialiser, from datasets, from rendered clips, or from both."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.training_data import CACHE, open_sources
+from hmpfit.errors import InputError, MissingExtraError
+
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
+
+
+@click.command()
+@click.argument("network")
+@click.option(
+    "--data", "data", multiple=True, required=True, metavar="KIND:PATH", help="Repeatable; generated:N renders N clips."
+)
+@click.option("--size", default="small", show_default=True, metavar="small|paper")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
+@click.option(
+    "--set", "said", multiple=True, metavar="SWITCH=VALUE", help="Change a switch of the network (repeatable)."
+)
+@click.option(
+    "--backbone-weights", type=click.Path(path_type=Path), metavar="FILE", help="ImageNet weights of a ResNet-50."
+)
+@click.option("--checkpoint", metavar="PATH", help="Start from these weights instead of random ones.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: the recipe's.")
+@click.option("--steps", type=click.IntRange(min=1), help="Stop after so many batches instead.")
+@click.option("--batch", type=click.IntRange(min=2), help="Clips per device and step (default: the recipe's).")
+@click.option("--learning-rate", type=float, help="Default: the recipe's.")
+@click.option("--validate-every", type=click.IntRange(min=1), metavar="STEPS", help="Default: once an epoch.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or processes on the CPU."
+)
+@click.option("--precision", default="32-true", show_default=True, help="Lightning's, such as 16-mixed or bf16-mixed.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read clips.")
+@click.option("--cache", type=click.Path(path_type=Path), default=CACHE, help="Where generated clips are kept.")
+@click.option("--hand-model", default="open", envvar="HMPFIT_MANO", show_envvar=True, help="Datasets need your MANO.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress; errors only.")
+def train(
+    network: str, data: tuple[str, ...], size: str, out: Path, said: tuple[str, ...], backbone_weights: Path | None,
+    checkpoint: str | None, epochs: int | None, steps: int | None, batch: int | None, learning_rate: float | None,
+    validate_every: int | None, device: str, devices: int, precision: str, workers: int, cache: Path, hand_model: str,
+    seed: int, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train NETWORK (ifvonet); `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
+
+    Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
+    """
+    from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network, write_card
+
+    plan = load_plan(network)
+    switches = plan.switches(size, dict(_pair(text) for text in said))
+    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    recipe = replace(plan.recipes[size], **{key: value for key, value in changes.items() if value is not None})
+    settings: dict[str, Any] = {
+        "network": network, "data": list(data), "size": size, "switches": {k: v for k, v in vars(switches).items()},
+        "epochs": recipe.epochs, "steps": steps, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
+        "checkpoint": checkpoint, "backbone_weights": None if backbone_weights is None else str(backbone_weights),
+        "devices": devices, "precision": precision, "hand_model": hand_model, "seed": seed,
+    }  # fmt: skip
+    settings = json.loads(json.dumps(settings))
+    _same_settings(out, settings)
+    try:
+        from hmpfit.regressors.training.run import Machine
+        from hmpfit.regressors.training.run import train as learn
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
+    import torch
+
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.regressors.backbone.weights import load_imagenet
+    from hmpfit.regressors.training.batches import Mixed
+
+    models = load_hand_models(hand_model)
+    torch.manual_seed(seed)
+    fresh = plan.build(switches)
+    if checkpoint is not None:
+        fresh.load_state_dict(load_network(find(network, checkpoint), network, switches)[0].state_dict())
+        fresh.requires_grad_(True)
+    if backbone_weights is not None:
+        backbones = plan.backbones(fresh)
+        if not backbones:
+            raise InputError(f"--backbone-weights fits a ResNet-50, and {network} {size} has none; try --size paper.")
+        for backbone in backbones:
+            load_imagenet(backbone, backbone_weights)
+    with TerminalProgress(quiet) as progress:
+        sources = open_sources(data, plan.view(switches), models, hand_model, cache, seed, progress)
+        clips, held_out = Mixed(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
+        if len(clips) < recipe.batch:
+            raise InputError(f"--data gives {len(clips)} clips to learn from, fewer than a batch of {recipe.batch}.")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+        machine = Machine(
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices=devices, precision=precision,
+            workers=workers, validate_every=validate_every or 0,
+        )  # fmt: skip
+        total = steps or recipe.epochs * max(1, len(clips) // (recipe.batch * devices))
+        advance, done = progress.phase("training", total), [0]
+
+        def on_step(step: int) -> None:
+            advance(step - done[0])
+            done[0] = step
+
+        best = learn(
+            plan, switches, fresh, clips, held_out, models, out, recipe, machine, seed, on_step, steps
+        )  # fmt: skip
+        figures = _scores(plan, best, switches, held_out, models, recipe.batch)
+    weights = out / f"{network}.safetensors"
+    sha256 = save_network(best, network, switches, weights)
+    about = {
+        "name": f"{network}_{size}", "licence": "that of the data it learned from", "data": clips.name,
+        "clips": len(clips), "held_out_clips": len(held_out),
+    }  # fmt: skip
+    trained = {key: value for key, value in settings.items() if value is not None and key != "switches"}
+    write_card(weights, sha256, about, {"training": trained, "held_out": figures})
+    if as_json:
+        click.echo(json.dumps({"checkpoint": str(weights), "sha256": sha256, "held_out": figures}))
+    elif not quiet:
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        click.echo(f"{weights}: held-out clips: {told}")
+
+
+def _scores(plan: Any, network: Any, switches: Any, held_out: Any, models: Any, batch: int) -> dict[str, float]:
+    """Return the mean scores on the held-out clips."""
+    import torch
+
+    from hmpfit.hands.mano import ManoHand
+    from hmpfit.regressors.training.batches import HeldOutBatches
+
+    hand, rows = ManoHand(models.right), []
+    batches = HeldOutBatches(held_out, plan.view(switches), batch)
+    for number in range(len(batches)):
+        rows.append(plan.scores(network, batches[number], hand))
+    return {
+        name: round(float(torch.cat([row[name].reshape(-1).float() for row in rows]).nanmean()), 3) for name in rows[0]
+    }
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text} is not SWITCH=VALUE, such as --set pdv=off.")
+    return key.strip(), value.strip()
+
+
+def _same_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Refuse a folder with another training in it, naming the differences; its checkpoints stay untouched."""
+    try:
+        before = json.loads((out / "settings.json").read_text())
+    except (OSError, ValueError):
+        return
+    old, new = ({**table, **table.get("switches", {})} for table in (before, settings))
+    different = [key for key in new if key != "switches" and old.get(key) != new[key]]
+    if different:
+        told = "; ".join(f"{key} = {old.get(key)}, not {new[key]}" for key in different)
+        raise InputError(
+            f"'{out}' holds a training with other settings ({told}); choose another -o, or the same settings to resume."
+        )

@@ -1,0 +1,117 @@
+"""Annotated sequences as training clips: a few consecutive frames of one or two hands, and their MANO parameters.
+
+Separate from `frames.py`, which gives single hands in single pictures: here several frames share one crop.
+"""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.datasets.opening import open_dataset
+from hmpfit.datasets.sequence import Sequence, Truth
+from hmpfit.errors import HmpfitError, InputError
+from hmpfit.hands.model import HandModels
+from hmpfit.records import DETECTED, Floats
+from hmpfit.regressors.training.samples import HandClip, View
+
+log = logging.getLogger("hmpfit")
+
+_GAP = 1.5  # frames' times that lie further apart than so many of the usual steps are no neighbours
+
+
+class HandClips:
+    """All windows of `frames` consecutive frames whose last frame is annotated, in the dataset's order.
+
+    Before the first frame of a stretch its first frame is repeated. With one hand a window is listed once per
+    annotated hand; with two only frames in which both are annotated.
+    """
+
+    def __init__(self, name: str, sequences: tuple[Sequence, ...], view: View) -> None:
+        self.name, self.view, self._sequences, self._truths = name, view, [], []
+        self._rows: list[tuple[int, int, int]] = []  # sequence, hand (-1: both), last frame
+        problem = ""
+        for sequence in sequences:
+            try:
+                truth = sequence.truth()
+            except HmpfitError as error:
+                log.warning("'%s' was left out: %s", sequence.name, error)
+                problem = problem or str(error)
+                continue
+            if truth.motion is None:
+                problem = problem or f"'{sequence.name}' has no MANO parameters"
+                continue
+            known = truth.valid & (truth.motion.status == DETECTED)
+            here = len(self._sequences)
+            if view.hands == 1:
+                self._rows += [(here, int(hand), int(frame)) for hand, frame in np.argwhere(known)]
+            elif len(known) == 2:
+                self._rows += [(here, -1, int(frame)) for frame in np.flatnonzero(known.all(0))]
+            self._sequences.append(sequence)
+            self._truths.append(_light(truth))
+        if not self._rows:
+            wanted = "two hands with MANO parameters" if view.hands == 2 else "hands with MANO parameters"
+            raise InputError(f"{name} holds no {wanted} to learn from{f' ({problem})' if problem else ''}.")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> HandClip:
+        which, hand, last = self._rows[index]
+        sequence, truth = self._sequences[which], self._truths[which]
+        motion = truth.motion
+        assert motion is not None
+        frames = _window(sequence.times_s, 1 / sequence.fps, last, self.view.frames)
+        hands = [0, 1] if hand < 0 else [hand]
+        known = (truth.valid & (motion.status == DETECTED))[hands][:, frames]
+        K = np.asarray(sequence.camera.K, dtype=np.float64)
+        K = K[min(last, len(K) - 1)]
+        joints = truth.joints_m[hands][:, frames]
+        boxes = None if sequence.read_boxes is None else sequence.boxes_px[hands, last]
+        return HandClip(
+            images=np.stack([sequence.image(int(frame)) for frame in frames]),
+            K=K,
+            is_right=truth.is_right[hands],
+            joints_px=_pixels(joints, K),
+            joints_m=joints,
+            global_orient=_where(known, motion.global_orient[hands][:, frames]),
+            hand_pose=_where(known, motion.hand_pose[hands][:, frames]),
+            betas=motion.betas[hands],
+            box_px=None if boxes is None or not np.isfinite(boxes).all() else _union(boxes),
+        )
+
+
+def open_hand_clips(kind_and_path: str, view: View, models: HandModels) -> HandClips:
+    """Open the training split of KIND:PATH as clips.
+
+    Raises UnknownNameError for another kind and InputError for a folder of another kind, or without MANO parameters.
+    """
+    return HandClips(kind_and_path, open_dataset(kind_and_path, None, models).sequences, view)
+
+
+def _light(truth: Truth) -> Truth:
+    """Drop the meshes: the parameters give them back, and thousands of frames of them do not fit in memory."""
+    return Truth(truth.is_right, truth.joints_m, truth.valid, motion=truth.motion)
+
+
+def _window(times_s: Floats, step_s: float, last: int, count: int) -> NDArray[np.int64]:
+    """Return the `count` frames that end at `last`, repeating the one after a hole in time."""
+    frames = [last]
+    while len(frames) < count:
+        first = frames[0]
+        neighbour = first > 0 and times_s[first] - times_s[first - 1] < _GAP * step_s
+        frames.insert(0, first - 1 if neighbour else first)
+    return np.array(frames)
+
+
+def _pixels(joints: Floats, K: Floats) -> Floats:
+    homogeneous = joints @ K.T
+    return np.asarray(homogeneous[..., :2] / np.where(homogeneous[..., 2:] > 1e-3, homogeneous[..., 2:], np.nan))
+
+
+def _where(known: NDArray[np.bool_], values: Floats) -> Floats:
+    return np.where(known.reshape(*known.shape, *(1,) * (values.ndim - 2)), values, np.nan)
+
+
+def _union(boxes: Floats) -> Floats:
+    return np.concatenate((boxes[:, :2].min(0), boxes[:, 2:].max(0)))

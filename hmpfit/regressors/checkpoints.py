@@ -1,0 +1,142 @@
+"""Networks on disk: safetensors weights whose metadata holds the network's name and switches, and a card beside them.
+
+Separate from training, because a run of `hmpfit run` loads networks and trains none.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from hmpfit import registry
+from hmpfit.errors import InputError
+from hmpfit.regressors.plan import Plan, differing
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+KIND = "hmpfit regressor"
+
+
+def load_plan(name: str) -> Plan:
+    """Return the plan of a network. Raises UnknownNameError, listing the known ones."""
+    plan: Plan = registry.load("networks", name)
+    return plan
+
+
+def shipped(name: str) -> tuple[str, ...]:
+    """Return the sizes of a network whose weights ship with the package."""
+    return tuple(sorted(path.stem.removeprefix(f"{name}_") for path in WEIGHTS.glob(f"{name}_*.safetensors")))
+
+
+def find(name: str, checkpoint: str | Path | None = None) -> Path:
+    """Return the weights file that `--checkpoint` means: a path, a size that ships, or None for the small one.
+
+    Raises InputError when the network has no such weights.
+    """
+    if checkpoint is not None and Path(checkpoint).is_file():
+        return Path(checkpoint)
+    size = "small" if checkpoint is None else str(checkpoint)
+    path = WEIGHTS / f"{name}_{size}.safetensors"
+    if path.is_file():
+        return path
+    have = ", ".join(shipped(name)) or "none"
+    if checkpoint is not None and size not in load_plan(name).sizes:
+        raise InputError(f"There is no checkpoint at '{checkpoint}'; sizes of {name} that ship: {have}.")
+    raise InputError(
+        f"No weights of {name} in the size '{size}' ship with hmpfit (shipped sizes: {have}); train some with "
+        f"`hmpfit train {name} --size {size} --data KIND:PATH -o DIR` and give DIR/{name}.safetensors by --checkpoint."
+    )
+
+
+def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module, Any]:
+    """Load weights of the network `name` in float32 and evaluation mode; return it and its switches.
+
+    With `switches` given, the file must be of these. Raises InputError, listing the switches that differ, for files of
+    another network or of other switches, for damaged ones and for ones that differ from their card.
+    """
+    plan = load_plan(name)
+    try:
+        content = path.read_bytes()
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"'{path}' is not a readable safetensors file ({error}).") from error
+    if metadata.get("kind") != KIND:
+        raise InputError(f"'{path}' is a safetensors file but no regressor; `hmpfit train {name}` writes such files.")
+    if metadata.get("network") != name:
+        raise InputError(f"'{path}' holds the network {metadata.get('network')}, and {name} was asked for.")
+    try:
+        found = plan.from_table(json.loads(metadata["switches"]))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"The switches inside '{path}' are not readable; train it anew.") from error
+    if switches is not None and found != switches:
+        raise InputError(
+            f"'{path}' was trained with other switches: {'; '.join(differing(found, switches))}. Choose these, or "
+            "another checkpoint."
+        )
+    expected = read_card(path).get("sha256")
+    if expected is not None and expected != hashlib.sha256(content).hexdigest():
+        raise InputError(f"'{path}' is not the file its card describes (its checksum differs); get it anew.")
+    network = plan.build(found)
+    own = network.state_dict()
+    wrong = [key for key, value in own.items() if key not in tensors or tensors[key].shape != value.shape]
+    wrong += sorted(set(tensors) - set(own))
+    if wrong:
+        raise InputError(f"'{path}' lacks weights that its switches call for ({len(wrong)}, first '{wrong[0]}').")
+    network.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()})
+    return network.eval().requires_grad_(False), found
+
+
+def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype: torch.dtype = torch.float16) -> str:
+    """Write weights (matrices as `dtype`) and switches to a safetensors file and return its sha256."""
+    tensors = {
+        key: (value.to(dtype) if value.ndim > 1 else value).detach().cpu().contiguous()  # statistics stay exact
+        for key, value in network.state_dict().items()
+    }
+    content = save(tensors, {"kind": KIND, "network": name, "switches": json.dumps(asdict(switches))})
+    partial = path.with_suffix(".part")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def card_path(weights: Path) -> Path:
+    """Return where the card of a weights file lies: beside it, ending in .card.toml."""
+    return weights.with_suffix(".card.toml")
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """Return the card beside a weights file, empty when it has none; InputError when it is not TOML."""
+    card = card_path(weights)
+    if not card.is_file():
+        return {}
+    try:
+        return tomllib.loads(card.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The card '{card}' is not valid TOML: {error}.") from error
+
+
+def write_card(weights: Path, sha256: str, about: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Write the card: what the weights saw (`about`), their checksum, and tables of settings and figures."""
+    lines = [f"{key} = {_toml(value)}" for key, value in about.items()] + [f'sha256 = "{sha256}"']
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    path = card_path(weights)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return repr(value) if isinstance(value, int | float) else json.dumps(str(value))

@@ -1,0 +1,105 @@
+"""The head: hourglass to heatmaps and 2D joints, then to MANO's pose and shape (the paper's III-C, sizes HandOccNet's).
+
+Separate from what makes the features, which it knows only as a map [B, width, side, side].
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hmpfit.geometry.rotations import from_6d
+from hmpfit.regressors.ifvonet.switches import Switches
+
+JOINTS, ROTATIONS, SHAPES = 21, 16, 10
+_SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The hand in one frame, in the axes of the crop's camera."""
+
+    rotations: Tensor  # [B, 16, 3, 3] the root's first, MANO order
+    betas: Tensor  # [B, 10]
+    joints_2d: Tensor  # [B, 21, 2] OpenPose order, crop coordinates, 0..1 inside
+    heatmaps: Tensor  # [B, 21, side, side] each sums to 1
+
+
+class Residual(nn.Module):
+    """A pre-activation bottleneck of the same width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE), nn.Conv2d(width, half, 1),
+            nn.BatchNorm2d(half), nn.LeakyReLU(_SLOPE), nn.Conv2d(half, half, 3, padding=1),
+            nn.BatchNorm2d(half), nn.LeakyReLU(_SLOPE), nn.Conv2d(half, width, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, h, w] -> the same."""
+        out: Tensor = x + self.layers(x)
+        return out
+
+
+class Hourglass(nn.Module):
+    """Down by halves `depth` times and up again, with a path across at every level."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.across, self.down, self.up = Residual(width), Residual(width), Residual(width)
+        self.inner = Hourglass(width, depth - 1) if depth > 1 else Residual(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, h, w] -> the same; h and w divide by 2 `depth` times."""
+        low = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
+        out: Tensor = self.across(x) + F.interpolate(low, scale_factor=2.0, mode="nearest")
+        return out
+
+
+class HandHead(nn.Module):
+    """Features to a `Prediction`."""
+
+    def __init__(self, switches: Switches) -> None:
+        super().__init__()
+        width, side = switches.width, switches.side
+        halvings = int(math.log2(side)) - 1  # down to 2 x 2
+        self.hourglass = Hourglass(width, halvings)
+        self.refine = nn.Sequential(
+            Residual(width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE)
+        )  # fmt: skip
+        self.to_heatmaps = nn.Conv2d(width, JOINTS, 1)
+        self.sharpness = nn.Parameter(torch.ones(JOINTS, 1))
+        self.from_heatmaps, self.from_encoding = nn.Conv2d(JOINTS, width, 1), nn.Conv2d(width, width, 1)
+        self.encoder = nn.Sequential(
+            *(nn.Sequential(Residual(width), Residual(width), nn.MaxPool2d(2)) for _ in range(halvings))
+        )
+        code = 4 * width
+        self.pose = nn.Linear(code, 6 * ROTATIONS)
+        self.shape = nn.Sequential(
+            nn.Linear(code, code), nn.LeakyReLU(_SLOPE), nn.Linear(code, code // 2), nn.LeakyReLU(_SLOPE),
+            nn.Linear(code // 2, code // 2), nn.LeakyReLU(_SLOPE), nn.Linear(code // 2, SHAPES),
+        )  # fmt: skip
+        centres = (torch.arange(side) + 0.5) / side
+        self.register_buffer("centres", centres, persistent=False)
+        self.start_straight()
+
+    def start_straight(self) -> None:
+        """Start every rotation at no turn: six numbers near zero have no direction."""
+        with torch.no_grad():
+            self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(ROTATIONS))
+            self.pose.weight.mul_(0.1)
+
+    def forward(self, features: Tensor) -> Prediction:
+        """F_Hand [B, width, side, side] -> the hand."""
+        encoding = self.refine(self.hourglass(features))
+        logits = self.to_heatmaps(encoding)
+        flat = (logits.flatten(2).float() * self.sharpness).softmax(-1)
+        heatmaps = flat.unflatten(2, logits.shape[2:])
+        x, y = heatmaps.sum(2) @ self.centres, heatmaps.sum(3) @ self.centres
+        code = self.encoder(self.from_heatmaps(logits) + self.from_encoding(encoding)).flatten(1)
+        six = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
+        return Prediction(from_6d(six), self.shape(code).float(), torch.stack((x, y), -1), heatmaps)

@@ -1,0 +1,33 @@
+"""IFVONet's line in the table of networks: sizes, recipes, view, losses."""
+
+from typing import Any
+
+from hmpfit.regressors.ifvonet.losses import losses, scores
+from hmpfit.regressors.ifvonet.network import IFVONet
+from hmpfit.regressors.ifvonet.switches import SIZES, Switches
+from hmpfit.regressors.plan import Plan, Recipe
+from hmpfit.regressors.training.samples import Augmentation, View
+
+
+def view(switches: Any) -> View:
+    """Return what the network sees: one hand in two or three frames."""
+    assert isinstance(switches, Switches)
+    return View(size=switches.image, frames=switches.frames, hands=1, upright=switches.upright)
+
+
+PLAN = Plan(
+    name="ifvonet",
+    sizes=SIZES,
+    recipes={
+        "paper": Recipe(),
+        "small": Recipe(
+            epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=100, weight_decay=1e-4,
+            average=0.995, clip=200.0, augmentation=Augmentation(0.12, 20.0, 0.8, 0.25, shift=0.05),
+        ),
+    },
+    build=IFVONet,
+    view=view,
+    losses=losses,
+    scores=scores,
+    best="pa_mpjpe_mm",
+)  # fmt: skip

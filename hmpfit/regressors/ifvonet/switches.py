@@ -1,0 +1,62 @@
+"""Every decision about IFVONet as a switch: the paper's ablations (its Tables IV to VII) are configurations.
+
+Separate from the modules so that listing sizes imports no torch. What the paper leaves open is resolved in
+specs/regressors.md section 1; where that says nothing, the comment here does.
+"""
+
+from dataclasses import dataclass
+
+from hmpfit.errors import InputError
+
+PDV = ("off", "two", "three")  # off: both frames' features as they are; three: variation with each of the last two
+GOR = ("transformer", "fit", "softmax_bn", "sigmoid_bn")  # Table V, top to bottom
+VOF = ("off", "concat", "add", "multiply", "dynamic")  # off: recovery alone; concat: Table IV's row without VOF
+BACKBONES = ("resnet50", "light")
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The defaults are the paper's."""
+
+    image: int = 256  # side of the crops, pixels
+    backbone: str = "resnet50"
+    two_backbones: bool = True  # the stacked frames have their own; else one for all, behind a 1x1 stem
+    width: int = 256  # channels of all feature maps
+    heads: int = 4
+    pdv: str = "two"
+    pdv_residual: bool = False  # add the values to the variation, which the printed formula does not
+    gor: str = "sigmoid_bn"
+    gor_blocks: int = 2
+    vof: str = "dynamic"
+    vof_channels: bool = False  # a possibility for every channel; else one map, summed over channels
+    literal: bool = False  # the sigmoids without the bias that tames them
+    tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
+    upright: bool = False  # crops are turned so that the fingers point up
+
+    def __post_init__(self) -> None:
+        """Refuse what does not exist. Raises InputError, listing what does."""
+        for key, known in (("pdv", PDV), ("gor", GOR), ("vof", VOF), ("backbone", BACKBONES)):
+            if getattr(self, key) not in known:
+                raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
+        if self.image < 64 or self.image % 32 or (self.image // 8) & (self.image // 8 - 1):
+            raise InputError(f"Switch image = {self.image} must be 64, 128, 256 or 512.")
+        if self.width % (4 * self.heads):
+            raise InputError(f"Switch width = {self.width} must be a multiple of 4 x heads = {4 * self.heads}.")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that the network sees."""
+        return 3 if self.pdv == "three" else 2
+
+    @property
+    def side(self) -> int:
+        """Side of the feature maps."""
+        return self.image // 8
+
+
+SIZES = {
+    "paper": Switches(),
+    "small": Switches(
+        image=64, backbone="light", width=64, pdv_residual=True, gor_blocks=1, tiny_start=False, upright=True
+    ),
+}
