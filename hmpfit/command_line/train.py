@@ -58,7 +58,7 @@ def train(
 
     plan = load_plan(network)
     switches = plan.switches(size, dict(_pair(text) for text in said))
-    changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
     recipe = replace(plan.recipes[size], **{key: value for key, value in changes.items() if value is not None})
     settings: dict[str, Any] = {
         "network": network, "data": list(data), "size": size, "switches": {k: v for k, v in vars(switches).items()},

@@ -28,7 +28,9 @@ class HandClips:
     """
 
     def __init__(self, name: str, sequences: tuple[Sequence, ...], view: View) -> None:
-        self.name, self.view, self._sequences, self._truths = name, view, [], []
+        self.name, self.view = name, view
+        self._sequences: list[Sequence] = []
+        self._truths: list[Truth] = []
         self._rows: list[tuple[int, int, int]] = []  # sequence, hand (-1: both), last frame
         problem = ""
         for sequence in sequences:

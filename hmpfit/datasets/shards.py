@@ -4,7 +4,6 @@ Separate from what makes the clips. A folder of shards is a dataset of its own (
 without pickles, its frames one stream of bytes.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from hmpfit.regressors.training.samples import HandClip
 
 INDEX = "shards.json"
 QUALITY = 92
+KEPT = 256  # shards of a folder that stay in memory, some MB each
 FIELDS = ("K", "is_right", "joints_px", "joints_m", "global_orient", "hand_pose", "betas")
 
 
@@ -47,7 +47,7 @@ def write_index(folder: Path, shards: Iterable[tuple[str, int]], about: dict[str
 
 
 class Shards:
-    """The clips of a folder of shards, by number; a few shards stay in memory."""
+    """The clips of a folder of shards, by number; shards that were read stay in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, f"synthetic:{folder}"
@@ -60,6 +60,7 @@ class Shards:
         if missing or not self.shards:
             what = f"shard '{missing[0]}' is missing" if missing else "it lists no shard"
             raise InputError(f"'{folder}' is damaged: {what}; make it anew.")
+        self._read: dict[Path, dict[str, np.ndarray]] = {}
         self.starts = np.cumsum([0, *(count for _, count in self.shards)])
 
     def __len__(self) -> int:
@@ -68,7 +69,12 @@ class Shards:
     def __getitem__(self, index: int) -> HandClip:
         shard = int(np.searchsorted(self.starts, index, side="right")) - 1
         row = index - int(self.starts[shard])
-        arrays = _shard(self.folder / self.shards[shard][0])
+        path = self.folder / self.shards[shard][0]
+        if path not in self._read:
+            if len(self._read) >= KEPT:
+                self._read.pop(next(iter(self._read)))
+            self._read[path] = _shard(path)
+        arrays = self._read[path]
         per_clip = int(arrays["per_clip"])
         ends = np.concatenate(([0], arrays["ends"]))
         bounds = [(int(ends[i]), int(ends[i + 1])) for i in range(row * per_clip, (row + 1) * per_clip)]
@@ -77,7 +83,6 @@ class Shards:
         return HandClip(images, is_right=arrays["is_right"][row], **floats)
 
 
-@functools.lru_cache(maxsize=256)
 def _shard(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -191,5 +191,5 @@ def _blurred(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     length, angle = int(generator.integers(3, 10)), generator.uniform(0, np.pi)
     kernel = np.zeros((length, length), np.float32)
     ends = np.round((length - 1) / 2 * (1 + np.outer((-1, 1), (np.cos(angle), np.sin(angle))))).astype(int)
-    cv2.line(kernel, tuple(ends[0].tolist()), tuple(ends[1].tolist()), 1.0)
+    cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), (1.0,))
     return np.stack([cv2.filter2D(image, -1, kernel / kernel.sum()) for image in images]).astype(np.uint8)

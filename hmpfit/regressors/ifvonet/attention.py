@@ -64,7 +64,7 @@ def to_map(tokens: Tensor, side: int) -> Tensor:
     return tokens.transpose(1, 2).unflatten(2, (side, -1))
 
 
-def by_rows(weigh: Callable[[Tensor], Tensor], value: Tensor, *queries: Tensor) -> Tensor:
+def by_rows(weigh: Callable[..., Tensor], value: Tensor, *queries: Tensor) -> Tensor:
     """Return weigh(*queries) @ value without ever holding the whole map.
 
     `weigh` turns queries [B, heads, n, d] into weights [B, heads, n, N], row by row: no row may need another. In

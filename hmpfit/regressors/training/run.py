@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -112,19 +112,23 @@ class Learning(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class _Watch(lightning.Callback):
-    """Saves the state now and then, whole or not at all, and tells how far the training is."""
+class _Watch(Checkpoint):
+    """Saves the state now and then, whole or not at all, and tells how far the training is.
 
-    def __init__(self, last: Path, every: int, on_step: Callable[[int], None] | None) -> None:
-        self.last, self.every, self.on_step = last, every, on_step
+    A state that is saved where a validation is due is saved after it: else the best score would be forgotten. Being a
+    `Checkpoint`, it runs after the one that keeps the best.
+    """
+
+    def __init__(self, last: Path, every: int, validate_every: int, on_step: Callable[[int], None] | None) -> None:
+        self.last, self.every, self.validate_every, self.on_step = last, every, validate_every, on_step
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         if self.on_step is not None and trainer.is_global_zero:
             self.on_step(trainer.global_step)
-        if trainer.global_step % self.every == 0:
+        if trainer.global_step % self.every == 0 and trainer.global_step % self.validate_every:
             self._save(trainer)
 
-    def on_train_end(self, trainer: Any, *_: Any) -> None:
+    def on_validation_end(self, trainer: Any, *_: Any) -> None:
         self._save(trainer)
 
     def _save(self, trainer: Any) -> None:
@@ -170,9 +174,10 @@ def train(
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=f"held_out/{plan.best}", enable_version_counter=False
     )  # fmt: skip
+    validate_every = min(machine.validate_every or per_epoch, total)
     trainer = lightning.Trainer(
         max_steps=total,
-        val_check_interval=min(machine.validate_every or per_epoch, total),
+        val_check_interval=validate_every,
         check_val_every_n_epoch=None,
         gradient_clip_val=recipe.clip or None,
         accelerator=machine.accelerator,
@@ -181,7 +186,7 @@ def train(
         sync_batchnorm=world > 1,
         logger=loggers(folder),
         log_every_n_steps=min(20, total),
-        callbacks=[best, _Watch(last, machine.save_every, on_step)],
+        callbacks=[best, _Watch(last, machine.save_every, validate_every, on_step)],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
