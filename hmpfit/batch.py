@@ -134,6 +134,15 @@ def _given_up(job: Job, reason: str) -> Outcome:
     return Outcome(job, None, reason, 0.0)
 
 
+def of_job(job: Job, settings: RunSettings) -> RunSettings:
+    """Return the settings with what is known of a job where the user left them open."""
+    if job.intrinsics is not None and settings.intrinsics is None:
+        settings = replace(settings, intrinsics=job.intrinsics)
+    if job.hands is not None and settings.hands == "auto":
+        settings = replace(settings, hands=job.hands)
+    return settings
+
+
 def run_job(job: Job, settings: RunSettings) -> Outcome:
     """Run one job here and now; whatever goes wrong with it becomes its outcome's error."""
     from hmpfit.pipeline import run_video
@@ -141,12 +150,8 @@ def run_job(job: Job, settings: RunSettings) -> Outcome:
     began = time.perf_counter()
     if job.problem is not None:
         return Outcome(job, None, job.problem, 0.0)
-    if job.intrinsics is not None and settings.intrinsics is None:
-        settings = replace(settings, intrinsics=job.intrinsics)
-    if job.hands is not None and settings.hands == "auto":
-        settings = replace(settings, hands=job.hands)
     try:
-        summary = run_video(job.video, job.folder, settings)
+        summary = run_video(job.video, job.folder, of_job(job, settings))
         return Outcome(job, summary, None, time.perf_counter() - began)
     except HmpfitError as error:
         reason = " ".join(str(error).split())

@@ -53,10 +53,12 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "rrd": "hmpfit.exporters.rrd:write",
     },
     "datasets": {
+        "arctic": "hmpfit.datasets.arctic:READER",
         "dexycb": "hmpfit.datasets.dexycb:READER",
         "freihand": "hmpfit.datasets.freihand:READER",
         "hic": "hmpfit.datasets.hic:READER",
         "ho3d": "hmpfit.datasets.ho3d:READER",
+        "interhand": "hmpfit.datasets.interhand:READER",
         "synthetic": "hmpfit.datasets.synthetic:READER",
     },
     "networks": {

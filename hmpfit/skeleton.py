@@ -26,6 +26,13 @@ OPENPOSE_21 = (
 OPENPOSE_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 BONES = tuple((parent, child) for child, parent in enumerate(OPENPOSE_PARENTS) if parent >= 0)
 
+# InterHand2.6M, each hand: from the tip of every finger to its base, the wrist last (its `skeleton.txt`).
+INTERHAND_21 = (
+    *(f"{finger}{part}" if part < 4 else f"{finger}_tip" for finger in FINGERS for part in (4, 3, 2, 1)),
+    "wrist",
+)
+
+INTERHAND_TO_OPENPOSE = tuple(INTERHAND_21.index(name) for name in OPENPOSE_21)
 MANO21_TO_OPENPOSE = tuple(MANO_21.index(name) for name in OPENPOSE_21)
 OPENPOSE_TO_MANO21 = tuple(OPENPOSE_21.index(name) for name in MANO_21)
 MANO16_TO_OPENPOSE = tuple(OPENPOSE_21.index(name) for name in MANO_JOINTS)

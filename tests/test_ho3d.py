@@ -177,6 +177,11 @@ def test_batch_eval_and_submission(tree: tuple[Path, HandMotion], tmp_path: Path
     assert np.linalg.norm(np.array(xyz[0]) - true, axis=1).mean() < 0.06
     code, _, _ = command("eval", *common, "--predictions", tmp_path / "runs", "--submission", tmp_path / "a.txt")
     assert code == 2
+    code, out, errors = command(
+        "run", root / "train" / "ABF10", "-o", tmp_path / "one", "--views", 0, "--solver", "none", "--json"
+    )
+    assert code == 0, errors
+    assert json.loads(out)["camera"] == summary["camera"] and json.loads(out)["frames"] == FRAMES
 
 
 def test_prefetch_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

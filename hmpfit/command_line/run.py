@@ -1,6 +1,7 @@
 """`hmpfit run`: options in, one library call per video, a summary out."""
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ DEFAULT_OUT = Path("hmpfit_out")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary; errors only.")
 def run(videos: tuple[Path, ...], out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Fit the hands of one or more videos (or folders of images)."""
+    """Fit the hands of one or more videos, folders of images, or sequence folders of a dataset (with its camera)."""
     settings = resolve_settings(overwrite=overwrite, **options)
     folders = output_folders(videos, out)
     runs: list[dict[str, Any]] = []
@@ -74,8 +75,30 @@ def run_one(video: Path, folder: Path, settings: RunSettings, quiet: bool) -> di
     """Run one video into its folder and return the summary; leave no empty folder behind when the input is no good."""
     from hmpfit.pipeline import run_video
 
-    with _no_empty_folder(folder), TerminalProgress(quiet) as progress:
-        return run_video(video, folder, settings, progress)
+    with _no_empty_folder(folder), TerminalProgress(quiet) as progress, _frames_of(video, settings) as (source, chosen):
+        return run_video(source, folder, chosen, progress)
+
+
+@contextlib.contextmanager
+def _frames_of(video: Path, settings: RunSettings) -> Iterator[tuple[Path, RunSettings]]:
+    """Yield what to read and with which settings: of a dataset's sequence its frames, times, camera and hands."""
+    if not video.is_dir():
+        yield video, settings
+        return
+    from hmpfit.batch import of_job, sequence_job
+    from hmpfit.datasets.cache import cache_home
+    from hmpfit.datasets.opening import sequence_at
+
+    sequence = sequence_at(video)
+    if sequence is None:
+        yield video, settings
+        return
+    # Always at the same place, because a run knows its settings by the path of the camera's file.
+    place = hashlib.sha256(str(video.resolve()).encode()).hexdigest()[:16]
+    job = sequence_job(sequence, place, video, cache_home())
+    if job.problem is not None:
+        raise InputError(job.problem)
+    yield job.video, of_job(job, settings)
 
 
 @contextlib.contextmanager

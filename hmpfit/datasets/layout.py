@@ -33,6 +33,23 @@ class Numbered(Sequence[str]):
 
 
 @dataclass(frozen=True)
+class Stored(Sequence[str]):
+    """Names kept as bytes in one array, which may lie on the disk."""
+
+    names: NDArray[np.bytes_]  # [T]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Stored": ...
+    def __getitem__(self, index: int | slice) -> "str | Stored":
+        return Stored(self.names[index]) if isinstance(index, slice) else self.names[index].decode()
+
+
+@dataclass(frozen=True)
 class FilesIn(Sequence[Path]):
     """Files of one folder by their names."""
 
