@@ -21,6 +21,7 @@ from tests.dataset_fixtures.many_cameras import (
     NUMBERS,
     OFFSET,
     TAKE,
+    TURN,
     write_arctic,
     write_arctic_split,
     write_interhand,
