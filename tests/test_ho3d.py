@@ -158,7 +158,7 @@ def test_a_folder_is_recognised(tree: tuple[Path, HandMotion], tmp_path: Path) -
 def test_batch_eval_and_submission(tree: tuple[Path, HandMotion], tmp_path: Path, command: Command) -> None:
     root, _ = tree
     common = ("--dataset", f"ho3d:{root}", "--split", "train")
-    code, _, errors = command("batch", *common, "-o", tmp_path / "runs", "--views", 0, "--jobs", 1, "--json")
+    code, _, errors = command("batch", *common, "-o", tmp_path / "runs", "--views", 0, "--json")
     assert code == 0, errors
     summary = json.loads((tmp_path / "runs" / "ABF10" / "result.json").read_text())
     assert summary["frames"] == FRAMES and summary["camera"]["source"] == "given"
