@@ -103,6 +103,10 @@ def test_a_folder_of_clips_with_one_missing_run(stored: StoredResult, models: Ha
     )  # fmt: skip
     assert found["clips"] == 2 and list(found["broken"]) == ["c"]
     assert found["rows"]["all"]["dexycb_absolute_mpjpe_mm"] == pytest.approx(5.0)
+    alone = found["rows"]["c"]  # no run, so that every frame is charged
+    assert alone["coverage"] == 0 and alone["dexycb_absolute_mpjpe_mm"] is None
+    charged = (0 + 10 + alone["dexycb_absolute_mpjpe_mm_charged"]) / 3
+    assert charged > 50 and found["rows"]["all"]["dexycb_absolute_mpjpe_mm_charged"] == pytest.approx(charged)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "table.csv", "table.json"}
 
 

@@ -14,11 +14,13 @@ from hmpfit.command_line.main import main
 from hmpfit.datasets.frames import HandFrames
 from hmpfit.datasets.opening import open_dataset, prefetch, sequence_at
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.exporters.npz import write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d
+from tests.made_result import two_hands
 
 FRAMES = 12
 MODELS = load_hand_models("open")
@@ -102,7 +104,7 @@ def test_frames_for_training(tree: tuple[Path, HandMotion]) -> None:
     assert alone[0].parameters is None and alone[0].joints_m == pytest.approx(frames[0].joints_m)
 
 
-def test_broken_frames_are_named_and_counted(tmp_path: Path) -> None:
+def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -> None:
     write_ho3d(tmp_path, 8, pictures=False, unannotated=())
     meta, rgb = tmp_path / "train" / "ABF10" / "meta", tmp_path / "train" / "ABF10" / "rgb"
     (meta / "0001.pkl").write_bytes(b"no pickle")
@@ -123,6 +125,19 @@ def test_broken_frames_are_named_and_counted(tmp_path: Path) -> None:
     frames = HandFrames(dataset.sequences)
     assert [frames[number].frame for number in range(len(frames))] == [0, 3, 0]
     assert frames.broken == {("ABF10", 5)}
+    write_copy(two_hands(MODELS, 7), MODELS, tmp_path / "runs" / "ABF10")
+    common = ("--dataset", f"ho3d:{tmp_path}", "--split", "train", "--predictions", tmp_path / "runs")
+    code, out, errors = command("eval", *common, "--json")
+    assert code == 0, errors
+    assert [Path(one["path"]).name for one in json.loads(out)["left_out"]] == [
+        "0005",
+        "0001.pkl",
+        "0002.pkl",
+        "0004.pkl",
+    ]
+    write_copy(two_hands(MODELS, 6), MODELS, tmp_path / "runs" / "ABF10")
+    code, _, errors = command("eval", *common)
+    assert code == 2 and "The result has 6 frames and the truth 7" in errors
 
 
 def test_a_wrong_tree_is_one_sentence(tmp_path: Path, tree: tuple[Path, HandMotion], command: Command) -> None:

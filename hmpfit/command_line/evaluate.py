@@ -1,17 +1,17 @@
 """`hmpfit eval`: a result, or a folder of results, against the truth."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hmpfit.errors import HmpfitError, InputError
+from hmpfit.errors import InputError
 from hmpfit.registry import names
 
 PROTOCOLS = ("hmp", "ho3d", "freihand", "dexycb", "interhand", "intaghand", "hic", "arctic", "stc")
+
+
+_OF_MANO = ("ho3d", "freihand", "hic", "arctic")  # whose protocols score meshes
 
 
 @click.command(name="eval")
@@ -48,54 +48,50 @@ def evaluate(
     (`_charged`). Where the truth knows what is hidden, frames with many hidden joints are scored apart (`occluded`).
     """
     from hmpfit.evaluation.tables import Table, mean_of
+    from hmpfit.exporters.scores import Pair, pairs_of, score_all
 
-    opened = None
+    opened, written = None, None
     if result is not None and truth is not None and dataset is None:
         pairs = [Pair(result.name, result, truth)]
+        if submission is not None:
+            raise InputError("--submission writes the official file of a --dataset; give it and --predictions.")
     else:
         opened = _opened(result, dataset, predictions, split, hand_model, jobs)
         assert predictions is not None
-        pairs = _pairs(opened, predictions, hand_model)
-    if submission is not None and (opened is None or predictions is None):
-        raise InputError("--submission writes the official file of a --dataset; give it and --predictions.")
+        pairs = pairs_of(opened, predictions, hand_model)
+        written = None if submission is None else _submit(opened, predictions, hand_model, submission)
     used = protocol or pairs[0].protocol
-    written = None if submission is None else _submit(opened, predictions, hand_model, submission)
-    rows, failed = _score_all(pairs, used, hand_model, jobs)
-    if not rows and written is None and len(pairs) == 1:
-        raise failed[0][1]
-    if not rows and written is None:
-        raise InputError(f"None of the {len(pairs)} clips could be scored; the first: {failed[0][1]}")
-    lines = [(name, scores) for name, scores, _ in rows]
+    found = score_all(pairs, used, hand_model, jobs)
+    broken = {one.name: one.problem for one in found if one.problem is not None}
+    if len(broken) == len(found) and written is None:
+        first = next(iter(broken.values()))
+        raise InputError(
+            first if len(found) == 1 else f"None of the {len(found)} clips could be scored; the first: {first}"
+        )
+    rows = [one for one in found if one.numbers]
+    lines = [(one.name, one.numbers) for one in rows]
     if len(rows) > 1:
-        lines.append(("all", mean_of([scores for _, scores, _ in rows], [samples for *_, samples in rows])))
+        lines.append(("all", mean_of([one.numbers for one in rows], [one.samples for one in rows])))
     columns = tuple(dict.fromkeys(key for _, scores in lines for key in scores))
-    broken = {name: str(error) for name, error in failed}
     table = Table(f"Protocol {used}", columns, tuple(lines), broken)
     if out is not None:
         _write(table, out)
+    left_out = [*(() if opened is None else opened.broken), *(pair for one in found for pair in one.left_out)]
     if as_json:
         import json
 
-        content = {"protocol": used, "clips": len(rows), "broken": broken, **table.plain(), **(written or {})}
-        click.echo(json.dumps(content))
+        content: dict[str, Any] = {"protocol": used, "clips": len(found) - len(broken), "broken": broken}
+        content["left_out"] = [{"path": path, "reason": reason} for path, reason in left_out]
+        click.echo(json.dumps({**content, **table.plain(), **(written or {})}))
         return
     if rows:
         _tell(table)
+    for clip, why in broken.items():
+        click.echo(f"hmpfit: {clip}: {why}", err=True)
+    if left_out:
+        click.echo(f"hmpfit: {len(left_out)} sequences or frames of the dataset were left out (named above)", err=True)
     if written is not None:
         click.echo("{path}: {frames} frames, {filled} of them neutral hands".format(**written["submission"]))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An estimate, and how to read the truth that it is scored against; `truth` is a path or reads a dataset's."""
-
-    name: str
-    found: Path
-    truth: "Path | Callable[[], Any]"
-    protocol: str = "hmp"
-
-
-Scored = tuple[dict[str, float], dict[str, float]]  # the numbers, and the samples behind each
 
 
 def _opened(
@@ -112,66 +108,18 @@ def _opened(
     found = open_dataset(dataset, split, None if hand_model == "open" else load_hand_models(hand_model))
     for path, why in found.broken:
         click.echo(f"hmpfit: '{path}' was left out: {why}", err=True)
+    if hand_model == "open" and found.kind in _OF_MANO:
+        click.echo(f"hmpfit: meshes are not scored: {found.kind}'s are MANO's, and the runs' hand is not.", err=True)
     if jobs > 1 and len(found.sequences) > jobs and found.kind != "synthetic":
         prefetch(dataset, split, jobs)
     return found
 
 
-def _pairs(opened: Any, predictions: Path, hand_model: str) -> list[Pair]:
-    from hmpfit.evaluation.truth_files import of_sequence
-    from hmpfit.hands.model_files import load_hand_models
-
-    count = len(load_hand_models(hand_model).right.v_template)
-    return [
-        Pair(one.name, predictions / one.name, partial(of_sequence, one, count), one.protocol)
-        for one in opened.sequences
-    ]
-
-
-def _submit(opened: Any, predictions: Path | None, hand_model: str, file: Path) -> dict[str, Any]:
+def _submit(opened: Any, predictions: Path, hand_model: str, file: Path) -> dict[str, Any]:
     from hmpfit.exporters.submission import submit
 
-    assert predictions is not None
     made = submit(opened, predictions, hand_model, file)
     return {"submission": {"path": str(made.path), "frames": made.frames, "filled": made.filled}}
-
-
-def _score_all(
-    pairs: list[Pair], protocol: str, hand_model: str, jobs: int
-) -> tuple[list[tuple[str, Any, Any]], list[tuple[str, HmpfitError]]]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    def attempt(pair: Pair) -> Scored | HmpfitError:
-        try:
-            return _score(pair, protocol, hand_model)
-        except HmpfitError as error:
-            return error
-
-    with ThreadPoolExecutor(jobs) as pool:  # numpy and the trees of the F-scores let go of the interpreter
-        found = list(pool.map(attempt, pairs))
-    rows = [(pair.name, *one) for pair, one in zip(pairs, found, strict=True) if not isinstance(one, HmpfitError)]
-    return rows, [(pair.name, one) for pair, one in zip(pairs, found, strict=True) if isinstance(one, HmpfitError)]
-
-
-def _score(pair: Pair, protocol: str, hand_model: str) -> Scored:
-    from hmpfit.evaluation.scoring import flattened, read_truth, score_motion, weights
-    from hmpfit.evaluation.submissions import SUFFIXES, score_submission
-    from hmpfit.exporters.matching import read_with_model
-
-    if pair.found.suffix in SUFFIXES and pair.found.is_file():
-        if not isinstance(pair.truth, Path):
-            raise InputError(f"'{pair.found}' is a submission; give its truth with --truth.")
-        numbers, count = score_submission(pair.found, pair.truth, protocol)
-        return {**numbers, "coverage": 1.0}, dict.fromkeys((*numbers, "coverage"), count)
-    stored, models = read_with_model(pair.found, hand_model)
-    truth = read_truth(pair.truth) if isinstance(pair.truth, Path) else pair.truth()
-    whole = score_motion(stored.motion, models, truth, protocol)
-    scores, samples = flattened(whole), weights(whole)
-    if truth.occluded().any():
-        hidden = score_motion(stored.motion, models, truth, protocol, subset=True)
-        for target, part in ((scores, flattened(hidden)), (samples, weights(hidden))):
-            target.update({f"occluded_{name}": value for name, value in part.items() if name != "coverage"})
-    return scores, samples
 
 
 def _write(table: Any, out: Path) -> None:
@@ -194,5 +142,3 @@ def _tell(table: Any) -> None:
             values = (scores.get(key), scores.get(f"{key}_charged"), scores.get(f"occluded_{key}"))
             drawn.add_row(key, *("–" if value is None else f"{value:.3f}" for value in values))
     Console().print(drawn)
-    for clip, why in table.notes.items():
-        click.echo(f"{clip}: {why}", err=True)

@@ -31,6 +31,7 @@ class TruthFile:
     vertices: Points | None = None  # [H, T, V, 3]
     visible: Bools | None = None  # [H, T, 21]
     joint_valid: Bools | None = None  # [H, T, 21] where single joints may lack an annotation
+    broken: tuple[tuple[str, str], ...] = ()  # (path, reason) of frames whose annotation could not be read
     meshes_elsewhere: bool = False  # the dataset has meshes, of a hand model that is not in use
 
     @property
@@ -89,5 +90,6 @@ def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:
         vertices=truth.vertices_m if fits else None,
         visible=truth.visible,
         joint_valid=truth.joint_valid,
+        broken=truth.broken,
         meshes_elsewhere=not fits,
     )
