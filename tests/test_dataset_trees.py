@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from hmpfit.datasets import dexycb, interhand
-from hmpfit.datasets.frames import HandFrames
 from hmpfit.datasets.json_lists import objects_of
 from hmpfit.datasets.opening import open_dataset, sequence_at
 from hmpfit.datasets.sequence import Truth
@@ -73,7 +72,7 @@ def test_dexycb(tmp_path: Path) -> None:
     check_parameters(truth)
     assert [file.name for file in second.images[1:3]] == ["color_000001.jpg", "color_000002.jpg"]
     assert len(dict(second.clip.images())) == FRAMES  # depth pictures of the same folder are not frames
-    right = open_dataset(f"dexycb:{tmp_path}", "s0_train", MODELS).sequences
+    right = open_dataset(f"dexycb:{tmp_path}", "train", MODELS).sequences  # s0's
     assert len(right) == 8
     check_parameters(right[0].truth())
     found = sequence_at(tmp_path / SUBJECT / "20200820_140004" / dexycb.SERIALS[1])
@@ -104,8 +103,7 @@ def test_freihand(tmp_path: Path) -> None:
     truth = dataset.sequences[1].truth()
     assert truth.joints_m[0, 0] == pytest.approx(joints[2]) and dataset.sequences[1].camera.K[0] == pytest.approx(K[2])
     assert truth.vertices_m is not None and truth.vertices_m[0, 0] == pytest.approx(vertices[2], abs=1e-6)
-    frames = HandFrames(dataset.sequences)
-    assert len(frames) == 2 and frames[1].image.shape == (224, 224, 3)
+    assert dataset.sequences[1].image(0).shape == (224, 224, 3)
     (evaluation, _) = open_dataset(f"freihand:{tmp_path}").sequences
     with pytest.raises(InputError, match=r"evaluation_xyz\.json' is missing"):
         evaluation.truth()
@@ -154,7 +152,8 @@ def test_interhand(tmp_path: Path) -> None:
     check_parameters(truth, hand=1)
     assert second.truth().joints_m == pytest.approx(joints[:, 4:], abs=1e-6)
     assert len(dict(first.clip.images())) == 4
-    assert len(HandFrames([first])) == 7
+    boxes = first.boxes_px
+    assert np.isfinite(boxes).all(-1).tolist() == [[True] * 4, [True, False, True, True]]
 
 
 def test_interhand_windows_and_rates(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from hmpfit.command_line.main import main
-from hmpfit.datasets.frames import HandFrames
+from hmpfit.datasets.hand_clips import HandClips
 from hmpfit.datasets.opening import open_dataset, prefetch, sequence_at
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.exporters.npz import write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
+from hmpfit.regressors.training.samples import View
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d
 from tests.made_result import two_hands
@@ -89,19 +90,16 @@ def test_evaluation_truth_boxes_and_version_2(tmp_path: Path) -> None:
         sequence.truth()
 
 
-def test_frames_for_training(tree: tuple[Path, HandMotion]) -> None:
+def test_clips_for_training(tree: tuple[Path, HandMotion]) -> None:
     root, motion = tree
-    frames = HandFrames(open_dataset(f"ho3d:{root}", "train", MODELS).sequences, parameters=True)
-    assert len(frames) == FRAMES - 2 and [one.frame for one in frames[2:4]] == [2, 4]
-    one = frames[5]
-    assert one.image.shape == (480, 640, 3) and one.is_right and one.joint_valid.all()
-    assert one.parameters is not None
-    assert one.parameters.hand_pose == pytest.approx(motion.hand_pose[0, one.frame], abs=1e-5)
-    x0, y0, x1, y1 = one.box_px.astype(int)
-    inside, whole = one.image[y0:y1, x0:x1].reshape(-1, 3).mean(0), one.image.reshape(-1, 3).mean(0)
-    assert np.abs(inside - whole).max() > 5  # the hand is where the box says
-    alone = HandFrames(open_dataset(f"ho3d:{root}", "train").sequences)
-    assert alone[0].parameters is None and alone[0].joints_m == pytest.approx(frames[0].joints_m)
+    clips = HandClips("ho3d", open_dataset(f"ho3d:{root}", "train", MODELS).sequences, View(frames=2))
+    assert len(clips) == FRAMES - 2
+    one = clips[5]  # frames 5 and 6: frame 3 is not annotated
+    assert one.images.shape == (2, 480, 640, 3) and one.is_right.tolist() == [True]
+    assert one.hand_pose[0] == pytest.approx(motion.hand_pose[0, 5:7], abs=1e-5)
+    low, high = (corner.astype(int) for corner in (one.joints_px[0, 1].min(0), one.joints_px[0, 1].max(0)))
+    inside, whole = one.images[1, low[1] : high[1], low[0] : high[0]].reshape(-1, 3), one.images[1].reshape(-1, 3)
+    assert np.abs(inside.mean(0) - whole.mean(0)).max() > 5  # the hand is where its joints are
 
 
 def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -> None:
@@ -122,9 +120,6 @@ def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -
     assert sequence.times_s[5] == pytest.approx(0.2)  # frame 6 comes after frame 4, a sixth of a second on
     shown = dict(sequence.clip.images())
     assert len(shown) == 7 and not shown[5].any()  # the damaged picture is black
-    frames = HandFrames(dataset.sequences)
-    assert [frames[number].frame for number in range(len(frames))] == [0, 3, 0]
-    assert frames.broken == {("ABF10", 5)}
     write_copy(two_hands(MODELS, 7), MODELS, tmp_path / "runs" / "ABF10")
     common = ("--dataset", f"ho3d:{tmp_path}", "--split", "train", "--predictions", tmp_path / "runs")
     code, out, errors = command("eval", *common, "--json")
@@ -152,6 +147,7 @@ def test_a_wrong_tree_is_one_sentence(tmp_path: Path, tree: tuple[Path, HandMoti
             open_dataset(text, split)
     with pytest.raises(UnknownNameError, match="evaluation, train"):
         open_dataset(f"ho3d:{tree[0]}", "validation")
+    assert open_dataset(f"ho3d:{tree[0]}", "test").split == "evaluation"
     with pytest.raises(UnknownNameError, match="dexycb"):
         open_dataset(f"kitti:{tree[0]}")
     code, _, errors = command("eval", "--dataset", f"ho3d:{tmp_path}", "--split", "train", "--predictions", tmp_path)

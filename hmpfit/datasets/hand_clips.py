@@ -1,6 +1,6 @@
 """Annotated sequences as training clips: a few consecutive frames of one or two hands, and their MANO parameters.
 
-Separate from `frames.py`, which gives single hands in single pictures: here several frames share one crop.
+Separate from the readers, which yield whole sequences: here several frames share one crop.
 """
 
 import logging

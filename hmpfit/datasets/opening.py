@@ -5,6 +5,7 @@ Separate from the readers so that naming a dataset imports none of the others.
 
 import contextlib
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -84,10 +85,11 @@ def _read_truth(index: int) -> None:
 
 
 def _open(reader: Reader, kind: str, path: Path, split: str | None, models: HandModels | None) -> Dataset:
-    wanted = reader.splits[0] if split is None else split.strip("/").replace("-", "_").replace("/", "_")
     if reader.subfolders and split is not None:
-        wanted = split
-    elif wanted not in reader.splits:
+        wanted: str | None = split
+    else:
+        wanted = reader.splits[0] if split is None else _split(reader, split)
+    if wanted is None:
         raise UnknownNameError(f"split of {kind}", str(split), reader.splits)
     dataset = reader.open(path, wanted, models)
     if not dataset.sequences:
@@ -96,6 +98,16 @@ def _open(reader: Reader, kind: str, path: Path, split: str | None, models: Hand
         )
         raise InputError(f"'{path}' has no {dataset.split} sequence; {kind} expects {reader.expected}{reason}.")
     return dataset
+
+
+def _split(reader: Reader, said: str) -> str | None:
+    """Return the split that is meant: "s0/test" is s0_test, "train" the first with that part, "test" an evaluation."""
+    wanted = re.sub(r"[-/ ]+", "_", said.strip("/"))
+    if wanted in reader.splits:
+        return wanted
+    word = {"training": "train", "evaluation": "test"}.get(wanted, wanted)
+    alike = {word, {"train": "training", "test": "evaluation"}.get(word, word)}
+    return next((split for split in reader.splits if alike & set(split.split("_"))), None)
 
 
 def _below(reader: Reader, kind: str, root: Path, split: str, folder: Path) -> list[Sequence]:
