@@ -182,7 +182,7 @@ def test_batch_eval_and_submission(tree: tuple[Path, HandMotion], tmp_path: Path
     assert row["ho3d_joint_pa_error_cm"] < 2 and row["ho3d_joint_sc_tr_error_cm"] < 4 and row["coverage"] == 1
     with zipfile.ZipFile(sent) as archive:
         xyz, verts = json.loads(archive.read("pred.json"))
-    assert np.shape(xyz) == (11, 21, 3) and np.shape(verts) == (11, 778, 3)
+    assert np.shape(xyz) == (11, 21, 3) and np.shape(verts) == (11, len(MODELS.right.v_template), 3)
     (sequence,) = open_dataset(f"ho3d:{root}", "train").sequences
     true = sequence.truth().joints_m[0, 0, list(OPENPOSE_TO_MANO21)] * FLIP  # as the dataset stores it
     assert np.linalg.norm(np.array(xyz[0]) - true, axis=1).mean() < 0.06

@@ -23,6 +23,7 @@ from hmpfit.records import Camera
 SPLITS = ("test", "val", "train")
 FILES = "annotations/<split>/InterHand2.6M_<split>_{data,camera,joint_3d,MANO_NeuralAnnot}.json"
 EXPECTED = f"images/<split>/Capture<n>/<name>/cam<id>/image<frame>.jpg and {FILES}"
+_OLD_HOMES = ("all", "human_annot", "machine_annot")  # of the annotations before v1.0
 _TYPES = {"right": 0, "left": 1, "interacting": 2}
 _FULL_RATE_STEP = {"train": 3}  # of frame numbers at 30 frames a second; 1 in the other splits
 _FULL_RATE = 30.0
@@ -30,9 +31,12 @@ _FULL_RATE = 30.0
 
 def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
     """Open one split. Raises InputError when the folder is not InterHand2.6M or an annotation file is damaged."""
-    names = {part: path / "annotations" / split / f"InterHand2.6M_{split}_{part}.json" for part in
-             ("data", "camera", "joint_3d", "MANO_NeuralAnnot")}  # fmt: skip
-    for part in ("data", "camera", "joint_3d"):
+    notes = next((path / "annotations" / home for home in (split, *_OLD_HOMES)
+                  if (path / "annotations" / home / f"InterHand2.6M_{split}_data.json").is_file()),
+                 path / "annotations" / split)  # fmt: skip
+    parts = ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
+    names = {part: notes / f"InterHand2.6M_{split}_{part}.json" for part in parts}
+    for part in parts[:3]:
         require(names[part], "InterHand2.6M", EXPECTED, path)
     index: Any = cached_arrays("interhand", f"{names['data']}", [names["data"]], partial(_index, names["data"]))
     cameras = read_json(names["camera"])
@@ -143,7 +147,7 @@ def _extrinsics(cameras: Any, capture: str, lens: str, file: Path) -> tuple[np.n
 
 
 def _recognises(path: Path) -> bool:
-    return any((path / "annotations" / s / f"InterHand2.6M_{s}_data.json").is_file() for s in SPLITS)
+    return next(path.glob("annotations/*/InterHand2.6M_*_data.json"), None) is not None
 
 
 READER = Reader(EXPECTED, SPLITS, open_split, _recognises)

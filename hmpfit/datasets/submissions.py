@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV
 from hmpfit.datasets.sequence import Dataset, Sequence
@@ -125,7 +124,7 @@ def _write_zip(path: Path, rows: Iterator[tuple[int, Floats, Floats | None, bool
                         raise InputError("These predictions have no meshes, and the submission needs them.")
                     comma = b"," if count else b""
                     out.write(comma + _text(joints[list(order)] @ turn))
-                    kept.write(comma + _text(vertices[_picked(len(vertices))] @ turn))
+                    kept.write(comma + _text(vertices @ turn))
                     count, filled = count + 1, filled + filler
                     foreign = foreign or len(vertices) != MANO_VERTICES
                 out.write(b"],[")
@@ -137,15 +136,11 @@ def _write_zip(path: Path, rows: Iterator[tuple[int, Floats, Floats | None, bool
         meshes_file.unlink(missing_ok=True)
     if foreign:
         log.warning(
-            "The meshes are not MANO's: %d of their vertices were written, spread evenly; per-vertex errors of the "
-            "official script mean nothing", MANO_VERTICES,
-        )  # fmt: skip
+            "The meshes are not MANO's %d vertices: the official script aligns them by the joints and gives F-scores "
+            "without vertex errors",
+            MANO_VERTICES,
+        )
     return count, filled
-
-
-def _picked(vertices: int) -> NDArray[np.intp]:
-    """Return the indices of the 778 vertices that the official scripts want: all of MANO's, some of another hand's."""
-    return np.linspace(0, vertices - 1, MANO_VERTICES).round().astype(np.intp)
 
 
 def _write_text(path: Path, rows: Iterator[tuple[int, Floats, Floats | None, bool]]) -> tuple[int, int]:
