@@ -14,7 +14,7 @@ from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
 from hmpfit.hands.mano import pose_hands
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
-from tests.dataset_fixtures.hands import MODELS
+from tests.dataset_fixtures.hands import MODELS, mano_sized
 from tests.dataset_fixtures.many_cameras import (
     LENS,
     NUMBERS,
@@ -126,7 +126,13 @@ def test_hic(tmp_path: Path) -> None:
     expected = np.concatenate((chain[1, 0], meshes[1, 0][list(TIPS)]))[list(MANO21_TO_OPENPOSE)]
     assert truth.joints_m[1, 0] == pytest.approx(expected)
     assert truth.vertices_m is not None and truth.vertices_m[0, 3] == pytest.approx(meshes[0, 3])
-    assert both.camera.K[0, :2, 2].tolist() == [319.5, 239.5]
+    assert both.camera.K[0, :2, 2].tolist() == [319.5, 239.5] and truth.motion is None
+    small = mano_sized()
+    motion = open_dataset(f"hic:{tmp_path}", None, small).sequences[0].truth().motion
+    assert motion is not None and (motion.status > 0).tolist() == truth.valid.tolist()
+    posed = pose_hands(small, motion, vertices=True)
+    assert posed.vertices is not None and posed.vertices[1, 0] == pytest.approx(meshes[1, 0], abs=1e-9)
+    assert open_dataset(f"hic:{tmp_path}", None, MODELS).sequences[0].truth().motion is None  # another hand's
 
 
 def test_interhand(tmp_path: Path) -> None:

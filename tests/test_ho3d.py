@@ -203,6 +203,6 @@ def test_prefetch_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(kept) == 1
     file = next(iter((tmp_path / "tree" / "train" / "ABF10" / "meta").glob("0000.pkl")))
     meta = pickle.loads(file.read_bytes())
-    file.write_bytes(pickle.dumps({**meta, "handJoints3D": meta["handJoints3D"] + 1}))
+    file.write_bytes(pickle.dumps({**meta, "handJoints3D": meta["handJoints3D"] + 1}, protocol=5))
     (sequence,) = open_dataset(f"ho3d:{tmp_path / 'tree'}", "train").sequences
     assert sequence.truth().joints_m[0, 0, 0, 0] > 0.9  # a changed file is read anew

@@ -135,8 +135,9 @@ def _tell(table: Any) -> None:
 
     name, scores = table.rows[-1]
     drawn = Drawn(title=f"{table.title}: {name}, coverage {scores['coverage']:.0%}", title_justify="left")
-    for heading in ("", "estimated frames", "all frames, charged", "occluded frames"):
-        drawn.add_column(heading, justify="right" if heading else "left")
+    drawn.add_column("", no_wrap=True)
+    for heading in ("estimated frames", "all frames, charged", "occluded frames"):
+        drawn.add_column(heading, justify="right")
     for key in (key for key in table.columns if not key.endswith("_charged") and not key.startswith("occluded_")):
         if key != "coverage":
             values = (scores.get(key), scores.get(f"{key}_charged"), scores.get(f"occluded_{key}"))

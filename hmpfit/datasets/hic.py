@@ -1,7 +1,7 @@
 """HIC (Hands in Action): one camera, one or two hands with MANO fits. Source: `specs/datasets.md` section 5.
 
-The fits' stored meshes and joints are used as they are (camera frame, metres); whether their angles are relative to the
-mean pose cannot be verified, so there is no motion.
+The fits' stored meshes and joints are used as they are (camera frame, metres). Whether their angles are relative to the
+mean pose is written nowhere: with the user's MANO the reading that gives the stored meshes back is taken.
 """
 
 from functools import partial
@@ -11,10 +11,11 @@ import numpy as np
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import numbers, pickled, require
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
+from hmpfit.datasets.parameters import StoredHand, motion_of, place
+from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth, log
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import MANO_TIP_VERTICES
-from hmpfit.records import Camera
+from hmpfit.hands.model_files import MANO_TIP_VERTICES, MANO_VERTICES
+from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
 FPS = 30.0  # assumed: no loader states it
@@ -22,6 +23,8 @@ FITS = "IJCV16___Results_MANO___parms_for___joints21"
 EXPECTED = (
     f"<sequence>/1/rgb/*.png and {FITS}/IJCV16___fakeGT___IJCV___<sequence>___Model_Hand_{{L,R}}___ncomps45/*.pkl"
 )
+_NUMBERS = 61  # 48 angles, 3 of translation, 10 of shape
+_SAME_M = 1e-3
 _K = np.array([[[525.0, 0.0, 319.5], [0.0, 525.0, 239.5], [0.0, 0.0, 1.0]]])
 
 
@@ -47,7 +50,7 @@ def open_all(path: Path, split: str, models: HandModels | None) -> Dataset:
                 frame_names=tuple(image.stem for image in images),
                 times_s=(ids - ids[0]) / FPS, protocol="hic", sides=sides,
                 read_camera=_camera,
-                read_truth=partial(_truth, files, sides),
+                read_truth=partial(_truth, files, sides, models),
             )
         )  # fmt: skip
     return Dataset("hic", path, split, tuple(sequences), tuple(broken))
@@ -57,26 +60,55 @@ def _camera() -> Camera:
     return Camera(_K, 640, 480, source="given")
 
 
-def _truth(files: list[list[Path]], sides: tuple[bool, ...]) -> Truth:
+def _truth(files: list[list[Path]], sides: tuple[bool, ...], models: HandModels | None) -> Truth:
     flat = [file for hand in files for file in hand]
     arrays = cached_arrays("hic", str(flat[0].parent), flat, partial(_read, flat))
     shape = (len(sides), len(files[0]))
     joints = np.asarray(arrays["joints"], dtype=np.float64).reshape(*shape, 21, 3)
     vertices = np.asarray(arrays["vertices"], dtype=np.float64).reshape(*shape, -1, 3)
     broken = tuple((str(file), str(why)) for file, why in zip(arrays["broken_path"], arrays["broken_reason"]))
-    return Truth(np.array(sides), joints, np.isfinite(joints).all((2, 3)), vertices, broken=broken)
+    valid = np.isfinite(joints).all((2, 3))
+    fits = np.asarray(arrays["fits"], dtype=np.float64).reshape(*shape, _NUMBERS)
+    motion = None if models is None else _motion(fits, vertices, sides, models)
+    return Truth(np.array(sides), joints, valid, vertices, motion, broken=broken)
+
+
+def _motion(fits: Floats, meshes: Floats, sides: tuple[bool, ...], models: HandModels) -> HandMotion | None:
+    """Return the fits as a motion, or None when posing them gives the stored meshes back in neither reading."""
+    posed = np.isfinite(fits).all(-1)
+    if not posed.any():
+        return None
+    for flat_mean in (False, True):
+        placed = [
+            place(
+                models,
+                StoredHand(is_right, own[:, :3], own[:, 3:48], own[:, 51:], own[:, 48:51], use, flat_mean),
+                np.eye(3),
+                np.zeros(3),
+            )
+            for is_right, own, use in zip(sides, fits, posed, strict=True)
+        ]
+        found = np.stack([hand.vertices for hand in placed])
+        if found.shape == meshes.shape and np.abs(found - meshes)[posed].max() < _SAME_M:
+            return motion_of(placed, np.array(sides), posed)
+    log.warning("HIC's angles do not give its meshes back on this hand model, so there is no motion.")
+    return None
 
 
 def _read(files: list[Path]) -> Arrays:
-    joints, vertices = np.full((len(files), 21, 3), np.nan), np.full((len(files), 778, 3), np.nan)
+    joints, vertices = np.full((len(files), 21, 3), np.nan), np.full((len(files), MANO_VERTICES, 3), np.nan)
+    fits = np.full((len(files), _NUMBERS), np.nan)
     broken: list[tuple[str, str]] = []
     for row, file in enumerate(files):
         if not file.is_file():
             continue  # the hand is not annotated in this frame
         try:
             fit = pickled(file)
-            mesh = numbers(fit["v"], (778, 3))
+            mesh = numbers(fit["v"], (MANO_VERTICES, 3))
             chain = numbers(fit["J_transformed"], (16, 3))
+            if all(key in fit for key in ("pose", "trans", "betas")):
+                parts = [numbers(fit[key], (size,)) for key, size in (("pose", 48), ("trans", 3), ("betas", 10))]
+                fits[row] = np.concatenate(parts)
         except KeyError as error:
             broken.append((str(file), f"it lacks {error}"))
         except (ValueError, TypeError) as error:
@@ -86,7 +118,7 @@ def _read(files: list[Path]) -> Arrays:
             joints[row] = np.concatenate((chain, mesh[list(MANO_TIP_VERTICES)]))[list(MANO21_TO_OPENPOSE)]
     paths, reasons = zip(*broken) if broken else ((), ())
     return {
-        "joints": joints, "vertices": vertices,
+        "joints": joints, "vertices": vertices, "fits": fits,
         "broken_path": np.array(paths, dtype=str), "broken_reason": np.array(reasons, dtype=str),
     }  # fmt: skip
 

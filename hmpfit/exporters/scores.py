@@ -48,9 +48,16 @@ def pairs_of(dataset: Dataset, predictions: Path, hand_model: str) -> list[Pair]
     """Return a pair per sequence of a dataset, its run being the folder of its name below `predictions`."""
     count = len(load_hand_models(hand_model).right.v_template)
     return [
-        Pair(one.name, predictions / one.name, partial(of_sequence, one, count), one.protocol)
+        Pair(one.name, run_of(dataset, predictions, one.name), partial(of_sequence, one, count), one.protocol)
         for one in dataset.sequences
     ]
+
+
+def run_of(dataset: Dataset, predictions: Path, name: str) -> Path:
+    """Return a sequence's run folder: the one of its name, or `predictions` itself for a dataset's only sequence."""
+    if len(dataset.sequences) == 1 and (predictions / "result.npz").is_file():
+        return predictions
+    return predictions / name
 
 
 def score_all(pairs: Sequence[Pair], protocol: str, hand_model: str, workers: int = 1) -> list[Scored]:

@@ -12,6 +12,7 @@ from hmpfit.datasets.sequence import Dataset, Sequence
 from hmpfit.datasets.submissions import Prediction, Submission, write_submission
 from hmpfit.evaluation.coverage import neutral_hand
 from hmpfit.exporters.matching import read_with_model
+from hmpfit.exporters.scores import run_of
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 
@@ -25,7 +26,7 @@ def submit(dataset: Dataset, predictions: Path, hand_model: str, path: Path) -> 
     models = load_hand_models(hand_model)
 
     def predict(sequence: Sequence) -> Prediction | None:
-        folder = predictions / sequence.name
+        folder = run_of(dataset, predictions, sequence.name)
         if not (folder / "result.npz").is_file():
             return None
         motion = read_with_model(folder, hand_model)[0].motion

@@ -26,6 +26,8 @@ _PLAIN = {
 # What numpy itself names in its pickles, wherever this numpy keeps them.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _SCALAR = np.float64(0).__reduce__()[0]
+_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]  # of pickle's protocol 5
+_OF_NUMPY = {"_reconstruct": _RECONSTRUCT, "scalar": _SCALAR, "_frombuffer": _FROM_BUFFER}
 _SPARSE_MODULES = ("scipy.sparse.csc", "scipy.sparse._csc")
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
 
@@ -78,8 +80,8 @@ class Restricted:
             return self._stubs[_Csc]
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
-        if module in _NUMPY_MODULES and name in ("_reconstruct", "scalar"):
-            return _RECONSTRUCT if name == "_reconstruct" else _SCALAR
+        if module in _NUMPY_MODULES and name in _OF_NUMPY:
+            return _OF_NUMPY[name]
         if module in ("copy_reg", "copyreg") and name == "_reconstructor":
             return _new_plain_object
         if (module, name) == ("_codecs", "encode"):

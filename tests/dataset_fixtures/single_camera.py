@@ -11,7 +11,7 @@ from hmpfit.datasets.dexycb import SERIALS, SUBJECTS
 from hmpfit.datasets.hic import FITS
 from hmpfit.records import Floats
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
-from tests.dataset_fixtures.hands import components, moving_hands, write_picture
+from tests.dataset_fixtures.hands import components, mano_sized, moving_hands, write_picture
 
 FRAMES = 4
 SUBJECT = SUBJECTS[2]
@@ -90,9 +90,9 @@ def write_hic(root: Path) -> tuple[Floats, Floats]:
 
     Chains [2, T, 16, 3] are in MANO's order, meshes [2, T, 778, 3].
     """
-    _, joints, _ = moving_hands(FRAMES)
+    relative = np.random.default_rng(3).normal(scale=0.2, size=(2, FRAMES, 45))
+    motion, joints, meshes = moving_hands(FRAMES, relative, mano_sized())
     chain = joints[:, :, list(OPENPOSE_TO_MANO21)][:, :, :16]
-    meshes = np.random.default_rng(3).normal(size=(2, FRAMES, 778, 3)) * 0.05 + [0, 0, 0.6]
     for name in ("01", "15"):
         for frame in range(FRAMES):
             write_picture(root / name / "1" / "rgb" / f"{frame:03d}.png", 640, 480)
@@ -102,7 +102,8 @@ def write_hic(root: Path) -> tuple[Floats, Floats]:
                 folder = root / FITS / f"IJCV16___fakeGT___IJCV___{name}___Model_Hand_{letter}___ncomps45"
                 folder.mkdir(parents=True, exist_ok=True)
                 fit = {
-                    "pose": np.zeros(48), "trans": np.zeros(3), "betas": np.zeros(10), "v": meshes[hand, frame],
+                    "pose": np.concatenate((motion.global_orient[hand, frame], relative[hand, frame])),
+                    "trans": motion.transl[hand, frame], "betas": motion.betas[hand], "v": meshes[hand, frame],
                     "J_transformed": chain[hand, frame], "J_transformed___j21": np.zeros((21, 3)), "ncomps": 45,
                     "model_name": f"MANO_{letter}",
                 }  # fmt: skip
