@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.evaluation import measures
-from hmpfit.evaluation.alignments import procrustes_aligned, scale_and_translation_aligned
+from hmpfit.evaluation.alignments import procrustes_aligned, root_aligned, scale_and_translation_aligned
 from hmpfit.evaluation.penetration import mmpd_mm
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
@@ -19,6 +19,7 @@ Scores = dict[str, float]
 _MM = 1000.0
 _AUC_RANGE_M, _AUC_STEPS = 0.05, 200
 _STC_AUC_STEPS = 100
+_PCK_AT_M = (0.02, 0.05)
 
 
 def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bools) -> Scores:
@@ -63,25 +64,28 @@ def intaghand(
 ) -> Scores:
     """Return MPJPE and MPVPE as IntagHand and ITH-3D take them: middle MCP on middle MCP, metacarpal scaled, per hand.
 
-    Joints [S, 2, 21, 3], meshes [S, 2, V, 3]. The AUC has 200 thresholds from 0 to 50 mm.
+    Joints [S, 2, 21, 3], meshes [S, 2, V, 3]. The AUC has 200 thresholds from 0 to 50 mm. Beside it MPJPE by the other
+    choices in use: without that scale (`mpjpe_mcp9_mm`), and wrist on wrist with and without it.
     """
-    scores: Scores = {}
-    joint_errors, vertex_errors = [], []
-    for hand in range(joints.shape[1]):
-        found, true = joints[:, hand], true_joints[:, hand]
-        aligned = scale_and_translation_aligned(found, true, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)
-        joint_errors.append(measures.distances(aligned, true))
-        if vertices is not None and true_vertices is not None:
-            # The mesh is moved with its joints: same scale, same root.
-            carried = np.concatenate((found, vertices[:, hand]), axis=1)
-            goal = np.concatenate((true, true_vertices[:, hand]), axis=1)
-            moved = scale_and_translation_aligned(carried, goal, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)
-            vertex_errors.append(measures.distances(moved[:, 21:], true_vertices[:, hand]))
-    errors = np.concatenate(joint_errors)
-    scores["mpjpe_mcp9_scaled_mm"] = float(errors.mean() * _MM)
-    scores["auc_mcp9_scaled"] = measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _AUC_STEPS)
-    if vertex_errors:
-        scores["mpvpe_mcp9_scaled_mm"] = float(np.concatenate(vertex_errors).mean() * _MM)
+    found, true = joints.reshape(-1, 21, 3), true_joints.reshape(-1, 21, 3)
+    aligned = scale_and_translation_aligned(found, true, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)
+    errors = measures.distances(aligned, true)
+    others = {
+        "mpjpe_mcp9_mm": root_aligned(found, true, OPENPOSE_MIDDLE_MCP),
+        "mpjpe_wrist_mm": root_aligned(found, true, OPENPOSE_WRIST),
+        "mpjpe_wrist_scaled_mm": scale_and_translation_aligned(found, true, OPENPOSE_WRIST, OPENPOSE_MIDDLE_MCP),
+    }
+    scores = {
+        "mpjpe_mcp9_scaled_mm": float(errors.mean() * _MM),
+        "auc_mcp9_scaled": measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _AUC_STEPS),
+        **{name: float(measures.distances(points, true).mean() * _MM) for name, points in others.items()},
+    }
+    if vertices is not None and true_vertices is not None:
+        # The mesh is moved with its joints: same scale, same root.
+        mesh, true_mesh = (part.reshape(-1, *part.shape[2:]) for part in (vertices, true_vertices))
+        carried, goal = np.concatenate((found, mesh), axis=1), np.concatenate((true, true_mesh), axis=1)
+        moved = scale_and_translation_aligned(carried, goal, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST)[:, 21:]
+        scores["mpvpe_mcp9_scaled_mm"] = float(measures.distances(moved, true_mesh).mean() * _MM)
     return scores
 
 
@@ -156,7 +160,7 @@ def stc(
 ) -> Scores:
     """Return STC's scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
 
-    MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames) wrist on wrist, the AUC from 0 to 50 mm,
+    MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames) wrist on wrist, PCK, the AUC to 50 mm,
     PA-MPJPE by a proper rotation, and MMPD with the hands at their true distance where the left hand's faces [F, 3] are
     given. Means over the valid hands of all frames.
     """
@@ -166,6 +170,7 @@ def stc(
     aligned = measures.distances(procrustes_aligned(found, true, reflection=False), true)
     scores = {
         "stc_mpjpe_mm": _mean(errors) * _MM,
+        **{f"stc_pck_at_{limit * _MM:.0f}mm": measures.share_within(errors, limit) for limit in _PCK_AT_M},
         "stc_auc": measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _STC_AUC_STEPS),
         "stc_pa_mpjpe_mm": _mean(aligned) * _MM,
         "stc_accel_e_mm_per_frame2": _mean(second[valid[:-2] & valid[1:-1] & valid[2:]]) * _MM,
