@@ -10,7 +10,7 @@ import pytest
 
 from hmpfit.errors import RunFolderError
 from hmpfit.video.clip import open_clip
-from hmpfit.video.writer import VideoWriter
+from hmpfit.video.writer import VideoWriter, yuv420p
 
 COLOURS = np.array([[200, 60, 40], [40, 180, 60], [50, 70, 210], [128, 128, 128]], np.uint8)
 
@@ -28,6 +28,19 @@ def test_colours_and_uneven_times_come_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(clip.times_s, times, atol=1e-4)
     for (_, image), colour in zip(clip.images(), COLOURS):
         np.testing.assert_allclose(image[24, 32].astype(int), colour, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("colour", "known"),
+    [
+        ((255, 255, 255), (235, 128, 128)), ((0, 0, 0), (16, 128, 128)), ((255, 0, 0), (63, 102, 240)),
+        ((0, 255, 0), (173, 42, 26)), ((0, 0, 255), (32, 240, 118)),
+    ],
+)  # fmt: skip
+def test_colours_become_those_of_bt709(colour: tuple[int, int, int], known: tuple[int, int, int]) -> None:
+    planes = yuv420p(flat(np.array(colour, np.uint8), 6, 10)).ravel()
+    for part, value in zip((planes[:60], planes[60:75], planes[75:]), known, strict=True):
+        assert np.abs(part.astype(int) - value).max() <= 1
 
 
 def test_browsers_play_it(tmp_path: Path) -> None:

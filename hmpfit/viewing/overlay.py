@@ -52,7 +52,7 @@ def write_overlay(
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
     strip = _status_strip(result.motion, width)
     posed = _posed(result, models, mesh)
-    with VideoWriter(path, clip.fps, width, height, preset="superfast") as video, WriteBehind() as behind:
+    with VideoWriter(path, clip.fps, width, height, preset="ultrafast") as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
             if scale < 1:
                 image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
