@@ -120,6 +120,7 @@ def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -
     assert sequence.times_s[5] == pytest.approx(0.2)  # frame 6 comes after frame 4, a sixth of a second on
     shown = dict(sequence.clip.images())
     assert len(shown) == 7 and not shown[5].any()  # the damaged picture is black
+    assert sequence.image(5).shape == (480, 640, 3) and not sequence.image(5).any()
     write_copy(two_hands(MODELS, 7), MODELS, tmp_path / "runs" / "ABF10")
     common = ("--dataset", f"ho3d:{tmp_path}", "--split", "train", "--predictions", tmp_path / "runs")
     code, out, errors = command("eval", *common, "--json")

@@ -82,11 +82,18 @@ class Sequence:
     def image(self, frame: int) -> NDArray[np.uint8]:
         """Read one frame, RGB [height, width, 3], without touching the others (of a video: after those before it).
 
-        Raises InputError, naming the file, when it is missing or damaged.
+        A missing or damaged picture is black, and logged. Raises InputError when the whole folder is missing.
         """
-        if self.video is None:
-            return read_image(self.images[frame])
-        return next(image for _, image in self.clip.images(frame, frame + 1))
+        if self.video is not None:
+            return next(image for _, image in self.clip.images(frame, frame + 1))
+        file = self.images[frame]
+        try:
+            return read_image(file)
+        except InputError as error:
+            if not file.parent.is_dir():
+                raise InputError(f"The pictures of '{self.name}' are missing: there is no '{file.parent}'.") from None
+            log.warning("A picture counts as black: %s", error)
+            return np.zeros((self.camera.height, self.camera.width, 3), np.uint8)
 
     def truth(self) -> Truth:
         """Read the truth; broken frames are logged with their path and listed in `broken`.
