@@ -13,12 +13,12 @@ from hmpfit.hands.model_files import load_hand_models
 SAME_M = 1e-4  # joints that differ by more come from another hand model
 
 
-def read_with_model(path: Path, hand_model: str) -> tuple[StoredResult, HandModels]:
-    """Return a stored result and the hand models called `hand_model` ("open" or a path).
+def read_with_model(path: Path, hand_model: str, models: HandModels | None = None) -> tuple[StoredResult, HandModels]:
+    """Return a stored result and the hand models called `hand_model` ("open" or a path), loaded unless they are given.
 
     Raises InputError when the result cannot be read or its joints are not those of this hand model.
     """
-    stored, models = read_result(path), load_hand_models(hand_model)
+    stored, models = read_result(path), models or load_hand_models(hand_model)
     apart_m = np.abs(pose_hands(models, stored.motion).joints - stored.joints).max()
     if apart_m > SAME_M:
         raise InputError(

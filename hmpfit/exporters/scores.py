@@ -17,6 +17,7 @@ from hmpfit.evaluation.scoring import TruthFile, flattened, read_truth, score_mo
 from hmpfit.evaluation.submissions import SUFFIXES, score_submission
 from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.exporters.matching import read_with_model
+from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import EXTRAPOLATED, HandMotion
 
@@ -66,9 +67,11 @@ def score_all(pairs: Sequence[Pair], protocol: str, hand_model: str, workers: in
     A sequence of a dataset without a run is charged with neutral hands in all of its frames.
     """
 
+    models = load_hand_models(hand_model)
+
     def attempt(pair: Pair) -> Scored:
         try:
-            return score(pair, protocol, hand_model)
+            return score(pair, protocol, hand_model, models)
         except HmpfitError as error:
             return Scored(pair.name, problem=str(error))
 
@@ -76,19 +79,19 @@ def score_all(pairs: Sequence[Pair], protocol: str, hand_model: str, workers: in
         return list(pool.map(attempt, pairs))
 
 
-def score(pair: Pair, protocol: str, hand_model: str) -> Scored:
-    """Score one pair. Raises InputError and UnknownNameError with the reason why it cannot be scored."""
+def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Scored:
+    """Score one pair; `models` are those called `hand_model`. Raises InputError and UnknownNameError with the reason why it cannot be scored."""
     if pair.found.suffix in SUFFIXES and pair.found.is_file():
         if not isinstance(pair.truth, Path):
             raise InputError(f"'{pair.found}' is a submission; give its truth with --truth.")
         numbers, count = score_submission(pair.found, pair.truth, protocol)
         return Scored(pair.name, {**numbers, "coverage": 1.0}, dict.fromkeys((*numbers, "coverage"), count))
     if isinstance(pair.truth, Path) or (pair.found / "result.npz").is_file():
-        stored, models = read_with_model(pair.found, hand_model)
+        stored, _ = read_with_model(pair.found, hand_model, models)
         truth = read_truth(pair.truth) if isinstance(pair.truth, Path) else pair.truth()
         motion, problem = stored.motion, None
     else:
-        models, truth = load_hand_models(hand_model), pair.truth()
+        truth = pair.truth()
         motion, problem = _nothing(truth), f"'{pair.found}' holds no run: all of its frames are charged"
     whole = score_motion(motion, models, truth, protocol)
     scores, samples = flattened(whole), weights(whole)

@@ -29,7 +29,7 @@ def submit(dataset: Dataset, predictions: Path, hand_model: str, path: Path) -> 
         folder = run_of(dataset, predictions, sequence.name)
         if not (folder / "result.npz").is_file():
             return None
-        motion = read_with_model(folder, hand_model)[0].motion
+        motion = read_with_model(folder, hand_model, models)[0].motion
         rows = np.flatnonzero(motion.is_right == sequence.sides[0])
         if not len(rows):
             return None
