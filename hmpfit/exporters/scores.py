@@ -80,7 +80,10 @@ def score_all(pairs: Sequence[Pair], protocol: str, hand_model: str, workers: in
 
 
 def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Scored:
-    """Score one pair; `models` are those called `hand_model`. Raises InputError and UnknownNameError with the reason why it cannot be scored."""
+    """Score one pair; `models` are those called `hand_model`.
+
+    Raises InputError and UnknownNameError with the reason why it cannot be scored.
+    """
     if pair.found.suffix in SUFFIXES and pair.found.is_file():
         if not isinstance(pair.truth, Path):
             raise InputError(f"'{pair.found}' is a submission; give its truth with --truth.")
