@@ -101,7 +101,7 @@ def test_the_shipped_prior_is_measured_on_generated_motion(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_baselines_and_recordings(inputs: Path) -> None:
     found = invoke(eval_prior, "default", "--motion", inputs / "motion", "--generated", 5, "--json", "--quiet")
-    assert set(found["gaps"]["15"]) == {"prior", "refined", "slerp", "pca", "gmm", "ratio_to_slerp"}
+    assert set(found["gaps"]["15"]) == {"prior", "decoded", "slerp", "pca", "gmm", "ratio_to_slerp"}
     assert any(name.startswith("pinch") for name in found["files"])
 
 

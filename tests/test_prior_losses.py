@@ -67,9 +67,7 @@ def waving(frames: int = 150, clips: int = 12) -> list[np.ndarray]:
     return out
 
 
-SMALLEST = dataclasses.replace(
-    SMALL, latent=96, width=24, layers=3, channels=(4, 4, 4, 4), path_channels=20, path_waves=16, bridge_width=8
-)
+SMALLEST = dataclasses.replace(SMALL, latent=96, width=24, layers=3, path_channels=20, path_waves=16, gap_width=8)
 
 
 def test_the_start_is_already_a_codec() -> None:

@@ -16,9 +16,13 @@ from hmpfit.skeleton import MANO_21, MANO_PARENTS
 
 TINY = {
     "nemf": Sizes(latent=24, width=32, layers=4, channels=(4, 4, 4, 4)),
-    "path": dataclasses.replace(SMALL, latent=24, width=32, channels=(4, 4, 4, 4), path_channels=6, path_waves=8),
+    "small": dataclasses.replace(SMALL, latent=24, path_channels=6, path_waves=8, gap_width=8),
+    "path": dataclasses.replace(SMALL, latent=24, width=32, layers=4, path_channels=6, path_waves=8, gap_width=8),
+    "six": dataclasses.replace(
+        SMALL, latent=24, width=32, layers=2, path_channels=6, path_waves=8, gap_width=8, angles=False
+    ),
     "both": dataclasses.replace(
-        SMALL, latent=24, width=32, channels=(4,) * 4, path_channels=6, path_waves=8, latent_in_layers=True
+        SMALL, latent=24, width=32, layers=4, path_channels=6, path_waves=8, gap_width=8, latent_in_layers=True
     ),
     "root": Sizes(latent=20, width=32, layers=3, channels=(4, 4, 4, 4), root_latent=4, extra_convolutions=1),
 }
@@ -75,8 +79,9 @@ def test_jacobian_equals_automatic_differentiation(kind: str) -> None:
     assert (some - by_hand[:, [0, 2]]).abs().max() < 1e-9
 
 
-def test_path_jacobian_gives_the_whole_one() -> None:
-    prior = tiny("path")
+@pytest.mark.parametrize("kind", ["small", "path", "six"])
+def test_path_jacobian_gives_the_whole_one(kind: str) -> None:
+    prior = tiny(kind)
     z, prepared = torch.randn(2, 24, dtype=torch.float64), prior.prepare(prior.frame_times[::9])
     by_path = prior.decode_path_jacobian(z, prepared)[1]
     assert prepared.path is not None and by_path.shape[-1] == prior.sizes.path_channels

@@ -15,9 +15,7 @@ from hmpfit.priors.training.windows import Clips, draw_batch
 
 pytest.importorskip("lightning")
 
-SIZES = dataclasses.replace(
-    SMALL, latent=32, width=16, layers=2, channels=(4, 4, 4, 4), path_channels=8, path_waves=8, bridge_width=8
-)
+SIZES = dataclasses.replace(SMALL, latent=32, width=16, layers=2, path_channels=8, path_waves=8, gap_width=8)
 
 
 def clips() -> Clips:

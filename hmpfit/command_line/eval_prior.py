@@ -11,7 +11,6 @@ from hmpfit.errors import InputError
 
 HELD_OUT_KINDS = ("spelling", "power_grasps", "precision_grasps", "other_grasps", "handling")
 HELD_OUT_FILES = ("rollAndPitch", "pinch", "three-claps")  # recordings that the shipped prior never saw
-_BASELINE_TAKES = 300  # generated takes that PCA and mixture are fitted to
 
 
 @click.command(name="eval-prior")
@@ -23,7 +22,7 @@ _BASELINE_TAKES = 300  # generated takes that PCA and mixture are fitted to
 @click.option(
     "--generated", type=click.IntRange(min=0), default=0, metavar="N", help="Generated takes of held-out kinds."
 )
-@click.option("--no-baselines", is_flag=True, help="Leave out PCA and the Gaussian mixture.")
+@click.option("--no-baselines", is_flag=True, help="Leave out the priors pca and gmm.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def eval_prior(
@@ -38,36 +37,32 @@ def eval_prior(
     """Measure PRIOR (a name or a file): reconstruction, gaps of 5 to 60 frames, 60 and 120 frames a second, samples."""
     from hmpfit.evaluation.prior_quality import RATES, Window, measure, rate_errors, windows_of
     from hmpfit.exporters.summary import to_json
-    from hmpfit.priors.motion_field.loading import load_prior
-    from hmpfit.synthesis.motion import HELD_OUT, KINDS, TRAINING, generate_motion
+    from hmpfit.priors.opening import load_gmm, load_pca, open_prior
+    from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 
     if not motion and not generated:
         raise InputError("Give motion to measure on: --motion PATH or --generated N.")
-    loaded = load_prior(prior)
+    loaded = open_prior(prior)
     frames, fps = loaded.window_frames, loaded.fps
     windows: list[Window] = []
     for path in motion:
         windows += [
             window
             for name, pose, valid in _recorded(path, all_files, fps)
-            for window in windows_of(name, pose, valid, frames)
+            for window in windows_of(name, "recorded", pose, valid, frames)
         ]
     rng = np.random.default_rng(777)
     for take in range(generated):
         kind = HELD_OUT_KINDS[take % len(HELD_OUT_KINDS)]
         pose = generate_motion(kind, frames / fps, fps, rng, HELD_OUT)
-        windows += windows_of(f"generated {kind}", pose, np.ones(frames, dtype=bool), frames)
+        windows += windows_of(f"generated {kind}", "generated", pose, np.ones(frames, dtype=bool), frames)
     if not windows:
         raise InputError("The motion holds no stretch of a second in which a hand is seen.")
     with TerminalProgress(quiet) as progress:
-        takes = 0 if no_baselines else _BASELINE_TAKES
-        advance = progress.phase("measuring", takes + len(windows))
-        learned = []
-        generator = np.random.default_rng(99)
-        for take in range(takes):
-            learned.append(generate_motion(list(KINDS)[take % len(KINDS)], frames / fps, fps, generator, TRAINING))
-            advance(1)
-        found = measure(loaded, windows, learned, advance)
+        advance = progress.phase("measuring", len(windows))
+        others = {} if no_baselines else {"pca": load_pca(), "gmm": load_gmm()}
+        others = {name: other for name, other in others.items() if other.window_frames == frames}
+        found = measure(loaded, windows, others, advance)
         finer = np.random.default_rng(55)
         found["rates"] = rate_errors(
             loaded,
@@ -108,14 +103,17 @@ def _tell(content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = [name for name in next(iter(content["gaps"].values())) if name != "ratio_to_slerp"]
-    table = Table(title=f"{content['prior']}: error in gaps, mm ({content['windows']} windows)", title_justify="left")
-    for heading in ("frames", *names, "prior / slerp"):
-        table.add_column(heading, justify="right")
-    for gap, row in content["gaps"].items():
-        cells = [*(row[name] for name in names), row["ratio_to_slerp"]]
-        table.add_row(gap, *("–" if not np.isfinite(cell) else f"{cell:.2f}" for cell in cells))
-    Console().print(table)
-    click.echo(f"reconstruction: {content['mpjpe_mm']:.2f} mm, aligned {content['pa_mpjpe_mm']:.2f} mm")
+    parts = {"": content, **(content["sources"] if len(content["sources"]) > 1 else {})}
+    for source, part in parts.items():
+        names = [name for name in next(iter(part["gaps"].values())) if name != "ratio_to_slerp"]
+        title = f"{content['prior']}: error in gaps, mm ({part['windows']} windows{', ' if source else ''}{source})"
+        table = Table(title=title, title_justify="left")
+        for heading in ("frames", *names, "prior / slerp"):
+            table.add_column(heading, justify="right")
+        for gap, row in part["gaps"].items():
+            cells = [*(row[name] for name in names), row["ratio_to_slerp"]]
+            table.add_row(gap, *("–" if not np.isfinite(cell) else f"{cell:.2f}" for cell in cells))
+        Console().print(table)
+        click.echo(f"reconstruction: {part['mpjpe_mm']:.2f} mm, aligned {part['pa_mpjpe_mm']:.2f} mm")
     rates = ", ".join(f"{rate} frames/s {error:.2f} mm" for rate, error in content["rates"].items())
     click.echo(f"decoded at other rates: {rates}; samples outside joint limits: {content['sample_violations']:.1%}")

@@ -15,16 +15,20 @@ from hmpfit.errors import InputError
 
 FPS = 30.0
 HELD_OUT_SHARE = 0.1  # of the subjects, for validation
+RECORDED_SHARE = 0.1  # of a few recordings beside a folder of AMASS or generated motion
+TAKE_S = 5.3
 
 
 def collect(
     amass: Sequence[Path], motion: Sequence[Path], generated: int, hold_out: Sequence[str], models: Any,
-    rng: np.random.Generator, progress: TerminalProgress,
+    rng: np.random.Generator, out: Path, progress: TerminalProgress,
 ) -> tuple[list[Any], list[Any], dict[str, Any]]:  # fmt: skip
-    """Return training collections, held-out ones (by subject), and what is said of them on the card."""
+    """Return training collections, held-out ones (by subject), and what is said of them on the card.
+
+    Generated motion is kept in `out`, so that a resumed training does not make it anew.
+    """
     from hmpfit.datasets.amass import read_amass
     from hmpfit.priors.training.windows import Clips
-    from hmpfit.synthesis.motion import KINDS, TRAINING, generate_motion
 
     train: list[Any] = []
     held: list[Any] = []
@@ -34,11 +38,11 @@ def collect(
     def add(poses: Sequence[Any], subjects: Sequence[str], valid: Sequence[Any] | None, share: float) -> None:
         names = sorted(set(subjects))
         chosen = set(rng.permutation(names)[: max(1, round(HELD_OUT_SHARE * len(names)))]) if len(names) > 1 else set()
-        for out, wanted in ((train, False), (held, True)):
+        for into, wanted in ((train, False), (held, True)):
             rows = [row for row, subject in enumerate(subjects) if (subject in chosen) == wanted]
             if rows:
                 picked = None if valid is None else [valid[row] for row in rows]
-                out.append(Clips([poses[row] for row in rows], picked, share=share, warp=0.0 if wanted else 0.2))
+                into.append(Clips([poses[row] for row in rows], picked, share=share, warp=0.0 if wanted else 0.2))
 
     mean = None if models.right.name == "open" else {"right": models.right.hands_mean, "left": models.left.hands_mean}
     for root in amass:
@@ -50,21 +54,34 @@ def collect(
         )
         skipped += [f"{path}: {reason}" for path, reason in clips.skipped]
     for path in motion:
-        names, poses, valid = _recordings(path, hold_out, models)
-        add(poses, names, valid, 0.3)
+        names, poses, valid = recordings(path, hold_out, models)
+        add(poses, names, valid, RECORDED_SHARE)
         told.append(f"{len(poses)} recorded hands of {path.name}")
     if generated:
-        advance = progress.phase("generating motion", generated)
-        poses = []
-        for take in range(generated):
-            poses.append(generate_motion(list(KINDS)[take % len(KINDS)], 5.3, FPS, rng, TRAINING))
-            advance(1)
-        add(poses, [str(take) for take in range(generated)], None, 1.0)
+        add(_generated(generated, rng, out, progress), [str(take) for take in range(generated)], None, 1.0)
         told.append(f"{generated} generated takes")
     return train, held or train, {"data": "; ".join(told), "skipped": skipped}
 
 
-def _recordings(path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
+def _generated(count: int, rng: np.random.Generator, out: Path, progress: TerminalProgress) -> Any:
+    """Return `count` generated takes, memory-mapped [count, T, 15, 3], every kind of motion as often."""
+    from hmpfit.synthesis.motion import KINDS, TRAINING, generate_motion
+
+    path, own = out / "generated.npy", np.random.default_rng(rng.integers(2**63))
+    if not path.is_file():
+        advance = progress.phase("generating motion", count)
+        takes = np.empty((count, round(TAKE_S * FPS), 15, 3), dtype=np.float32)
+        for take in range(count):
+            takes[take] = generate_motion(list(KINDS)[take % len(KINDS)], TAKE_S, FPS, own, TRAINING)
+            advance(1)
+        with (out / "generated.part").open("wb") as stream:
+            np.save(stream, takes)
+        (out / "generated.part").replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def recordings(path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
+    """Return names, poses and valid frames of the recorded hands below a path, converted by inverse kinematics."""
     from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
     from hmpfit.hands.kinematics import Kinematics
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hmpfit.command_line.prior_data import FPS, collect
 from hmpfit.command_line.progress import TerminalProgress
-from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.errors import HmpfitError, InputError, MissingExtraError
 
 _START_WINDOWS, _HELD_OUT_BATCH = 512, 64
 _GAUSSIAN_WINDOWS = 6000
@@ -69,8 +69,14 @@ def train_prior(
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     with TerminalProgress(quiet) as progress:
-        collections, held, summary = collect(amass, motion, generated, hold_out, models, rng, progress)
+        made = out.is_dir()
         out.mkdir(parents=True, exist_ok=True)
+        try:
+            collections, held, summary = collect(amass, motion, generated, hold_out, models, rng, out, progress)
+        except HmpfitError:
+            if not made:
+                out.rmdir()
+            raise
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         sha256, sizes = learn(collections, held, out, _rest_hand(models.right), seed, rng, progress)
     about: dict[str, Any] = {"name": out.resolve().name, "licence": "that of the data it learned from", **summary}

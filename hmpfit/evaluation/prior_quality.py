@@ -1,112 +1,123 @@
 """How well a motion prior reconstructs, in-betweens, resamples and invents motion that it never saw.
 
-Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening: the posterior mean of the
-visible frames ("prior"), and z refined on those as stage II would ("refined"). Beside it SLERP, and two Gaussian models
-of whole windows in PCA space, one component ("pca") and several ("gmm"), conditioned on the visible frames.
+Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening: unknown frames as the
+prior completes them ("prior"), and as its latent decodes them ("decoded"), beside SLERP and other priors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.errors import MissingExtraError
 from hmpfit.geometry import rotations
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.hands.joint_limits import LIMITS
 from hmpfit.priors.motion_field import features
-from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.records import Floats
 
 GAPS = (5, 15, 30, 60)
 TRIALS = 3  # gaps drawn per window and length
 RATES = (60.0, 120.0)  # frames per second to decode at
 SAMPLES = 64
-COEFFICIENTS = 64  # of the baselines' PCA (the paper's)
-_REFINE_STEPS, _REFINE_STD, _LEAST_STD = 3, 0.03, 0.02
-_OBSERVED_STD = 0.03  # rad, of a visible angle, for the Gaussian baselines
 _EDGE = 5  # visible frames at least on either side of a gap
+_SHORTEST = 30  # known frames that make a window worth measuring
 
 Fill = Callable[[Tensor, Tensor], Tensor]  # rotations [T, 15, 3, 3], known [T] -> all frames filled
 
 
+class MeasuredPrior(Protocol):
+    """What is measured of a prior: every kind that `hmpfit.priors` opens has it."""
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of a window."""
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers of a latent."""
+
+    @property
+    def frame_times(self) -> Tensor:
+        """Times in seconds of a window's own frames."""
+
+    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return the latents [B, L] that best explain the known frames of windows [B, N, 15, 3, 3]."""
+
+    def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return windows with their unknown frames filled."""
+
+    def decode(self, z: Tensor, t: Tensor) -> Tensor:
+        """Decode latents at times [T] to 6D rotations [B, T, 15, 6]."""
+
+    def points(self, hand_R: Tensor) -> Tensor:
+        """Pose the prior's hand: [..., 15, 3, 3] -> [..., 21, 3] metres from the wrist."""
+
+
 @dataclass(frozen=True)
 class Window:
-    """A window of motion: rotations [T, 15, 3, 3] and which frames are known [T]."""
+    """A window of motion: rotations [T, 15, 3, 3] and which frames are known [T]; `source` groups the figures."""
 
     name: str
+    source: str
     hand_R: Tensor
     known: Tensor
 
 
-def windows_of(name: str, hand_pose: Floats, valid: np.ndarray, frames: int) -> list[Window]:
+def windows_of(name: str, source: str, hand_pose: Floats, valid: np.ndarray, frames: int) -> list[Window]:
     """Cut a motion [T, 15, 3] into half-overlapping windows; short ones are padded with unknown frames."""
     found = []
     for start in range(0, max(len(hand_pose) - frames // 2, 1), frames // 2):
         pose, known = np.zeros((frames, 15, 3)), np.zeros(frames, dtype=bool)
         piece = hand_pose[start : start + frames]
         pose[: len(piece)], known[: len(piece)] = np.nan_to_num(piece), valid[start : start + frames]
-        if known.sum() > 30:
-            found.append(
-                Window(name, rotations.exp(torch.as_tensor(pose, dtype=torch.float32)), torch.as_tensor(known))
-            )
+        if known.sum() > _SHORTEST:
+            hand_R = rotations.exp(torch.as_tensor(pose, dtype=torch.float32))
+            found.append(Window(name, source, hand_R, torch.as_tensor(known)))
     return found
 
 
 @torch.no_grad()
 def measure(
-    prior: MotionPrior, windows: Sequence[Window], baseline: Sequence[Floats], on_window: Callable[[int], None]
+    prior: MeasuredPrior,
+    windows: Sequence[Window],
+    others: Mapping[str, MeasuredPrior],
+    on_window: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Return the figures of a prior on windows; `baseline` are poses [128, 15, 3] that PCA and mixture are fitted to.
+    """Return the figures of a prior on windows, and its gaps beside those of `others`, by name.
 
-    Keys: mpjpe_mm, pa_mpjpe_mm, acceleration_mm_per_frame2, gaps {length: {prior, refined, slerp, pca, gmm, ratio}},
-    rates {fps: mpjpe_mm}, sample_violations (share of angles outside the joint limits), files.
+    Keys: mpjpe_mm, pa_mpjpe_mm, acceleration_mm_per_frame2, windows, gaps {length: {prior, decoded, slerp, ...,
+    ratio_to_slerp}}, sample_violations (share of angles outside the joint limits), files, and `sources` with the first
+    five per source of windows.
     """
     fills: dict[str, Fill] = {
-        "prior": lambda R, known: _posterior(prior, R, known, False),
-        "refined": lambda R, known: _posterior(prior, R, known, True),
-        "slerp": _slerp,
+        "prior": lambda R, known: prior.complete(R[None], known[None])[0],
+        "decoded": lambda R, known: _decoded(prior, R, known),
+        "slerp": slerp_filled,
+        **{name: _completed(other) for name, other in others.items()},
     }
-    if len(baseline) > COEFFICIENTS:
-        flat = np.stack([np.asarray(pose, dtype=np.float64).reshape(-1) for pose in baseline])
-        fills["pca"], fills["gmm"] = (_Gaussians.fit(flat, count).fill for count in (1, 4))
-    whole: dict[str, list[float]] = {"mpjpe": [], "pa": [], "acceleration": []}
-    gaps: dict[int, dict[str, list[float]]] = {gap: {name: [] for name in fills} for gap in GAPS}
     generators = {gap: np.random.default_rng(gap) for gap in GAPS}
+    rows = []
     for window in windows:
-        found = _posterior(prior, window.hand_R, window.known, False)
-        points, truth = (prior.points(R)[window.known].double().numpy() for R in (found, window.hand_R))
-        whole["mpjpe"].append(_mm(points, truth))
-        whole["pa"].append(_mm(similarity_aligned(points, truth), truth))
-        whole["acceleration"].append(_mm(np.diff(points, 2, axis=0), np.diff(truth, 2, axis=0)))
-        for gap in GAPS:
-            for shown in _gapped(window.known, gap, generators[gap]):
-                hidden = window.known & ~shown
-                for name, fill in fills.items():
-                    filled = prior.points(fill(window.hand_R, shown))[hidden]
-                    gaps[gap][name].append(
-                        _mm(filled.double().numpy(), prior.points(window.hand_R)[hidden].double().numpy())
-                    )
+        rows.append((window.source, _of_window(prior, window, fills, generators)))
         on_window(1)
-    table = {str(gap): {name: _mean(errors) for name, errors in by.items()} for gap, by in gaps.items()}
-    for row in table.values():
-        row["ratio_to_slerp"] = row["prior"] / row["slerp"] if row["slerp"] else float("nan")
+    sources = sorted({source for source, _ in rows})
     return {
-        "mpjpe_mm": _mean(whole["mpjpe"]),
-        "pa_mpjpe_mm": _mean(whole["pa"]),
-        "acceleration_mm_per_frame2": _mean(whole["acceleration"]),
-        "windows": len(windows),
-        "gaps": table,
+        **_figures([row for _, row in rows], tuple(fills)),
         "sample_violations": violations(prior),
         "files": sorted({window.name for window in windows}),
+        "sources": {name: _figures([row for source, row in rows if source == name], tuple(fills)) for name in sources},
     }
 
 
 @torch.no_grad()
-def rate_errors(prior: MotionPrior, poses: dict[float, Sequence[Floats]]) -> dict[str, float]:
+def rate_errors(prior: MeasuredPrior, poses: Mapping[float, Sequence[Floats]]) -> dict[str, float]:
     """Return the error in mm of decoding at other frame rates, encoded from the prior's own.
 
     `poses` holds, per rate, motions [T, 15, 3] of one window's length at that rate (a multiple of the prior's).
@@ -118,23 +129,75 @@ def rate_errors(prior: MotionPrior, poses: dict[float, Sequence[Floats]]) -> dic
             hand_R = rotations.exp(torch.as_tensor(np.asarray(pose), dtype=torch.float32))
             coarse = hand_R[::step][: prior.window_frames]
             known = torch.ones(len(coarse), dtype=torch.bool)
-            mean, _ = prior.encode(coarse[None], known[None])
             last = (len(coarse) - 1) * step + 1
             times = torch.arange(last, dtype=torch.float32) / rate
-            decoded = rotations.from_6d(prior.decode(mean, times))[0]
+            decoded = rotations.from_6d(prior.decode(prior.start(coarse[None], known[None]), times))[0]
             errors.append(_mm(prior.points(decoded).numpy(), prior.points(hand_R[:last]).numpy()))
         out[f"{rate:g}"] = _mean(errors)
     return out
 
 
 @torch.no_grad()
-def violations(prior: MotionPrior, seed: int = 0) -> float:
+def violations(prior: MeasuredPrior, seed: int = 0) -> float:
     """Return the share of finger angles outside the joint limits in motion decoded from z ~ N(0, I)."""
     z = torch.randn(SAMPLES, prior.latent_size, generator=torch.Generator().manual_seed(seed))
     decoded = rotations.log(rotations.from_6d(prior.decode(z, prior.frame_times))).numpy()
     limits = np.asarray(LIMITS)
     outside = (decoded < limits[..., 0]) | (decoded > limits[..., 1])
     return float(outside.mean())
+
+
+def slerp_filled(hand_R: Tensor, known: Tensor) -> Tensor:
+    """Fill the unknown frames of hand_R [T, 15, 3, 3] along geodesics between the known ones, held at the ends."""
+    last, following, fraction = features.bracket(known[None])
+    first = hand_R[last[0]]
+    blended = rotations.slerp(first, hand_R[following[0]], fraction[0, :, None].expand(first.shape[:2]).float())
+    return torch.where(known[:, None, None, None], hand_R, blended)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One window's errors, mm; `gaps` per length and way of filling, one number a trial."""
+
+    mpjpe: float
+    aligned: float
+    acceleration: float
+    gaps: dict[int, dict[str, list[float]]]
+
+
+def _of_window(
+    prior: MeasuredPrior, window: Window, fills: Mapping[str, Fill], generators: Mapping[int, np.random.Generator]
+) -> _Row:
+    whole = prior.points(window.hand_R)
+    found = prior.points(_decoded(prior, window.hand_R, window.known))
+    points, truth = (part[window.known].double().numpy() for part in (found, whole))
+    gaps: dict[int, dict[str, list[float]]] = {gap: {name: [] for name in fills} for gap in GAPS}
+    for gap in GAPS:
+        for shown in _gapped(window.known, gap, generators[gap]):
+            hidden = window.known & ~shown
+            for name, fill in fills.items():
+                filled = prior.points(fill(window.hand_R, shown))[hidden]
+                gaps[gap][name].append(_mm(filled.double().numpy(), whole[hidden].double().numpy()))
+    return _Row(
+        _mm(points, truth),
+        _mm(similarity_aligned(points, truth), truth),
+        _mm(np.diff(points, 2, axis=0), np.diff(truth, 2, axis=0)),
+        gaps,
+    )
+
+
+def _figures(rows: Sequence[_Row], names: Sequence[str]) -> dict[str, Any]:
+    gaps: dict[str, dict[str, float]] = {}
+    for gap in GAPS:
+        line = {name: _mean([error for row in rows for error in row.gaps[gap][name]]) for name in names}
+        gaps[str(gap)] = {**line, "ratio_to_slerp": line["prior"] / line["slerp"] if line["slerp"] else float("nan")}
+    return {
+        "mpjpe_mm": _mean([row.mpjpe for row in rows]),
+        "pa_mpjpe_mm": _mean([row.aligned for row in rows]),
+        "acceleration_mm_per_frame2": _mean([row.acceleration for row in rows]),
+        "windows": len(rows),
+        "gaps": gaps,
+    }
 
 
 def _gapped(known: Tensor, gap: int, generator: np.random.Generator) -> list[Tensor]:
@@ -150,72 +213,12 @@ def _gapped(known: Tensor, gap: int, generator: np.random.Generator) -> list[Ten
     return masks
 
 
-def _posterior(prior: MotionPrior, hand_R: Tensor, known: Tensor, refine: bool) -> Tensor:
-    """Encode the visible frames and decode all; `refine` moves z towards them by Gauss-Newton under its posterior."""
-    mean, log_var = prior.encode(hand_R[None], known[None])
-    prepared, z = prior.prepare(prior.frame_times), mean.clone()
-    weight = known.float().repeat_interleave(90) / _REFINE_STD**2
-    precision = (log_var / 2).exp().clamp(min=_LEAST_STD)[0] ** -2
-    for _ in range(_REFINE_STEPS if refine else 0):
-        six, jacobian = prior.decode_jacobian(z, prepared)
-        rows = jacobian[0].flatten(0, 1)
-        normal = rows.T @ (rows * weight[:, None]) + torch.diag(precision)
-        seen = torch.where(known[:, None], rotations.to_6d(hand_R).flatten(1), six[0].flatten(1)).flatten()
-        gradient = rows.T @ (weight * (six.flatten() - seen)) + precision * (z - mean)[0]
-        z = z - torch.linalg.solve(normal, gradient)
-    return rotations.from_6d(prior.decode_prepared(z, prepared))[0]
+def _decoded(prior: MeasuredPrior, hand_R: Tensor, known: Tensor) -> Tensor:
+    return rotations.from_6d(prior.decode(prior.start(hand_R[None], known[None]), prior.frame_times))[0]
 
 
-def _slerp(hand_R: Tensor, known: Tensor) -> Tensor:
-    last, following, fraction = features._bracket(known[None])
-    first = hand_R[last[0]]
-    blended = rotations.slerp(first, hand_R[following[0]], fraction[0, :, None].expand(first.shape[:2]).float())
-    return torch.where(known[:, None, None, None], hand_R, blended)
-
-
-@dataclass(frozen=True)
-class _Gaussians:
-    """A mixture of full-covariance Gaussians on PCA coefficients of whole windows of axis-angle."""
-
-    mean: Floats  # [5760]
-    axes: Floats  # [64, 5760]
-    centres: Floats  # [K, 64]
-    precisions: Floats  # [K, 64, 64]
-    log_weights: Floats  # [K] with the Gaussians' normalising terms
-
-    @classmethod
-    def fit(cls, flat: Floats, components: int) -> "_Gaussians":
-        try:
-            from sklearn.decomposition import PCA
-            from sklearn.mixture import GaussianMixture
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                "the baselines of eval-prior", "scikit-learn", "pip install scikit-learn"
-            ) from error
-
-        reduced = PCA(min(COEFFICIENTS, len(flat) - 1), random_state=0).fit(flat)
-        coefficients = reduced.transform(flat)
-        mixture = GaussianMixture(components, reg_covar=1e-3, random_state=0).fit(coefficients)
-        spread = 0.5 * np.linalg.slogdet(mixture.precisions_)[1]
-        return cls(
-            reduced.mean_, reduced.components_, mixture.means_, mixture.precisions_, np.log(mixture.weights_) + spread
-        )
-
-    def fill(self, hand_R: Tensor, known: Tensor) -> Tensor:
-        """Fill by the most probable component's coefficients given the visible frames."""
-        pose = rotations.log(hand_R).double().numpy().reshape(len(known), -1)
-        visible = np.repeat(known.numpy(), pose.shape[1])
-        axes = self.axes[:, visible] / _OBSERVED_STD
-        target = (pose.reshape(-1) - self.mean)[visible] / _OBSERVED_STD
-        best, chosen = np.inf, self.centres[0]
-        for centre, precision, weight in zip(self.centres, self.precisions, self.log_weights, strict=True):
-            found = np.linalg.solve(axes @ axes.T + precision, axes @ target + precision @ centre)
-            away = found - centre
-            cost = 0.5 * (((axes.T @ found - target) ** 2).sum() + away @ precision @ away) - weight
-            if cost < best:
-                best, chosen = cost, found
-        filled = (self.mean + chosen @ self.axes).reshape(len(known), 15, 3)
-        return rotations.exp(torch.as_tensor(filled, dtype=torch.float32))
+def _completed(prior: MeasuredPrior) -> Fill:
+    return lambda hand_R, known: prior.complete(hand_R[None], known[None])[0]
 
 
 def _mm(found: Floats, true: Floats) -> float:

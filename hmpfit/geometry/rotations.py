@@ -58,6 +58,13 @@ def project_to_so3(matrix: Tensor) -> Tensor:
     return roma.special_procrustes(matrix)
 
 
+def exp_to_6d_jacobian(rotvec: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the 6D form [..., 6] of exp(rotvec) and its derivative by axis-angle, [..., 6, 3]."""
+    R = exp(rotvec)
+    turned = hat(right_jacobian(rotvec).mT)  # of each of the three numbers, about the rotated axes
+    return to_6d(R), to_6d(R[..., None, :, :] @ turned).mT
+
+
 def right_jacobian(rotvec: Tensor) -> Tensor:
     """Return J [..., 3, 3] with exp(v + d) ~ exp(v) exp(J d).
 

@@ -6,7 +6,7 @@ Separate because it is the one place of the generator that needs positions.
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.skeleton import FINGERS, MANO_HAND_JOINTS, MANO_JOINTS, MANO_PARENTS
+from hmpfit.skeleton import MANO_HAND_JOINTS, MANO_JOINTS, MANO_PARENTS
 from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, FOUR, HIGH, INDEX, LOW, THUMB_LIFT, Subject, to_hand_pose
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ def pinched(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: 
 
 def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: float) -> Floats:
     """Return per posture [N] what keeps the pads apart, [N, 3 fingers], millimetres."""
-    pads = _pads(to_hand_pose(angles, subject))
+    pads = _pads(to_hand_pose(angles, subject), (*fingers, "thumb"))
     parts = []
     for k, finger in enumerate(fingers):
         toward = pads[finger][0] - pads["thumb"][0] + pads[finger][1] * (gap_mm / 2) - pads["thumb"][1] * (gap_mm / 2)
@@ -52,11 +52,11 @@ def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_m
     return np.concatenate(parts, axis=1)
 
 
-def _pads(hand_pose: Floats) -> dict[str, tuple[Floats, Floats]]:
-    """Return each finger's pad position [N, 3] in millimetres and its outward normal [N, 3]."""
+def _pads(hand_pose: Floats, fingers: tuple[str, ...]) -> dict[str, tuple[Floats, Floats]]:
+    """Return each named finger's pad position [N, 3] in millimetres and its outward normal [N, 3]."""
     turned = {"wrist": np.broadcast_to(np.eye(3), (len(hand_pose), 3, 3))}
     pads = {}
-    for finger in FINGERS:
+    for finger in fingers:
         at = np.array(FINGER_MM[finger], dtype=float)
         matrix, place = turned["wrist"], np.broadcast_to(at[0], (len(hand_pose), 3))
         for part in (1, 2, 3):

@@ -107,6 +107,11 @@ class GaussianMixture(nn.Module):
         z = torch.linalg.solve_triangular(self.factors[component], away, upper=False)[..., 0]
         return torch.cat((z, self._names()[component, None]), dim=-1)
 
+    def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return windows [B, N, 15, 3, 3] with their unknown frames decoded; known ones, mask [B, N], stay."""
+        found = rotations.from_6d(self.decode(self.start(hand_R, mask), self.frame_times))
+        return torch.where(mask[..., None, None, None], hand_R, found)
+
     def prepare(self, t: Tensor) -> PreparedTimes:
         """Interpolate mean and axes at times t [T] in seconds by a cubic spline; beyond the end nothing moves."""
         frames = np.arange(self.window_frames)
@@ -125,13 +130,10 @@ class GaussianMixture(nn.Module):
     def decode_jacobian(self, z: Tensor, prepared: PreparedTimes) -> tuple[Tensor, Tensor]:
         """Return (six [B, T, 15, 6], d six / d z [B, T, 90, L]), exact; the naming number moves nothing."""
         angles = self._angles(z, prepared)
-        R = rotations.exp(angles)
-        turned = rotations.hat(rotations.right_jacobian(angles).mT)  # of each angle, about the joint's own axes
-        changed = R[..., None, :, :] @ turned  # [B, T, 15, 3 angles, 3, 3]
-        by_angle = rotations.to_6d(changed).mT  # [B, T, 15, 6, 3]
+        six, by_angle = rotations.exp_to_6d_jacobian(angles)
         by_coefficient = by_angle @ prepared.axes.unflatten(1, (-1, 3))  # [B, T, 15, 6, C]
         rows = by_coefficient.flatten(2, 3) @ self.factors[self._component(z)][:, None]
-        return rotations.to_6d(R), torch.cat((rows, torch.zeros_like(rows[..., :1])), dim=-1)
+        return six, torch.cat((rows, torch.zeros_like(rows[..., :1])), dim=-1)
 
     def points(self, hand_R: Tensor) -> Tensor:
         """Pose the measuring hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, metres from the wrist."""
@@ -180,13 +182,14 @@ class GaussianMixture(nn.Module):
         Sigma_k^-1 + A A' / noise^2, and a component's evidence follows from its determinant and the completed square.
         """
         known = mask.repeat_interleave(ANGLES, dim=1).to(self.mean)
-        angles = rotations.log(hand_R).to(self.mean).flatten(1).where(known > 0, self.mean.new_zeros(()))
+        eye = torch.eye(3, dtype=hand_R.dtype, device=hand_R.device)
+        angles = rotations.log(torch.where(mask[..., None, None, None], hand_R, eye)).to(self.mean).flatten(1)
         axes, variance = self.axes.flatten(1), self.noise**2
         seen = axes * known[:, None]
         gram = seen @ axes.T / variance
         pull = (seen @ (angles - self.mean.flatten())[..., None])[..., 0] / variance
-        eye = torch.eye(len(axes)).to(self.mean)
-        inverse = torch.linalg.solve_triangular(self.factors, eye.expand_as(self.factors), upper=False)
+        unit = torch.eye(len(axes)).to(self.mean)
+        inverse = torch.linalg.solve_triangular(self.factors, unit.expand_as(self.factors), upper=False)
         precision = inverse.mT @ inverse  # [K, C, C]
         by_centre = (precision @ self.centres[..., None])[..., 0]
         root = torch.linalg.cholesky(precision + gram[:, None])  # [B, K, C, C]

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.sizes import Sizes
 
 JOINTS = 15
@@ -46,24 +47,30 @@ class Prepared:
 
 
 class Decoder(nn.Module):
-    """Neural motion field of Hand joints' 6D rotations; see `Sizes` for its shape."""
+    """Motion field of hand joints' 6D rotations; see `Sizes` for its shape.
+
+    Without layers the output is linear in the latent path: axis-angle numbers that `exp` turns into rotations.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
         width, times = sizes.width, 2 * sizes.frequencies
         latent = sizes.latent if sizes.latent_in_layers else 0
-        starts = [sizes.path_channels] + [width] * (sizes.layers - 1)
+        starts = ([sizes.path_channels] + [width] * (sizes.layers - 1))[: sizes.layers]
         self.layers = nn.ModuleList(nn.Linear(start + times + latent, width) for start in starts)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in starts)
         self.joints = JOINTS + 1 if sizes.root_latent else JOINTS  # NeMF also puts out the (identity) wrist
-        self.out = nn.Linear(width, 6 * self.joints)
+        self.numbers = 3 if sizes.angles else 6  # of a joint's rotation
+        self.out = nn.Linear(width if sizes.layers else sizes.path_channels, self.numbers * self.joints)
+        flat = torch.zeros(3) if sizes.angles else torch.tensor([1.0, 0, 0, 0, 1, 0])
         with torch.no_grad():  # an untrained field decodes hands that are nearly flat
             self.out.weight.mul_(0.3)
-            self.out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(self.joints))
+            self.out.bias.copy_(flat.repeat(self.joints))
         if sizes.path_channels:
             self.path_basis = nn.Parameter(torch.zeros(sizes.latent, sizes.path_waves, sizes.path_channels))
-            self.skip = nn.Linear(sizes.path_channels, 6 * self.joints, bias=False)
+            if sizes.layers:
+                self.skip = nn.Linear(sizes.path_channels, self.numbers * self.joints, bias=False)
             nn.init.normal_(self.path_basis, std=(sizes.latent * sizes.path_waves) ** -0.5)
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
@@ -77,7 +84,7 @@ class Decoder(nn.Module):
         for layer, norm in zip(self.layers, self.norms):
             hidden = torch.relu(norm(layer(torch.cat(fixed if hidden is None else [hidden, *fixed], dim=-1))))
         assert hidden is not None
-        return self._finish(hidden, path)
+        return self._rotations(self._finish(hidden, path))
 
     def gamma(self, t: Tensor) -> Tensor:
         """Return NeMF's positional code of times [T]: sines and cosines of 2^i pi t, [T, 2 frequencies]."""
@@ -95,6 +102,11 @@ class Decoder(nn.Module):
         """Return the latent path c(t), [B, T, C]."""
         return waves @ (z @ self.path_basis.flatten(1)).unflatten(-1, self.path_basis.shape[1:])
 
+    def by_path(self) -> Tensor:
+        """Return how the output's numbers follow the path linearly, [15 x numbers, C]."""
+        weight = self.skip.weight if len(self.layers) else self.out.weight
+        return weight[self.numbers * (self.joints - JOINTS) :]
+
     def prepare(self, t: Tensor) -> Prepared:
         """Compute once what depends on the times [T] alone."""
         gamma = self.gamma(t)
@@ -110,7 +122,7 @@ class Decoder(nn.Module):
         for i in range(len(self.layers)):
             hidden = torch.relu(self._norm(i)(self._linear(i, hidden, z, prepared)))
         assert hidden is not None
-        return self._finish(hidden, path)
+        return self._rotations(self._finish(hidden, path))
 
     def path_jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """Return (six [B, T, 15, 6], d six / d c [B, T, 90, C]) of a decoder that sees z through its path alone.
@@ -129,10 +141,12 @@ class Decoder(nn.Module):
             inner = (change * unit[:, :, None]).mean(-1, keepdim=True)
             change = (change - change.mean(-1, keepdim=True)).addcmul_(unit[:, :, None], inner, value=-1).mul_(gain)
             hidden = (unit * norm.weight + norm.bias) * open_
-        assert change is not None
-        first = 6 * (self.joints - JOINTS)
-        by_path = (change @ self.out.weight[first:].T).transpose(-1, -2) + self.skip.weight[first:]
-        return self._finish(hidden, path), by_path
+        first = self.numbers * (self.joints - JOINTS)
+        if change is None:
+            by_path = self.out.weight[first:].expand(*path.shape[:2], -1, -1)
+        else:
+            by_path = (change @ self.out.weight[first:].T).transpose(-1, -2) + self.skip.weight[first:]
+        return self._with_chain(self._finish(hidden, path), by_path)
 
     def jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """Return (six [B, T, 15, 6], d six / d z [B, T, 90, L]), exact.
@@ -152,9 +166,9 @@ class Decoder(nn.Module):
             kept.append(self._normalise(i, self._linear(i, hidden, z, prepared)))
             hidden = (kept[-1][0] * norm.weight + norm.bias) * kept[-1][2]
         assert hidden is not None
-        six = self._finish(hidden, path)
-        first = 6 * (self.joints - JOINTS)
-        rows = self.out.weight[first:].expand(*six.shape[:2], -1, -1)
+        numbers = self._finish(hidden, path)
+        first = self.numbers * (self.joints - JOINTS)
+        rows = self.out.weight[first:].expand(*numbers.shape[:2], -1, -1)
         total = None
         for i in reversed(range(len(kept))):
             unit, scale, open_ = (part[:, :, None] for part in kept[i])
@@ -169,7 +183,7 @@ class Decoder(nn.Module):
         by_path = prepared.path
         if by_path is not None:
             total = total + (rows + self.skip.weight[first:]) @ by_path
-        return six, total
+        return self._with_chain(numbers, total)
 
     def _layer(self, i: int) -> nn.Linear:
         return cast(nn.Linear, self.layers[i])
@@ -200,7 +214,18 @@ class Decoder(nn.Module):
         return unit, scale, (unit * norm.weight + norm.bias > 0).to(x.dtype)
 
     def _finish(self, hidden: Tensor, path: Tensor | None) -> Tensor:
-        six = self.out(hidden)
-        if path is not None:
-            six = six + self.skip(path)
-        return six.unflatten(-1, (self.joints, 6))[..., self.joints - JOINTS :, :]
+        """Return the output's numbers, [B, T, 15, 6] or axis-angle [B, T, 15, 3]."""
+        numbers = self.out(hidden)
+        if path is not None and len(self.layers):
+            numbers = numbers + self.skip(path)
+        return numbers.unflatten(-1, (self.joints, self.numbers))[..., self.joints - JOINTS :, :]
+
+    def _rotations(self, numbers: Tensor) -> Tensor:
+        return rotations.to_6d(rotations.exp(numbers)) if self.sizes.angles else numbers
+
+    def _with_chain(self, numbers: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return 6D and its derivative, given the numbers and theirs [B, T, 15 x numbers, ...]."""
+        if not self.sizes.angles:
+            return numbers, rows
+        six, by_angle = rotations.exp_to_6d_jacobian(numbers)
+        return six, (by_angle @ rows.unflatten(2, (JOINTS, 3))).flatten(2, 3)

@@ -1,8 +1,7 @@
 """The encoder: a motion with known and unknown frames -> mean and log variance of its latent.
 
 Unknown frames are bridged linearly and marked by learned offsets, so that the network learns in-betweening as a
-correction of interpolation. A prior with a latent path also gets the path's linear fit to the bridged rotations as a
-shortcut, which makes an untrained network already a linear codec.
+correction of interpolation.
 """
 
 import itertools
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.priors.motion_field.features import CHANNELS
-from hmpfit.priors.motion_field.path_bridge import PathBridge
 from hmpfit.priors.motion_field.sizes import Sizes
 from hmpfit.priors.motion_field.skeleton_convolution import SkeletonBlock, pooled_levels
 from hmpfit.skeleton import MANO_JOINTS
@@ -41,31 +39,16 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.log_var.weight)
         nn.init.constant_(self.log_var.bias, START_LOG_VAR)
         self.missing = nn.Parameter(torch.zeros(2, len(MANO_JOINTS) * CHANNELS))
-        if sizes.path_channels:
-            self.to_path = nn.Linear(6 * (len(MANO_JOINTS) - 1), sizes.path_channels)
-            if sizes.bridge_width:
-                self.path_bridge = PathBridge(sizes.path_channels, sizes.bridge_width)
-            self.to_latent = nn.Linear(sizes.path_waves * sizes.path_channels, sizes.latent, bias=False)
 
-    def forward(
-        self, x: Tensor, since: Tensor, until: Tensor, six: Tensor, waves: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, since: Tensor, until: Tensor) -> tuple[Tensor, Tensor]:
         """Encode z-scored features x [B, T, 16, 15] of bridged motion to (mu, log_var), each [B, L].
 
-        since and until [B, T] are the distances in frames to the last and next known frame; six [B, T, 90] the bridged
-        rotations, waves [T, K] the decoder's cosines at the frames.
+        since and until [B, T] are the distances in frames to the last and next known frame.
         """
         distance = (torch.minimum(since, until).to(x.dtype) / DEPTH_SCALE).clamp(max=4)
         unknown = torch.stack(((distance > 0).to(x.dtype), distance), dim=-1) @ self.missing
         hidden = self.blocks((x.flatten(2) + unknown).transpose(1, 2)).flatten(1)
-        mu, log_var = self.mean(hidden), self.log_var(hidden).clamp(*LOG_VAR_RANGE)
-        if waves is not None:
-            path = self.to_path(six)
-            if self.sizes.bridge_width:
-                path = self.path_bridge(path, since, until)
-            spectrum = waves.T @ path / len(waves)
-            mu = mu + self.to_latent(spectrum.flatten(1))
-        return mu, log_var
+        return self.mean(hidden), self.log_var(hidden).clamp(*LOG_VAR_RANGE)
 
 
 class RootEncoder(nn.Module):

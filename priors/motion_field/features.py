@@ -19,7 +19,7 @@ def bridge(hand_R: Tensor, known: Tensor) -> Tensor:
 
     Linear in 6D, nearest at the ends, the identity where nothing is known.
     """
-    last, following, fraction = _bracket(known)
+    last, following, fraction = bracket(known)
     rows = torch.arange(len(hand_R), device=hand_R.device)[:, None]
     six = rotations.to_6d(hand_R)
     fraction = fraction.to(six.dtype)[..., None, None]
@@ -31,7 +31,7 @@ def bridge(hand_R: Tensor, known: Tensor) -> Tensor:
 
 def gap_distances(known: Tensor) -> tuple[Tensor, Tensor]:
     """Return for each frame of known [B, T] the frames since the last and until the next known one; T where none is."""
-    last, following, _ = _bracket(known)
+    last, following, _ = bracket(known)
     here = torch.arange(known.shape[1], device=known.device)
     none = known.shape[1]
     since, until = here - last, following - here
@@ -74,7 +74,7 @@ def features(hand_R: Tensor, skeleton: Tensor, tips: Tensor, fps: float) -> Tens
     return torch.cat((placed, velocity, rotations.to_6d(local), spin), dim=-1)
 
 
-def _bracket(known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def bracket(known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the known frames before and after each frame, [B, T], and where it lies between them (0..1)."""
     frames = known.shape[1]
     here = torch.arange(frames, device=known.device).expand(known.shape)

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import features
-from hmpfit.priors.motion_field.decoder import Decoder, Prepared
+from hmpfit.priors.motion_field.decoder import JOINTS, Decoder, Prepared
 from hmpfit.priors.motion_field.encoder import Encoder, RootEncoder
+from hmpfit.priors.motion_field.path_encoder import PathEncoder
 from hmpfit.priors.motion_field.root_branch import RootBranch
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.skeleton import MANO_JOINTS, MANO_TIPS
@@ -36,7 +37,8 @@ class MotionPrior(nn.Module):
     def __init__(self, sizes: Sizes = SMALL, name: str = "untrained", fingerprint: str = "") -> None:
         super().__init__()
         self.sizes, self.name, self.fingerprint = sizes, name, fingerprint
-        self.encoder, self.decoder = Encoder(sizes), Decoder(sizes)
+        self.decoder = Decoder(sizes)
+        self.encoder = PathEncoder(sizes, self.decoder.numbers * JOINTS) if sizes.path_channels else Encoder(sizes)
         self.root_encoder = RootEncoder(sizes) if sizes.root_latent else None
         self.root_branch = RootBranch(sizes) if sizes.root_latent else None
         skeleton, tips = round_hand()
@@ -71,11 +73,32 @@ class MotionPrior(nn.Module):
         mask [B, window_frames] is True where a frame is known; what unknown frames hold is never read.
         """
         assert hand_R.shape[1] == self.window_frames, "encode takes whole windows; mask what is missing"
+        if isinstance(self.encoder, PathEncoder):
+            hand_R = self._nothing_unknown(hand_R, mask)
+            waves = self.decoder.waves(self._to_field(self.frame_times))
+            return self.encoder(self.numbers(hand_R), mask, waves, self.decoder.path_basis)
         filled = features.bridge(hand_R, mask)
         x = features.features(filled, self.skeleton, self.tips, self.fps)
         x = (x - self.feature_mean) / self.feature_std
-        waves = self.decoder.waves(self._to_field(self.frame_times)) if self.sizes.path_channels else None
-        return self.encoder(x, *features.gap_distances(mask), rotations.to_6d(filled).flatten(2), waves)
+        return self.encoder(x, *features.gap_distances(mask))
+
+    def numbers(self, hand_R: Tensor) -> Tensor:
+        """Return rotations [..., 15, 3, 3] in the decoder's numbers, axis-angle or 6D, [..., 45 or 90]."""
+        return (rotations.log(hand_R) if self.sizes.angles else rotations.to_6d(hand_R)).flatten(-2)
+
+    def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Return windows [B, N, 15, 3, 3] with their unknown frames filled; known ones, mask [B, N], stay as they are.
+
+        A prior without a latent path decodes its posterior's mean there.
+        """
+        if isinstance(self.encoder, PathEncoder):
+            numbers = self.numbers(self._nothing_unknown(hand_R, mask))
+            filled = self.encoder.complete(numbers, mask, self.decoder.by_path())
+            filled = filled.unflatten(-1, (JOINTS, -1))
+            found = rotations.exp(filled) if self.sizes.angles else rotations.from_6d(filled)
+        else:
+            found = rotations.from_6d(self.decode(self.encode(hand_R, mask)[0], self.frame_times))
+        return torch.where(mask[..., None, None, None], hand_R, found)
 
     def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
         """Return the posterior's mean, [B, L], of windows as `encode` takes them: where a fit starts."""
@@ -118,6 +141,11 @@ class MotionPrior(nn.Module):
     def points(self, hand_R: Tensor) -> Tensor:
         """Pose the prior's own hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, metres from the wrist."""
         return features.points(hand_R, self.skeleton, self.tips)[0]
+
+    @staticmethod
+    def _nothing_unknown(hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Put the identity where a frame is unknown, so that nothing there is ever read."""
+        return torch.where(mask[..., None, None, None], hand_R, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device))
 
     def _to_field(self, t: Tensor) -> Tensor:
         return t * (2 * self.fps / self.window_frames) - 1

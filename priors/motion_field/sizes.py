@@ -15,18 +15,22 @@ class Sizes:
     """Every number that shapes a `MotionPrior`.
 
     `path_channels` > 0 adds a latent path c(t), a cosine series in time whose coefficients are linear in z, which
-    enters the first layer and, linearly, the output. With `latent_in_layers` every layer sees z itself, as in NeMF.
+    enters the first layer and, linearly, the output; its encoder is in closed form but for the gaps. With
+    `latent_in_layers` every layer sees z itself, as in NeMF. With `angles` the decoder's numbers are axis-angle, in
+    which hands move along fewer directions than in 6D, and no layers are needed.
     """
 
     latent: int
     width: int
     layers: int
-    channels: tuple[int, ...]  # encoder, per joint, after each of the residual blocks; time halves at each
+    channels: tuple[int, ...] = ()  # encoder, per joint, after each of the residual blocks; time halves at each
     frequencies: int = 7
     latent_in_layers: bool = True
     path_channels: int = 0
     path_waves: int = 0
-    bridge_width: int = 0  # > 0: learned in-betweening along the path
+    gap_width: int = 0  # of the network that learns in-betweening along the path
+    observed_std: float = 0.02  # noise of a known frame's path, radians
+    angles: bool = False
     extra_convolutions: int = 0  # stride-1 convolutions before the strided one of each encoder block
     root_latent: int = 0  # > 0: NeMF's global branch and encoder, for the root's rotation
     window_frames: int = 128
@@ -37,14 +41,14 @@ PAPER = Sizes(
     latent=1024, width=1024, layers=8, channels=(30, 60, 120, 240), extra_convolutions=1, root_latent=256
 )  # fmt: skip
 SMALL = Sizes(
-    latent=256,
-    width=192,
-    layers=4,
-    channels=(12, 16, 24, 32),
+    latent=384,
+    width=0,
+    layers=0,
     latent_in_layers=False,
-    path_channels=40,
+    path_channels=32,
     path_waves=40,
-    bridge_width=96,
+    gap_width=128,
+    angles=True,
 )
 KNOWN: Mapping[str, Sizes] = {"paper": PAPER, "small": SMALL}
 

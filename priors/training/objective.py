@@ -8,6 +8,8 @@ from torch import Tensor
 from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.path_encoder import PathEncoder
+from hmpfit.priors.training.gaps import draw_gaps, gap_loss
 from hmpfit.priors.training.windows import Batch, disturb
 
 
@@ -24,6 +26,7 @@ class Weights:
     kl_warm_up: float = 0.05  # share of the training over which kl rises from 0
     masked: float = 1.0  # weight of the masked posterior's reconstruction, relative to the whole one's
     teach: float = 2e-5  # KL(posterior of the whole motion || posterior of the masked, disturbed motion)
+    gaps: int = 128  # cut into a step's windows for the in-betweener
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
 
 
@@ -56,6 +59,31 @@ def step_loss(
     )
     parts["total"] = whole + weights.masked * masked + weights.kl * warm * parts["kl"] + weights.teach * parts["teach"]
     return parts
+
+
+def training_loss(
+    prior: MotionPrior, batch: Batch, weights: Weights, progress: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the loss ("total") and its parts: the in-betweener of priors with a path, the VAE of those with layers.
+
+    A prior without layers has its codec from statistics, in closed form; only the in-betweener is left to learn.
+    """
+    parts: dict[str, Tensor] = {}
+    total = batch.hand_R.new_zeros(())
+    if isinstance(prior.encoder, PathEncoder):
+        flipped = bool(torch.rand((), generator=generator) < 0.5)  # motion backwards is motion
+        valid = batch.valid.flip(1) if flipped else batch.valid
+        hand_R = batch.hand_R.flip(1) if flipped else batch.hand_R
+        hand_R = torch.where(valid[..., None, None, None], hand_R, torch.eye(3).to(hand_R))
+        with torch.no_grad():
+            path = prior.encoder.to_path(prior.numbers(hand_R))
+        gaps = draw_gaps(valid, weights.gaps, generator)
+        parts |= gap_loss(prior.encoder.gaps, path, gaps, generator)
+        total = total + parts["total"]
+    if prior.sizes.layers:
+        parts |= step_loss(prior, batch, weights, progress, generator)
+        total = total + parts["total"]
+    return {**parts, "total": total}
 
 
 def _mean(values: Tensor, counted: Tensor) -> Tensor:

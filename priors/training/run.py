@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.priors.training.objective import Weights, step_loss
+from hmpfit.priors.training.objective import Weights, training_loss
 from hmpfit.priors.training.windows import Batch, Clips, draw_batch
 
 
@@ -68,7 +68,7 @@ class PriorTraining(lightning.LightningModule):
         """Return the loss of one batch and log its parts."""
         step = self.global_step
         generator = torch.Generator().manual_seed(self.schedule.seed * 1_000_003 + step)
-        parts = step_loss(self.prior, Batch(*batch), self.weights, step / self.schedule.steps, generator)
+        parts = training_loss(self.prior, Batch(*batch), self.weights, step / self.schedule.steps, generator)
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=len(batch[0]))
         return parts["total"]
 
@@ -82,7 +82,7 @@ class PriorTraining(lightning.LightningModule):
 
     def validation_step(self, batch: Tensors, _: int) -> None:
         """Log the held-out loss of the running mean."""
-        parts = step_loss(self.average, Batch(*batch), self.weights, 1.0, torch.Generator().manual_seed(0))
+        parts = training_loss(self.average, Batch(*batch), self.weights, 1.0, torch.Generator().manual_seed(0))
         self.log_dict({f"held_out/{name}": value for name, value in parts.items()}, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> Any:

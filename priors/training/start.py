@@ -7,10 +7,10 @@ the network then learns is only what a linear transform cannot do. Training from
 import torch
 from torch import Tensor
 
-from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import features
 from hmpfit.priors.motion_field.decoder import JOINTS
 from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.path_encoder import PathEncoder
 from hmpfit.skeleton import MANO_HAND_JOINTS
 
 # Turning a joint moves what hangs on it: relative lever arms of a finger's joints weigh rotations in the PCA.
@@ -24,33 +24,34 @@ def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     raw = features.features(hand_R, prior.skeleton, prior.tips, prior.fps).flatten(0, 1)
     prior.feature_mean.copy_(raw.mean(0))
     prior.feature_std.copy_(raw.std(0).clamp(min=SMALLEST_STD).where(raw.std(0) > SMALLEST_STD, torch.ones(())))
-    six = rotations.to_6d(hand_R).flatten(2)
+    numbers = prior.numbers(hand_R)
     decoder, encoder, sizes = prior.decoder, prior.encoder, prior.sizes
-    mean = six.flatten(0, 1).mean(0)
-    first = 6 * (decoder.joints - JOINTS)
+    mean = numbers.flatten(0, 1).mean(0)
+    first = decoder.numbers * (decoder.joints - JOINTS)
     decoder.out.bias[first:] = mean
-    if not sizes.path_channels:
+    if not isinstance(encoder, PathEncoder):
         return
-    lever = torch.tensor([LEVER[name[-1]] for name in MANO_HAND_JOINTS]).repeat_interleave(6)
-    weighted = (six - mean) * lever
+    lever = torch.tensor([LEVER[name[-1]] for name in MANO_HAND_JOINTS]).repeat_interleave(decoder.numbers)
+    weighted = (numbers - mean) * lever
     _, _, axes = torch.linalg.svd(weighted.flatten(0, 1)[:: max(1, len(hand_R) // 200)], full_matrices=False)
     axes = axes[: sizes.path_channels]
     waves = decoder.waves(prior._to_field(prior.frame_times))
-    spectrum = torch.einsum("tk,ntc->nkc", waves, weighted @ axes.T) / len(waves)
+    path = weighted @ axes.T
+    spectrum = torch.einsum("tk,ntc->nkc", waves, path) / len(waves)
     std = spectrum.square().mean(0).sqrt()
     kept = std.flatten().topk(sizes.latent).indices
     scale = std.flatten()[kept].clamp(min=SMALLEST_STD)
     rows = torch.arange(sizes.latent)
     decoder.path_basis.zero_()
     decoder.path_basis.flatten(1)[rows, kept] = scale
-    decoder.skip.weight[first:] = (axes / lever).T
-    decoder.layers[0].weight[:, : sizes.path_channels] /= std.square().sum(0).sqrt().clamp(min=SMALLEST_STD)  # type: ignore[index,operator]
-    decoder.out.weight.zero_()  # the network starts as a correction of zero
-    if sizes.bridge_width:
-        encoder.path_bridge.scale.copy_(std.square().sum(0).sqrt().clamp(min=SMALLEST_STD))
+    if sizes.layers:
+        decoder.skip.weight[first:] = (axes / lever).T
+        decoder.layers[0].weight[:, : sizes.path_channels] /= std.square().sum(0).sqrt().clamp(min=SMALLEST_STD)  # type: ignore[index,operator]
+        decoder.out.weight.zero_()  # the network starts as a correction of zero
+    else:
+        decoder.out.weight[first:] = (axes / lever).T
+    encoder.gaps.spread.copy_(path.std((0, 1)).clamp(min=SMALLEST_STD))
     encoder.to_path.weight.copy_(axes * lever)
     encoder.to_path.bias.copy_(-(axes * lever) @ mean)
     encoder.to_latent.weight.zero_()
     encoder.to_latent.weight[rows, kept] = 1 / scale
-    encoder.mean.weight.zero_()
-    encoder.mean.bias.zero_()

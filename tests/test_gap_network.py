@@ -1,0 +1,122 @@
+"""In-betweening along a prior's path: which runs are gaps, what the network may see, and that it learns."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from hmpfit.geometry import rotations
+from hmpfit.priors.motion_field.gap_network import WAVES, GapNetwork, Gaps, sines
+from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.sizes import SMALL
+from hmpfit.priors.training.gaps import draw_gaps, gap_loss
+from hmpfit.priors.training.objective import Weights, training_loss
+from hmpfit.priors.training.start import start_from_data
+from hmpfit.priors.training.windows import Clips, draw_batch
+
+CHANNELS = 4
+
+
+def network() -> GapNetwork:
+    torch.manual_seed(0)
+    made = GapNetwork(CHANNELS, 16)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return made
+
+
+def test_gaps_are_runs_between_known_frames() -> None:
+    known = torch.tensor([[0, 1, 0, 0, 1, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1, 1, 1, 1]], dtype=torch.bool)
+    gaps = Gaps.between(known)
+    assert gaps.row.tolist() == [0, 0] and gaps.before.tolist() == [1, 5] and gaps.after.tolist() == [4, 7]
+    assert torch.allclose(gaps.into()[0], torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1, 1, 1, 1]))
+
+
+def test_waves_vanish_outside_and_are_orthogonal_inside() -> None:
+    length = 30
+    into = torch.arange(-3, length + 5).clamp(0, length + 1) / (length + 1)
+    waves = sines(into.double())
+    assert waves[:4].abs().max() == 0 == waves[-4:].abs().max()
+    assert torch.allclose(waves.T @ waves, torch.eye(WAVES).double() * (length + 1) / 2, atol=1e-6)
+
+
+def test_only_known_frames_are_seen_and_size_is_free() -> None:
+    made, generator = network(), torch.Generator().manual_seed(1)
+    path = torch.randn(2, 128, CHANNELS, generator=generator).cumsum(1)
+    known = torch.ones(2, 128, dtype=torch.bool)
+    known[0, 40:60], known[0, 70:75], known[1, 90:] = False, False, False
+    gaps = Gaps.between(known)
+    assert gaps.row.tolist() == [0, 0]
+    course, log_var = made(path, gaps)
+    spoilt = torch.where(known[..., None], path, 99.0)
+    again, _ = made(spoilt, gaps)
+    assert course.shape == log_var.shape == (2, WAVES, CHANNELS) and torch.equal(course, again)
+    assert course[1, 5:].abs().max() == 0 < course[1, :5].abs().max()  # five frames hold five waves
+    posture = torch.zeros(2)  # without posture, the same motion elsewhere has the same course
+    here, there = (made(moved, gaps, posture)[0] for moved in (path, path + 3.0))
+    assert torch.allclose(here, there, atol=1e-4)
+
+
+def waving(frames: int = 150, clips: int = 16) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    out = []
+    for _ in range(clips):
+        phase, rate = generator.uniform(0, 6, 15), generator.uniform(0.8, 1.6)
+        flexion = 0.6 + 0.5 * np.sin(phase + 2 * np.pi * rate * np.arange(frames)[:, None] / 30)
+        out.append(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
+    return out
+
+
+def test_drawn_gaps_are_true_frames_between_known_ones() -> None:
+    valid = torch.ones(3, 128, dtype=torch.bool)
+    valid[1, 50:60], valid[2, 100:] = False, False
+    gaps = draw_gaps(valid, 500, torch.Generator().manual_seed(0))
+    here = torch.arange(128)
+    within = (here >= gaps.before[:, None]) & (here <= gaps.after[:, None])
+    assert len(gaps.row) > 200 and (valid[gaps.row] | ~within).all()
+    assert gaps.known.gather(1, gaps.before[:, None]).all() and gaps.known.gather(1, gaps.after[:, None]).all()
+    inside = (here > gaps.before[:, None]) & (here < gaps.after[:, None])
+    assert not (gaps.known & inside).any() and not (gaps.known & ~valid[gaps.row]).any()
+    lengths = gaps.after - gaps.before - 1
+    assert lengths.min() >= 4 and lengths.max() <= 62
+
+
+def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
+    torch.manual_seed(0)
+    prior = MotionPrior(dataclasses.replace(SMALL, latent=96, path_channels=8, path_waves=24, gap_width=24))
+    batch = draw_batch([Clips(waving())], 16, 128, np.random.default_rng(1))
+    start_from_data(prior, batch.hand_R)
+    known = torch.ones(16, 128, dtype=torch.bool)
+    known[:, 50:65] = False
+
+    def error(found: torch.Tensor) -> float:
+        return float(rotations.angle_between(found, batch.hand_R)[~known].mean())
+
+    straight = error(prior.complete(batch.hand_R, known))
+    assert torch.equal(prior.complete(batch.hand_R, known)[known], batch.hand_R[known])
+    optimizer = torch.optim.Adam(prior.encoder.gaps.parameters(), lr=5e-3)
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(60):
+        parts = training_loss(prior, batch, Weights(gaps=48), 1.0, generator)
+        optimizer.zero_grad()
+        parts["total"].backward()
+        optimizer.step()
+    assert error(prior.complete(batch.hand_R, known)) < 0.7 * straight
+    decoded = rotations.from_6d(prior.decode(prior.start(batch.hand_R, known), prior.frame_times))
+    assert error(decoded) < 0.8 * straight
+    whole, masked = (prior.encode(batch.hand_R, mask)[1].mean() for mask in (torch.ones_like(known), known))
+    assert masked > whole + 0.1  # it knows that it does not know
+
+
+def test_the_loss_of_a_straight_line_is_known() -> None:
+    torch.manual_seed(0)
+    made = GapNetwork(CHANNELS, 8)
+    path = torch.arange(128.0)[None, :, None].expand(2, -1, CHANNELS) * 0.01 + 0.3 * torch.sin(
+        torch.arange(128.0)[None, :, None] / 9
+    )
+    gaps = draw_gaps(torch.ones(2, 128, dtype=torch.bool), 64, torch.Generator().manual_seed(0))
+    parts = gap_loss(made, path, gaps, torch.Generator().manual_seed(1))
+    assert parts["gap_to_line"].item() == pytest.approx(1.0, abs=1e-5)
+    assert torch.isfinite(parts["total"])
