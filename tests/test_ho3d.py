@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,6 +135,11 @@ def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -
     write_copy(two_hands(MODELS, 6), MODELS, tmp_path / "runs" / "ABF10")
     code, _, errors = command("eval", *common)
     assert code == 2 and "The result has 6 frames and the truth 7" in errors
+    shutil.rmtree(meta)
+    code, _, errors = command("eval", *common)
+    assert code == 2 and "No frame of 'ABF10' is annotated; 6 annotations are no good" in errors
+    code, out, _ = command("batch", *common[:4], "-o", tmp_path / "out", "--quiet", "--json")
+    assert code == 1 and "holds 'camMat'" in json.loads(out)["sequences"][0]["error"]
 
 
 def test_a_wrong_tree_is_one_sentence(tmp_path: Path, tree: tuple[Path, HandMotion], command: Command) -> None:

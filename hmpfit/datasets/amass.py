@@ -8,7 +8,6 @@ What was read is kept as one memory-mapped array in the cache. Source: `specs/da
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hmpfit.datasets.cache import cache_home
 from hmpfit.errors import InputError
 from hmpfit.geometry import rotations
 from hmpfit.records import Floats
@@ -60,7 +60,7 @@ def read_amass(root: Path, cache: Path | None = None, hands_mean: HandsMean | No
             f"'{root}' holds no AMASS files; looked for *_poses.npz (SMPL-H), *_stageii.npz (SMPL-X) and ARCTIC's "
             "*.mano.npy in its folders."
         )
-    folder = (cache or _cache_home()) / _fingerprint(root, files, hands_mean is not None)
+    folder = (cache or cache_home()) / _fingerprint(root, files, hands_mean is not None)
     if not (folder / "index.json").is_file():
         _fill(folder, root, files, hands_mean)
     index = json.loads((folder / "index.json").read_text())
@@ -188,7 +188,3 @@ def _fingerprint(root: Path, files: list[Path], with_mean: bool) -> str:
         stat = path.stat()
         said.update(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode())
     return f"amass-{said.hexdigest()[:16]}"
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hmpfit"

@@ -82,6 +82,12 @@ def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:
     """
     truth = sequence.truth()
     known = truth.valid if truth.joint_valid is None else truth.joint_valid.any(-1)
+    if not known.any():
+        why = ""
+        if truth.broken:
+            path, reason = truth.broken[0]
+            why = f"; {len(truth.broken)} annotations are no good, the first: '{path}' {reason}"
+        raise InputError(f"No frame of '{sequence.name}' is annotated{why}.")
     fits = truth.vertices_m is not None and truth.vertices_m.shape[2] == vertices
     return TruthFile(
         is_right=truth.is_right,
