@@ -63,6 +63,8 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
     "networks": {
         "ifvonet": "hmpfit.regressors.ifvonet.plan:PLAN",
+        "stc": "hmpfit.regressors.stc.plan:PLAN",
+        "handdgcl": "hmpfit.regressors.handdgcl.plan:PLAN",
     },
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",

@@ -50,14 +50,18 @@ def train(
     validate_every: int | None, device: str, devices: int, precision: str, workers: int, cache: Path, hand_model: str,
     seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train NETWORK (ifvonet); `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
+    """Train NETWORK: ifvonet, stc or handdgcl.
 
+    `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
     Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
     """
     from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network, write_card
 
     plan = load_plan(network)
-    switches = plan.switches(size, dict(_pair(text) for text in said))
+    changed = dict(_pair(text) for text in said)
+    if hasattr(plan.sizes["small"], "hand"):  # a network that is built on a mesh
+        changed.setdefault("hand", hand_model)
+    switches = plan.switches(size, changed)
     changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
     recipe = replace(plan.recipes[size], **{key: value for key, value in changes.items() if value is not None})
     settings: dict[str, Any] = {
@@ -83,7 +87,8 @@ def train(
     torch.manual_seed(seed)
     fresh = plan.build(switches)
     if checkpoint is not None:
-        fresh.load_state_dict(load_network(find(network, checkpoint), network, switches)[0].state_dict())
+        loaded = load_network(find(network, checkpoint), network, plan.lean(switches))[0]
+        fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
         fresh.requires_grad_(True)
     if backbone_weights is not None:
         backbones = plan.backbones(fresh)
@@ -113,6 +118,7 @@ def train(
             plan, switches, fresh, clips, held_out, models, out, recipe, machine, seed, on_step, steps
         )  # fmt: skip
         figures = _scores(plan, best, switches, held_out, models, recipe.batch)
+    best, switches = plan.shipped(best, switches)
     weights = out / f"{network}.safetensors"
     sha256 = save_network(best, network, switches, weights)
     about = {

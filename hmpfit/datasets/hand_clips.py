@@ -8,11 +8,12 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit import registry
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.datasets.sequence import Sequence, Truth
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, Floats
+from hmpfit.records import DETECTED, Floats, HandMotion
 from hmpfit.regressors.training.samples import HandClip, View
 
 log = logging.getLogger("hmpfit")
@@ -24,7 +25,7 @@ class HandClips:
     """All windows of `frames` consecutive frames whose last frame is annotated, in the dataset's order.
 
     Before the first frame of a stretch its first frame is repeated. With one hand a window is listed once per
-    annotated hand; with two only frames in which both are annotated.
+    annotated hand; with two only frames in which both are annotated, which may lack MANO parameters (HIC's).
     """
 
     def __init__(self, name: str, sequences: tuple[Sequence, ...], view: View) -> None:
@@ -40,10 +41,10 @@ class HandClips:
                 log.warning("'%s' was left out: %s", sequence.name, error)
                 problem = problem or str(error)
                 continue
-            if truth.motion is None:
+            if truth.motion is None and view.hands == 1:
                 problem = problem or f"'{sequence.name}' has no MANO parameters"
                 continue
-            known = truth.valid & (truth.motion.status == DETECTED)
+            known = truth.valid if view.hands == 2 else _posed(truth)
             here = len(self._sequences)
             if view.hands == 1:
                 self._rows += [(here, int(hand), int(frame)) for hand, frame in np.argwhere(known)]
@@ -52,7 +53,7 @@ class HandClips:
             self._sequences.append(sequence)
             self._truths.append(_light(truth))
         if not self._rows:
-            wanted = "two hands with MANO parameters" if view.hands == 2 else "hands with MANO parameters"
+            wanted = "frames of two annotated hands" if view.hands == 2 else "hands with MANO parameters"
             raise InputError(f"{name} holds no {wanted} to learn from{f' ({problem})' if problem else ''}.")
 
     def __len__(self) -> int:
@@ -61,11 +62,9 @@ class HandClips:
     def __getitem__(self, index: int) -> HandClip:
         which, hand, last = self._rows[index]
         sequence, truth = self._sequences[which], self._truths[which]
-        motion = truth.motion
-        assert motion is not None
         frames = _window(sequence.times_s, 1 / sequence.fps, last, self.view.frames)
         hands = [0, 1] if hand < 0 else [hand]
-        known = (truth.valid & (motion.status == DETECTED))[hands][:, frames]
+        known, motion = _posed(truth)[hands][:, frames], truth.motion
         K = np.asarray(sequence.camera.K, dtype=np.float64)
         K = K[min(last, len(K) - 1)]
         joints = truth.joints_m[hands][:, frames]
@@ -76,9 +75,7 @@ class HandClips:
             is_right=truth.is_right[hands],
             joints_px=_pixels(joints, K),
             joints_m=joints,
-            global_orient=_where(known, motion.global_orient[hands][:, frames]),
-            hand_pose=_where(known, motion.hand_pose[hands][:, frames]),
-            betas=motion.betas[hands],
+            **_parameters(motion, hands, frames, known),
             box_px=None if boxes is None or not np.isfinite(boxes).all() else _union(boxes),
         )
 
@@ -88,7 +85,33 @@ def open_hand_clips(kind_and_path: str, view: View, models: HandModels) -> HandC
 
     Raises UnknownNameError for another kind and InputError for a folder of another kind, or without MANO parameters.
     """
-    return HandClips(kind_and_path, open_dataset(kind_and_path, None, models).sequences, view)
+    kind = kind_and_path.partition(":")[0]
+    splits = registry.load("datasets", kind).splits if kind in registry.names("datasets") else ()
+    split = next((name for name in splits if name.endswith(("train", "training"))), None)
+    return HandClips(kind_and_path, open_dataset(kind_and_path, split, models).sequences, view)
+
+
+def _posed(truth: Truth) -> NDArray[np.bool_]:
+    """Return where MANO parameters are known, [H, T]."""
+    if truth.motion is None:
+        return np.zeros_like(truth.valid)
+    return np.asarray(truth.valid & (truth.motion.status == DETECTED))
+
+
+def _parameters(
+    motion: HandMotion | None, hands: list[int], frames: NDArray[np.int64], known: NDArray[np.bool_]
+) -> dict[str, Floats]:
+    if motion is None:
+        none = np.full(known.shape, np.nan)
+        return {
+            "global_orient": none[..., None].repeat(3, -1), "hand_pose": np.tile(none[..., None, None], (1, 1, 15, 3)),
+            "betas": np.full((len(hands), 10), np.nan),
+        }  # fmt: skip
+    return {
+        "global_orient": _where(known, motion.global_orient[hands][:, frames]),
+        "hand_pose": _where(known, motion.hand_pose[hands][:, frames]),
+        "betas": motion.betas[hands],
+    }
 
 
 def _light(truth: Truth) -> Truth:

@@ -51,6 +51,16 @@ class Plan:
     backbones: Callable[[nn.Module], Sequence[ResNet50]] = lambda network: [
         module for module in network.modules() if isinstance(module, ResNet50)
     ]
+    lean: Callable[[Any], Any] = lambda switches: switches  # switches of what is shipped, without parts for training
+
+    def shipped(self, network: nn.Module, switches: Any) -> tuple[nn.Module, Any]:
+        """Return a trained network without what only training needs, and the switches that say so."""
+        lean = self.lean(switches)
+        if lean == switches:
+            return network, switches
+        bare, state = self.build(lean), network.state_dict()
+        bare.load_state_dict({key: state[key] for key in bare.state_dict()})
+        return bare.eval(), lean
 
     def switches(self, size: str, said: Mapping[str, str] | None = None) -> Any:
         """Return the switches of a size, with some of them said as text ("off", "2", "true").

@@ -32,6 +32,8 @@ def crop_folder(
     """
     about: dict[str, Any] = {**asdict(close), "vocabulary": len(close.vocabulary.words), "seed": seed}
     about["hand"] = models.right.fingerprint
+    if close.hands != "both":
+        del about["contact"]
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / INDEX).is_file():
         before = Shards(folder).about

@@ -21,8 +21,9 @@ from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
 from hmpfit.synthesis.motion import KINDS, TRAINING, Vocabulary, generate_motion
 from hmpfit.synthesis.renderer import Mesh, projected, render
 from hmpfit.synthesis.staging import draw_look
+from hmpfit.synthesis.two_hands import draw_meeting
 
-FPS, TAKE_S = 30.0, 5.3
+FPS, TAKE_S, MEETING_S = 30.0, 5.3, 2.7
 SIDES = {"right": [True], "left": [False], "both": [True, False]}
 PER_TAKE = 12  # clips of one take of finger motion
 _MARGIN = 1.9  # of the stored picture around the joints, so that training can turn and shift its crop inside
@@ -37,6 +38,7 @@ class Close:
     hands: str = "right"
     anywhere: float = 0.35
     occluded: float = 0.45  # share of clips with something before or in the hand
+    contact: float = 0.5  # share of takes of two hands in which they meet: touch, clasp, cross
     vocabulary: Vocabulary = TRAINING
 
 
@@ -47,12 +49,31 @@ def close_clips(models: HandModels, close: Close, seed: int, first: int = 0) -> 
     number = first
     while True:
         take, place = divmod(number, PER_TAKE)
-        takes = _take(close, seed, take)
+        meeting = _meeting(close, models, seed, take)
+        takes = _take(close, seed, take) if meeting is None else list(meeting.hand_pose)
         for at in range(place, PER_TAKE):
             generator = np.random.default_rng((seed, take, at, 1))
             start = int((at + generator.random()) / PER_TAKE * (len(takes[0]) - close.frames))
-            yield _clip([pose[start : start + close.frames] for pose in takes], sides, models, arms, close, generator)
+            frames = slice(start, start + close.frames)
+            if meeting is None:
+                motion = _staged([pose[frames] for pose in takes], sides, models, close, generator)
+            else:
+                motion = _stretch(meeting, frames)
+            yield _clip(motion, sides, models, arms, close, generator)
             number += 1
+
+
+def _meeting(close: Close, models: HandModels, seed: int, take: int) -> HandMotion | None:
+    """Draw a take of two hands that touch and never overlap, or none."""
+    generator = np.random.default_rng((seed, take, 2))
+    if close.hands != "both" or generator.random() >= close.contact:
+        return None
+    return draw_meeting("mixed", MEETING_S, FPS, models, generator)
+
+
+def _stretch(motion: HandMotion, frames: slice) -> HandMotion:
+    names = ("global_orient", "hand_pose", "transl", "status")
+    return replace(motion, **{name: getattr(motion, name)[:, frames] for name in names})
 
 
 def _take(close: Close, seed: int, take: int) -> list[Floats]:
@@ -65,14 +86,13 @@ def _take(close: Close, seed: int, take: int) -> list[Floats]:
 
 
 def _clip(
-    poses: list[Floats],
+    motion: HandMotion,
     sides: list[bool],
     models: HandModels,
     arms: list[Arm],
     close: Close,
     generator: np.random.Generator,
 ) -> HandClip:
-    motion = _staged(poses, sides, models, close, generator)
     posed = pose_hands(models, motion, vertices=True)
     assert posed.vertices is not None
     frames, look = close.frames, draw_look(generator)

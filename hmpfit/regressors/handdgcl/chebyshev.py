@@ -61,7 +61,7 @@ class GraphDecoder(nn.Module):
         self.levels = nn.ModuleList()
         self.laplacians: list[str] = []
         for level, ((into, out), graph) in enumerate(zip(pairwise(switches.dims), hierarchy.adjacency)):
-            self.places.append(nn.Parameter(torch.randn(len(graph), into) * 0.02))
+            self.places.append(nn.Parameter(torch.randn(len(graph), into) * 0.5))
             widths = [into] + [out] * switches.blocks
             self.levels.append(
                 nn.ModuleList([ResidualBlock(a, b, switches.order, switches.dropout) for a, b in pairwise(widths)])

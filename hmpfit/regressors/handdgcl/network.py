@@ -7,9 +7,11 @@ Source: Han et al. 2023, sections 3.1 and 3.2; widths in `switches`. What is nee
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hmpfit.geometry import rotations
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.handdgcl.branch import DisturbingBranch
@@ -17,7 +19,7 @@ from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
 from hmpfit.regressors.handdgcl.switches import Switches
 from hmpfit.regressors.two_hands.eyes import Eyes
-from hmpfit.skeleton import MANO21_TO_OPENPOSE
+from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,33 @@ class Meshes:
 
 
 METACARPAL_M = 0.095
+# Units of the last layers' outputs: weights of unit size, and steps of an optimiser to match, give metres.
+NODE_M, SHIFT_M = 0.02, 0.1
 
 
 class HandGraph(nn.Module):
     """What belongs to one hand: features onto its graph, the GCN, and the way to its mesh."""
 
-    def __init__(self, features: int, switches: Switches, hierarchy: Hierarchy) -> None:
+    def __init__(self, features: int, switches: Switches, hierarchy: Hierarchy, flat: Tensor) -> None:
+        """`flat` [4 n, 3] are the third level's nodes of the hand at rest, in the unit of `Meshes`."""
         super().__init__()
         first, *_, last = switches.dims
+        self.rigid: nn.Sequential | None = None
+        if switches.rigid_first:
+            turn = nn.Linear(switches.hidden, 9)
+            nn.init.normal_(turn.weight, std=0.01)
+            with torch.no_grad():
+                turn.bias.copy_(torch.cat((rotations.to_6d(torch.eye(3)), torch.zeros(3))))
+            self.rigid = nn.Sequential(nn.Linear(features, switches.hidden), nn.ReLU(), turn)
+            self.register_buffer("flat", flat, persistent=False)
+            self.flat: Tensor
         self.mlp = nn.Sequential(
             nn.Linear(features, switches.hidden), nn.ReLU(), nn.Linear(switches.hidden, first - 3),
             nn.LayerNorm(first - 3, eps=1e-6),
         )  # fmt: skip
         self.gcn = GraphDecoder(switches, hierarchy)
         self.to_xyz = nn.Linear(last, 3)
-        nn.init.normal_(self.to_xyz.weight, std=0.01)
+        nn.init.normal_(self.to_xyz.weight, std=0.1)
         nn.init.zeros_(self.to_xyz.bias)
         self.over_nodes, self.to_camera = nn.Linear(4 * len(hierarchy.positions), 1), nn.Linear(last, 3)
         self.register_buffer("positions", _float32(hierarchy.positions), persistent=False)
@@ -61,12 +75,16 @@ class HandGraph(nn.Module):
         spread = self.mlp(features)[:, None].expand(-1, len(self.positions), -1)
         return torch.cat((spread, self.positions.expand(len(features), -1, -1)), dim=-1)
 
-    def forward(self, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mesh [B, V, 3], the weak camera [B, 3] and the decoded nodes [B, 4 n, C']."""
         decoded = self.gcn(graph)
         pooled = self.over_nodes(decoded.mT)[..., 0]
         camera: Tensor = self.to_camera(pooled)
-        return self.upsample @ self.to_xyz(decoded), camera, decoded
+        nodes = NODE_M * self.to_xyz(decoded)
+        if self.rigid is not None:
+            six, shift = self.rigid(features).split((6, 3), dim=-1)
+            nodes = (self.flat + nodes) @ rotations.from_6d(six).mT + SHIFT_M * shift[:, None]
+        return self.upsample @ nodes, camera, decoded
 
 
 class HandDgcl(nn.Module):
@@ -79,14 +97,12 @@ class HandDgcl(nn.Module):
         models = models or load_hand_models(switches.hand)
         self.regress = MeshJoints(models)
         sides = (models.right, models.left)
-        known: dict[str, Hierarchy] = {}
-        for model in sides:
-            if model.fingerprint not in known:
-                known[model.fingerprint] = build_hierarchy(model.faces, model.v_template)
-        self.hierarchies = tuple(known[model.fingerprint] for model in sides)
+        self.hierarchies = tuple(_hierarchy_of(model) for model in sides)
         self.vertices = len(models.right.v_template)
         width = self.eyes.channels[-1]
-        self.hands = nn.ModuleList([HandGraph(width, switches, hierarchy) for hierarchy in self.hierarchies])
+        flat = [_at_rest(model, hierarchy) for model, hierarchy in zip(sides, self.hierarchies)]
+        flat[1] = flat[1] * flat[1].new_tensor([-1.0, 1.0, 1.0])
+        self.hands = nn.ModuleList([HandGraph(width, switches, *one) for one in zip(self.hierarchies, flat)])
         trains = switches.disturbance != "none"
         self.branch = DisturbingBranch(switches, self.gcns, self.hierarchies) if trains else None
 
@@ -94,7 +110,7 @@ class HandDgcl(nn.Module):
         """Reconstruct pictures [B, 3, S, S] in 0..1."""
         features = self.eyes(images)[-1].mean((-1, -2))
         graphs = [hand.graph(features) for hand in self._hands]
-        vertices, cameras, decoded = zip(*(hand(graph) for hand, graph in zip(self._hands, graphs)))
+        vertices, cameras, decoded = zip(*(hand(features, graph) for hand, graph in zip(self._hands, graphs)))
         return Meshes(*(torch.stack(list(part), dim=1) for part in (vertices, cameras, graphs, decoded)))
 
     @property
@@ -117,6 +133,23 @@ class MeshJoints:
         """Return [..., 2, 21, 3] in OpenPose order of vertices [..., 2, V, 3]."""
         sides = [rows.to(vertices) @ vertices[..., side, :, :] for side, rows in enumerate(self.rows)]
         return torch.stack(sides, dim=-3)
+
+
+_hierarchies: dict[str, Hierarchy] = {}  # by the model's fingerprint: a second or two each
+
+
+def _hierarchy_of(model: HandModel) -> Hierarchy:
+    if model.fingerprint not in _hierarchies:
+        _hierarchies[model.fingerprint] = build_hierarchy(model.faces, model.v_template)
+    return _hierarchies[model.fingerprint]
+
+
+def _at_rest(model: HandModel, hierarchy: Hierarchy) -> Tensor:
+    """Return the third level's nodes [4 n, 3] of a hand at rest, about the middle knuckle, at the unit of `Meshes`."""
+    joints = model.rest_joints
+    knuckle, wrist = (joints[MANO_JOINTS.index(name)] for name in ("middle1", "wrist"))
+    nodes = hierarchy.members @ (model.v_template - knuckle)
+    return _float32(nodes * METACARPAL_M / np.linalg.norm(knuckle - wrist))
 
 
 def _joint_rows(model: HandModel) -> Tensor:

@@ -25,6 +25,7 @@ class Switches:
     order: int = 2  # Chebyshev polynomials a convolution
     blocks: int = 4  # a level
     dropout: float = 0.05
+    rigid_first: bool = False  # ours: the GCN bends a hand at rest, which is then turned and placed as one
     disturbance: str = "unet"
     similarity: bool = True  # the similarity-distinguish loss
     unet_depth: int = 3
@@ -51,7 +52,17 @@ class Switches:
 
 SIZES = {
     "paper": Switches(),
-    "small": Switches(backbone="light", image=96, hidden=128, dims=(96, 64, 48, 32), blocks=2, unet_depth=2, queue=512),
+    "small": Switches(
+        backbone="light",
+        image=96,
+        hidden=128,
+        dims=(64, 48, 32, 24),
+        blocks=1,
+        dropout=0.0,
+        rigid_first=True,
+        unet_depth=2,
+        queue=512,
+    ),
 }
 
 # Rows of table 2.

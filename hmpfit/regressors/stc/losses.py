@@ -23,7 +23,7 @@ class Predicted:
 
     parameters: HandParameters
     joints: Tensor  # [B, T, 2, 21, 3]
-    vertices: Tensor | None  # [B, T, 2, V, 3]
+    vertices: Tensor | None  # [B, T', 2, V, 3] of every `switches.inter_every`-th frame
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ def regularisation_loss(parameters: HandParameters, beta: float) -> Tensor:
     return per_window.mean()
 
 
-def placed(predicted: Tensor, roots: Tensor, labels: Labels) -> Tensor:
-    """Move each hand's points [B, T, 2, N, 3], whose middle knuckles lie at `roots` [B, T, 2, 1, 3], onto the label's.
+def placed(predicted: Tensor, roots: Tensor, goal: Tensor) -> Tensor:
+    """Move each hand's points [B, T, 2, N, 3] from their middle knuckles `roots` [B, T, 2, 1, 3] to the true `goal`.
 
     That is the paper's use of the true relative translation: it never predicts where one hand is from the other.
     """
-    return predicted - roots + labels.joints[..., OPENPOSE_MIDDLE_MCP, None, :]
+    return predicted - roots + goal
 
 
-def penetration_loss(vertices: Tensor, labels: Labels, depth: Depth) -> Tensor:
-    """Return L_inter (equation 6) of placed vertices [B, T, 2, V, 3], summed over frames in which both hands are known.
+def penetration_loss(vertices: Tensor, valid: Tensor, depth: Depth) -> Tensor:
+    """Return L_inter (equation 6) of placed vertices [B, T, 2, V, 3], summed over frames in which both are `valid`.
 
     `depth(right [N, V, 3], left [N, V, 3])` gives each frame's sum [N] of alpha tanh(d / alpha) over both hands'
     vertices that lie inside the other hand. (Printed, the distance is to the hand itself, which would be zero.)
     """
-    both = labels.valid.prod(-1).flatten() > 0
+    both = valid.prod(-1).flatten() > 0
     if not bool(both.any()):
         return vertices.sum() * 0
     flat = vertices.flatten(0, 1)[both]
@@ -102,9 +102,11 @@ def total_loss(
     if switches.reg:
         parts["reg"] = (switches.reg, regularisation_loss(predicted.parameters, switches.beta))
     if switches.inter and depth is not None and predicted.vertices is not None:
-        roots = predicted.joints[..., OPENPOSE_MIDDLE_MCP, None, :]
-        together = placed(predicted.vertices, roots, labels)
-        parts["inter"] = (switches.inter, penetration_loss(together, labels, depth))
+        judged = slice(None, None, switches.inter_every)
+        roots, goal = (joints[:, judged, :, OPENPOSE_MIDDLE_MCP, None] for joints in (predicted.joints, labels.joints))
+        share = labels.joints.shape[1] / predicted.vertices.shape[1]  # the sum over all frames is estimated
+        inter = penetration_loss(placed(predicted.vertices, roots, goal), labels.valid[:, judged], depth)
+        parts["inter"] = (switches.inter, share * inter)
     total = torch.stack([weight * value for weight, value in parts.values()]).sum()
     return {**{name: value for name, (_, value) in parts.items()}, "total": total}
 

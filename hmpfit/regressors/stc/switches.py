@@ -17,6 +17,7 @@ class Switches:
     backbone: str = "resnet50"
     window: int = 10
     image: int = 256
+    hand: str = "open"  # whose parameters are learned, as `--hand-model` names it
     extractor: int = 512  # hidden channels of the hand-chirality extractor
     heads: int = 8
     head_width: int = 64
@@ -28,6 +29,7 @@ class Switches:
     smooth: float = 1.0
     joint: float = 100.0
     inter: float = 10.0
+    inter_every: int = 1  # of so many frames one is judged for penetration, which costs most of a step of `small`
     mano: float = 1.0
     reg: float = 0.1
     shape_consistency: float = 1.0
@@ -39,7 +41,7 @@ SIZES = {
     # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
     "small": Switches(
         backbone="light", window=6, image=96, extractor=64, heads=4, head_width=32, out=128, decoder=256,
-        orient_six=True,
+        orient_six=True, inter_every=3,
     ),
 }  # fmt: skip
 

@@ -51,6 +51,12 @@ class HandClip:
             box_px=None if box is None else np.array([width - box[2], box[1], width - box[0], box[3]]),
         )
 
+    def stretch(self, start: int, frames: int) -> "HandClip":
+        """Return some consecutive frames."""
+        part = slice(start, start + frames)
+        fields = ("joints_px", "joints_m", "global_orient", "hand_pose")
+        return replace(self, images=self.images[part], **{name: getattr(self, name)[:, part] for name in fields})
+
     def hands(self, rows: list[int]) -> "HandClip":
         """Return the clip with the chosen hands, in that order."""
         fields = ("is_right", "joints_px", "joints_m", "global_orient", "hand_pose", "betas")
@@ -108,22 +114,31 @@ def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.r
         clip = clip.mirrored()
     if view.hands == 2 and not clip.is_right[0]:
         clip = clip.hands([1, 0])
+    if len(clip.images) > view.frames:
+        clip = clip.stretch(_start(clip, view, augmentation, generator), view.frames)
     crop = disturbed(place(clip, view), augmentation, generator)
     images = np.stack([crop.cut(image, view.size) for image in clip.images])
     gain = generator.uniform(1 - augmentation.colour, 1 + augmentation.colour, 3)
     pixels = np.clip(images.astype(np.float32) * gain.astype(np.float32) / 255, 0, 1).transpose(0, 3, 1, 2)
     R = crop.rotation(clip.K)
-    turned = Rotation.from_matrix(R.T) * Rotation.from_rotvec(clip.global_orient.reshape(-1, 3))
+    turned = Rotation.from_matrix(R.T) * Rotation.from_rotvec(np.nan_to_num(clip.global_orient).reshape(-1, 3))
+    orient = turned.as_rotvec().reshape(clip.global_orient.shape)
     arrays = {
         "image": pixels,
         "joints_2d": crop.from_image(clip.joints_px),
         "joints_3d": clip.joints_m @ R,
-        "global_orient": turned.as_rotvec().reshape(clip.global_orient.shape),
+        "global_orient": np.where(np.isfinite(clip.global_orient), orient, np.nan),
         "hand_pose": clip.hand_pose,
         "betas": clip.betas,
         "R_to_camera": R,
     }
     return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+
+
+def _start(clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator) -> int:
+    """Return where a view of fewer frames begins: anywhere in training, in the middle where nothing is disturbed."""
+    spare = len(clip.images) - view.frames
+    return spare // 2 if augmentation == NOTHING else int(generator.integers(spare + 1))
 
 
 def place(clip: HandClip, view: View) -> Crop:

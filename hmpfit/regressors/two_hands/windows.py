@@ -1,0 +1,53 @@
+"""Which frames a two-hand network sees together, through which crop: windows sliding over a clip of any length.
+
+Separate from the network's call, because nothing here knows pixels or networks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmpfit.records import Floats, KeypointTracks
+from hmpfit.regressors import crops
+from hmpfit.regressors.crops import Crop
+from hmpfit.regressors.two_hands.hand_pair import SIDES
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames seen through one crop, as many as the network wants; `shown` are those whose pixels it gets."""
+
+    start: int
+    stop: int
+    crop: Crop
+    shown: tuple[int, ...]  # start..stop, a frame that may not be looked at standing for its nearest neighbour
+
+
+def hand_rows(tracks: KeypointTracks) -> tuple[int | None, int | None]:
+    """Return the track of the right and of the left hand, of several the longest; None where there is none."""
+    rows: list[int | None] = []
+    for side in SIDES:
+        alike = np.flatnonzero((tracks.is_right == side) & tracks.seen.any(1))
+        rows.append(int(alike[tracks.seen[alike].sum(1).argmax()]) if len(alike) else None)
+    return rows[0], rows[1]
+
+
+def sliding_windows(points: Floats, frames: int, margin: float) -> list[Window]:
+    """Return windows of `frames` frames, half overlapping, over points [H, T, 21, 2] (pixels, NaN where unknown).
+
+    A clip that is shorter is one window. The crop is the square around what is known of all hands in the window: a
+    missing hand is left out. Windows in which nothing is known are left out too.
+    """
+    known = np.isfinite(points).all((-1, -2)).any(0)
+    total = len(known)
+    length = min(frames, total)
+    step = max(1, length // 2)
+    found = []
+    for start in sorted({*range(0, total - length + 1, step), total - length}):
+        stop = start + length
+        inside = start + np.flatnonzero(known[start:stop])
+        if len(inside) == 0:
+            continue
+        shown = tuple(int(inside[np.abs(inside - frame).argmin()]) for frame in range(start, stop))
+        found.append(Window(start, stop, crops.around(points[:, start:stop], margin=margin), shown))
+    return found
