@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hmpfit.datasets import dexycb, interhand
-from hmpfit.datasets.json_lists import objects_of
+from hmpfit.datasets.json_lists import objects_of, points_of
 from hmpfit.datasets.opening import open_dataset, sequence_at
 from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
@@ -200,6 +200,18 @@ def test_long_lists_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr("hmpfit.datasets.json_lists._CHUNK", chunk)
         assert list(objects_of(tmp_path / "a.json", "images")) == rows
         assert list(objects_of(tmp_path / "a.json", "annotations")) == []
+        (tmp_path / "b.json").write_text("\n " + json.dumps(rows))
+        assert list(objects_of(tmp_path / "b.json")) == rows
+    for text, sentence in (
+        ("[[[1, 2, 3]], [[1, 2]]]", "Entry 1 of"),
+        ("{}", "is not a list"),
+        ("[[[1, 2, 3]]", "breaks off"),
+        ("[]", "empty list"),
+        ("[[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]]", "equally many"),
+    ):
+        (tmp_path / "b.json").write_text(text)
+        with pytest.raises(InputError, match=sentence):
+            points_of(tmp_path / "b.json", (None, 3))
 
 
 def test_arctic(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ SERIALS = (
 SPLITS = tuple(f"{setup}_{part}" for setup in ("s0", "s1", "s2", "s3") for part in ("test", "val", "train"))
 
 _ALL = range(10)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
 # Each setup and part: subjects, cameras, and which recordings of a subject (by their place among its sorted hundred).
 _Chosen = tuple[tuple[int, ...], tuple[int, ...], Callable[[int], bool]]
 
@@ -157,7 +158,7 @@ def _read(files: list[Path]) -> Arrays:
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.load(file.read_text(), _LOADER)
     except OSError as error:
         raise InputError(f"'{file}' cannot be read: {error.strerror or error}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

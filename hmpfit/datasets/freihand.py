@@ -3,13 +3,13 @@
 Meshes and joints are stored and believed; the stored root rotation is not used, because it is in the world's frame.
 """
 
-import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
+from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import require
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError
@@ -69,13 +69,7 @@ def _array(file: Path, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _read(file: Path, shape: tuple[int, int]) -> Arrays:
-    try:
-        values = np.asarray(json.loads(file.read_text()), dtype=np.float32 if shape[0] > 3 else np.float64)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"'{file}' is not a list of arrays ({error}).") from None
-    if values.shape[1:] != shape:
-        raise InputError(f"'{file}' holds {values.shape}; {shape} an entry was expected.")
-    return {"values": values}
+    return {"values": points_of(file, shape, np.float32 if shape[0] > 21 else np.float64)}
 
 
 def _recognises(path: Path) -> bool:

@@ -4,7 +4,6 @@ Only frames listed in `train.txt` or `evaluation.txt` are annotated, and some of
 has its truth in `evaluation_xyz.json` and `evaluation_verts.json`, where the user has put these beside it.
 """
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
+from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
@@ -149,8 +149,8 @@ def _evaluation_truth(path: Path, name: str, frames: tuple[str, ...], order: lis
                 )
             found[what] = None
             continue
-        whole = cached_arrays("ho3d", f"{file}", [file], partial(_read_list, file))["points"]
-        if len(whole) != len(order) or (points is not None and whole.shape[1:] != (points, 3)):
+        whole = cached_arrays("ho3d", f"{file}", [file], partial(_points, file, points))["points"]
+        if len(whole) != len(order):
             raise InputError(f"'{file}' holds {whole.shape}, and evaluation.txt lists {len(order)} frames.")
         rows = np.full((len(frames), *whole.shape[1:]), np.nan)
         for row, frame in enumerate(frames):
@@ -164,11 +164,8 @@ def _evaluation_truth(path: Path, name: str, frames: tuple[str, ...], order: lis
     return Truth(_RIGHT, joints[None], valid[None], None if vertices is None else vertices[None])
 
 
-def _read_list(file: Path) -> Arrays:
-    try:
-        return {"points": np.asarray(json.loads(file.read_text()), dtype=np.float32)}
-    except ValueError as error:
-        raise InputError(f"'{file}' is not a list of point sets ({error}).") from None
+def _points(file: Path, count: int | None) -> Arrays:
+    return {"points": points_of(file, (count, 3))}
 
 
 def _evaluation_boxes(folder: Path, frames: tuple[str, ...]) -> Floats:
