@@ -92,6 +92,22 @@ class HandMotion:
 
 
 @dataclass(frozen=True)
+class HandEstimates:
+    """What a learned initialiser says of the hands, frame by frame, before they are placed in the camera.
+
+    Turned into the camera's axes, but without a position. Values where not `estimated` are zeros, confidence 0.
+    """
+
+    global_orient: Floats  # [H, T, 3]
+    hand_pose: Floats  # [H, T, 15, 3] absolute
+    betas: Floats  # [H, T, 10]
+    joints_px: Floats  # [H, T, 21, 2] the network's own 2D joints, image pixels
+    confidence: Floats  # [H, T, 21] in 0..1
+    estimated: Bools  # [H, T]
+    is_right: Bools  # [H]
+
+
+@dataclass(frozen=True)
 class PosedHands:
     """Positions in camera-frame metres."""
 

@@ -21,21 +21,23 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Weights:
-    """The paper's are all 1."""
+    """The paper's are all 1; it has no `heatmap`, the cross-entropy to a spot at the joint, summed over joints."""
 
     mesh: float = 1.0
     pose_2d: float = 1.0
     pose_3d: float = 1.0
     mano_pose: float = 1.0
     mano_shape: float = 1.0
+    heatmap: float = 0.0
 
 
-# Few samples and a small network: what is measured in the end (3D joints, 2D joints) leads.
-SMALL = Weights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2)
+# Few samples and a small network: what is measured in the end (3D joints, 2D joints) leads, and heatmaps are taught.
+SMALL = Weights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2, heatmap=1.0)
+_SPOT = 0.6  # standard deviation of a heatmap's target, in its pixels
 
 
 def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
-    """Return "total" and its five parts for a batch of `samples.draw`; what is not annotated counts nothing."""
+    """Return "total" and its six parts for a batch of `samples.draw`; what is not annotated counts nothing."""
     assert isinstance(network, IFVONet)
     weights = Weights() if network.switches.tiny_start else SMALL
     parts: dict[str, Tensor] = {}
@@ -48,7 +50,7 @@ def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, 
 
 
 def frame_losses(prediction: Prediction, batch: Batch, frame: int, hand: ManoHand) -> dict[str, Tensor]:
-    """Return the five terms of one frame (an index into the clip), unweighted."""
+    """Return the terms of one frame (an index into the clip), unweighted."""
     truth = _truth(batch, frame)
     rotations, betas = exp(torch.cat((truth["global_orient"][:, None], truth["hand_pose"]), dim=1)), truth["betas"]
     still = betas.new_zeros(3)
@@ -63,6 +65,7 @@ def frame_losses(prediction: Prediction, batch: Batch, frame: int, hand: ManoHan
         "pose_3d": _sum(_from_wrist(posed.joints) - _from_wrist(truth["joints_3d"])),
         "mano_pose": _sum(prediction.rotations - rotations),
         "mano_shape": _sum(prediction.betas - betas),
+        "heatmap": _to_spots(prediction.heatmaps, truth["joints_2d"]),
     }
 
 
@@ -107,6 +110,17 @@ def _sum(difference: Tensor) -> Tensor:
     """Return the sum over a sample's numbers, mean over the batch, of what is finite."""
     known = torch.isfinite(difference)
     return torch.where(known, difference, torch.zeros_like(difference)).abs().sum() / len(difference)
+
+
+def _to_spots(heatmaps: Tensor, joints_2d: Tensor) -> Tensor:
+    """Return the cross-entropy of heatmaps to spots at the joints [B, 21, 2], joints outside the crop left out."""
+    side = heatmaps.shape[-1]
+    cells = (torch.arange(side, device=heatmaps.device) + 0.5) / side
+    along = torch.exp(-0.5 * ((cells - joints_2d[..., None]) * (side / _SPOT)) ** 2)  # [B, 21, xy, side]
+    spots = along[..., 1, :, None] * along[..., 0, None, :]
+    inside = (torch.isfinite(joints_2d) & (joints_2d > 0) & (joints_2d < 1)).all(-1)[..., None, None]
+    spots = torch.where(inside, spots / spots.sum((-1, -2), keepdim=True).clamp_min(1e-9), torch.zeros_like(spots))
+    return -(spots * heatmaps.clamp_min(1e-9).log()).sum() / len(heatmaps)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

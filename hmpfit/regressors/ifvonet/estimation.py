@@ -1,0 +1,127 @@
+"""IFVONet over a clip: crops of every pair of frames, batched, and what the network says of them in camera axes.
+
+Separate from the network because only this file knows clips, cameras and sides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from hmpfit.geometry.cameras import mirror_intrinsics
+from hmpfit.hands.mirroring import MIRROR_ANGLES
+from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.regressors import crops
+from hmpfit.regressors.crops import Crop
+from hmpfit.regressors.following import followed_points
+from hmpfit.regressors.ifvonet.head import Prediction
+from hmpfit.regressors.ifvonet.network import IFVONet
+from hmpfit.video.clip import Clip
+
+BATCH = 32  # crops
+# The share of a heatmap within one pixel of its peak, where a joint is known not at all and as well as can be.
+_SPREAD, _PEAKED = 0.35, 0.95
+
+
+@dataclass
+class _Waiting:
+    """Crops that wait for the network, and where their answers belong."""
+
+    images: list[np.ndarray] = field(default_factory=list)
+    places: list[tuple[int, int, Crop]] = field(default_factory=list)  # hand, frame, crop
+
+
+@torch.no_grad()
+def estimate(
+    network: torch.nn.Module,
+    clip: Clip,
+    tracks: KeypointTracks,
+    camera: Camera,
+    hidden: Bools,
+    device: str = "cpu",
+    on_frame: Callable[[int], None] | None = None,
+) -> HandEstimates:
+    """Estimate every tracked hand in every frame that may be looked at, streaming the clip once.
+
+    Both frames of a pair share one crop; the first frame, and one after a hidden frame, is paired with itself.
+    `hidden` [T] frames are not looked at. `on_frame(1)` watches.
+    """
+    assert isinstance(network, IFVONet)
+    network = network.to(device).eval()
+    switches, before_count = network.switches, network.switches.frames - 1
+    points = followed_points(tracks, hidden, clip.width)
+    out = _nothing(tracks)
+    waiting, past = _Waiting(), {}  # frames that later ones look back at
+
+    def run() -> None:
+        if waiting.images:
+            batch = torch.from_numpy(np.stack(waiting.images)).to(device).permute(0, 1, 4, 2, 3).float() / 255
+            _keep(network(batch)[0], waiting, out, camera, clip.width)
+            waiting.images.clear()
+            waiting.places.clear()
+
+    for frame, image in clip.images():
+        past[frame] = image
+        past.pop(frame - before_count - 1, None)
+        for hand in np.flatnonzero(np.isfinite(points[:, frame]).all((-1, -2))):
+            frames = _frames(frame, before_count, np.isfinite(points[hand]).all((-1, -2)))
+            crop = crops.around(points[hand, frames], switches.upright)
+            waiting.images.append(
+                np.stack([crop.cut(_side(past[f], bool(tracks.is_right[hand])), switches.image) for f in frames])
+            )
+            waiting.places.append((int(hand), frame, crop))
+            if len(waiting.images) == BATCH:
+                run()
+        if on_frame is not None:
+            on_frame(1)
+    run()
+    return out
+
+
+def certainty(heatmaps: torch.Tensor) -> torch.Tensor:
+    """Return how peaked heatmaps [B, K, h, w] are, [B, K] in 0..1: their share within a pixel of the highest."""
+    near = torch.nn.functional.avg_pool2d(heatmaps, 3, 1, padding=1, divisor_override=1)
+    return ((near.flatten(2).amax(-1) - _SPREAD) / (_PEAKED - _SPREAD)).clamp(0, 1)
+
+
+def _frames(frame: int, before: int, known: Bools) -> list[int]:
+    """Return the frames that show the hand up to `frame`, oldest first; what cannot be looked at repeats the next."""
+    frames = [frame]
+    for _ in range(before):
+        earlier = frames[0] - 1
+        frames.insert(0, earlier if earlier >= 0 and known[earlier] else frames[0])
+    return frames
+
+
+def _side(image: np.ndarray, is_right: bool) -> np.ndarray:
+    return image if is_right else np.ascontiguousarray(image[:, ::-1])
+
+
+def _nothing(tracks: KeypointTracks) -> HandEstimates:
+    hands, frames = tracks.seen.shape
+    shapes: dict[str, tuple[int, ...]] = {
+        "global_orient": (3,), "hand_pose": (15, 3), "betas": (10,), "joints_px": (21, 2), "confidence": (21,),
+    }  # fmt: skip
+    zeros: dict[str, Any] = {name: np.zeros((hands, frames, *shape)) for name, shape in shapes.items()}
+    return HandEstimates(**zeros, estimated=np.zeros((hands, frames), dtype=bool), is_right=tracks.is_right.copy())
+
+
+def _keep(prediction: Prediction, waiting: _Waiting, out: HandEstimates, camera: Camera, width: int) -> None:
+    """Write a batch's answers where they belong, turned into the camera's axes and given their own side."""
+    rotations = prediction.rotations.double().cpu().numpy()
+    betas, xy = prediction.betas.double().cpu().numpy(), prediction.joints_2d.double().cpu().numpy()
+    certain = certainty(prediction.heatmaps).double().cpu().numpy()
+    for row, (hand, frame, crop) in enumerate(waiting.places):
+        is_right = bool(out.is_right[hand])
+        K: Floats = camera.K[min(frame, len(camera.K) - 1)]
+        R = crop.rotation(K if is_right else mirror_intrinsics(K, width))
+        angles = Rotation.from_matrix(np.concatenate(((R @ rotations[row, 0])[None], rotations[row, 1:]))).as_rotvec()
+        pixels = crop.points_to_image(xy[row])
+        if not is_right:
+            angles, pixels = angles * MIRROR_ANGLES, pixels * (-1, 1) + (width, 0)
+        out.global_orient[hand, frame], out.hand_pose[hand, frame] = angles[0], angles[1:]
+        out.betas[hand, frame], out.joints_px[hand, frame] = betas[row], pixels
+        out.confidence[hand, frame], out.estimated[hand, frame] = certain[row], True
