@@ -34,7 +34,8 @@ from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.fingerprints import fingerprint
 from hmpfit.recipes.resolving import resolve_settings
-from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandEstimates, HandMotion, KeypointTracks
+from hmpfit.regressors.learned import Learned
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.viewing.overlay import write_overlay
@@ -84,6 +85,7 @@ class _Run:
     camera: Camera
     models: HandModels
     prior: Prior | None
+    learned: Learned | None  # the network behind --init
     device: str
     settings: RunSettings
     folder: RunFolder
@@ -91,6 +93,7 @@ class _Run:
     source: str  # fingerprint of the clip
     seconds: dict[str, float] = field(default_factory=dict)
     _seen: KeypointTracks | None = None
+    _own: KeypointTracks | None = None  # 2D joints of a learned initialiser
 
     @classmethod
     def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress) -> "_Run":
@@ -105,16 +108,20 @@ class _Run:
             raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
         source = clip.fingerprint()[:16]
         prior, device = _prior(settings), _device(settings.device)
+        learned = (
+            Learned.load(settings.init, settings.checkpoint) if settings.init in registry.names("networks") else None
+        )
         identity = {
             "clip": source,
             "version": hmpfit.__version__,
             "hand": _hand_prints(models),
             "prior_weights": None if prior is None else prior.fingerprint,
+            "network_weights": None if learned is None else learned.fingerprint,
             **settings.comparable(),
         }
         folder = RunFolder(out, identity, settings.overwrite)
         seconds = {"decode": time.perf_counter() - began}
-        return cls(clip, camera, models, prior, device, settings, folder, progress, source, seconds)
+        return cls(clip, camera, models, prior, learned, device, settings, folder, progress, source, seconds)
 
     def finish(self) -> dict[str, Any]:
         done = self.folder.finished()
@@ -233,6 +240,9 @@ class _Run:
         basis = seen if seen is not None else given  # a detector is asked only when the file cannot start the fit
         if name == "file":
             motion = self._from_file(initialize, Path(path), basis)
+        elif self.learned is not None:
+            assert basis is not None
+            motion = self._learned(self.learned, initialize, basis)
         else:
             assert basis is not None
             motion = self._stage(
@@ -255,13 +265,33 @@ class _Run:
             raise NoHandError(f"'{path}' holds no {self.settings.hands} hand; choose another with --hands.")
         return _rows(motion, np.flatnonzero(kept))
 
+    def _learned(self, learned: Learned, initialize: Callable[..., Any], basis: KeypointTracks) -> HandMotion:
+        hidden = self._hidden()
+
+        def compute() -> HandEstimates:
+            advance = self.progress.phase(learned.name, self.clip.frames)
+            return learned.estimate(self.clip, basis, self.camera, hidden, self.device, advance)
+
+        depends = (learned.name, learned.fingerprint, self.source, basis.xy_px, basis.seen, hidden, self.camera.K)
+        estimates = self._stage("estimates", HandEstimates, depends, compute)
+        motion, own = initialize(estimates, basis, self.camera, self.models)
+        placed = np.flatnonzero((motion.status == DETECTED).any(1))
+        if not len(placed):
+            raise NoHandError(f"--init {learned.name} could place no hand in the camera; use --init keypoints.")
+        if len(placed) < len(motion.is_right):
+            log.warning("--init %s could not place every hand; that hand is left out.", learned.name)
+        motion, self._own = _rows(motion, placed), _rows(own, placed)
+        return fill_gaps(motion, motion.status == DETECTED, self.clip.times_s)
+
     def _blended(self, seen: KeypointTracks | None, motion: HandMotion) -> KeypointTracks:
         source = self.settings.keypoints
         if source == "mediapipe" and seen is not None:
             return _matched(seen, motion)
         if source == "mmpose" and seen is not None:
             return _matched(self._mmpose(seen), motion)
-        projected = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
+        projected = self._own
+        if projected is None:
+            projected = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
         if source == "initializer" or seen is None:
             return projected
         return registry.load("keypoints", "blend")(_matched(seen, motion), projected)

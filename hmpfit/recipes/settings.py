@@ -52,6 +52,8 @@ class RunSettings:
             raise InputError("--keypoints mmpose needs --mmpose-config and --mmpose-checkpoint, or --mmpose-onnx.")
         if self.keypoints != "mmpose" and any(models):
             raise InputError(f"--mmpose-... names a model for --keypoints mmpose, and --keypoints is {self.keypoints}.")
+        if self.checkpoint is not None and self.init.partition(":")[0] in ("keypoints", "file"):
+            raise InputError(f"--checkpoint names weights of a learned initialiser, and --init {self.init} has none.")
         if self.views < 0:
             raise InputError(f"--views must be 0 or more, not {self.views}.")
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.hands.mano import ManoHand
+from hmpfit.records import HandEstimates
 from hmpfit.regressors.backbone.resnet import ResNet50
 from hmpfit.regressors.training.samples import Augmentation, View
 
@@ -48,6 +49,7 @@ class Plan:
     losses: Step  # -> "total" and its parts, scalars
     scores: Step  # -> errors of a batch in evaluation mode, scalars or [B]; mm where they end in _mm
     best: str  # the score whose minimum is kept
+    estimate: Callable[..., HandEstimates] | None = None  # over a clip: see `learned.Learned.estimate`
     backbones: Callable[[nn.Module], Sequence[ResNet50]] = lambda network: [
         module for module in network.modules() if isinstance(module, ResNet50)
     ]

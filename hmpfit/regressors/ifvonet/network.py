@@ -1,5 +1,7 @@
 """IFVONet whole: three branches of one or two backbones, variation, recovery, fusion, head (the paper's Figure 2)."""
 
+from dataclasses import fields
+
 import torch
 from torch import Tensor, nn
 
@@ -82,7 +84,7 @@ class IFVONet(nn.Module):
         hand, occlusion = self.gate(together)
         recovered = self.recovery(occlusion, hand)
         pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        found = []
+        wanted: list[Tensor] = []
         for frame in (frames - 1, frames - 2)[: 2 if both else 1]:
             parts: list[Tensor] = []
             for other in (o for o in range(frames - 1, -1, -1) if o != frame):
@@ -91,8 +93,11 @@ class IFVONet(nn.Module):
                     pairs[low, high] = self._varied(each[low], each[high])
                 maps = pairs[low, high]
                 parts += maps[::-1] if frame == high else maps
-            found.append(self.head(self.fusion(recovered, torch.cat(parts, dim=1))))
-        return tuple(found)
+            wanted.append(torch.cat(parts, dim=1))
+        count = len(wanted)  # one pass of the head for all: half the calls
+        whole = self.head(self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(wanted)))
+        split = [getattr(whole, one.name).chunk(count) for one in fields(whole)]
+        return tuple(Prediction(*parts) for parts in zip(*split))
 
     def _varied(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         if self.switches.pdv == "off":

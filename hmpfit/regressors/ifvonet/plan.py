@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hmpfit.regressors.ifvonet.estimation import estimate
 from hmpfit.regressors.ifvonet.losses import losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.regressors.ifvonet.switches import SIZES, Switches
@@ -30,4 +31,5 @@ PLAN = Plan(
     losses=losses,
     scores=scores,
     best="pa_mpjpe_mm",
+    estimate=estimate,
 )  # fmt: skip

@@ -43,6 +43,8 @@ class RecoveryBlock(nn.Module):
             self.query_norm, self.key_norm = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         if self.kind.endswith("bn"):
             self.mix, self.norm = nn.Conv2d(self.heads, self.heads, 1), nn.BatchNorm2d(self.heads)
+            if not switches.literal:  # a row of N pixels begins with weights of 1 / N, not of 1
+                nn.init.constant_(self.norm.weight, 1 / self.side**2)
         if self.kind == "sigmoid_bn":
             self.sigmoid = TamedSigmoid(self.side**2, switches.literal)
 

@@ -29,7 +29,7 @@ class Switches:
     gor_blocks: int = 2
     vof: str = "dynamic"
     vof_channels: bool = False  # a possibility for every channel; else one map, summed over channels
-    literal: bool = False  # the sigmoids without the bias that tames them
+    literal: bool = False  # sigmoids, normalised maps and the fusion's product as printed, without what tames them
     tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
     upright: bool = False  # crops are turned so that the fingers point up
 

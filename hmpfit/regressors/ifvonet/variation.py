@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from hmpfit.regressors.ifvonet.attention import (
@@ -31,7 +32,8 @@ class PixelVariation(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Features of two frames [B, width, side, side] -> F'_a, F'_b of the same shape. Swapping swaps the two."""
-        return self._towards(b, a), self._towards(a, b)
+        first, second = self._towards(torch.cat((b, a)), torch.cat((a, b))).chunk(2)
+        return first, second
 
     def _towards(self, asking: Tensor, asked: Tensor) -> Tensor:
         q = to_heads(self.query(asking + self.positions.query), self.heads)
