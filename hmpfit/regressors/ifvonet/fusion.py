@@ -23,8 +23,9 @@ class Fusion(nn.Module):
             self.from_recovery = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
             self.from_variation = nn.Sequential(nn.Conv2d(maps * width, width, 1, bias=False), nn.BatchNorm2d(width))
             if not (switches.literal or self.by_channel):  # a sum of `width` products begins with a spread of 1
-                for part in (self.from_recovery, self.from_variation):
-                    nn.init.constant_(part[1].weight, width**-0.25)
+                for norm in (self.from_recovery[1], self.from_variation[1]):
+                    assert isinstance(norm, nn.BatchNorm2d)
+                    nn.init.constant_(norm.weight, width**-0.25)
 
     def forward(self, recovery: Tensor, variation: Tensor) -> Tensor:
         """F_GOR [B, width, s, s] and F_PDV [B, maps width, s, s] -> F_Hand [B, width, s, s]."""
