@@ -199,6 +199,7 @@ class _Run:
                     seed=settings.seed,
                     landmarker=settings.hand_landmarker,
                     workers=settings.workers,
+                    views_every_s=recipe["views_every_s"],
                 ),
                 frames_hidden=hidden,
                 progress=self.progress,

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.geometry.cameras import assumed_intrinsics
-from hmpfit.keypoints import mediapipe
+from hmpfit.keypoints import mediapipe, refinement
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
@@ -87,6 +88,40 @@ def test_workers_change_nothing(pinches: Pixels, measured: KeypointTracks) -> No
     spread = mediapipe.extract(pinches, camera, mediapipe.Options(workers=3))
     for name in ("xy_px", "confidence", "world_m", "seen"):
         assert np.array_equal(getattr(spread, name), getattr(measured, name), equal_nan=True)
+
+
+def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidence(
+    pinches: Pixels, measured: KeypointTracks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    plain = refinement.look_at_hand
+
+    def counted(*arguments: Any) -> refinement.Sighting:
+        looks.append((arguments[5], arguments[7]))
+        return plain(*arguments)
+
+    monkeypatch.setattr(refinement, "look_at_hand", counted)
+    thinned = extract(pinches, views_every_s=0.1)
+    viewed = sorted({frame for frame, views in looks if views})
+    assert len(viewed) < 0.6 * 24
+    for name in ("xy_px", "world_m", "seen"):
+        assert np.array_equal(getattr(thinned, name), getattr(measured, name), equal_nan=True)
+    assert np.array_equal(thinned.confidence[:, viewed], measured.confidence[:, viewed])
+    other_views = extract(pinches, seed=1).confidence
+    assert np.abs(thinned.confidence - measured.confidence).mean() < np.abs(other_views - measured.confidence).mean()
+
+
+def test_where_confidence_changes_every_frame_is_viewed() -> None:
+    wanted = np.ones((1, 9), dtype=bool)
+    viewed = np.zeros((1, 9), dtype=bool)
+    viewed[0, ::2] = True
+    alpha = np.zeros((1, 9, 21))
+    alpha[0, :5] = 0.8
+    need = refinement._without_views(wanted, viewed, viewed, alpha)
+    assert list(np.flatnonzero(need[0])) == [5]
+    lost = viewed.copy()
+    lost[0, 2] = False  # a look that showed no hand
+    assert list(np.flatnonzero(refinement._without_views(wanted, viewed, lost, alpha)[0])) == [1, 3, 5]
 
 
 def test_hidden_frames_are_never_looked_at(pinches: Pixels) -> None:

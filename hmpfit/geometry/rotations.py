@@ -4,9 +4,10 @@ Separate from cameras so that nothing here knows about images. Every function br
 the dtype and device of its input.
 """
 
-import roma
 import torch
 from torch import Tensor
+
+from hmpfit.geometry.light_roma import roma
 
 
 def exp(rotvec: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ Separate from the pose solver because lengths do not depend on pose, so that sha
 from dataclasses import dataclass
 from itertools import pairwise
 
-import roma
 import torch
 from torch import Tensor
 
+from hmpfit.geometry.light_roma import roma
 from hmpfit.hands.kinematics import POINT_JOINT, Kinematics
 from hmpfit.skeleton import BONES, FINGERS, OPENPOSE_WRIST, chain, openpose
 

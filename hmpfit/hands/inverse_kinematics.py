@@ -6,10 +6,10 @@ Geman-McClure weights over the wrist's rotation, its place in the camera, the or
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor
 
+from hmpfit.geometry.light_roma import roma
 from hmpfit.geometry.rotations import exp, right_jacobian
 from hmpfit.hands.anatomy import Anatomy, anatomy, flexion_row
 from hmpfit.hands.kinematics import (

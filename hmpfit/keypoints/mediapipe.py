@@ -24,7 +24,10 @@ from hmpfit.records import Bools, Camera, KeypointTracks
 
 @dataclass(frozen=True)
 class Options:
-    """What the user may choose. `gamma` is in hand boxes' diagonals; `workers` None is one a core."""
+    """What the user may choose. `gamma` is in hand boxes' diagonals; `workers` None is one a core.
+
+    Views are drawn at most `views_every_s` apart (0: in every frame) and wherever that would not do.
+    """
 
     hands: str = "auto"
     views: int = 4
@@ -32,6 +35,7 @@ class Options:
     seed: int = 0
     landmarker: str | Path | None = None
     workers: int | None = None
+    views_every_s: float = 0.0
 
 
 class Phases(Protocol):
@@ -55,7 +59,9 @@ def extract(
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, frames_hidden, progress)
-    chosen = RefineOptions(views=options.views, gamma=options.gamma, seed=options.seed)
+    chosen = RefineOptions(
+        views=options.views, gamma=options.gamma, seed=options.seed, views_every_s=options.views_every_s
+    )
     measured = refine(
         clip,
         tracks,

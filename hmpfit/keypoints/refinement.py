@@ -5,12 +5,14 @@ network only ever sees right hands and a mirrored video gives the mirrored resul
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
 from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
+from hmpfit.keypoints.keyframes import key_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.regions import Regions, from_landmarks
@@ -18,15 +20,18 @@ from hmpfit.keypoints.steadying import steady
 from hmpfit.keypoints.tracking import HandTracks
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 
+_AGREE = 0.3  # mean difference of confidence up to which two looks show the same: 0.1 is what redrawn views differ by
+
 
 @dataclass(frozen=True)
 class RefineOptions:
-    """How landmarks and their confidence are measured."""
+    """How landmarks and their confidence are measured; views are drawn at most `views_every_s` apart (0: always)."""
 
     views: int = 4
     gamma: float = confidence.GAMMA_PER_DIAGONAL
     seed: int = 0
     presence: float = 0.5  # a crop or view that is less surely a hand shows none
+    views_every_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Sighting:
     world_m: Floats  # [21, 3] image axes
     presence: float
     right: float  # that the crop (mirrored for left hands) shows a right hand
-    alpha: Floats  # [21]
+    alpha: Floats | None  # [21], or None where no views were drawn
 
 
 def refine(
@@ -54,27 +59,42 @@ def refine(
     """Measure landmarks, world landmarks and confidence of every seen hand; looks at no frame where none is seen.
 
     `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned
-    from each crop's viewing direction to the camera's.
+    from each crop's viewing direction to the camera's. Landmarks are measured in every frame. Their confidence is
+    measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do not, every
+    frame between is measured.
     """
     regions = steady(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     shape = tracks.seen.shape
     xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
     alpha, seen = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool)
 
+    wanted = tracks.seen & (True if only is None else only)
+    viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
+    measured = np.zeros(shape, dtype=bool)
+
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
-        hands = np.flatnonzero(tracks.seen[:, frame])
         return [
-            (int(h), look_at_hand(network, image, regions[h, frame], not tracks.is_right[h], frame, options))
-            for h in hands
+            (int(h), look_at_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame])))
+            for h in np.flatnonzero(wanted[:, frame])
         ]
 
-    wanted = tracks.seen.any(axis=0) & (True if only is None else only)
-    looked = over_frames(clip, wanted, lambda: LandmarkNetwork(files.landmarks), look, workers, on_progress)
-    for frame, hands in looked.items():
-        for h, sighting in hands:
-            if sighting.presence >= options.presence:
-                seen[h, frame] = True
-                xy[h, frame], world[h, frame], alpha[h, frame] = sighting.xy_px, sighting.world_m, sighting.alpha
+    def look_through(frames: Bools, report: Progress | None) -> None:
+        looked = over_frames(clip, frames, lambda: LandmarkNetwork(files.landmarks), look, workers, report)
+        for frame, hands in looked.items():
+            for h, sighting in hands:
+                if sighting.presence >= options.presence:
+                    seen[h, frame] = True
+                    xy[h, frame], world[h, frame] = sighting.xy_px, sighting.world_m
+                    if sighting.alpha is not None:
+                        alpha[h, frame], measured[h, frame] = sighting.alpha, True
+
+    left = ~tracks.is_right
+    look_through(wanted.any(axis=0), on_progress)
+    if options.views:
+        closer = _without_views(wanted, viewed, measured, alpha)
+        wanted, viewed = closer, closer
+        look_through(closer.any(axis=0), None)
+        _fill(alpha, measured, seen, tracks.times_s)
     return KeypointTracks(
         xy_px=xy,
         confidence=alpha,
@@ -85,6 +105,25 @@ def refine(
     )
 
 
+def _without_views(wanted: Bools, viewed: Bools, measured: Bools, alpha: Floats) -> Bools:
+    """Return the wanted frames [H, T] between two viewed ones that do not both show the hand with like confidence."""
+    need = np.zeros(wanted.shape, dtype=bool)
+    for h in range(len(wanted)):
+        for a, b in pairwise(np.flatnonzero(viewed[h])):
+            same = measured[h, a] and measured[h, b] and np.abs(alpha[h, a] - alpha[h, b]).mean() <= _AGREE
+            need[h, a + 1 : b] = wanted[h, a + 1 : b] & (not same)
+    return need
+
+
+def _fill(alpha: Floats, measured: Bools, seen: Bools, times_s: Floats) -> None:
+    """Lay the confidence [H, T, 21] of seen frames without views on lines between the measured ones, in place."""
+    for h in range(len(seen)):
+        rest, known = np.flatnonzero(seen[h] & ~measured[h]), np.flatnonzero(measured[h])
+        if len(rest) and len(known):
+            for joint in range(alpha.shape[-1]):
+                alpha[h, rest, joint] = np.interp(times_s[rest], times_s[known], alpha[h, known, joint])
+
+
 def look_at_hand(
     network: LandmarkNetwork,
     image: NDArray[np.uint8],
@@ -92,11 +131,12 @@ def look_at_hand(
     is_left: bool,
     frame: int,
     options: RefineOptions,
+    viewed: bool = True,
 ) -> Sighting:
-    """Measure one hand in its region and judge every landmark by augmented views of it (none when `views` is 0)."""
+    """Measure one hand in its region and, where `viewed`, judge every landmark by augmented views of it."""
     base = network(image, region[None], mirrored=is_left)
-    alpha = np.zeros(21)
-    if options.views:
+    alpha = np.zeros(21) if viewed else None
+    if options.views and viewed:
         views = confidence.draw_views(options.views, options.seed, frame)
         turn = -views.angle if is_left else views.angle
         turned = region[None].turned(turn, views.scale)
