@@ -97,7 +97,7 @@ def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidenc
     plain = refinement.look_at_hand
 
     def counted(*arguments: Any) -> refinement.Sighting:
-        looks.append((arguments[5], arguments[7]))
+        looks.append((arguments[4], arguments[6]))
         return plain(*arguments)
 
     monkeypatch.setattr(refinement, "look_at_hand", counted)
