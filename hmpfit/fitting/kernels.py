@@ -26,7 +26,9 @@ def make_kernel(name: str, scale: float = 1.0) -> Kernel:
     """Build a kernel by name; `scale` is in the residual's own unit.
 
     `quadratic`: r^2. `geman_mcclure`: s^2 r^2 / (s^2 + r^2), Geman & McClure 1987 as in method.md section 2.
-    `huber`: r^2 below s, 2 s r - s^2 above. Raises UnknownNameError, and InputError when the scale is not positive.
+    `huber`: r^2 below s, 2 s r - s^2 above. `tanh`: s tanh(r / s), STC's l_alpha (regressors.md section 2.2), which is
+    in the residual's unit; r is rounded off below s / 40, because least squares needs a slope that ends at 0.
+    Raises UnknownNameError, and InputError when the scale is not positive.
     """
     if name not in _KERNELS:
         raise UnknownNameError("kernel", name, _KERNELS)
@@ -45,8 +47,24 @@ def _huber_weight(r2: Tensor, s2: float) -> Tensor:
     return (s2 / r2.clamp_min(s2)).sqrt()
 
 
+def _rounded(r2: Tensor, s2: float) -> tuple[Tensor, Tensor]:
+    corner = s2**0.5 / 40
+    root = (r2 + corner * corner).sqrt()
+    return (root - corner) / s2**0.5, root
+
+
+def _tanh_rho(r2: Tensor, s2: float) -> Tensor:
+    return s2**0.5 * _rounded(r2, s2)[0].tanh()
+
+
+def _tanh_weight(r2: Tensor, s2: float) -> Tensor:
+    share, root = _rounded(r2, s2)
+    return (1 - share.tanh() ** 2) / (2 * root)
+
+
 _KERNELS: dict[str, tuple[Callable[[Tensor, float], Tensor], Callable[[Tensor, float], Tensor]]] = {
     "quadratic": (lambda r2, s2: r2, lambda r2, s2: r2 * 0 + 1),
     "geman_mcclure": (lambda r2, s2: s2 * r2 / (s2 + r2), lambda r2, s2: (s2 / (s2 + r2)) ** 2),
     "huber": (_huber_rho, _huber_weight),
+    "tanh": (_tanh_rho, _tanh_weight),
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.contacts import contact_jacobian
 from hmpfit.fitting.pose_field import WindowJacobian
 from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.term import Motion, Residual
@@ -122,6 +123,20 @@ def _add_points(
     sums.add_local(rows, weighted.flatten(2), slice(None))
 
 
+def _add_contact(
+    sums: _LocalSums, problem: Problem, item: WeightedTerm, motion: Motion, points: Tensor, d_points: Tensor
+) -> None:
+    """Chain a residual along the planes' normals; vertices behind their plane have none."""
+    evidence = problem.evidence
+    if evidence.contact_joint is None or evidence.contact_normal is None:
+        return
+    residual = item.term.residuals(motion, points, evidence, item.options)
+    root, weighted = _weighted(problem, item, residual)
+    by_vertex = contact_jacobian(motion, points, d_points, evidence)
+    rows = -2 * (evidence.contact_normal[..., None, :] @ by_vertex)[..., 0, :] * (residual.values > 0)
+    sums.add_local(root * rows, weighted.flatten(2), slice(None))
+
+
 def _moved(motion: Motion, d: Tensor) -> Motion:
     """Turn and move every frame by d [B, T, 6 or 51] (rotation left, translation, pose right)."""
     turned = rotations.exp(d[..., :3]) @ motion.global_R
@@ -223,6 +238,7 @@ def _add_overlap(
 _ADD = {
     "point": _add_point,
     "points": _add_points,
+    "contact": _add_contact,
     "frame": _add_frame,
     "step": _add_step,
     "betas": _add_betas,

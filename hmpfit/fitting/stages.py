@@ -13,10 +13,12 @@ from torch import Tensor
 
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting import mirroring
+from hmpfit.fitting.contacts import Pairs
 from hmpfit.fitting.pose_field import MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
 from hmpfit.fitting.solvers.outcome import Solved
 from hmpfit.fitting.term import Evidence, Motion
+from hmpfit.fitting.together import alone, solve_together
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
@@ -111,19 +113,20 @@ def _fit_group(
     field = None
     if prior is not None:
         evidence, motion, field = _encode(prior, layout, evidence, motion)
+    pairs = Pairs.of(is_right, models, evidence)
     reports: list[SolveReport] = []
     problem = Problem(kinematics, evidence, (), ())
     for stage in recipe["stages"] if solver != "none" else ():
         problem, motion = _prepare(stage, prior, kinematics, evidence, motion, field)
         solve: Callable[..., Solved] = load("solvers", solver)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
-            solved = solve(problem, motion, stage, on_step)
+            solved = solve_together(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
         reports.append(solved.report)
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = float(recipe["uncertainty"]["correlated_frames"])
-    std = joint_std_mm(problem, motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
+    std = joint_std_mm(alone(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
     out = replace(
         start,
         global_orient=rotations.log(motion.global_R).cpu().numpy(),

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-Reads = Literal["point", "points", "frame", "step", "betas", "latent", "overlap"]
+Reads = Literal["point", "points", "contact", "frame", "step", "betas", "latent", "overlap"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class Evidence:
     latent_mean: Tensor | None = None  # [B, W, L]
     latent_std: Tensor | None = None  # [B, W, L]
     overlap: Tensor | None = None  # [T] 1 where two windows cover the frame
+    # What a hand knows of the other hand of its clip (contacts.Pairs); None where there is none.
+    pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
+    pair_weight: Tensor | None = None  # [B] 1 where there is another hand
+    contact_joint: Tensor | None = None  # [B, T, K] the joint that a vertex near the other hand is fixed to, MANO order
+    contact_offset: Tensor | None = None  # [B, T, K, 3] of the vertex from the joint's landmark, in the joint's frame
+    contact_plane: Tensor | None = None  # [B, T, K, 3] a point of the plane that the vertex must get behind
+    contact_normal: Tensor | None = None  # [B, T, K, 3] the way that the vertex has to go
+    contact_weight: Tensor | None = None  # [B, T, K] 0 where there is no such vertex
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Term:
     """A named loss term and the local state that its residuals read.
 
     `point`: residual g of frame t reads point g of frame t alone. `points`: all 21 points of frame t.
+    `contact`: like `points`, and the joints' rotations of frame t.
     `frame`: rotation, translation and pose of frame t. `step`: rotation, translation and pose of frames t and t + 1.
     `betas`: the shape. `latent`: residual l of window w reads latent number l of window w alone.
     `overlap`: residual d of frame t reads number d of the frame's two decodings.

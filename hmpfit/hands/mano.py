@@ -79,6 +79,14 @@ class ManoHand:
 
     __call__ = forward
 
+    def skin(self, rotations: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
+        """Return the vertices [..., V, 3] of `forward` for joint rotations as matrices [..., 16, 3, 3], wrist first."""
+        joints = self.rest_joints + torch.einsum("jck,...k->...jc", self.joint_dirs, betas)
+        world_R, world_t = _chain(rotations, joints)
+        offsets = world_t - (world_R @ joints[..., None])[..., 0]
+        rest = self.v_template + torch.einsum("vck,...k->...vc", self.shapedirs, betas)
+        return self._skin(rest, self.posedirs, self.weights, rotations, world_R, offsets) + transl[..., None, :]
+
     def joints_only(self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
         """Return the 21 points [..., 21, 3] of `forward` in OpenPose order, skinning the five fingertips only."""
         return self.forward(global_orient, hand_pose, betas, transl, vertices=False).joints

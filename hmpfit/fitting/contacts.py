@@ -1,0 +1,250 @@
+"""Where two fitted hands meet: planes between their surfaces that neither may cross, found anew now and then.
+
+Hands are problems of their own in a batch, so a collision of two is split in the middle: each vertex that is inside the
+other hand (or near it) gets the plane half way to the other's surface, and both hands have to get behind it. Pairs are
+searched coarse to fine; frames whose hands are apart cost a comparison of two boxes.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.term import Evidence, Motion
+from hmpfit.geometry.enclosure import inside, packed
+from hmpfit.hands.collision import boxes_meet
+from hmpfit.hands.mano import ManoHand
+from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.hands.watertight import HandSurface
+from hmpfit.skeleton import MANO16_TO_OPENPOSE, MANO_PARENTS
+
+NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are looked at
+MARGIN_M = 0.004  # outside the other hand, within which a vertex gets a plane it does not cross yet
+ASKED, SLOTS = (
+    500,
+    40,
+)  # vertices of a hand that are asked; planes of a frame and direction that are kept, deepest first
+MANO_VERTICES = 778.0  # the paper sums over so many; the vertices asked stand for them
+_TOUCHING_M = 2e-4
+
+
+@dataclass(frozen=True)
+class Body:
+    """One side's hand as the search needs it."""
+
+    mano: ManoHand
+    surface: HandSurface
+    asked: Tensor  # [ASKED] vertices spread evenly over the hand
+    owner: Tensor  # [V] the joint that moves a vertex most
+
+    @classmethod
+    def of(cls, model: HandModel, device: torch.device | str) -> "Body":
+        """Prepare a hand model."""
+        owner = torch.as_tensor(model.weights.argmax(1), device=device)
+        asked = torch.as_tensor(_spread(model.v_template, ASKED), device=device)
+        return cls(ManoHand(model, torch.float32, device), HandSurface.of(model, device), asked, owner)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which rows of a batch are two hands of one clip (right row, left row), and where both are in the picture."""
+
+    rows: tuple[tuple[int, int], ...]
+    bodies: tuple[Body, Body]  # right, left
+    flips: Tensor  # [B, 3] from a row's right-hand form to the camera's frame
+    present: Tensor  # [B, T] between a hand's first and last detection
+
+    @classmethod
+    def of(cls, is_right: np.ndarray, models: HandModels, evidence: Evidence) -> "Pairs | None":
+        """Pair a right and a left hand of one clip; None unless the batch is exactly these two."""
+        if sorted(is_right.tolist()) != [False, True]:
+            return None
+        device = evidence.xy_px.device
+        right, left = int(np.flatnonzero(is_right)[0]), int(np.flatnonzero(~is_right)[0])
+        first = Body.of(models.right, device)
+        second = first if models.left is models.right else Body.of(models.left, device)
+        flips = torch.ones(len(is_right), 3, device=device)
+        flips[left, 0] = -1
+        known = evidence.initial_confidence > 0
+        present = (known.cumsum(1) > 0) & (known.flip(1).cumsum(1).flip(1) > 0)
+        return cls(((right, left),), (first, second), flips, present)
+
+    def couple(self, evidence: Evidence, motion: Motion, points: Tensor) -> tuple[Evidence, bool]:
+        """Return the evidence with what each hand should know of the other as it is now, and whether any two touch.
+
+        `points` are the landmark points [B, T, 21, 3] of the motion. Each hand is drawn to the middle of both shapes;
+        planes between them stand where they are near.
+        """
+        middle, weight = motion.betas.clone(), motion.betas.new_zeros(len(motion.betas))
+        found: list[tuple[int, int, Tensor, _Planes]] = []
+        for right, left in self.rows:
+            middle[right] = middle[left] = (motion.betas[right] + motion.betas[left]) / 2
+            weight[right] = weight[left] = 1.0
+            seen = [points[row].float() * self.flips[row] for row in (right, left)]
+            near = boxes_meet(seen[0], seen[1], NEAR_M) & self.present[right] & self.present[left]
+            frames = near.nonzero()[:, 0]
+            if len(frames):
+                meshes = [self._mesh(side, row, motion, frames) for side, row in enumerate((right, left))]
+                found.append((right, left, frames, _between(meshes, self.bodies)))
+        evidence = replace(evidence, pair_betas=middle, pair_weight=weight)
+        if not any(bool(planes.real.any()) for *_, planes in found):
+            return replace(evidence, contact_joint=None), False
+        touching = any(bool((planes.gap > _TOUCHING_M).any()) for *_, planes in found)
+        return self._attached(evidence, motion, points, found), touching
+
+    def _mesh(self, side: int, row: int, motion: Motion, frames: Tensor) -> Tensor:
+        """Return a hand's vertices [N, V, 3] in the camera's frame at some frames."""
+        rotations = torch.cat((motion.global_R[row, frames, None], motion.hand_R[row, frames]), dim=1).float()
+        posed = self.bodies[side].mano.skin(rotations, motion.betas[row].float(), motion.transl[row, frames].float())
+        return posed * self.flips[row]
+
+    def _attached(
+        self, evidence: Evidence, motion: Motion, points: Tensor, found: list[tuple[int, int, Tensor, "_Planes"]]
+    ) -> Evidence:
+        """Fix each plane's vertex to the joint that moves it most, in every row's own right-hand form."""
+        batch, count = points.shape[:2]
+        most = max(planes.gap.shape[1] for *_, planes in found)
+        new = points.new_zeros
+        joint = torch.zeros(batch, count, most, dtype=torch.long, device=points.device)
+        offset, plane, normal = (new(batch, count, most, 3) for _ in range(3))
+        weight = new(batch, count, most)
+        turns = joint_rotations(motion)
+        for right, left, frames, planes in found:
+            k = slice(0, planes.gap.shape[1])
+            for side, row in enumerate((right, left)):
+                flip = self.flips[row].to(points)
+                owner = self.bodies[side].owner[planes.vertex[side]]
+                at = planes.place[side].to(points) * flip
+                start = points[row, frames].gather(1, _landmark(owner)[..., None].expand(-1, -1, 3))
+                turn = turns[row, frames].gather(1, owner[..., None, None].expand(-1, -1, 3, 3))
+                joint[row, frames, k] = owner
+                offset[row, frames, k] = (turn.mT @ (at - start)[..., None])[..., 0]
+                plane[row, frames, k] = (planes.place[0] + planes.place[1]).to(points) / 2 * flip
+                normal[row, frames, k] = planes.normal.to(points) * flip * (1.0 if side == 0 else -1.0)
+                share = MANO_VERTICES / len(self.bodies[side].asked)
+                weight[row, frames, k] = planes.real.to(points) * share
+        return replace(
+            evidence, contact_joint=joint, contact_offset=offset, contact_plane=plane, contact_normal=normal,
+            contact_weight=weight,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """K pairs of vertices a frame, right hand's and left hand's, and the way the right one has to go."""
+
+    vertex: tuple[Tensor, Tensor]  # [N, K] each
+    place: tuple[Tensor, Tensor]  # [N, K, 3] each, camera's frame
+    normal: Tensor  # [N, K, 3]
+    gap: Tensor  # [N, K] metres that the surfaces are in each other along the normal; negative where apart
+    real: Tensor  # [N, K]
+
+
+def joint_rotations(motion: Motion) -> Tensor:
+    """Return the global rotations [B, T, 16, 3, 3] of the joints, MANO order."""
+    turns = [motion.global_R]
+    for joint in range(1, len(MANO_PARENTS)):
+        turns.append(turns[MANO_PARENTS[joint]] @ motion.hand_R[..., joint - 1, :, :])
+    return torch.stack(turns, dim=-3)
+
+
+def contact_points(motion: Motion, points: Tensor, evidence: Evidence) -> Tensor:
+    """Return where the vertices of the planes are now, [B, T, K, 3]: each fixed to its joint."""
+    arm, start = _arms(joint_rotations(motion), points, evidence)
+    return start + arm
+
+
+def contact_jacobian(motion: Motion, points: Tensor, d_points: Tensor, evidence: Evidence) -> Tensor:
+    """Return the derivatives [B, T, K, 3, C] of `contact_points` by the C columns of d_points [B, T, 21, 3, C].
+
+    Columns as in `kinematics.landmark_jacobian`; C = 16 leaves the finger joints out.
+    """
+    turns = joint_rotations(motion)
+    arm, _ = _arms(turns, points, evidence)
+    assert evidence.contact_joint is not None
+    owner = evidence.contact_joint.long()
+    columns = d_points.shape[-1]
+    at = _landmark(owner)[..., None, None].expand(-1, -1, -1, 3, columns)
+    out = d_points.gather(2, at)
+    eye = torch.eye(3, dtype=points.dtype, device=points.device)
+    out[..., :3] += torch.linalg.cross(eye.expand(*arm.shape, 3), arm[..., None].expand(*arm.shape, 3), dim=-2)
+    if columns > 16:
+        moves = _ABOVE.to(points)[owner]  # [B, T, K, 15]
+        axes = turns[:, :, None, 1:].expand(*arm.shape[:-1], 15, 3, 3)
+        lever = arm[..., None, :, None].expand(*arm.shape[:-1], 15, 3, 3)
+        turned = torch.linalg.cross(axes, lever, dim=-2) * moves[..., None, None]
+        out[..., 16:] += turned.movedim(-3, -2).flatten(-2)
+    return out
+
+
+def _arms(turns: Tensor, points: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    assert evidence.contact_joint is not None and evidence.contact_offset is not None
+    owner = evidence.contact_joint.long()
+    start = points.gather(2, _landmark(owner)[..., None].expand(*owner.shape, 3))
+    turn = turns.gather(2, owner[..., None, None].expand(*owner.shape, 3, 3))
+    return (turn @ evidence.contact_offset[..., None])[..., 0], start
+
+
+def _landmark(owner: Tensor) -> Tensor:
+    """Return the landmark point that lies at a joint."""
+    return torch.tensor(MANO16_TO_OPENPOSE, device=owner.device)[owner]
+
+
+def _between(meshes: list[Tensor], bodies: tuple[Body, Body]) -> _Planes:
+    """Find the planes between two hands' meshes [N, V, 3] from both sides."""
+    parts = [_crossing(meshes[side], meshes[1 - side], bodies[side], bodies[1 - side]) for side in (0, 1)]
+    (own, other, normal, gap, real), (own_l, other_l, normal_l, gap_l, real_l) = parts
+    vertex = (torch.cat((own, other_l), 1), torch.cat((other, own_l), 1))
+    place = tuple(mesh.gather(1, index[..., None].expand(-1, -1, 3)) for mesh, index in zip(meshes, vertex))
+    return _Planes(
+        vertex, (place[0], place[1]), torch.cat((normal, -normal_l), 1), torch.cat((gap, gap_l), 1),
+        torch.cat((real, real_l), 1),
+    )  # fmt: skip
+
+
+def _crossing(
+    mesh: Tensor, other: Tensor, body: Body, other_body: Body
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return vertices of a hand in or near another: (vertex, the other's nearest, its normal, depth, real), [N, K]."""
+    asked = mesh[:, body.asked]
+    low, high = other.amin(1, keepdim=True) - MARGIN_M, other.amax(1, keepdim=True) + MARGIN_M
+    picked, kept = packed(((asked > low) & (asked < high)).all(-1))
+    points = asked.gather(1, picked[..., None].expand(-1, -1, 3))
+    distance, nearest = torch.cdist(points, other).min(-1) if picked.shape[1] else (points[..., 0], picked)
+    deep = inside(points, other_body.surface.closed(other), other_body.surface.faces, "winding",
+                  other_body.surface.bundles) & kept  # fmt: skip
+    at = nearest[..., None].expand(-1, -1, 3)
+    normal = other_body.surface.normals(other).gather(1, at)
+    gap = (normal * (other.gather(1, at) - points)).sum(-1)
+    real = kept & (deep | ((gap < 0) & (distance < MARGIN_M)))
+    gap = torch.where(real, torch.where(deep, gap.clamp_min(0), gap), -torch.inf)
+    best = torch.topk(gap, min(SLOTS, gap.shape[1]), dim=1).indices
+    chosen = body.asked[picked].gather(1, best)
+    return (
+        chosen, nearest.gather(1, best), normal.gather(1, best[..., None].expand(-1, -1, 3)),
+        gap.gather(1, best), real.gather(1, best),
+    )  # fmt: skip
+
+
+def _spread(points: np.ndarray, count: int) -> np.ndarray:
+    """Choose vertices far from each other, farthest first."""
+    chosen = [int(np.argmin(points[:, 0]))]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < min(count, len(points)):
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
+        chosen.append(int(distance.argmax()))
+    return np.sort(np.array(chosen))
+
+
+def _above() -> Tensor:
+    """Tell which of the 15 finger joints move each of the 16 joints' frames, [16, 15]."""
+    out = torch.zeros(16, 15)
+    for joint in range(1, 16):
+        if MANO_PARENTS[joint] > 0:
+            out[joint] = out[MANO_PARENTS[joint]]
+        out[joint, joint - 1] = 1.0
+    return out
+
+
+_ABOVE = _above()

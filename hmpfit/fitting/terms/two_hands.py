@@ -1,0 +1,40 @@
+"""Terms between the two hands of a clip: out of each other (STC's L_inter), and of one shape (STC's L_mano).
+
+Both read what `contacts.Pairs` says of the other hand; without another hand they are 0.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from hmpfit.fitting.contacts import contact_points
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+
+
+def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return how deep vertices are in the other hand, [B, T, K, 1] metres, 0 outside.
+
+    Depth along the normal of the other's surface: twice what is missing to the plane half way, which the other hand has
+    to reach from its side; each hand bears half the cost. Kernel `tanh` with scale 0.02 makes it the paper's
+    alpha tanh(x / alpha), alpha = 2 cm; confidence makes the vertices asked stand for MANO's 778.
+    """
+    if evidence.contact_joint is None:
+        return Residual(points[..., :1, :1] * 0.0, points.new_zeros(*points.shape[:2], 1))
+    assert evidence.contact_plane is not None and evidence.contact_normal is not None
+    assert evidence.contact_weight is not None
+    missing = evidence.contact_plane - contact_points(motion, points, evidence)
+    depth = 2 * (evidence.contact_normal * missing).sum(-1, keepdim=True)
+    return Residual(depth.clamp_min(0), 0.5 * evidence.contact_weight)
+
+
+def shape_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the difference of both hands' shapes, [B, 1, 1, 10]: twice that to their middle; each bears half."""
+    if evidence.pair_betas is None or evidence.pair_weight is None:
+        values = motion.betas[:, None, None] * 0.0
+        return Residual(values, values[..., 0].detach())
+    values = 2 * (motion.betas - evidence.pair_betas)[:, None, None]
+    return Residual(values, 0.5 * evidence.pair_weight[:, None, None])
+
+
+PENETRATION = Term("penetration", "contact", penetration_residuals)
+SHAPE = Term("shape_consistency", "betas", shape_residuals)
