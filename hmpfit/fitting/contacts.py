@@ -70,24 +70,27 @@ class Pairs:
         present = (known.cumsum(1) > 0) & (known.flip(1).cumsum(1).flip(1) > 0)
         return cls(((right, left),), (first, second), flips, present)
 
-    def couple(self, evidence: Evidence, motion: Motion, points: Tensor) -> tuple[Evidence, bool]:
-        """Return the evidence with what each hand should know of the other as it is now, and whether any two touch.
-
-        `points` are the landmark points [B, T, 21, 3] of the motion. Each hand is drawn to the middle of both shapes;
-        planes between them stand where they are near.
-        """
+    def of_one_shape(self, evidence: Evidence, motion: Motion) -> Evidence:
+        """Return the evidence with the middle of both shapes, to which each hand is drawn."""
         middle, weight = motion.betas.clone(), motion.betas.new_zeros(len(motion.betas))
-        found: list[tuple[int, int, Tensor, _Planes]] = []
         for right, left in self.rows:
             middle[right] = middle[left] = (motion.betas[right] + motion.betas[left]) / 2
             weight[right] = weight[left] = 1.0
+        return replace(evidence, pair_betas=middle, pair_weight=weight)
+
+    def planes(self, evidence: Evidence, motion: Motion, points: Tensor) -> tuple[Evidence, bool]:
+        """Return the evidence with planes where two hands are near, and whether any vertex is inside the other hand.
+
+        `points` are the landmark points [B, T, 21, 3] of the motion.
+        """
+        found: list[tuple[int, int, Tensor, _Planes]] = []
+        for right, left in self.rows:
             seen = [points[row].float() * self.flips[row] for row in (right, left)]
             near = boxes_meet(seen[0], seen[1], NEAR_M) & self.present[right] & self.present[left]
             frames = near.nonzero()[:, 0]
             if len(frames):
                 meshes = [self._mesh(side, row, motion, frames) for side, row in enumerate((right, left))]
                 found.append((right, left, frames, _between(meshes, self.bodies)))
-        evidence = replace(evidence, pair_betas=middle, pair_weight=weight)
         if not any(bool(planes.real.any()) for *_, planes in found):
             return replace(evidence, contact_joint=None), False
         touching = any(bool((planes.gap > _TOUCHING_M).any()) for *_, planes in found)
@@ -208,12 +211,17 @@ def _crossing(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return vertices of a hand in or near another: (vertex, the other's nearest, its normal, depth, real), [N, K]."""
     asked = mesh[:, body.asked]
-    low, high = other.amin(1, keepdim=True) - MARGIN_M, other.amax(1, keepdim=True) + MARGIN_M
-    picked, kept = packed(((asked > low) & (asked < high)).all(-1))
+    closed = other_body.surface.closed(other)
+    near = torch.zeros(asked.shape[:2], dtype=torch.bool, device=asked.device)
+    for part in other_body.surface.parts:
+        corner = closed[:, part]
+        low, high = corner.amin(1, keepdim=True) - MARGIN_M, corner.amax(1, keepdim=True) + MARGIN_M
+        near |= ((asked > low) & (asked < high)).all(-1)
+    picked, kept = packed(near)
     points = asked.gather(1, picked[..., None].expand(-1, -1, 3))
     distance, nearest = torch.cdist(points, other).min(-1) if picked.shape[1] else (points[..., 0], picked)
-    deep = inside(points, other_body.surface.closed(other), other_body.surface.faces, "winding",
-                  other_body.surface.bundles) & kept  # fmt: skip
+    bundles = other_body.surface.bundles
+    deep = inside(points, closed, other_body.surface.faces, "winding", bundles) & kept
     at = nearest[..., None].expand(-1, -1, 3)
     normal = other_body.surface.normals(other).gather(1, at)
     gap = (normal * (other.gather(1, at) - points)).sum(-1)
