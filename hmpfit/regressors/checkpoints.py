@@ -21,7 +21,7 @@ from hmpfit.errors import InputError
 from hmpfit.regressors.plan import Plan, differing
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
-KIND = "hmpfit regressor"
+KIND, ABOUT = "hmpfit regressor", "about"
 
 
 def load_plan(name: str) -> Plan:
@@ -65,17 +65,18 @@ def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module
     try:
         content = path.read_bytes()
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
+            stored = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"'{path}' is not a readable safetensors file ({error}).") from error
-    if metadata.get("kind") != KIND:
+    about = json.loads(stored.get(ABOUT, "{}"))
+    if about.get("kind") != KIND:
         raise InputError(f"'{path}' is a safetensors file but no regressor; `hmpfit train {name}` writes such files.")
-    if metadata.get("network") != name:
-        raise InputError(f"'{path}' holds the network {metadata.get('network')}, and {name} was asked for.")
+    if about.get("network") != name:
+        raise InputError(f"'{path}' holds the network {about.get('network')}, and {name} was asked for.")
     try:
-        found = plan.from_table(json.loads(metadata["switches"]))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        found = plan.from_table(about["switches"])
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"The switches inside '{path}' are not readable; train it anew.") from error
     if switches is not None and found != switches:
         raise InputError(
@@ -101,7 +102,8 @@ def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype
         key: (value.to(dtype) if value.ndim > 1 else value).detach().cpu().contiguous()  # statistics stay exact
         for key, value in network.state_dict().items()
     }
-    content = save(tensors, {"kind": KIND, "network": name, "switches": json.dumps(asdict(switches))})
+    about = {"kind": KIND, "network": name, "switches": asdict(switches)}
+    content = save(tensors, {ABOUT: json.dumps(about)})  # one key: safetensors orders several at random
     partial = path.with_suffix(".part")
     partial.write_bytes(content)
     partial.replace(path)

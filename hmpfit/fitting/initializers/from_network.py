@@ -22,13 +22,18 @@ SHARE = 0.25  # of a steady detection's weight, for what a network says of its o
 
 
 def initialize(
-    estimates: HandEstimates, tracks: KeypointTracks, camera: Camera, models: HandModels
+    estimates: HandEstimates,
+    tracks: KeypointTracks,
+    camera: Camera,
+    models: HandModels,
+    least_certain: float = LEAST_CERTAIN,
 ) -> tuple[HandMotion, KeypointTracks]:
     """Place the estimated hands; return the motion and the network's own 2D joints as keypoints.
 
     Frames that the detector saw are placed by its keypoints, others by the network's. Frames without an estimate, and
-    those that only the network saw and is not certain of, hold zeros and status 0. The shape is the median over the
-    frames. The keypoints are moved from joints to the detector's landmarks by what lies between them on the model.
+    those that only the network saw and of which it is less certain than `least_certain`, hold zeros and status 0. The
+    shape is the median over the frames. The keypoints are moved from joints to the detector's landmarks by what lies
+    between them on the model.
     """
     sides = tracks.is_right
     right = mirroring.tracks_as_right(tracks, camera.width)
@@ -40,7 +45,7 @@ def initialize(
     )  # fmt: skip
     motion = mirroring.motion_as_right(still)
     own = mirroring.pixels_as_sides(estimates.joints_px, sides, camera.width)  # a mirror undoes itself
-    certain = estimates.confidence.mean(-1) >= LEAST_CERTAIN
+    certain = estimates.confidence.mean(-1) >= least_certain
     used = estimates.estimated & (right.seen | certain)
     transl, status, betas = motion.transl.copy(), motion.status.copy(), motion.betas.copy()
     shifted = own.copy()
