@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from hmpfit.datasets.amass import moves, read_amass, read_sequence
 from hmpfit.errors import InputError
@@ -14,10 +15,10 @@ def test_both_releases_give_the_same_motion_at_30_frames(tmp_path: Path) -> None
     for writer in (smpl_h, smpl_x):
         hands = read_sequence(writer(tmp_path / f"{writer.__name__}_poses.npz", seed=5), trim=False)
         expected = fingers(480, 5).reshape(-1, 15, 3)[::4]
-        assert hands["right"].shape == (120, 15, 3)
-        assert np.allclose(hands["right"], expected, atol=1e-5)
+        assert hands["right"].shape == (120, 16, 3)
+        assert np.allclose(hands["right"][:, 1:], expected, atol=1e-5)
     mirrored = read_sequence(tmp_path / "smpl_h_poses.npz", trim=False)["left"]
-    assert np.allclose(mirrored, expected, atol=1e-5)
+    assert np.allclose(mirrored[:, 1:], expected, atol=1e-5)
 
 
 def test_other_rates_are_interpolated_and_ends_trimmed(tmp_path: Path) -> None:
@@ -26,9 +27,23 @@ def test_other_rates_are_interpolated_and_ends_trimmed(tmp_path: Path) -> None:
     whole = fingers(500, 1).reshape(-1, 15, 3)
     cut = whole[25:475]
     assert len(hands["right"]) == int(449 / 50 * 30) + 1
-    assert np.allclose(hands["right"][0], cut[0], atol=1e-6)
+    assert np.allclose(hands["right"][0, 1:], cut[0], atol=1e-6)
     between = cut[1] + (5 / 3 - 1) * (cut[2] - cut[1])
-    assert np.allclose(hands["right"][1], between, atol=1e-5)
+    assert np.allclose(hands["right"][1, 1:], between, atol=1e-5)
+
+
+def test_the_wrist_is_the_product_of_the_bodys_turns(tmp_path: Path) -> None:
+    path = smpl_h(tmp_path / "a_poses.npz", frames=120, rate=30.0)
+    with np.load(path) as stored:
+        content = dict(stored)
+    content["poses"][:, 2] = 0.5  # the pelvis turns about z
+    content["poses"][:, 3 * 21] = 0.3  # the right wrist about its own x
+    content["poses"][:, 3 * 20] = 0.3  # the left one as well
+    np.savez(path, **content)
+    hands = read_sequence(path, trim=False)
+    expected = Rotation.from_rotvec([0, 0, 0.5]) * Rotation.from_rotvec([0.3, 0, 0])
+    assert np.allclose(hands["right"][:, 0], expected.as_rotvec(), atol=1e-5)
+    assert np.allclose(hands["left"][:, 0], expected.as_rotvec() * [1, -1, -1], atol=1e-5)  # its mirror image
 
 
 def test_a_tree_is_read_once_and_says_what_it_left_out(tmp_path: Path) -> None:
@@ -45,6 +60,7 @@ def test_a_tree_is_read_once_and_says_what_it_left_out(tmp_path: Path) -> None:
     stamp = next(cache.glob("*/poses.npy")).stat().st_mtime_ns
     again = read_amass(root, cache)
     assert next(cache.glob("*/poses.npy")).stat().st_mtime_ns == stamp
+    assert all(len(wrist) == len(pose) for wrist, pose in zip(clips.wrists, clips.poses, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(clips.poses, again.poses, strict=True))
     assert len(clips.poses[clips.datasets.index("TCD_handMocap")]) == 120  # not trimmed
 
@@ -55,7 +71,7 @@ def test_arctic_is_relative_to_manos_mean(tmp_path: Path) -> None:
         read_sequence(path, trim=False)
     mean = {"right": np.full(45, 0.1), "left": np.full(45, 0.2)}
     hands = read_sequence(path, trim=False, hands_mean=mean)
-    assert np.allclose(hands["right"], fingers(120, 2).reshape(-1, 15, 3) + 0.1, atol=1e-6)
+    assert np.allclose(hands["right"][:, 1:], fingers(120, 2).reshape(-1, 15, 3) + 0.1, atol=1e-6)
 
 
 def test_wrong_folders_are_one_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.priors.motion_field.sizes import SMALL
+from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.priors.training.objective import Weights, step_loss
 from hmpfit.priors.training.start import start_from_data
 from hmpfit.priors.training.windows import Clips, draw_batch, random_mask
@@ -99,12 +99,43 @@ def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
     assert (short.valid.sum(1) == 60).all() and not (short.shown & ~short.valid).any()
     spoilt = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
     parts = [
-        step_loss(
-            prior, type(short)(hand_R, short.valid, short.shown), Weights(), 1.0, torch.Generator().manual_seed(5)
-        )
+        step_loss(prior, dataclasses.replace(short, hand_R=hand_R), Weights(), 1.0, torch.Generator().manual_seed(5))
         for hand_R in (short.hand_R, spoilt)
     ]
     assert parts[0]["total"].item() == pytest.approx(parts[1]["total"].item(), rel=1e-5)
+
+
+def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
+    torch.manual_seed(0)
+    sizes = Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4), root_latent=8)
+    prior, numbers = MotionPrior(sizes), np.random.default_rng(2)
+    turning = [np.linspace([0, 0, 0], [0, 0, 1.5], len(clip)) for clip in waving()]
+    batch = draw_batch([Clips(waving(), wrists=turning)], 4, 128, numbers)
+    mixed = dataclasses.replace(batch, root_R=batch.root_R.clone())
+    mixed.root_R[1:] = torch.nan  # windows without a wrist do not count
+    for weights in (Weights(), Weights(orientation=0.0)):
+        parts = step_loss(prior, mixed, weights, 1.0, torch.Generator().manual_seed(0))
+        rest = sum(
+            weight * parts[name]
+            for name, weight in {
+                "whole_rotation": 1.0, "whole_position": 10.0, "masked_rotation": 1.0, "masked_position": 10.0,
+                "kl": weights.kl, "teach": weights.teach, "root_kl": weights.kl, "orientation": weights.orientation,
+            }.items()
+        )  # fmt: skip
+        assert parts["total"].item() == pytest.approx(float(rest), rel=1e-5)
+    assert prior.root_branch is not None
+    optimizer = torch.optim.Adam(prior.parameters(), lr=3e-3)
+    orientations = []
+    for _ in range(25):
+        parts = step_loss(prior, batch, Weights(), 1.0, torch.Generator().manual_seed(1))
+        optimizer.zero_grad()
+        parts["total"].backward()
+        optimizer.step()
+        orientations.append(parts["orientation"].item())
+    assert orientations[-1] < 0.6 * orientations[0]
+    assert "orientation" not in step_loss(
+        prior, draw_batch([Clips(waving())], 2, 128, numbers), Weights(), 1.0, torch.Generator()
+    )
 
 
 def test_masks_hide_and_show() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.priors.motion_field.sizes import SMALL
+from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.priors.training.objective import Weights
 from hmpfit.priors.training.start import start_from_data
 from hmpfit.priors.training.windows import Clips, draw_batch
@@ -25,11 +26,12 @@ def clips() -> Clips:
     return Clips(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
 
 
-def fit(folder: Path, steps: int, stop_at: int | None = None) -> MotionPrior:
+def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZES, taller: float = 1.0) -> MotionPrior:
     from hmpfit.priors.training import run
 
     torch.manual_seed(0)
-    prior, data = MotionPrior(SIZES), clips()
+    prior, data = MotionPrior(sizes), clips()
+    prior.skeleton *= taller
     held_out = [draw_batch([data], 4, 128, np.random.default_rng(9))]
     start_from_data(prior, held_out[0].hand_R)
     schedule = run.Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
@@ -60,3 +62,23 @@ def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
     assert (tmp_path / "whole" / "metrics.csv").is_file()
+
+
+def test_a_checkpoint_of_another_size_or_hand_is_refused_and_stays(tmp_path: Path) -> None:
+    fit(tmp_path, 4)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(InputError, match="another size of prior"):
+        fit(tmp_path, 4, sizes=dataclasses.replace(SIZES, latent=24))
+    with pytest.raises(InputError, match="another hand model"):
+        fit(tmp_path, 4, taller=1.2)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_the_papers_optimiser_runs() -> None:
+    from hmpfit.priors.training import run
+
+    module = run.PriorTraining(MotionPrior(SIZES), Weights(), run.PAPER, [])
+    found = module.configure_optimizers()["optimizer"]
+    assert isinstance(found, torch.optim.Adamax)
+    assert run.PAPER.batch == 16 and run.PAPER.learning_rate == 1e-4 and run.PAPER.weight_decay == 1e-4

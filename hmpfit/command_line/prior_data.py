@@ -35,19 +35,25 @@ def collect(
     told: list[str] = []
     skipped: list[str] = []
 
-    def add(poses: Sequence[Any], subjects: Sequence[str], valid: Sequence[Any] | None, share: float) -> None:
+    def add(
+        poses: Sequence[Any], subjects: Sequence[str], valid: Sequence[Any] | None, share: float,
+        wrists: Sequence[Any] | None = None,
+    ) -> None:  # fmt: skip
         names = sorted(set(subjects))
         chosen = set(rng.permutation(names)[: max(1, round(HELD_OUT_SHARE * len(names)))]) if len(names) > 1 else set()
         for into, wanted in ((train, False), (held, True)):
             rows = [row for row, subject in enumerate(subjects) if (subject in chosen) == wanted]
             if rows:
                 picked = None if valid is None else [valid[row] for row in rows]
-                into.append(Clips([poses[row] for row in rows], picked, share=share, warp=0.0 if wanted else 0.2))
+                turned = None if wrists is None else [wrists[row] for row in rows]
+                into.append(
+                    Clips([poses[row] for row in rows], picked, turned, share=share, warp=0.0 if wanted else 0.2)
+                )
 
     mean = None if models.right.name == "open" else {"right": models.right.hands_mean, "left": models.left.hands_mean}
     for root in amass:
         clips = read_amass(root, hands_mean=mean)
-        add(clips.poses, clips.subjects, None, 1.0)
+        add(clips.poses, clips.subjects, None, 1.0, clips.wrists)
         still = ", ".join(f"{count} still hands of {name}" for name, count in clips.still_hands.items())
         told.append(
             f"{len(clips.poses)} hands of {clips.files} AMASS files" + (f" ({still} left out)" if still else "")

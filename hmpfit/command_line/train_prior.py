@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ _GAUSSIAN_WINDOWS = 6000
 )
 @click.option("--size", type=click.Choice(["small", "paper"]), default="small", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
-@click.option("--steps", type=click.IntRange(min=1), default=4000, show_default=True)
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--learning-rate", type=float, default=6e-4, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), help="Default: small 9000, paper 1000 epochs of the data.")
+@click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, paper 16.")
+@click.option("--learning-rate", type=float, help="Default: small 2e-3, paper 1e-4.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--devices", type=int, default=1, show_default=True, help="GPUs, or processes on the CPU.")
 @click.option("--precision", default="32-true", show_default=True, help="Lightning's, such as bf16-mixed.")
@@ -42,18 +43,20 @@ _GAUSSIAN_WINDOWS = 6000
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
     amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, hold_out: tuple[str, ...], kind: str,
-    size: str, out: Path, steps: int, batch: int, learning_rate: float, device: str, devices: int, precision: str,
+    size: str, out: Path, steps: int | None, batch: int | None, learning_rate: float | None, device: str,
+    devices: int, precision: str,
     hand_model: str, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a motion prior; `hmpfit run --prior DIR/prior.safetensors` uses it.
 
-    Resumes from the last checkpoint in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
+    Resumes from the last checkpoint in DIR when it was made with the same settings. DIR/metrics.csv holds the losses,
+    DIR/tensorboard the same for TensorBoard where it is installed.
     """
     if not (amass or motion or generated):
         raise InputError("Give something to learn from: --amass PATH, --motion PATH or --generated N.")
     settings: dict[str, Any] = {
         "kind": kind, "amass": [str(path) for path in amass], "motion": [str(path) for path in motion],
-        "generated": generated, "hold_out": list(hold_out), "seed": seed,
+        "generated": generated, "hold_out": list(hold_out), "seed": seed, "hand_model": hand_model,
     }  # fmt: skip
     if kind == "motion_field":
         settings |= {
@@ -121,11 +124,17 @@ def _gaussians(kind: str) -> Callable[..., tuple[str, dict[str, Any]]]:
 
 
 def _field(
-    size: str, steps: int, batch: int, learning_rate: float, accelerator: str, devices: int, precision: str
+    size: str,
+    steps: int | None,
+    batch: int | None,
+    learning_rate: float | None,
+    accelerator: str,
+    devices: int,
+    precision: str,
 ) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what trains a motion field on Lightning and writes the best of it."""
     try:
-        from hmpfit.priors.training.run import Schedule, train
+        from hmpfit.priors.training import run
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train-prior", error.name or "lightning", "pip install lightning") from error
 
@@ -138,6 +147,7 @@ def _field(
         from hmpfit.priors.motion_field.loading import save_prior
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
+        from hmpfit.priors.training.objective import PAPER, Weights
         from hmpfit.priors.training.start import start_from_data
         from hmpfit.priors.training.windows import draw_batch
 
@@ -147,19 +157,26 @@ def _field(
         prior.tips.copy_(hand[1])
         start_from_data(prior, draw_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
         held_out = [draw_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
-        schedule = Schedule(
-            steps=steps, batch=batch, learning_rate=learning_rate, seed=seed,
-            validate_every=max(1, min(Schedule.validate_every, steps // 4)), warm_up_steps=min(100, steps),
+        preset, weights = (run.PAPER, PAPER) if size == "paper" else (run.SMALL, Weights())
+        windows = batch or preset.batch
+        frames = sum(len(pose) for clips in collections for pose in clips.poses)
+        epochs = max(1, run.PAPER_EPOCHS * frames // (prior.window_frames * windows * devices))
+        count = steps or (epochs if size == "paper" else preset.steps)
+        schedule = replace(
+            preset, steps=count, batch=windows, learning_rate=learning_rate or preset.learning_rate, seed=seed,
+            validate_every=max(1, min(preset.validate_every, count // 4)), warm_up_steps=min(100, count),
         )  # fmt: skip
-        advance, done = progress.phase("training", steps), [0]
+        advance, done = progress.phase("training", count), [0]
 
         def on_step(step: int) -> None:
             advance(step - done[0])
             done[0] = step
 
-        best = train(
-            prior, collections, held_out, out, None, schedule, accelerator, devices, precision, on_step=on_step
+        best = run.train(
+            prior, collections, held_out, out, weights, schedule, accelerator, devices, precision, on_step=on_step
         )
+        if run.process_number():
+            raise SystemExit(0)  # the first process writes the files
         return save_prior(best, out / "prior.safetensors"), to_table(best.sizes)
 
     return learn

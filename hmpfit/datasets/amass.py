@@ -30,7 +30,9 @@ UNTRIMMED = ("TCDHands", "TCD_handMocap")
 LEAST_VARIANCE = 5e-3  # rad^2, mean over the 45 angles: below it the fingers were not captured
 _COLUMNS = {156: (66, 111), 165: (75, 120)}  # width of `poses` -> first column of the left and of the right hand
 _RATES = ("mocap_framerate", "mocap_frame_rate")
-VERSION = 1  # of what the cache holds
+VERSION = 2  # of what the cache holds
+# The body joints whose turns add up to a wrist's orientation in the world (SMPL's tree, pelvis to wrist).
+_TO_WRIST = {"left": (0, 3, 6, 9, 13, 16, 18, 20), "right": (0, 3, 6, 9, 14, 17, 19, 21)}
 
 HandsMean = Mapping[str, Floats]  # "right", "left" -> [45]
 
@@ -40,6 +42,7 @@ class AmassClips:
     """Finger motion, one entry per hand and sequence; poses are views of one memory-mapped array."""
 
     poses: tuple[Floats, ...]  # each [T, 15, 3] absolute axis-angle of a right hand, float32
+    wrists: tuple[Floats, ...]  # each [T, 3] the wrist's axis-angle in the world, as a right hand
     datasets: tuple[str, ...]
     subjects: tuple[str, ...]
     files: int
@@ -74,13 +77,18 @@ def read_amass(root: Path, cache: Path | None = None, hands_mean: HandsMean | No
         )
     whole = np.load(folder / "poses.npy", mmap_mode="r")
     ends = np.cumsum(index["lengths"])
-    poses = tuple(whole[end - length : end] for end, length in zip(ends, index["lengths"], strict=True))
+    turns = [whole[end - length : end] for end, length in zip(ends, index["lengths"], strict=True)]
+    wrists, poses = tuple(turn[:, 0] for turn in turns), tuple(turn[:, 1:] for turn in turns)
     skipped = tuple((path, reason) for path, reason in index["skipped"])
-    return AmassClips(poses, tuple(index["datasets"]), tuple(index["subjects"]), len(files), index["still"], skipped)
+    return AmassClips(
+        poses, wrists, tuple(index["datasets"]), tuple(index["subjects"]), len(files), index["still"], skipped
+    )
 
 
 def read_sequence(path: Path, trim: bool, hands_mean: HandsMean | None = None) -> dict[str, Floats]:
-    """Return the finger poses [T, 15, 3] of "right" and "left" (as right hands) at 30 frames a second.
+    """Return the turns [T, 16, 3] of wrist (in the world) and fingers of "right" and "left", both as right hands.
+
+    At 30 frames a second.
 
     Raises InputError with the reason when the file is corrupt, has another layout, no frame rate, or poses that are not
     finite.
@@ -100,9 +108,9 @@ def read_sequence(path: Path, trim: bool, hands_mean: HandsMean | None = None) -
             pose = pose[cut : len(pose) - cut]
         if len(pose) / rate < SHORTEST_S:
             raise InputError(f"it is shorter than {SHORTEST_S:g} s")
-        turned = pose * [1.0, -1.0, -1.0] if side == "left" else pose
+        turned = pose * ([1.0, -1.0, -1.0] if side == "left" else [1.0, 1.0, 1.0])
         if relative and hands_mean is not None:
-            turned = turned + np.asarray(hands_mean[side]).reshape(15, 3)
+            turned[:, 1:] += np.asarray(hands_mean[side]).reshape(15, 3)
         out[side] = _at_rate(turned, rate)
     return out
 
@@ -124,10 +132,20 @@ def _smpl(path: Path) -> tuple[dict[str, Floats], float]:
     if poses.ndim != 2 or poses.shape[1] not in _COLUMNS:
         raise InputError(f"its poses have the shape {poses.shape}; 156 columns (SMPL-H) or 165 (SMPL-X) are read")
     left, right = _COLUMNS[poses.shape[1]]
+    fingers = {"left": poses[:, left : left + 45], "right": poses[:, right : right + 45]}
     return {
-        "left": poses[:, left : left + 45].reshape(-1, 15, 3),
-        "right": poses[:, right : right + 45].reshape(-1, 15, 3),
+        side: np.concatenate((_wrist(poses, side)[:, None], angles.reshape(-1, 15, 3)), axis=1)
+        for side, angles in fingers.items()
     }, rate
+
+
+def _wrist(poses: Floats, side: str) -> Floats:
+    """Return a wrist's orientation in the world, axis-angle [T, 3]."""
+    chain = [poses[:, 3 * joint : 3 * joint + 3] for joint in _TO_WRIST[side]]
+    turned = rotations.exp(torch.as_tensor(chain[0]))
+    for angles in chain[1:]:
+        turned = turned @ rotations.exp(torch.as_tensor(angles))
+    return rotations.log(turned).numpy()
 
 
 def _arctic(path: Path) -> tuple[dict[str, Floats], float]:
@@ -139,7 +157,9 @@ def _arctic(path: Path) -> tuple[dict[str, Floats], float]:
     for side in ("left", "right"):
         if not isinstance(content.get(side), dict) or "pose" not in content[side]:
             raise InputError(f"it has no '{side}' with 'pose'")
-        hands[side] = np.asarray(content[side]["pose"], dtype=np.float64).reshape(-1, 15, 3)
+        pose = np.asarray(content[side]["pose"], dtype=np.float64).reshape(-1, 15, 3)
+        rot = np.asarray(content[side].get("rot", np.zeros((len(pose), 3))), dtype=np.float64).reshape(-1, 1, 3)
+        hands[side] = np.concatenate((rot, pose), axis=1)
     return hands, FPS
 
 
@@ -168,7 +188,7 @@ def _fill(folder: Path, root: Path, files: list[Path], hands_mean: HandsMean | N
             index["skipped"].append([str(path), str(error)])
             continue
         for pose in hands.values():
-            if not moves(pose):
+            if not moves(pose[:, 1:]):
                 index["still"][dataset] = index["still"].get(dataset, 0) + 1
                 continue
             poses.append(pose)
@@ -176,7 +196,7 @@ def _fill(folder: Path, root: Path, files: list[Path], hands_mean: HandsMean | N
             index["datasets"].append(dataset)
             index["subjects"].append(f"{dataset}/{subject}")
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "poses.npy", np.concatenate(poses) if poses else np.zeros((0, 15, 3), np.float32))
+    np.save(folder / "poses.npy", np.concatenate(poses) if poses else np.zeros((0, 16, 3), np.float32))
     partial = folder / ".index.partial"
     partial.write_text(json.dumps(index))
     partial.replace(folder / "index.json")  # last: a cache without an index is no cache

@@ -75,6 +75,10 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
         """Decode z [B, L] at t [T] in [-1, 1) to 6D rotations [B, T, 15, 6], the plain form of the field."""
+        return self._rotations(self._finish(*self.hidden(z, t)))
+
+    def hidden(self, z: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what the last layer puts out, [B, T, width], and the latent path [B, T, C] of priors that have one."""
         gamma = self.gamma(t)
         fixed = [gamma.expand(len(z), -1, -1)]
         if self.sizes.latent_in_layers:
@@ -84,7 +88,7 @@ class Decoder(nn.Module):
         for layer, norm in zip(self.layers, self.norms):
             hidden = torch.relu(norm(layer(torch.cat(fixed if hidden is None else [hidden, *fixed], dim=-1))))
         assert hidden is not None
-        return self._rotations(self._finish(hidden, path))
+        return hidden, path
 
     def gamma(self, t: Tensor) -> Tensor:
         """Return NeMF's positional code of times [T]: sines and cosines of 2^i pi t, [T, 2 frequencies]."""

@@ -86,6 +86,18 @@ class MotionPrior(nn.Module):
         """Return rotations [..., 15, 3, 3] in the decoder's numbers, axis-angle or 6D, [..., 45 or 90]."""
         return (rotations.log(hand_R) if self.sizes.angles else rotations.to_6d(hand_R)).flatten(-2)
 
+    def encode_root(self, root_R: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (mu, log_var) [B, root_latent] of wrist rotations [B, window_frames, 3, 3]; `paper` size only."""
+        assert self.root_encoder is not None
+        return self.root_encoder(features.root_features(root_R, self.fps))
+
+    def decode_root(self, z: Tensor, z_root: Tensor, t: Tensor) -> Tensor:
+        """Return the wrist's 6D rotations [B, T, 6] at times t [T], seconds (global branch); `paper` size only."""
+        assert self.root_branch is not None
+        field_t = self._to_field(t)
+        hidden, _ = self.decoder.hidden(z, field_t)
+        return self.root_branch(hidden, self.decoder.gamma(field_t), z, z_root)
+
     def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
         """Return windows [B, N, 15, 3, 3] with their unknown frames filled; known ones, mask [B, N], stay as they are.
 

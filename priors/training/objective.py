@@ -15,12 +15,14 @@ from hmpfit.priors.training.windows import Batch, disturb
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the loss. `rotation`, `position` (L1, metres) and `kl` are method.md section 5's; the rest is ours.
+    """Weights of the loss. `rotation`, `orientation` (of the wrist, priors with the global branch only) and `position`
+    (L1, metres) are method.md section 5's; the rest is ours.
 
     Rotation and position are means over frames and joints; the two KL terms are sums over the latent's numbers.
     """
 
     rotation: float = 1.0
+    orientation: float = 1.0
     position: float = 10.0
     kl: float = 2e-5
     kl_warm_up: float = 0.05  # share of the training over which kl rises from 0
@@ -28,6 +30,9 @@ class Weights:
     teach: float = 2e-5  # KL(posterior of the whole motion || posterior of the masked, disturbed motion)
     gaps: int = 128  # cut into a step's windows for the in-betweener
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
+
+
+PAPER = Weights(kl=1e-5, kl_warm_up=0.025)  # method.md section 5: 25 of 1000 epochs
 
 
 def step_loss(
@@ -58,7 +63,25 @@ def step_loss(
         for name in ("whole", "masked")
     )
     parts["total"] = whole + weights.masked * masked + weights.kl * warm * parts["kl"] + weights.teach * parts["teach"]
+    if prior.root_encoder is not None:
+        rooted = torch.isfinite(batch.root_R).flatten(1).all(1)
+        if rooted.any():
+            z = (mu + (log_var / 2).exp() * noise)[rooted]
+            orientation, root_kl = _root_loss(prior, batch.root_R[rooted], z, chosen, counted[rooted], generator)
+            parts |= {"orientation": orientation, "root_kl": root_kl}
+            parts["total"] = parts["total"] + weights.orientation * orientation + weights.kl * warm * root_kl
     return parts
+
+
+def _root_loss(
+    prior: MotionPrior, root_R: Tensor, z: Tensor, chosen: Tensor, counted: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return L_ori, the mean angle between true and decoded wrist rotations, and the KL of the root's latent."""
+    mu, log_var = prior.encode_root(root_R)
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
+    six = prior.decode_root(z, mu + (log_var / 2).exp() * noise, prior.frame_times[chosen])
+    angle = losses.geodesic(six, root_R[:, chosen])
+    return angle[counted].mean(), losses.kl_to_standard(mu, log_var).sum(-1).mean()
 
 
 def training_loss(

@@ -4,7 +4,9 @@ Everything that computes is plain torch in `objective`; this file is the only on
 """
 
 import csv
+import importlib.util
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,11 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.training.objective import Weights, training_loss
 from hmpfit.priors.training.windows import Batch, Clips, draw_batch
@@ -36,12 +39,16 @@ class Schedule:
     average: float = 0.998  # decay of the running mean of weights, which is what is kept
     validate_every: int = 200
     seed: int = 0
+    optimizer: str = "adamw"  # or "adamax", the paper's
 
 
+SMALL = Schedule(steps=9000, batch=24, learning_rate=2e-3)
+PAPER = Schedule(batch=16, learning_rate=1e-4, optimizer="adamax")  # method.md section 5; `epochs` says how long
+PAPER_EPOCHS = 1000
 CODEC = ("path_basis", "skip", "to_path", "to_latent")
-
-
-Tensors = tuple[Tensor, Tensor, Tensor]  # a Batch's fields: lightning moves tuples to devices, not frozen records
+Tensors = tuple[
+    Tensor, Tensor, Tensor, Tensor
+]  # a Batch's fields: lightning moves tuples to devices, not frozen records
 
 
 class _Windows(IterableDataset[Tensors]):
@@ -50,8 +57,9 @@ class _Windows(IterableDataset[Tensors]):
         self.first = 0
 
     def __iter__(self) -> Iterator[Tensors]:
+        rank = process_number()
         for step in range(self.first, self.schedule.steps):  # a batch depends on its number only: resuming repeats it
-            generator = np.random.default_rng((self.schedule.seed, step))
+            generator = np.random.default_rng((self.schedule.seed, step, rank) if rank else (self.schedule.seed, step))
             yield _tensors(draw_batch(self.collections, self.schedule.batch, self.frames, generator))
 
 
@@ -67,7 +75,7 @@ class PriorTraining(lightning.LightningModule):
     def training_step(self, batch: Tensors, _: int) -> Tensor:
         """Return the loss of one batch and log its parts."""
         step = self.global_step
-        generator = torch.Generator().manual_seed(self.schedule.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(self.schedule.seed * 1_000_003 + step + 7919 * process_number())
         parts = training_loss(self.prior, Batch(*batch), self.weights, step / self.schedule.steps, generator)
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()}, batch_size=len(batch[0]))
         return parts["total"]
@@ -86,7 +94,7 @@ class PriorTraining(lightning.LightningModule):
         self.log_dict({f"held_out/{name}": value for name, value in parts.items()}, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, a short warm-up and a cosine to 2 % of the rate."""
+        """The schedule's optimiser, a short warm-up and a cosine to 2 % of the rate."""
         codec: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         for name, parameter in self.prior.named_parameters():
@@ -95,7 +103,12 @@ class PriorTraining(lightning.LightningModule):
         groups: list[dict[str, Any]] = [{"params": rest, "lr": rate}]
         if codec:
             groups.append({"params": codec, "lr": rate * self.schedule.codec_rate})
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.schedule.weight_decay, betas=(0.9, 0.98))
+        decay = self.schedule.weight_decay
+        optimizer: torch.optim.Optimizer
+        if self.schedule.optimizer == "adamax":
+            optimizer = torch.optim.Adamax(groups, weight_decay=decay)
+        else:
+            optimizer = torch.optim.AdamW(groups, weight_decay=decay, betas=(0.9, 0.98))
 
         def factor(step: int) -> float:
             done = min(step / self.schedule.steps, 1.0)
@@ -129,8 +142,10 @@ def train(
 ) -> MotionPrior:
     """Train a prior and return the running mean of its weights at the best held-out loss.
 
-    Logs (metrics.csv) and checkpoints go to `folder`; when it holds a last checkpoint the training resumes from it,
-    with the batches that it had not seen. `precision` is Lightning's ("bf16-mixed"); `on_step(steps done)` watches.
+    Logs (metrics.csv, and TensorBoard's where it is installed) and checkpoints go to `folder`; when it holds a last
+    checkpoint the training resumes from it, with the batches that it had not seen. With several `devices` each process
+    draws its own batches. `precision` is Lightning's ("bf16-mixed"); `on_step(steps done)` watches. Raises InputError
+    when the checkpoint is of another size or hand.
     """
     weights, schedule = weights or Weights(), schedule or Schedule()
     module = PriorTraining(prior, weights, schedule, held_out)
@@ -145,7 +160,10 @@ def train(
     )
     last = folder / "last.ckpt"
     if last.is_file():
-        windows.first = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"])
+        windows.first = _checked(last, module)
+    loggers: list[Any] = [CSVLogger(folder, name="", version="")]
+    if importlib.util.find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     trainer = lightning.Trainer(
         max_steps=schedule.steps,
         val_check_interval=min(schedule.validate_every, schedule.steps),
@@ -154,7 +172,8 @@ def train(
         accelerator=accelerator,
         devices=devices,
         precision=precision,  # type: ignore[arg-type]
-        logger=CSVLogger(folder, name="", version=""),
+        strategy="ddp_find_unused_parameters_true" if str(devices) not in ("1", "auto") else "auto",
+        logger=loggers,
         log_every_n_steps=min(50, schedule.steps),
         callbacks=[best, _Watch(on_step)],
         enable_progress_bar=False,
@@ -168,7 +187,7 @@ def train(
         DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
         ckpt_path=str(last) if last.is_file() else None,
     )
-    if before:
+    if before and trainer.is_global_zero:
         after = _logged(folder / "metrics.csv")
         with (folder / "metrics.csv").open("w", newline="") as stream:
             lines = csv.DictWriter(stream, list(dict.fromkeys(key for row in before + after for key in row)))
@@ -181,6 +200,22 @@ def train(
     return module.average
 
 
+def process_number() -> int:
+    """Return which of a training's processes this is; 0 is the one that writes files."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _checked(last: Path, module: PriorTraining) -> int:
+    """Return a checkpoint's step; InputError when its weights or its hand are not those of the prior in training."""
+    stored = torch.load(last, map_location="cpu", weights_only=False)
+    there, here = stored["state_dict"], module.state_dict()
+    if {key: value.shape for key, value in there.items()} != {key: value.shape for key, value in here.items()}:
+        raise InputError(f"'{last}' is a checkpoint of another size of prior; choose another -o, or the size it has.")
+    if not torch.allclose(there["prior.skeleton"], here["prior.skeleton"], atol=1e-6):
+        raise InputError(f"'{last}' is a checkpoint of another hand model; choose another -o, or the hand it has.")
+    return int(stored["global_step"])
+
+
 def _logged(path: Path, until: int | None = None) -> list[dict[str, str]]:
     """Return the rows of a metrics file up to a step; none when there is no file."""
     if not path.is_file() or until == 0:
@@ -190,4 +225,4 @@ def _logged(path: Path, until: int | None = None) -> list[dict[str, str]]:
 
 
 def _tensors(batch: Batch) -> Tensors:
-    return batch.hand_R, batch.valid, batch.shown
+    return batch.hand_R, batch.valid, batch.shown, batch.root_R

@@ -26,17 +26,22 @@ class Clips:
 
     poses: Sequence[Floats]
     valid: Sequence[Bools] | None = None
+    wrists: Sequence[Floats] | None = None  # [T, 3] axis-angle of the wrist in the world, for the root's branch
     share: float = 1.0
     warp: float = 0.0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rotations [B, T, 15, 3, 3], frames that are true motion [B, T] and frames shown to the masked encoder [B, T]."""
+    """Rotations [B, T, 15, 3, 3], frames that are true motion [B, T] and frames shown to the masked encoder [B, T].
+
+    `root_R` [B, T, 3, 3] is the wrist's rotation in the world, NaN in windows that have none.
+    """
 
     hand_R: Tensor
     valid: Tensor
     shown: Tensor
+    root_R: Tensor
 
 
 def draw_batch(collections: Sequence[Clips], size: int, frames: int, generator: np.random.Generator) -> Batch:
@@ -45,12 +50,15 @@ def draw_batch(collections: Sequence[Clips], size: int, frames: int, generator: 
     windows, valid = [], []
     for which in generator.choice(len(collections), size, p=shares / shares.sum()):
         pose, good = _window(collections[which], frames, generator)
-        windows.append(pose)
+        windows.append(pose)  # wrist first
         valid.append(good)
     shown = np.stack([good & random_mask(frames, generator) for good in valid])
     shown[~shown.any(1)] = np.stack(valid)[~shown.any(1)]
-    hand_R = rotations.exp(torch.as_tensor(np.stack(windows), dtype=torch.float32))
-    return Batch(hand_R, torch.as_tensor(np.stack(valid)), torch.as_tensor(shown))
+    turns = torch.as_tensor(np.stack(windows), dtype=torch.float32)
+    has_root = torch.isfinite(turns[:, :, 0]).all(-1).all(-1)
+    root_R = rotations.exp(torch.where(has_root[:, None, None], turns[:, :, 0], 0.0))
+    root_R = torch.where(has_root[:, None, None, None], root_R, torch.nan)
+    return Batch(rotations.exp(turns[:, :, 1:]), torch.as_tensor(np.stack(valid)), torch.as_tensor(shown), root_R)
 
 
 def random_mask(frames: int, generator: np.random.Generator) -> Bools:
@@ -95,7 +103,9 @@ def disturb(hand_R: Tensor, generator: torch.Generator, smooth_deg: float = 5.0,
 def _window(clips: Clips, frames: int, generator: np.random.Generator) -> tuple[Floats, Bools]:
     """Draw one window and which of its frames are true; a short clip lies anywhere in it."""
     i = int(generator.integers(len(clips.poses)))
-    pose = np.asarray(clips.poses[i])
+    fingers = np.asarray(clips.poses[i])
+    wrist = np.full((len(fingers), 3), np.nan) if clips.wrists is None else np.asarray(clips.wrists[i])
+    pose = np.concatenate((wrist[:, None], fingers), axis=1)
     good = np.ones(len(pose), dtype=bool) if clips.valid is None else np.asarray(clips.valid[i])
     if clips.warp:
         pose, good = _warped(pose, good, float(np.exp(generator.uniform(-clips.warp, clips.warp))))
@@ -114,4 +124,8 @@ def _warped(pose: Floats, good: Bools, speed: float) -> tuple[Floats, Bools]:
     at = np.arange(0, len(pose) - 1, speed)
     low = at.astype(int)
     part = (at - low)[:, None, None]
-    return pose[low] * (1 - part) + pose[low + 1] * part, good[low] & good[low + 1]
+    between = pose[low] * (1 - part) + pose[low + 1] * part
+    first, second = (rotations.exp(torch.as_tensor(np.nan_to_num(pose[at_, 0]))) for at_ in (low, low + 1))
+    wrist = rotations.log(rotations.slerp(first, second, torch.as_tensor(at - low))).numpy()
+    between[:, 0] = np.where(np.isfinite(between[:, 0]), wrist, np.nan)
+    return between, good[low] & good[low + 1]
