@@ -143,3 +143,13 @@ def test_masks_hide_and_show() -> None:
     masks = np.array([random_mask(128, generator) for _ in range(300)])
     assert masks.any(1).all() and 0.03 < masks.all(1).mean() < 0.25
     assert 0.3 < masks.mean() < 0.9
+
+
+def test_wrists_keep_their_turn_when_time_is_warped() -> None:
+    turning = [np.linspace([0, 0, 0], [0, 0, 2.0], len(clip)).astype(np.float32) for clip in waving()]
+    clips = Clips([clip.astype(np.float32) for clip in waving()], wrists=turning, warp=0.1)
+    batch = draw_batch([clips], 4, 128, np.random.default_rng(0))
+    turns = rotations.log(batch.root_R)
+    speed = (turns[:, 1:] - turns[:, :-1]).norm(dim=-1)
+    assert ((speed > 0.9 * 2.0 / 150) & (speed < 1.12 * 2.0 / 150)).all()
+    assert torch.isnan(draw_batch([Clips(waving(), warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()

@@ -125,7 +125,9 @@ def _warped(pose: Floats, good: Bools, speed: float) -> tuple[Floats, Bools]:
     low = at.astype(int)
     part = (at - low)[:, None, None]
     between = pose[low] * (1 - part) + pose[low + 1] * part
-    first, second = (rotations.exp(torch.as_tensor(np.nan_to_num(pose[at_, 0]))) for at_ in (low, low + 1))
+    first, second = (
+        rotations.exp(torch.as_tensor(np.nan_to_num(pose[at_, 0]).astype(np.float64))) for at_ in (low, low + 1)
+    )
     wrist = rotations.log(rotations.slerp(first, second, torch.as_tensor(at - low))).numpy()
     between[:, 0] = np.where(np.isfinite(between[:, 0]), wrist, np.nan)
     return between, good[low] & good[low + 1]
