@@ -14,7 +14,8 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.loading import load_prior, save_prior
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
-from hmpfit.priors.training.run import Schedule, train
+from hmpfit.priors.training.run import train
+from hmpfit.priors.training.schedules import Schedule
 from hmpfit.priors.training.start import start_from_data
 from hmpfit.priors.training.windows import Clips, draw_batch
 from hmpfit.synthesis.motion import generate_motion

@@ -11,6 +11,7 @@ from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.priors.training.objective import Weights
+from hmpfit.priors.training.schedules import PAPER, Schedule
 from hmpfit.priors.training.start import start_from_data
 from hmpfit.priors.training.windows import Clips, draw_batch
 
@@ -34,7 +35,7 @@ def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZ
     prior.skeleton *= taller
     held_out = [draw_batch([data], 4, 128, np.random.default_rng(9))]
     start_from_data(prior, held_out[0].hand_R)
-    schedule = run.Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
+    schedule = Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
     weights = Weights()
     if stop_at:
         original = run.PriorTraining.training_step
@@ -78,7 +79,7 @@ def test_a_checkpoint_of_another_size_or_hand_is_refused_and_stays(tmp_path: Pat
 def test_the_papers_optimiser_runs() -> None:
     from hmpfit.priors.training import run
 
-    module = run.PriorTraining(MotionPrior(SIZES), Weights(), run.PAPER, [])
+    module = run.PriorTraining(MotionPrior(SIZES), Weights(), PAPER, [])
     found = module.configure_optimizers()["optimizer"]
     assert isinstance(found, torch.optim.Adamax)
-    assert run.PAPER.batch == 16 and run.PAPER.learning_rate == 1e-4 and run.PAPER.weight_decay == 1e-4
+    assert PAPER.batch == 16 and PAPER.learning_rate == 1e-4 and PAPER.weight_decay == 1e-4

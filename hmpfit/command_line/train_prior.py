@@ -15,6 +15,7 @@ from hmpfit.errors import HmpfitError, InputError, MissingExtraError
 
 _START_WINDOWS, _HELD_OUT_BATCH = 512, 64
 _GAUSSIAN_WINDOWS = 6000
+PAPER_EPOCHS = 1000  # method.md section 5
 
 
 @click.command(name="train-prior")
@@ -58,9 +59,14 @@ def train_prior(
         "kind": kind, "amass": [str(path) for path in amass], "motion": [str(path) for path in motion],
         "generated": generated, "hold_out": list(hold_out), "seed": seed, "hand_model": hand_model,
     }  # fmt: skip
+    from hmpfit.priors.training.schedules import PRESETS
+
+    batch, learning_rate = batch or PRESETS[size].batch, learning_rate or PRESETS[size].learning_rate
+    steps = steps or (0 if size == "paper" else PRESETS[size].steps)
     if kind == "motion_field":
         settings |= {
-            "size": size, "steps": steps, "batch": batch, "learning_rate": learning_rate, "precision": precision,
+            "size": size, "steps": steps or f"{PAPER_EPOCHS} epochs", "batch": batch,
+            "learning_rate": learning_rate, "precision": precision,
         }  # fmt: skip
     _same_settings(out, settings)
     from hmpfit.hands.model_files import load_hand_models
@@ -124,13 +130,7 @@ def _gaussians(kind: str) -> Callable[..., tuple[str, dict[str, Any]]]:
 
 
 def _field(
-    size: str,
-    steps: int | None,
-    batch: int | None,
-    learning_rate: float | None,
-    accelerator: str,
-    devices: int,
-    precision: str,
+    size: str, steps: int, batch: int, learning_rate: float, accelerator: str, devices: int, precision: str
 ) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what trains a motion field on Lightning and writes the best of it."""
     try:
@@ -148,6 +148,7 @@ def _field(
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
         from hmpfit.priors.training.objective import PAPER, Weights
+        from hmpfit.priors.training.schedules import PRESETS
         from hmpfit.priors.training.start import start_from_data
         from hmpfit.priors.training.windows import draw_batch
 
@@ -157,13 +158,11 @@ def _field(
         prior.tips.copy_(hand[1])
         start_from_data(prior, draw_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
         held_out = [draw_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
-        preset, weights = (run.PAPER, PAPER) if size == "paper" else (run.SMALL, Weights())
-        windows = batch or preset.batch
+        preset, weights = PRESETS[size], PAPER if size == "paper" else Weights()
         frames = sum(len(pose) for clips in collections for pose in clips.poses)
-        epochs = max(1, run.PAPER_EPOCHS * frames // (prior.window_frames * windows * devices))
-        count = steps or (epochs if size == "paper" else preset.steps)
+        count = steps or max(1, PAPER_EPOCHS * frames // (prior.window_frames * batch * devices))
         schedule = replace(
-            preset, steps=count, batch=windows, learning_rate=learning_rate or preset.learning_rate, seed=seed,
+            preset, steps=count, batch=batch, learning_rate=learning_rate, seed=seed,
             validate_every=max(1, min(preset.validate_every, count // 4)), warm_up_steps=min(100, count),
         )  # fmt: skip
         advance, done = progress.phase("training", count), [0]

@@ -8,7 +8,6 @@ import importlib.util
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.training.objective import Weights, training_loss
+from hmpfit.priors.training.schedules import Schedule
 from hmpfit.priors.training.windows import Batch, Clips, draw_batch
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. The linear codec that training starts from learns at `codec_rate` of the rate."""
-
-    steps: int = 4000
-    batch: int = 32
-    learning_rate: float = 6e-4
-    codec_rate: float = 0.1
-    warm_up_steps: int = 100
-    weight_decay: float = 1e-4
-    average: float = 0.998  # decay of the running mean of weights, which is what is kept
-    validate_every: int = 200
-    seed: int = 0
-    optimizer: str = "adamw"  # or "adamax", the paper's
-
-
-SMALL = Schedule(steps=9000, batch=24, learning_rate=2e-3)
-PAPER = Schedule(batch=16, learning_rate=1e-4, optimizer="adamax")  # method.md section 5; `epochs` says how long
-PAPER_EPOCHS = 1000
 CODEC = ("path_basis", "skip", "to_path", "to_latent")
 Tensors = tuple[
     Tensor, Tensor, Tensor, Tensor
