@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hmpfit.batch import dataset_jobs, run_job
 from hmpfit.command_line.main import main
 from hmpfit.datasets.hand_clips import HandClips
 from hmpfit.datasets.opening import open_dataset, prefetch, sequence_at
@@ -18,9 +19,11 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.exporters.npz import write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import HandMotion
 from hmpfit.regressors.training.samples import View
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
+from hmpfit.video.clip import open_clip
 from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d
 from tests.made_result import two_hands
 
@@ -138,8 +141,8 @@ def test_broken_frames_are_named_and_counted(tmp_path: Path, command: Command) -
     shutil.rmtree(meta)
     code, _, errors = command("eval", *common)
     assert code == 2 and "No frame of 'ABF10' is annotated; 6 annotations are no good" in errors
-    code, out, _ = command("batch", *common[:4], "-o", tmp_path / "out", "--quiet", "--json")
-    assert code == 1 and "holds 'camMat'" in json.loads(out)["sequences"][0]["error"]
+    (job,) = dataset_jobs(open_dataset(f"ho3d:{tmp_path}", "train"), tmp_path / "out")
+    assert "holds 'camMat'" in str(run_job(job, resolve_settings()).error)
 
 
 def test_a_wrong_tree_is_one_sentence(tmp_path: Path, tree: tuple[Path, HandMotion], command: Command) -> None:
@@ -200,6 +203,7 @@ def test_batch_eval_and_submission(tree: tuple[Path, HandMotion], tmp_path: Path
     )
     assert code == 0, errors
     assert json.loads(out)["camera"] == summary["camera"] and json.loads(out)["frames"] == FRAMES
+    assert open_clip(summary["video"]).frames == FRAMES  # the viewer shows the same frames again
 
 
 def test_prefetch_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

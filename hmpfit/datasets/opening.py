@@ -48,8 +48,8 @@ def sequence_at(folder: Path) -> Sequence | None:
             names = sorted({one.name for one in found})
             if len(names) > 1:
                 raise InputError(
-                    f"'{folder}' holds {len(names)} sequences of {kind}, such as '{names[0]}'; give one of their "
-                    f"folders, or the whole dataset with hmpfit batch --dataset {kind}:{root}."
+                    f"'{folder}' holds {len(names)} sequences of {kind}, such as '{names[0]}'; give the "
+                    f"folder of one, or the whole dataset with hmpfit batch --dataset {kind}:{root}."
                 )
             if found:
                 return found[0]

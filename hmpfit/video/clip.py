@@ -108,7 +108,6 @@ def open_clip(
         from hmpfit.video.image_folder import ImageFiles, read_image_list
 
         files, times_s, fps = read_image_list(path)
-        path = files[0].parent  # what a reader of the result knows
         store = ImageFiles(files[:end], times_s[:end], fps, on_frame, lenient=True)
     else:
         from hmpfit.video.video_file import VideoFile
