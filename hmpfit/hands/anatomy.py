@@ -3,7 +3,7 @@
 Separate from the solver so that the anatomy can be read, and argued about, as a table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,6 +40,15 @@ class Anatomy:
         gradient = (theta @ self.rows.T - self.target) @ self.rows + excess @ self.axes / self.limit_std**2
         active = (excess != 0).to(theta.dtype) / self.limit_std**2
         return gradient, self.rows.T @ self.rows + self.axes.T @ (active[..., None] * self.axes)
+
+    def residuals(self, theta: Tensor) -> Tensor:
+        """Return the vector [..., M + 45] whose squared length is the cost of poses theta [..., 45]."""
+        return torch.cat((theta @ self.rows.T - self.target, self._excess(theta) / self.limit_std), dim=-1)
+
+    def to(self, device: torch.device) -> "Anatomy":
+        """Return the same rules on another device."""
+        tensors = ("rows", "target", "rest", "axes", "low", "high")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def cost(self, theta: Tensor) -> Tensor:
         """Return the cost [N] of poses theta [N, 45]."""

@@ -54,10 +54,15 @@ class IKSettings:
     """How the solver weighs and stops. Standard deviations are of a trusted landmark (weight 1)."""
 
     points_std_m: float = 0.008
+    depth_std_m: float = 0.008
     outlier_std: float = 3.0  # Geman-McClure scale, in standard deviations
     anatomy_strength: float = 1.0
     steps: int = 20
     chunk: int = 256
+
+    def axes_std(self, like: Tensor) -> Tensor:
+        """Return the standard deviations [3] of a 3D landmark along the camera's axes."""
+        return like.new_tensor([self.points_std_m, self.points_std_m, self.depth_std_m])
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,7 @@ def _weights(weights: Tensor | None) -> Tensor:
 
 def _residuals(points: Tensor, state: _State, targets: Targets, settings: IKSettings) -> tuple[Tensor, Tensor | None]:
     """Return 3D [N, 21, 3] and ray [N, 21, 2] residuals in standard deviations; `points` have transl 0."""
-    spatial = (points + state.origin[:, None] - targets.points_m) / settings.points_std_m
+    spatial = (points + state.origin[:, None] - targets.points_m) / settings.axes_std(points)
     if targets.xy is None or targets.xy_std is None:
         return spatial, None
     placed = points + state.transl[:, None]
@@ -249,7 +254,7 @@ def _normal_equations(
 
     spatial, rays = _residuals(points, state, targets, settings)
     cost, weights = _robust(spatial, targets.weights, outlier_std)
-    rows = torch.cat((by_turn, none, eye, by_angles), dim=-1) / settings.points_std_m
+    rows = torch.cat((by_turn, none, eye, by_angles), dim=-1) / settings.axes_std(points)[:, None]
     gradient, hessian = _accumulate(rows, spatial, weights)
     if rays is not None and targets.xy_std is not None:
         placed = points + state.transl[:, None]

@@ -32,11 +32,13 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
     """Return hand-centred landmark points minus the detector's world landmarks, [B, T, 21, 3] metres (L_3D, ours).
 
-    Both sides are centred on the mean of their 21 points, so that this term knows nothing of the hand's place.
+    Both sides are centred on the mean of their 21 points, so that this term knows nothing of the hand's place. Option
+    `depth_std`: how much farther depths stray than the other two coordinates (1); their residual is divided by it.
     """
     centred = points - points.mean(-2, keepdim=True)
     target = evidence.world_m - evidence.world_m.mean(-2, keepdim=True)
-    return Residual(centred - target, _weight(evidence.world_confidence, evidence.world_seen, options))
+    across = centred.new_tensor([1.0, 1.0, 1.0 / float(options.get("depth_std", 1.0))])
+    return Residual((centred - target) * across, _weight(evidence.world_confidence, evidence.world_seen, options))
 
 
 def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor:
@@ -45,4 +47,4 @@ def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor
 
 
 REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, options=("unit", *WEIGHING))
-LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, options=WEIGHING)
+LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, options=("depth_std", *WEIGHING))

@@ -1,0 +1,33 @@
+"""The term of what joints like to do: the same rules that the inverse kinematics obeys, held by the fit as well.
+
+Pixels leave a finger's depth open and the detector's depth is weak, so that without these rules a fit that follows
+pixels bends joints that cannot bend.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.geometry import rotations
+from hmpfit.hands.anatomy import Anatomy, anatomy
+
+
+def anatomy_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+    """Return the 94 standardised departures from `hands.anatomy`, [B, T, 1, 94]: pull to rest, coupling, limits (ours).
+
+    Counts where the initialiser saw the hand: it settles what evidence leaves open, and is no evidence by itself.
+    """
+    rules = _rules(motion.hand_R.dtype, motion.hand_R.device)
+    angles = rotations.log(motion.hand_R).flatten(-2)
+    return Residual(rules.residuals(angles)[..., None, :], evidence.initial_confidence[..., None])
+
+
+@cache
+def _rules(dtype: torch.dtype, device: torch.device) -> Anatomy:
+    return anatomy(dtype=dtype).to(device)
+
+
+ANATOMY = Term("anatomy", "frame", anatomy_residuals)
