@@ -77,6 +77,17 @@ def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult
     return _Run.open(video, folder, settings, Silent()).fit()
 
 
+def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tuple[KeypointTracks, Floats]:
+    """Return what the detector finds without the withheld frames, and its landmarks of those frames [H, T, 21, 2].
+
+    The landmarks are NaN elsewhere; they were found apart and enter nothing. Stage files stay in `folder`.
+    """
+    run = _Run.open(video, folder, settings, Silent())
+    tracks = run.detect()
+    hidden_px = run.hidden_px(tracks)
+    return tracks, np.full(tracks.xy_px.shape, np.nan) if hidden_px is None else hidden_px
+
+
 @dataclass
 class _Run:
     """What the steps of one run share."""
@@ -130,7 +141,7 @@ class _Run:
             return done
         began = time.perf_counter() - self.seconds["decode"]
         result = self.fit()
-        seen, hidden_px = self._seen, self._hidden_px(self._seen) if self._seen is not None else None
+        seen, hidden_px = self._seen, self.hidden_px(self._seen) if self._seen is not None else None
         if hidden_px is not None:
             hidden_px = _same_hands(hidden_px, seen, result.motion)
         with self.folder.publish() as scratch:
@@ -144,10 +155,14 @@ class _Run:
             write_report(scratch)
         return summary
 
+    def detect(self) -> KeypointTracks:
+        """Return the detector's tracks, without the withheld frames."""
+        return self._tracks(self._hidden())
+
     def fit(self) -> FitResult:
         """Return the fitted motion; every step that the folder holds already is read instead of done again."""
         with self._timed("keypoints"):
-            self._seen = self._tracks(self._hidden()) if self._needs_detector else None
+            self._seen = self.detect() if self._needs_detector else None
         with self._timed("init"):
             initial, evidence = self._first_guess(self._seen)
         with self._timed("fit"):
@@ -206,7 +221,7 @@ class _Run:
             ),
         )
 
-    def _hidden_px(self, seen: KeypointTracks) -> Floats | None:
+    def hidden_px(self, seen: KeypointTracks) -> Floats | None:
         """Return landmarks of the withheld frames, found without the fit's knowledge and never shown to it."""
         hidden = self._hidden()
         if not hidden.any():
@@ -250,7 +265,7 @@ class _Run:
                 "initial",
                 HandMotion,
                 (name, basis.xy_px, basis.confidence, basis.is_right, basis.world_m, self.camera.K, self._hand),
-                lambda: fill_gaps(initialize(basis, self.camera, self.models), basis.seen, basis.times_s),
+                lambda: _filled(initialize(basis, self.camera, self.models), basis.times_s),
             )
         motion = _hide(motion, self._hidden(), self.clip.times_s)
         evidence = _matched(given, motion) if given is not None else self._blended(seen, motion)
@@ -464,3 +479,8 @@ def _hide(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:
     if (seen == (motion.status == DETECTED)).all() or not seen.any(1).all():
         return motion
     return fill_gaps(motion, seen, times_s)
+
+
+def _filled(motion: HandMotion, times_s: Floats) -> HandMotion:
+    """Fill the frames that the initialiser left open, whether the hand was not seen or too little of it was known."""
+    return fill_gaps(motion, motion.status == DETECTED, times_s)

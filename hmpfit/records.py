@@ -60,8 +60,8 @@ class KeypointTracks:
 
     @property
     def box_diagonal_px(self) -> Floats:
-        """Diagonal of the box around each seen hand's 21 points, [H, T], NaN where unseen."""
-        low, high = self.xy_px.min(axis=2), self.xy_px.max(axis=2)
+        """Diagonal of the box around each seen hand's known points, [H, T], NaN where unseen."""
+        low, high = np.fmin.reduce(self.xy_px, axis=2), np.fmax.reduce(self.xy_px, axis=2)
         return np.linalg.norm(high - low, axis=-1)
 
 

@@ -1,16 +1,25 @@
 """`hmpfit ablate` on one short clip: every row is scored, keypoints are found once, the table resumes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hmpfit.ablation import ROWS
+from hmpfit.ablation.rows import INITIALISER, ROWS, SLERP, WHOLE_FIT, plan
+from hmpfit.ablation.withheld import stretches, without_fingers
 from hmpfit.command_line.ablate import ablate
 from hmpfit.command_line.synthesize import synthesize
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.records import KeypointTracks
+from hmpfit.skeleton import OPENPOSE_21
+
+RUNNABLE = [name for name in ROWS if name not in ("stage 1 (initializer)", "stage 1 (mmpose)")]
+NO_MMPOSE = {"mmpose_config": None, "mmpose_checkpoint": None, "mmpose_onnx": None}
 
 
 def invoke(*arguments: object) -> dict[str, Any]:
@@ -30,11 +39,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_row_is_scored_and_resumed(clips: Path, tmp_path: Path) -> None:
     found = invoke("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--views", 0)
     rows = found["all"]["rows"]
-    assert list(rows) == list(ROWS)
+    assert list(rows) == RUNNABLE
+    assert set(found["all"]["notes"]) == set(ROWS) - set(RUNNABLE)
     assert all(0 < values["pa_mpjpe_mm"] < 60 for values in rows.values())
-    assert rows["stage 2 (blend)"]["ra_acc_mm_per_frame2"] < rows["initialiser"]["ra_acc_mm_per_frame2"]
+    assert rows[INITIALISER]["pa_mpjpe_mm"] > rows[INITIALISER]["pa_mpjpe_mm_estimated"]  # a neutral hand costs
+    assert rows[SLERP]["pa_mpjpe_mm"] == rows[SLERP]["pa_mpjpe_mm_estimated"]  # nothing is missing
+    assert rows[WHOLE_FIT]["ra_acc_mm_per_frame2"] < rows[INITIALISER]["ra_acc_mm_per_frame2"]
     tracks = sorted(tmp_path.glob("rows/*/*/tracks.npz"))
-    assert len(tracks) == len(ROWS) and len({path.read_bytes() for path in tracks}) == 1
+    assert len(tracks) == len(RUNNABLE) and len({path.read_bytes() for path in tracks}) == 1
     assert {"all.md", "all.csv", "occluded.md", "ablation.json"} <= {path.name for path in tmp_path.iterdir()}
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("rows/*/*/fit.npz")}
     again = invoke("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--views", 0)
@@ -42,10 +54,77 @@ def test_every_row_is_scored_and_resumed(clips: Path, tmp_path: Path) -> None:
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
 
 
+def test_a_second_initialiser_is_scored_alone_and_fitted(clips: Path, tmp_path: Path) -> None:
+    (clip,) = (path.parent for path in clips.glob("*/truth.npz"))
+    with np.load(clip / "truth.npz") as truth:
+        kept = {key: truth[key] for key in truth.files if key not in ("vertices", "visibility")}
+    (tmp_path / "guesses").mkdir()
+    np.savez(tmp_path / "guesses" / f"{clip.name}.npz", **kept)
+    other = f"file:{tmp_path}/guesses/{{clip}}.npz"
+    dataset = ("--dataset", f"synthetic:{clips}", "-o", tmp_path / "out", "--views", 0)
+    found = invoke(*dataset, "--init", f"keypoints,{other}", "--row", other, "--row", f"{other} + fit")
+    rows = found["all"]["rows"]
+    assert list(rows) == [other, f"{other} + fit"]
+    assert rows[other]["pa_mpjpe_mm"] < 1e-3  # the file holds the truth
+    assert rows[f"{other} + fit"]["pa_mpjpe_mm"] > 0.1  # and the fit believes its pixels more
+
+
+def test_withheld_keypoints_of_video_are_scored(clips: Path, tmp_path: Path) -> None:
+    (clip,) = clips.glob("*/clip.mp4")
+    with pytest.raises(InputError, match="too short"):
+        invoke("--video", clip, "-o", tmp_path, "--views", 0)
+    longer = ["-o", tmp_path / "long", "--frames", 64, "--count", 1, "--size", "320x240", "--quiet"]
+    CliRunner().invoke(synthesize, [*map(str, longer)], catch_exceptions=False, standalone_mode=False)
+    (clip,) = (tmp_path / "long").glob("*/clip.mp4")
+    rows = ("--row", SLERP, "--row", WHOLE_FIT)
+    found = invoke("--video", clip, "-o", tmp_path / "table", "--views", 0, *rows)["withheld"]["rows"]
+    assert list(found) == [SLERP, WHOLE_FIT]
+    assert all(0 < value < 100 for row in found.values() for value in row.values())
+    assert found[SLERP]["withheld_frames_px"] > found[SLERP]["reprojection_px"]
+    assert found[WHOLE_FIT]["acceleration_mm_per_frame2"] < found[SLERP]["acceleration_mm_per_frame2"]
+
+
+def test_withheld_stretches_never_meet_and_leave_the_ends() -> None:
+    frames, fingers = stretches(300, 30.0)
+    marks = np.zeros(300, int)
+    for start, stop in [*frames, *fingers]:
+        marks[start:stop] += 1
+    assert marks.max() == 1 and not marks[:7].any() and not marks[-7:].any()
+    assert {stop - start for start, stop in [*frames, *fingers]} == {15} and len(frames) == 5
+
+
+def test_a_withheld_finger_leaves_no_trace() -> None:
+    generator = np.random.default_rng(0)
+    tracks = KeypointTracks(
+        generator.normal(size=(1, 20, 21, 2)), np.ones((1, 20, 21)), np.ones((1, 20), bool), np.array([True]),
+        np.arange(20) / 30, generator.normal(size=(1, 20, 21, 3)),
+    )  # fmt: skip
+    given, taken = without_fingers(tracks, [(2, 5), (9, 12)])
+    gone = np.isnan(given.xy_px[0]).all(-1)
+    names = [{OPENPOSE_21[k].rstrip("123_tip") for k in np.flatnonzero(gone[t])} for t in (3, 10)]
+    assert names == [{"thumb"}, {"index"}] and gone.sum() == 2 * 3 * 4
+    assert (np.isfinite(taken[0]).all(-1) == gone).all() and (given.confidence[0][gone] == 0).all()
+    assert given.world_m is not None and np.isnan(given.world_m[0][gone]).all()
+
+
+def test_rows_that_cannot_run_say_why() -> None:
+    settings = resolve_settings()
+    made = plan(settings, ["keypoints"], NO_MMPOSE, ())
+    assert list(made.rows) == RUNNABLE
+    assert "--mmpose-config" in made.notes["stage 1 (mmpose)"]
+    assert made.rows["GMM prior"][1] == replace(settings, prior="gmm")
+    assert len(made.rows["stage 1 (blend)"][1].recipe["stages"]) == 1
+    with pytest.raises(InputError, match="No row can run"):
+        plan(settings, ["keypoints"], NO_MMPOSE, ["stage 1 (initializer)"])
+    with pytest.raises(UnknownNameError, match="magic"):
+        plan(settings, ["keypoints"], NO_MMPOSE, ["magic"])
+
+
 def test_wrong_input_is_one_sentence(clips: Path, tmp_path: Path) -> None:
     for arguments, sentence in (
-        (("--dataset", "synthetic:/nowhere"), "names no clips"),
+        (("--dataset", "synthetic:/nowhere"), "no folder"),
         (("--dataset", f"synthetic:{clips}", "--row", "magic"), "Unknown row 'magic'"),
+        ((), "Give clips with truth"),
     ):
         with pytest.raises(InputError, match=sentence):
             invoke(*arguments, "-o", tmp_path)

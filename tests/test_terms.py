@@ -10,13 +10,16 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.linearize import linearize
 from hmpfit.fitting.problem import read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
+from hmpfit.geometry import rotations
+from hmpfit.hands.anatomy import anatomy
 
 from .made_problem import make, take
 
 FREE_LATENT = ("global_orient", "transl", "betas", "latent")
 FREE_POSE = ("global_orient", "transl", "betas", "hand_pose")
 TERMS = registry.names("terms")
-NOT_ZERO_AT_TRUTH = ("orient_smooth", "transl_smooth", "pose_smooth", "overlap")
+MOVES = ("orient_smooth", "transl_smooth", "pose_smooth", "overlap")
+NOT_ZERO_AT_TRUTH = (*MOVES, "anatomy")
 
 
 def stage_of(made, name, **options):
@@ -35,7 +38,7 @@ def test_a_term_is_zero_at_the_truth_of_exact_evidence(name):
     assert problem.cost(made.truth).abs().max() < 1e-18
 
 
-@pytest.mark.parametrize("name", NOT_ZERO_AT_TRUTH)
+@pytest.mark.parametrize("name", MOVES)
 def test_a_smoothness_term_is_zero_for_a_hand_at_rest(name):
     made = make(noise=0.0, frames=120)
     still = replace(
@@ -123,3 +126,43 @@ def test_a_misspelt_term_option_or_kernel_is_refused():
         read_terms({**made.stage, "kernels": {"keypoints_2d": {"name": "cauchy"}}}, FREE_LATENT)
     with pytest.raises(InputError, match="keypoints_2d"):
         read_terms({**made.stage, "weights": {"keypoints_2d": -1.0}}, FREE_LATENT)
+
+
+@pytest.mark.parametrize("name", ["keypoints_2d", "keypoints_3d"])
+def test_a_landmark_that_was_not_seen_enters_nothing_even_with_a_least_confidence(name):
+    made = make(frames=12)
+    thumb = slice(1, 5)
+    hidden = {
+        key: getattr(made.evidence, key).clone() for key in ("seen", "confidence", "world_seen", "world_confidence")
+    }
+    for tensor in hidden.values():
+        tensor[:, 5, thumb] = 0
+    evidence = replace(made.evidence, **hidden)
+    elsewhere = replace(evidence, xy_px=evidence.xy_px.clone(), world_m=evidence.world_m.clone())
+    elsewhere.xy_px[:, 5, thumb] = 0
+    elsewhere.world_m[:, 5, thumb] = 7.0
+    costs = [
+        replace(made, evidence=one)
+        .problem(*FREE_POSE, stage=stage_of(made, name, least_confidence=0.25))
+        .cost(made.start)
+        for one in (evidence, elsewhere)
+    ]
+    torch.testing.assert_close(*costs, rtol=1e-12, atol=0)
+
+
+def test_depths_of_3d_landmarks_weigh_less_by_the_square_of_depth_std():
+    made = make(frames=12)
+    problem = made.problem(*FREE_POSE, stage=stage_of(made, "keypoints_3d"))
+    points = problem.points(made.start)
+    term = problem.terms[0].term
+    plain, weak = (term.residuals(made.start, points, made.evidence, {"depth_std": d}).values for d in (1.0, 2.5))
+    torch.testing.assert_close(weak[..., :2], plain[..., :2])
+    torch.testing.assert_close(weak[..., 2] * 2.5, plain[..., 2])
+
+
+def test_the_anatomy_of_the_fit_is_that_of_the_inverse_kinematics():
+    made = make(frames=12)
+    problem = made.problem(*FREE_POSE, stage={**made.stage, "weights": {"anatomy": 1.0}, "kernels": {}, "options": {}})
+    angles = rotations.log(made.start.hand_R).flatten(-2)
+    expected = (anatomy().cost(angles) * made.evidence.initial_confidence).sum(1)
+    torch.testing.assert_close(problem.cost(made.start), expected)

@@ -1,4 +1,4 @@
-"""`hmpfit ablate`: the paper's table on clips with known truth."""
+"""`hmpfit ablate`: the paper's table on clips with known truth, and withheld keypoints on real video."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 from hmpfit.command_line.options import fit_options
 from hmpfit.command_line.progress import TerminalProgress
-from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
 
 _HEADINGS = {
@@ -16,13 +16,22 @@ _HEADINGS = {
     "ra_mpjpe_mm": "RA",
     "ra_acc_mm_per_frame2": "RA-ACC",
     "pa_mpvpe_mm": "PA-V",
-    "pa_mpjpe_mm_charged": "PA charged",
-    "ra_mpjpe_mm_charged": "RA charged",
+    "pa_mpjpe_mm_estimated": "PA, estimated",
+    "ra_mpjpe_mm_estimated": "RA, estimated",
+    "withheld_frames_px": "frames, px",
+    "withheld_fingers_px": "fingers, px",
+    "reprojection_px": "given, px",
+    "acceleration_mm_per_frame2": "acceleration",
 }
+_MMPOSE = ("mmpose_config", "mmpose_checkpoint", "mmpose_onnx")
 
 
 @click.command()
-@click.option("--dataset", required=True, metavar="synthetic:PATH", help="A folder of clip folders with truth.npz.")
+@click.option("--dataset", metavar="KIND:PATH", help="Clips with truth, such as synthetic:PATH or ho3d:PATH.")
+@click.option("--split", metavar="NAME", help="Part of the dataset (default: its first).")
+@click.option(
+    "--video", "videos", multiple=True, type=click.Path(path_type=Path), help="Real video: score withheld keypoints."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("hmpfit_ablation"), show_default=True)
 @click.option("--row", "rows", multiple=True, metavar="ROW", help="Only these rows (repeatable; default: all).")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Clips at a time.")
@@ -30,41 +39,52 @@ _HEADINGS = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def ablate(
-    dataset: str, out: Path, rows: tuple[str, ...], jobs: int, as_json: bool, quiet: bool, **options: Any
-) -> None:
+    dataset: str | None, split: str | None, videos: tuple[Path, ...], out: Path, rows: tuple[str, ...], jobs: int,
+    as_json: bool, quiet: bool, **options: Any,
+) -> None:  # fmt: skip
     """Fit the same clips in several ways and print the paper's table, over all frames and over occluded ones.
 
-    The keypoints are found once per clip. Tables are written to DIR as Markdown, CSV and JSON; run again to resume.
+    --init takes several, by commas: further ones get a row alone and a row "+ fit"; "{clip}" in file:PATH stands for
+    the clip's name. A frame without an estimate is charged with a neutral hand, except under "estimated".
+    Tables are written to DIR as Markdown, CSV and JSON; run again to resume.
     """
-    from hmpfit.ablation import ROWS, Clip
-    from hmpfit.ablation import ablate as measure
+    from hmpfit.ablation import rows as planning
+    from hmpfit.ablation import with_truth, withheld
 
-    for row in rows:
-        if row not in ROWS:
-            raise UnknownNameError("row", row, ROWS)
-    kind, _, folder = dataset.partition(":")
-    found = sorted(path.parent for path in Path(folder).glob("*/truth.npz")) if kind == "synthetic" and folder else []
-    if not found:
-        raise InputError(f"--dataset {dataset} names no clips with a truth.npz; make some with hmpfit synthesize.")
-    settings = resolve_settings(**options)
-    clips = [Clip(path.name, path) for path in found]
-    with TerminalProgress(quiet) as progress:
-        advance = progress.phase("fitting every row of every clip", len(clips))
-        every, occluded, scores = measure(clips, settings, out, rows or tuple(ROWS), jobs, lambda name: advance(1))
-    if not scores:
-        raise InputError(
-            f"None of the {len(clips)} clips could be fitted; the first: {next(iter(every.notes.values()))}"
-        )
-    for name, table in (("all", every), ("occluded", occluded)):
+    if dataset is None and not videos:
+        raise InputError("Give clips with truth (--dataset synthetic:PATH), real video (--video PATH), or both.")
+    inits = [name for name in options.pop("init").split(",") if name]
+    mmpose = {name: options.pop(name) for name in _MMPOSE}
+    for name in inits:
+        resolve_settings(init=name, **options)  # a wrong name is said before the first clip is fitted
+    plan = planning.plan(resolve_settings(init=inits[0], **options), inits, mmpose, rows)
+    tables: dict[str, Any] = {}
+    content: dict[str, Any] = {}
+    if dataset is not None:
+        truths = with_truth.Truths(dataset, split)
+        with TerminalProgress(quiet) as progress:
+            advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
+            found = with_truth.measure(truths, plan, out, jobs, lambda name: advance(1))
+        tables |= {"all": found.every, "occluded": found.occluded}
+        content |= {"clips": found.scores, "detected_share": found.detected_share}
+    if videos:
+        with TerminalProgress(quiet) as progress:
+            advance = progress.phase("withholding keypoints of real video", len(videos))
+            tables["withheld"], content["videos"] = withheld.measure(videos, plan, out)
+            advance(len(videos))
+    content = {name: table.plain() for name, table in tables.items()} | content
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
         (out / f"{name}.md").write_text(table.markdown())
         (out / f"{name}.csv").write_text(table.csv())
-    content = {"all": every.plain(), "occluded": occluded.plain(), "clips": scores}
     (out / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")
     if as_json:
         click.echo(json.dumps(content))
     elif not quiet:
-        for table in (every, occluded):
+        for table in tables.values():
             _tell(table)
+        if content.get("detected_share") is not None:
+            click.echo(f"Hands in sight that the detector found: {content['detected_share']:.1%} of their frames")
 
 
 def _tell(table: Any) -> None:
@@ -72,10 +92,11 @@ def _tell(table: Any) -> None:
     from rich.table import Table
 
     drawn = Table(title=table.title, title_justify="left")
-    for heading in ("mm", *_HEADINGS.values()):
-        drawn.add_column(heading, justify="left" if heading == "mm" else "right")
+    drawn.add_column("mm" if "pa_mpjpe_mm" in table.columns else "")
+    for column in table.columns:
+        drawn.add_column(_HEADINGS[column], justify="right")
     for name, values in table.rows:
-        cells = [values.get(column) for column in _HEADINGS]
+        cells = [values.get(column) for column in table.columns]
         drawn.add_row(name, *("–" if cell is None else f"{cell:.2f}" for cell in cells))
     Console().print(drawn)
     for name, why in table.notes.items():

@@ -148,11 +148,12 @@ def gather_evidence(
 ) -> Evidence:
     """Turn records into the tensors that terms read; `start` is in right-hand form, `tracks` as seen.
 
-    NaN coordinates (unseen) become 0 with confidence 0.
+    NaN coordinates become 0 and are not seen: single landmarks may lack, such as a finger that was withheld.
     """
     tracks = mirroring.tracks_as_right(tracks, camera.width)
     world = tracks.world_m if tracks.world_m is not None else np.full((*tracks.seen.shape, 21, 3), np.nan)
-    has_world = np.isfinite(world).all((-1, -2))
+    seen = tracks.seen[..., None] & np.isfinite(tracks.xy_px).all(-1)
+    has_world = tracks.seen[..., None] & np.isfinite(world).all(-1)
     box = tracks.box_diagonal_px
 
     def tensor(array: Any) -> Tensor:
@@ -164,12 +165,12 @@ def gather_evidence(
     return Evidence(
         times_s=tensor(tracks.times_s),
         xy_px=tensor(np.nan_to_num(tracks.xy_px)),
-        seen=tensor(tracks.seen),
-        confidence=tensor(np.where(tracks.seen[..., None], tracks.confidence, 0.0)),
+        seen=tensor(seen),
+        confidence=tensor(np.where(seen, tracks.confidence, 0.0)),
         box_px=tensor(np.where(np.isfinite(box) & (box > 1), box, 1.0)),
         world_m=tensor(np.nan_to_num(world)),
-        world_confidence=tensor(np.where(has_world[..., None], tracks.confidence, 0.0)),
-        world_seen=tensor(has_world & tracks.seen),
+        world_confidence=tensor(np.where(has_world, tracks.confidence, 0.0)),
+        world_seen=tensor(has_world),
         K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
         distortion=None if camera.distortion is None else tensor(camera.distortion),
         initial_R=rotation(start.global_orient),

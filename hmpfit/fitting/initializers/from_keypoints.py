@@ -16,13 +16,14 @@ from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 
+LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
 LEAST_WEIGHT = 0.1  # of a landmark that was seen, however little its views agree
 BONE_RELATIVE_STD = 0.2  # detectors guess the size of a hand: stay near the mean hand
 PIXEL_STD_PER_DIAGONAL = 0.015
 
 
 def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> HandMotion:
-    """Solve every seen frame of every hand; frames that were not seen hold zeros and status 0.
+    """Solve every seen frame of every hand; others, and those of which too little is known, hold zeros and status 0.
 
     The result is in the camera's metric frame; its scale is the hand model's, so depth is as good as the focal length.
     Raises InputError when the tracks hold no 3D landmarks.
@@ -34,17 +35,20 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
     assert right.world_m is not None
     hands, frames = tracks.seen.shape
     orient, transl = np.zeros((hands, frames, 3)), np.zeros((hands, frames, 3))
-    pose, betas = np.zeros((hands, frames, 15, 3)), np.zeros((hands, 10))
+    pose, betas, solved = np.zeros((hands, frames, 15, 3)), np.zeros((hands, 10)), np.zeros((hands, frames), bool)
     for hand in range(hands):
-        seen = tracks.seen[hand] & np.isfinite(right.world_m[hand]).all((-1, -2))
+        known = np.isfinite(right.world_m[hand]).all(-1) & np.isfinite(right.xy_px[hand]).all(-1)
+        seen = tracks.seen[hand] & (known.sum(-1) >= LEAST_LANDMARKS)
+        solved[hand] = seen
         if not seen.any():
             continue
         kin = Kinematics.of(models.side(bool(tracks.is_right[hand])))
-        world = torch.as_tensor(right.world_m[hand, seen], dtype=torch.float64)
-        weights = torch.as_tensor(tracks.confidence[hand, seen], dtype=torch.float64).clamp_min(LEAST_WEIGHT)
+        world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
+        trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
+        weights = torch.as_tensor(trusted, dtype=torch.float64)
         shape = fit_shape(kin, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
-        xy, focal = normalised(right.xy_px[hand, seen], intrinsics, camera.distortion)
+        xy, focal = normalised(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, camera.distortion)
         diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
         targets = Targets(
             points_m=world,
@@ -64,7 +68,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         transl=transl,
         betas=betas,
         is_right=right.is_right,
-        status=np.where(tracks.seen, DETECTED, 0).astype(np.uint8),
+        status=np.where(solved, DETECTED, 0).astype(np.uint8),
     )
     return mirroring.motion_as_sides(motion, tracks.is_right)
 

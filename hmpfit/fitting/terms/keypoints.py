@@ -18,7 +18,7 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 
     Option `unit`: "px" as on the poster, or "box_percent" of the diagonal of the hand's box, which means the same at
     any image size and distance. Option `confidence_power`: 1 as on the poster, 2 as in the paper's released runs.
-    Option `least_confidence`: what a landmark of a seen hand counts at least, however little its views agree (0).
+    Option `least_confidence`: what a seen landmark counts at least, however little its views agree (0).
     """
     unit = options.get("unit", "px")
     if unit not in UNITS:
@@ -32,17 +32,19 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
     """Return hand-centred landmark points minus the detector's world landmarks, [B, T, 21, 3] metres (L_3D, ours).
 
-    Both sides are centred on the mean of their 21 points, so that this term knows nothing of the hand's place. Option
-    `depth_std`: how much farther depths stray than the other two coordinates (1); their residual is divided by it.
+    Both sides are centred on the mean of the points that were seen, so that this term knows nothing of the hand's
+    place. Option `depth_std`: how much farther depths stray than the other two coordinates (1); their residual is
+    divided by it.
     """
-    centred = points - points.mean(-2, keepdim=True)
-    target = evidence.world_m - evidence.world_m.mean(-2, keepdim=True)
+    share = evidence.world_seen / evidence.world_seen.sum(-1, keepdim=True).clamp_min(1.0)
+    centred = points - (share[..., None] * points).sum(-2, keepdim=True)
+    target = evidence.world_m - (share[..., None] * evidence.world_m).sum(-2, keepdim=True)
     across = centred.new_tensor([1.0, 1.0, 1.0 / float(options.get("depth_std", 1.0))])
     return Residual((centred - target) * across, _weight(evidence.world_confidence, evidence.world_seen, options))
 
 
 def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor:
-    least = float(options.get("least_confidence", 0.0)) * seen[..., None]
+    least = float(options.get("least_confidence", 0.0)) * seen
     return torch.maximum(confidence ** options.get("confidence_power", 1), least)
 
 

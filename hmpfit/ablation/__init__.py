@@ -1,0 +1,1 @@
+"""The paper's table: the same clips fitted in several ways, scored against truth or against withheld keypoints."""

@@ -1,0 +1,200 @@
+"""The table on clips whose truth is known, over all frames and over the occluded ones.
+
+Keypoints are found once per clip and shared by all rows. Every row's stage files stay in the output folder, so that
+the same call resumes. One process per clip at a time.
+"""
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from hmpfit.ablation.rows import INITIALISER, Plan, at
+from hmpfit.batch import sequence_job
+from hmpfit.datasets.opening import open_dataset
+from hmpfit.datasets.sequence import Dataset
+from hmpfit.errors import HmpfitError, InputError
+from hmpfit.evaluation.scoring import flattened, score_motion
+from hmpfit.evaluation.tables import Table, mean_of
+from hmpfit.evaluation.truth_files import OCCLUDED_SHARE, TruthFile, of_sequence
+from hmpfit.exporters.records import load_record
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.records import DETECTED, HandMotion
+
+Scores = dict[str, dict[str, float]]  # row -> numbers of one clip
+
+POSITIONS = ("pa_mpjpe_mm", "ra_mpjpe_mm", "pa_mpvpe_mm")
+JITTER = "ra_acc_mm_per_frame2"
+COLUMNS = ("pa_mpjpe_mm", "ra_mpjpe_mm", JITTER, "pa_mpvpe_mm", "pa_mpjpe_mm_estimated", "ra_mpjpe_mm_estimated")
+
+
+@dataclass(frozen=True)
+class Truths:
+    """Which clips: "KIND:PATH" of a dataset and its split."""
+
+    dataset: str
+    split: str | None = None
+
+    def open(self) -> Dataset:
+        """Open the dataset, once per process. Raises InputError and UnknownNameError as its reader."""
+        return _opened(self.dataset, self.split)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The table over all frames, that over occluded ones, every clip's scores, and how often a hand in sight was found.
+
+    `detected_share` is over the frames in which the truth hides at most `OCCLUDED_SHARE` of the joints.
+    """
+
+    every: Table
+    occluded: Table
+    scores: dict[str, Scores]
+    detected_share: float | None
+
+
+def measure(
+    truths: Truths, plan: Plan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
+) -> Measured:
+    """Fit every clip in every row's way and score it.
+
+    Positions are scored over the same frames in every row: a frame without an estimate is charged with a neutral hand.
+    `*_estimated` leaves such frames out, and the jitter drops them, as the paper's metric does. A clip that cannot be
+    fitted is named in the tables' notes. Raises InputError when none could be.
+    """
+    sequences = truths.open().sequences
+    found: dict[str, Scores] = {}
+    notes = dict(plan.notes)
+    for name, scores in _over_clips(truths, [one.name for one in sequences], plan, out, workers):
+        if isinstance(scores, str):
+            notes[name] = scores
+        else:
+            found[name] = scores
+        if on_done is not None:
+            on_done(name)
+    if not found:
+        raise InputError(f"None of the {len(sequences)} clips could be fitted; the first: {next(iter(notes.values()))}")
+    ordered = {one.name: found[one.name] for one in sequences if one.name in found}
+    return Measured(
+        _table("All frames", ordered, plan, "", notes),
+        _table(f"Occluded frames, over {OCCLUDED_SHARE:.0%} of the joints hidden", ordered, plan, "occluded_", notes),
+        ordered,
+        _detected_share(ordered),
+    )
+
+
+def measure_clip(truths: Truths, name: str, plan: Plan, out: Path) -> Scores:
+    """Fit one clip in every row's way and score it. Raises HmpfitError when it cannot be fitted at all."""
+    from hmpfit.pipeline import fit_in_folder
+
+    sequence = truths.open().sequence(name)
+    scores: Scores = {}
+    for row, (how, settings) in plan.rows.items():
+        folder = out / "rows" / _file_name(row) / name
+        job = sequence_job(sequence, name, folder, out)
+        if job.problem is not None:
+            raise InputError(job.problem)
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in (out / "rows").glob(f"*/{name}/tracks.npz"):
+            if not (folder / "tracks.npz").exists():
+                shutil.copyfile(other, folder / "tracks.npz")  # the same detector saw the same pixels
+        chosen = replace(
+            at(settings, name), intrinsics=settings.intrinsics or job.intrinsics, hands=job.hands or "auto", workers=1
+        )
+        motion = fit_in_folder(job.video, folder, chosen).motion
+        models = load_hand_models(chosen.hand_model)
+        truth = of_sequence(sequence, len(models.right.v_template))
+        if how.as_found and (folder / "initial.npz").exists():
+            motion = _as_found(load_record(folder / "initial.npz", HandMotion))
+        elif how.as_found:
+            motion = _as_found(motion)
+        scores[row] = _numbers(motion, models, truth)
+        scores[row] |= _in_sight(motion, truth) if row == INITIALISER else {}
+    return scores
+
+
+def _numbers(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[str, float]:
+    whole = score_motion(motion, models, truth, "hmp")
+    numbers = _same_frames(flattened(whole))
+    numbers["frames"] = whole["coverage"]["frames"]
+    if truth.occluded().any():
+        hidden = score_motion(motion, models, truth, "hmp", subset=True)
+        numbers.update({f"occluded_{name}": value for name, value in _same_frames(flattened(hidden)).items()})
+        numbers["occluded_frames"] = hidden["coverage"]["frames"]
+    return numbers
+
+
+def _same_frames(flat: dict[str, float]) -> dict[str, float]:
+    """Put the numbers over all frames under the plain names, those over estimated frames under `*_estimated`."""
+    out = {name: flat[f"{name}_charged"] for name in POSITIONS if f"{name}_charged" in flat}
+    out |= {f"{name}_estimated": flat[name] for name in POSITIONS if name in flat}
+    return out | {name: flat[name] for name in (JITTER, "coverage") if name in flat}
+
+
+def _in_sight(motion: HandMotion, truth: TruthFile) -> dict[str, float]:
+    """Count the annotated frames of hands in sight, and those that the initialiser saw."""
+    if truth.visible is None:
+        return {}
+    in_sight = truth.annotated().all(-1) & ~truth.occluded()
+    seen = np.zeros_like(in_sight)
+    for hand, is_right in enumerate(truth.is_right):
+        for row in np.flatnonzero(motion.is_right == is_right)[:1]:
+            seen[hand] = motion.status[row] == DETECTED
+    return {"in_sight_frames": float(in_sight.sum()), "in_sight_detected": float((in_sight & seen).sum())}
+
+
+def _detected_share(scores: dict[str, Scores]) -> float | None:
+    counts = [one[INITIALISER] for one in scores.values() if "in_sight_frames" in one.get(INITIALISER, {})]
+    frames = sum(one["in_sight_frames"] for one in counts)
+    return sum(one["in_sight_detected"] for one in counts) / frames if frames else None
+
+
+def _as_found(motion: HandMotion) -> HandMotion:
+    """Return the motion with its filled frames unknown again: what a per-frame method gives."""
+    seen = motion.status == DETECTED
+    return replace(motion, transl=np.where(seen[..., None], motion.transl, np.nan))
+
+
+@cache
+def _opened(dataset: str, split: str | None) -> Dataset:
+    return open_dataset(dataset, split)
+
+
+def _over_clips(
+    truths: Truths, names: list[str], plan: Plan, out: Path, workers: int
+) -> Iterator[tuple[str, Scores | str]]:
+    if workers == 1:
+        for name in names:
+            yield name, _guarded(truths, name, plan, out)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(_guarded, truths, name, plan, out): name for name in names}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _guarded(truths: Truths, name: str, plan: Plan, out: Path) -> Scores | str:
+    try:
+        return measure_clip(truths, name, plan, out)
+    except HmpfitError as error:
+        return " ".join(str(error).split())
+
+
+def _file_name(row: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "+()-." else "_" for letter in row)
+
+
+def _table(title: str, scores: dict[str, Scores], plan: Plan, prefix: str, notes: dict[str, str]) -> Table:
+    lines = []
+    for row in plan.rows:
+        each = [one[row] for one in scores.values() if f"{prefix}pa_mpjpe_mm" in one[row]]
+        mean = mean_of(each, [one[f"{prefix}frames"] for one in each]) if each else {}
+        lines.append((row, {column: mean.get(f"{prefix}{column}") for column in COLUMNS}))
+    frames = sum(next(iter(one.values())).get(f"{prefix}frames", 0) for one in scores.values())
+    return Table(f"{title} ({len(scores)} clips, {frames:.0f} frames)", COLUMNS, tuple(lines), notes)
