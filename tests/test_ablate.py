@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hmpfit.ablation.rows import INITIALISER, ROWS, SLERP, WHOLE_FIT, plan
 from hmpfit.ablation.withheld import stretches, without_fingers
 from hmpfit.command_line.ablate import ablate
+from hmpfit.command_line.bench import bench
 from hmpfit.command_line.synthesize import synthesize
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.recipes.resolving import resolve_settings
@@ -128,3 +129,14 @@ def test_wrong_input_is_one_sentence(clips: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=sentence):
             invoke(*arguments, "-o", tmp_path)
+
+
+def test_the_detector_finds_a_rendered_hand_that_nothing_hides(clips: Path) -> None:
+    done = CliRunner().invoke(
+        bench, ["detection", f"synthetic:{clips}", "--json", "--quiet"], catch_exceptions=False, standalone_mode=False
+    )
+    found = json.loads(done.stdout)
+    with np.load(next(clips.glob("*/truth.npz"))) as truth:
+        hidden = (~truth["visibility"]).mean(-1) > 0.3
+    assert (found["in_sight"], found["hidden"]) == ((~hidden).sum(), hidden.sum())
+    assert found["found"] <= found["in_sight"] and found["found"] + found["hidden_found"] > 0

@@ -1,4 +1,4 @@
-"""`hmpfit bench`: the group of speed measurements; each is a command of its own, imported when it runs."""
+"""`hmpfit bench`: the group of measurements; each is a command of its own, imported when it runs."""
 
 import importlib
 
@@ -7,6 +7,7 @@ import click
 BENCHES = {
     "solver": ("hmpfit.command_line.bench_solver:solver", "Time the solvers beside the published method's loop."),
     "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
+    "detection": ("hmpfit.command_line.bench_detection:detection", "Share of generated frames with a found hand."),
 }
 
 
@@ -33,4 +34,4 @@ class LazyBenches(click.Group):
 
 @click.group(cls=LazyBenches)
 def bench() -> None:
-    """Measure how fast this machine fits hands."""
+    """Measure how fast this machine fits hands, and how well generated clips pass for real ones."""

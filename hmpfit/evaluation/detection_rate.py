@@ -1,0 +1,54 @@
+"""How often the detector finds a rendered hand that nothing hides: whether generated clips look like hands to it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmpfit.datasets.sequence import Sequence
+from hmpfit.errors import InputError, NoHandError
+from hmpfit.evaluation.truth_files import OCCLUDED_SHARE
+from hmpfit.keypoints import mediapipe
+
+
+@dataclass(frozen=True)
+class DetectionRate:
+    """Frames of hands in sight (at most `OCCLUDED_SHARE` of the joints hidden), and those in which they were found."""
+
+    in_sight: int
+    found: int
+    hidden: int  # frames of hands that are hidden more than that
+    hidden_found: int
+
+    @property
+    def share(self) -> float:
+        """Share of the frames in sight in which the hand was found; NaN when there are none."""
+        return self.found / self.in_sight if self.in_sight else float("nan")
+
+
+def detection_rate(sequence: Sequence, workers: int = 1) -> DetectionRate:
+    """Run detector and tracker over a clip with truth and count hand by hand of the same side.
+
+    Raises InputError when the truth does not say which joints can be seen, or the clip cannot be read.
+    """
+    truth = sequence.truth()
+    if truth.visible is None:
+        raise InputError(f"The truth of '{sequence.name}' has no visibility; hmpfit synthesize writes it.")
+    hidden = truth.valid & ((~truth.visible).mean(-1) > OCCLUDED_SHARE)
+    in_sight = truth.valid & ~hidden
+    found = np.zeros_like(in_sight)
+    sides = {(True,): "right", (False,): "left"}.get(tuple(truth.is_right.tolist()), "both")
+    try:
+        tracks = mediapipe.extract(sequence.clip, sequence.camera, mediapipe.Options(sides, views=0, workers=workers))
+    except NoHandError:
+        tracks = None
+    if tracks is not None:
+        for hand, is_right in enumerate(truth.is_right):
+            for row in np.flatnonzero(tracks.is_right == is_right)[:1]:
+                found[hand] = tracks.seen[row]
+    counts = (in_sight.sum(), (in_sight & found).sum(), hidden.sum(), (hidden & found).sum())
+    return DetectionRate(*(int(count) for count in counts))
+
+
+def total(rates: list[DetectionRate]) -> DetectionRate:
+    """Add up the counts of several clips."""
+    return DetectionRate(*(sum(getattr(rate, name) for rate in rates) for name in DetectionRate.__dataclass_fields__))
