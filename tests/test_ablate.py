@@ -74,7 +74,7 @@ def test_withheld_keypoints_of_video_are_scored(clips: Path, tmp_path: Path) -> 
     (clip,) = clips.glob("*/clip.mp4")
     with pytest.raises(InputError, match="too short"):
         invoke("--video", clip, "-o", tmp_path, "--views", 0)
-    longer = ["-o", tmp_path / "long", "--frames", 64, "--count", 1, "--size", "320x240", "--quiet"]
+    longer = ["-o", tmp_path / "long", "--frames", 72, "--count", 1, "--size", "320x240", "--quiet"]
     CliRunner().invoke(synthesize, [*map(str, longer)], catch_exceptions=False, standalone_mode=False)
     (clip,) = (tmp_path / "long").glob("*/clip.mp4")
     rows = ("--row", SLERP, "--row", WHOLE_FIT)

@@ -56,7 +56,7 @@ def measure(videos: Sequence[Path], plan: Plan, out: Path) -> tuple[Table, dict[
 def stretches(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return the half-open ranges of withheld frames and, half a period later each, of withheld fingers.
 
-    Nothing is withheld at either end. Raises InputError when the clip is shorter than one period.
+    Nothing is withheld at either end. Raises InputError for a clip that is too short.
     """
     period, length = max(4, round(PERIOD_S * fps)), max(1, round(STRETCH_S * fps))
     starts = range(period // 4, frames - length, period)
@@ -65,7 +65,7 @@ def stretches(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tupl
     single = [(start, stop) for start, stop in single if stop + period // 8 <= frames]
     if not whole or not single:
         raise InputError(
-            f"A video of {frames} frames is too short to withhold any; give one of {PERIOD_S:g} s or more."
+            f"A video of {frames} frames is too short to withhold any; give one of {1.25 * PERIOD_S:g} s or more."
         )
     return whole, single
 
