@@ -19,6 +19,7 @@ from hmpfit.skeleton import FINGERS, OPENPOSE_21
 from hmpfit.video.clip import open_clip
 
 PERIOD_S, STRETCH_S = 2.0, 0.5  # every two seconds half a second of frames, and half a second of one finger
+LEAST_CONFIDENCE = 1e-6
 COLUMNS = ("withheld_frames_px", "withheld_fingers_px", "reprojection_px", "acceleration_mm_per_frame2")
 
 
@@ -121,11 +122,19 @@ def _measure_video(video: Path, folder: Path, plan: Plan) -> dict[str, dict[str,
     given, fingers_px = without_fingers(seen, fingers)
     withheld = Withheld(given, frames_px, fingers_px)
     file = folder / "keypoints.npz"
-    np.savez(file, **{name: value for name, value in vars(given).items() if value is not None and name != "seen"})
+    _write(file, given)
     return {
         name: scores(fit_in_folder(video, folder / name.replace(" ", "_"), _on_file(chosen, file)), withheld)
         for name, (_, chosen) in plan.rows.items()
     }
+
+
+def _write(file: Path, given: KeypointTracks) -> None:
+    """Write the tracks as `--keypoints file:` reads them: there confidence 0 means unseen, here that no view agreed."""
+    known = np.isfinite(given.xy_px).all(-1)
+    alpha = np.where(known, np.maximum(given.confidence, LEAST_CONFIDENCE), 0.0)
+    arrays = {"xy_px": given.xy_px, "confidence": alpha, "is_right": given.is_right, "times_s": given.times_s}
+    np.savez(file, **arrays, **({} if given.world_m is None else {"world_m": given.world_m}))
 
 
 def _on_file(settings: RunSettings, file: Path) -> RunSettings:
