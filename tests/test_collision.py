@@ -5,6 +5,8 @@ import pytest
 import torch
 import trimesh
 
+from hmpfit.evaluation.penetration import mmpd_mm
+from hmpfit.evaluation.two_hands import stc
 from hmpfit.geometry.enclosure import inside, signed_distance, surface_distance, winding_number
 from hmpfit.hands.collision import PAPER_ALPHA_M, boxes_meet, interpenetration, intrusions, vertices_inside
 from hmpfit.hands.mano import ManoHand
@@ -142,3 +144,17 @@ def test_intrusions_lead_out(hands, surface):
     out = points + found.normal * (found.depth[..., None] + 5e-4)
     still = inside(out, surface.closed(left), surface.faces, "winding")[found.real]
     assert found.real.sum() > 20 and still.float().mean() < 0.35
+
+
+def test_mmpd_is_the_depth_where_the_hands_are_placed_and_at_their_true_distance(hands):
+    right, left = (part[[0, 4]].numpy() for part in hands)
+    faces = load_hand_models().left.faces
+    meshes = np.stack((right, left), axis=1)
+    joints = meshes[:, :, :21]
+    apart, apart_joints = meshes.copy(), joints.copy()
+    apart[:, 1] += 0.3
+    apart_joints[:, 1] += 0.3
+    valid = np.ones((2, 2), dtype=bool)
+    scores = stc(apart_joints, joints, valid, apart, meshes, faces)
+    assert scores["stc_mmpd_as_placed_mm"] == 0 and scores["stc_mrrpe_mm"] == pytest.approx(300 * 3**0.5)
+    assert scores["stc_mmpd_mm"] == pytest.approx(mmpd_mm(right, left, faces)) and scores["stc_mmpd_mm"] > 1

@@ -161,8 +161,8 @@ def stc(
     """Return STC's scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
 
     MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames) wrist on wrist, PCK, the AUC to 50 mm,
-    PA-MPJPE by a proper rotation, and MMPD with the hands at their true distance where the left hand's faces [F, 3] are
-    given. Means over the valid hands of all frames.
+    PA-MPJPE by a proper rotation, MRRPE, and MMPD where the left hand's faces [F, 3] are given: with the hands at their
+    true distance as in the paper, and as the estimate placed them. Means over the valid hands of all frames.
     """
     errors = measures.distances(_rooted(joints), _rooted(true_joints))[valid]
     second = measures.distances(np.diff(_rooted(joints), n=2, axis=0), np.diff(_rooted(true_joints), n=2, axis=0))
@@ -175,15 +175,17 @@ def stc(
         "stc_pa_mpjpe_mm": _mean(aligned) * _MM,
         "stc_accel_e_mm_per_frame2": _mean(second[valid[:-2] & valid[1:-1] & valid[2:]]) * _MM,
     }
+    both = valid.all(1)
+    scores["stc_mrrpe_mm"] = mrrpe_mm(joints[both], true_joints[both])
     if vertices is None or true_vertices is None:
         return scores
     surface = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
     true_wrists = true_joints[:, :, OPENPOSE_WRIST][:, :, None]
     scores["stc_mpvpe_mm"] = _mean(measures.distances(surface, true_vertices - true_wrists)[valid]) * _MM
-    both = valid.all(1)
     if left_faces is not None and both.any():
         placed = surface[both] + true_wrists[both]
         scores["stc_mmpd_mm"] = mmpd_mm(placed[:, 0], placed[:, 1], left_faces)
+        scores["stc_mmpd_as_placed_mm"] = mmpd_mm(vertices[both, 0], vertices[both, 1], left_faces)
     return scores
 
 

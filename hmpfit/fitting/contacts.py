@@ -6,6 +6,7 @@ searched coarse to fine; frames whose hands are apart cost a comparison of two b
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ class Pairs:
     """Which rows of a batch are two hands of one clip (right row, left row), and where both are in the picture."""
 
     rows: tuple[tuple[int, int], ...]
-    bodies: tuple[Body, Body]  # right, left
+    models: HandModels
     flips: Tensor  # [B, 3] from a row's right-hand form to the camera's frame
     present: Tensor  # [B, T] between a hand's first and last detection
 
@@ -60,15 +61,18 @@ class Pairs:
         """Pair a right and a left hand of one clip; None unless the batch is exactly these two."""
         if sorted(is_right.tolist()) != [False, True]:
             return None
-        device = evidence.xy_px.device
         right, left = int(np.flatnonzero(is_right)[0]), int(np.flatnonzero(~is_right)[0])
-        first = Body.of(models.right, device)
-        second = first if models.left is models.right else Body.of(models.left, device)
-        flips = torch.ones(len(is_right), 3, device=device)
+        flips = torch.ones(len(is_right), 3, device=evidence.xy_px.device)
         flips[left, 0] = -1
         known = evidence.initial_confidence > 0
         present = (known.cumsum(1) > 0) & (known.flip(1).cumsum(1).flip(1) > 0)
-        return cls(((right, left),), (first, second), flips, present)
+        return cls(((right, left),), models, flips, present)
+
+    @cached_property
+    def bodies(self) -> tuple[Body, Body]:
+        """The right and the left hand's meshes, prepared when hands first come near."""
+        right = Body.of(self.models.right, self.flips.device)
+        return right, right if self.models.left is self.models.right else Body.of(self.models.left, self.flips.device)
 
     def of_one_shape(self, evidence: Evidence, motion: Motion) -> Evidence:
         """Return the evidence with the middle of both shapes, to which each hand is drawn."""
