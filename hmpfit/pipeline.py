@@ -22,6 +22,7 @@ from hmpfit.errors import InputError, NoHandError
 from hmpfit.exporters.npz import write_result
 from hmpfit.exporters.records import load_record, save_record
 from hmpfit.exporters.summary import summarise, write_summary
+from hmpfit.fitting.initializers.completing import with_keypoints
 from hmpfit.fitting.initializers.gaps import fill_gaps
 from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.geometry.intrinsics import camera_for
@@ -286,11 +287,14 @@ class _Run:
 
         def compute() -> HandEstimates:
             advance = self.progress.phase(learned.name, self.clip.frames)
-            return learned.estimate(self.clip, basis, self.camera, hidden, self.device, advance)
+            return learned.estimate(self.clip, basis, self.camera, hidden, self.models, self.device, advance)
 
-        depends = (learned.name, learned.fingerprint, self.source, basis.xy_px, basis.seen, hidden, self.camera.K)
+        depends = (
+            learned.name, learned.fingerprint, self.source, basis.xy_px, basis.seen, hidden, self.camera.K, self._hand
+        )  # fmt: skip
         estimates = self._stage("estimates", HandEstimates, depends, compute)
         motion, own = initialize(estimates, basis, self.camera, self.models)
+        motion = with_keypoints(motion, basis, self.camera, self.models)
         placed = np.flatnonzero((motion.status == DETECTED).any(1))
         if not len(placed):
             raise NoHandError(f"--init {learned.name} could place no hand in the camera; use --init keypoints.")

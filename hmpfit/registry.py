@@ -22,6 +22,8 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "initializers": {
         "keypoints": "hmpfit.fitting.initializers.from_keypoints:initialize",
         "ifvonet": "hmpfit.fitting.initializers.from_network:initialize",
+        "stc": "hmpfit.fitting.initializers.from_network:initialize",
+        "handdgcl": "hmpfit.fitting.initializers.from_network:initialize",
         "file": "hmpfit.fitting.initializers.from_file:initialize",
     },
     "solvers": {

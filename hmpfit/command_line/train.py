@@ -25,7 +25,10 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
     "--set", "said", multiple=True, metavar="SWITCH=VALUE", help="Change a switch of the network (repeatable)."
 )
 @click.option(
-    "--backbone-weights", type=click.Path(path_type=Path), metavar="FILE", help="ImageNet weights of a ResNet-50."
+    "--backbone-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="ImageNet weights of a ResNet-50, or weights of another network of ours with the same backbone.",
 )
 @click.option("--checkpoint", metavar="PATH", help="Start from these weights instead of random ones.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: the recipe's.")
@@ -55,7 +58,15 @@ def train(
     `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
     Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
     """
-    from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network, write_card
+    from hmpfit.regressors.checkpoints import (
+        borrow_backbone,
+        find,
+        is_regressor,
+        load_network,
+        load_plan,
+        save_network,
+        write_card,
+    )
 
     plan = load_plan(network)
     changed = dict(_pair(text) for text in said)
@@ -90,7 +101,9 @@ def train(
         loaded = load_network(find(network, checkpoint), network, plan.lean(switches))[0]
         fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
         fresh.requires_grad_(True)
-    if backbone_weights is not None:
+    if backbone_weights is not None and is_regressor(backbone_weights):
+        borrow_backbone(fresh, backbone_weights)
+    elif backbone_weights is not None:
         backbones = plan.backbones(fresh)
         if not backbones:
             raise InputError(f"--backbone-weights fits a ResNet-50, and {network} {size} has none; try --size paper.")

@@ -96,6 +96,36 @@ def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module
     return network.eval().requires_grad_(False), found
 
 
+def is_regressor(path: Path) -> bool:
+    """Tell whether a file holds a network of ours."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return bool((file.metadata() or {}).get("kind") == KIND)
+    except (SafetensorError, OSError):
+        return False
+
+
+def borrow_backbone(network: nn.Module, path: Path) -> None:
+    """Load the backbone of another network of ours into this one's: it has learned what hands look like.
+
+    Raises InputError when the two backbones are not alike.
+    """
+
+    def inside(key: str) -> str:
+        return key.partition("backbone.")[2]
+
+    lent: dict[str, torch.Tensor] = {}
+    with safe_open(str(path), framework="pt") as file:
+        for key in sorted(file.keys()):  # of several backbones (IFVONet's) the first, which sees single pictures
+            if inside(key):
+                lent.setdefault(inside(key), file.get_tensor(key))
+    own = {key: value for key, value in network.state_dict().items() if inside(key)}
+    alike = [key for key, value in own.items() if inside(key) in lent and lent[inside(key)].shape == value.shape]
+    if not own or len(alike) < len(own):
+        raise InputError(f"The backbone of '{path}' is not like this network's; give weights of the same backbone.")
+    network.load_state_dict({key: lent[inside(key)].to(own[key].dtype) for key in own}, strict=False)
+
+
 def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype: torch.dtype = torch.float16) -> str:
     """Write weights (matrices as `dtype`) and switches to a safetensors file and return its sha256."""
     tensors = {

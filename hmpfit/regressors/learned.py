@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from hmpfit.errors import InputError
+from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
 from hmpfit.regressors.checkpoints import find, load_network, load_plan
 from hmpfit.video.clip import Clip
@@ -36,11 +37,15 @@ class Learned:
         tracks: KeypointTracks,
         camera: Camera,
         hidden: Bools,
+        models: HandModels,
         device: str = "cpu",
         on_frame: Callable[[int], None] | None = None,
     ) -> HandEstimates:
-        """Look at the tracked hands of a clip; `hidden` [T] frames are not looked at, `on_frame(1)` watches."""
+        """Look at the tracked hands of a clip; `hidden` [T] frames are not looked at.
+
+        `models` are the hands whose parameters are wanted; `on_frame(1)` watches.
+        """
         run = load_plan(self.name).estimate
         if run is None:
             raise InputError(f"{self.name} cannot be an initialiser: it says nothing of single hands.")
-        return run(self.network, clip, tracks, camera, hidden, device, on_frame)
+        return run(self.network, clip, tracks, camera, hidden, models, device, on_frame)

@@ -37,7 +37,7 @@ class Meshes:
 
 METACARPAL_M = 0.095
 # Units of the last layers' outputs: weights of unit size, and steps of an optimiser to match, give metres.
-NODE_M, SHIFT_M = 0.02, 0.1
+NODE_M, SHIFT_M = 0.005, 0.1
 
 
 class HandGraph(nn.Module):
@@ -53,11 +53,11 @@ class HandGraph(nn.Module):
             nn.init.normal_(turn.weight, std=0.01)
             with torch.no_grad():
                 turn.bias.copy_(torch.cat((rotations.to_6d(torch.eye(3)), torch.zeros(3))))
-            self.rigid = nn.Sequential(nn.Linear(features, switches.hidden), nn.ReLU(), turn)
+            self.rigid = nn.Sequential(_rectified(features, switches.hidden), nn.ReLU(), turn)
             self.register_buffer("flat", flat, persistent=False)
             self.flat: Tensor
         self.mlp = nn.Sequential(
-            nn.Linear(features, switches.hidden), nn.ReLU(), nn.Linear(switches.hidden, first - 3),
+            _rectified(features, switches.hidden), nn.ReLU(), _rectified(switches.hidden, first - 3),
             nn.LayerNorm(first - 3, eps=1e-6),
         )  # fmt: skip
         self.gcn = GraphDecoder(switches, hierarchy)
@@ -133,6 +133,13 @@ class MeshJoints:
         """Return [..., 2, 21, 3] in OpenPose order of vertices [..., 2, V, 3]."""
         sides = [rows.to(vertices) @ vertices[..., side, :, :] for side, rows in enumerate(self.rows)]
         return torch.stack(sides, dim=-3)
+
+
+def _rectified(into: int, out: int) -> nn.Linear:
+    layer = nn.Linear(into, out)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 _hierarchies: dict[str, Hierarchy] = {}  # by the model's fingerprint: a second or two each

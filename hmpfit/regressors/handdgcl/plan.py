@@ -7,22 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.hands.mano import ManoHand
+from hmpfit.regressors.handdgcl.estimation import estimate, view
 from hmpfit.regressors.handdgcl.losses import Labels, contrast_losses, mesh_losses, normalised, total_loss
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.handdgcl.switches import SIZES, Switches
+from hmpfit.regressors.handdgcl.switches import SIZES
 from hmpfit.regressors.plan import Batch, Plan, Recipe
-from hmpfit.regressors.training.samples import Augmentation, View
+from hmpfit.regressors.training.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import pair_labels, with_vertices
-
-MARGIN = 1.25  # of the crop: both hands fill 0.8 of it, as in IntagHand
-
-
-def view(switches: Any) -> View:
-    """Return what the network sees: one picture of both hands."""
-    assert isinstance(switches, Switches)
-    return View(size=switches.image, frames=1, hands=2, margin=MARGIN)
 
 
 def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
@@ -87,7 +80,7 @@ PLAN = Plan(
         ),
         "small": Recipe(
             epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
-            average=0.99, clip=5.0, augmentation=Augmentation(0.12, 20.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
+            average=0.99, clip=5.0, augmentation=Augmentation(0.12, 10.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
         ),
     },
     build=HandDgcl,
@@ -96,4 +89,5 @@ PLAN = Plan(
     scores=scores,
     best="mpjpe_scaled_mm",
     lean=lean,
+    estimate=estimate,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.hands.mirroring import MIRROR_ANGLES
+from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
 from hmpfit.regressors.crops import Crop
@@ -41,13 +42,14 @@ def estimate(
     tracks: KeypointTracks,
     camera: Camera,
     hidden: Bools,
+    models: HandModels,
     device: str = "cpu",
     on_frame: Callable[[int], None] | None = None,
 ) -> HandEstimates:
     """Estimate every tracked hand in every frame that may be looked at, streaming the clip once.
 
     Both frames of a pair share one crop; the first frame, and one after a hidden frame, is paired with itself.
-    `hidden` [T] frames are not looked at. `on_frame(1)` watches.
+    `hidden` [T] frames are not looked at. `on_frame(1)` watches. The parameters are MANO's, whatever hand `models` are.
     """
     assert isinstance(network, IFVONet)
     network = network.to(device).eval()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hmpfit.geometry import rotations
 from hmpfit.regressors.stc.switches import Switches
-from hmpfit.regressors.stc.temporal import TemporalBlock
+from hmpfit.regressors.stc.temporal import TemporalBlock, rectified
 from hmpfit.regressors.two_hands.eyes import Eyes
 
 FINGERS, BETAS = 45, 10
@@ -55,7 +55,7 @@ class Stc(nn.Module):
                     TemporalBlock(width, narrower, switches.heads, switches.head_width, switches.dropout)
                 )
         else:
-            self.alone = nn.Sequential(nn.Linear(2 * coarser + finer, switches.out), nn.ReLU())
+            self.alone = nn.Sequential(nn.LayerNorm(2 * coarser + finer), rectified(2 * coarser + finer, switches.out))
         self.decoders = nn.ModuleList([_decoder(switches) for _ in range(2)])
 
     def forward(self, images: Tensor) -> HandParameters:
@@ -86,4 +86,11 @@ def _decoder(switches: Switches) -> nn.Sequential:
         with torch.no_grad():
             last.bias[:6] = rotations.to_6d(torch.eye(3))
     hidden = switches.decoder
-    return nn.Sequential(nn.Linear(switches.out, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last)
+    return nn.Sequential(
+        nn.LayerNorm(switches.out),
+        rectified(switches.out, hidden),
+        nn.ReLU(),
+        rectified(hidden, hidden),
+        nn.ReLU(),
+        last,
+    )

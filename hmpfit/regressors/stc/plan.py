@@ -1,7 +1,5 @@
 """STC's line in the table of networks: sizes, recipes, view, losses, scores."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -9,21 +7,14 @@ from hmpfit.hands.collision import interpenetration
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.regressors.plan import Batch, Plan, Recipe
+from hmpfit.regressors.stc.estimation import estimate, view
 from hmpfit.regressors.stc.losses import Labels, Predicted, total_loss
 from hmpfit.regressors.stc.network import Stc
-from hmpfit.regressors.stc.switches import SIZES, Switches
-from hmpfit.regressors.training.samples import Augmentation, View
+from hmpfit.regressors.stc.switches import SIZES
+from hmpfit.regressors.training.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels, with_vertices
-
-MARGIN = 1.25  # of the crop around both hands
-
-
-def view(switches: Any) -> View:
-    """Return what the network sees: a window of frames of both hands."""
-    assert isinstance(switches, Switches)
-    return View(size=switches.image, frames=switches.window, hands=2, margin=MARGIN)
 
 
 def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
@@ -99,8 +90,8 @@ PLAN = Plan(
             augmentation=Augmentation(0.25, 45.0, 0.6, 0.2, shift=0.15, flip_share=0.5),
         ),
         "small": Recipe(
-            epochs=20, batch=8, learning_rate=1e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
-            average=0.99, clip=50.0, augmentation=Augmentation(0.12, 20.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
+            epochs=20, batch=24, learning_rate=1.5e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
+            average=0.99, clip=50.0, augmentation=Augmentation(0.12, 10.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
         ),
     },
     build=Stc,
@@ -108,4 +99,5 @@ PLAN = Plan(
     losses=losses,
     scores=scores,
     best="mpjpe_mm",
+    estimate=estimate,
 )  # fmt: skip

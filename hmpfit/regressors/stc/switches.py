@@ -40,8 +40,8 @@ SIZES = {
     "paper": Switches(),
     # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
     "small": Switches(
-        backbone="light", window=6, image=96, extractor=64, heads=4, head_width=32, out=128, decoder=256,
-        orient_six=True, inter_every=3,
+        backbone="light", window=2, image=96, extractor=64, heads=4, head_width=32, out=128, decoder=256,
+        orient_six=True, inter_every=2,
     ),
 }  # fmt: skip
 

@@ -35,26 +35,36 @@ class TemporalBlock(nn.Module):
 
     def __init__(self, width: int, narrower: int, heads: int, head_width: int, dropout: float) -> None:
         super().__init__()
+        # Pooled features vary little around a large mean; at unit size they hold their own beside the positions.
+        self.hands_norm, self.whole_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.side = nn.Parameter(torch.randn(2, width) * 0.02)  # attention alone cannot tell right from left
         self.between = Attention(width, heads, head_width)
         self.between_norm = nn.LayerNorm(width)
         self.context = nn.ModuleList([Attention(width, heads, head_width) for _ in range(2)])
         self.context_norm = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])
-        self.feed_forward = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, narrower))
+        self.feed_forward = nn.Sequential(rectified(width, width), nn.ReLU(), rectified(width, narrower))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hands: Tensor, whole: Tensor) -> Tensor:
         """Turn hands [B, 2, T, C] and the picture's features [B, T, C] into hands [B, 2, T, C']."""
         frames = hands.shape[2]
         positions = sinusoids(frames, hands.shape[-1]).to(hands)
-        tokens = (hands + self.side[:, None] + positions).flatten(1, 2)
+        tokens = (self.hands_norm(hands) + self.side[:, None] + positions).flatten(1, 2)
         tokens = self.between_norm(tokens + self.dropout(self.between(tokens, tokens)))
-        whole = whole + positions
+        whole = self.whole_norm(whole) + positions
         sides = []
         for hand, attend, norm in zip(tokens.unflatten(1, (2, frames)).unbind(1), self.context, self.context_norm):
             sides.append(norm(hand + self.dropout(attend(hand, whole))))
         out: Tensor = self.feed_forward(torch.stack(sides, dim=1))
         return out
+
+
+def rectified(into: int, out: int) -> nn.Linear:
+    """Return a linear layer that keeps the size of what varies through a rectifier (He et al. 2015)."""
+    layer = nn.Linear(into, out)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def sinusoids(frames: int, width: int) -> Tensor:

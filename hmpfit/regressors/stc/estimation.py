@@ -1,0 +1,54 @@
+"""STC as an initialiser: windows of a clip through the network, parameters of both hands out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
+from hmpfit.regressors.stc.network import Stc
+from hmpfit.regressors.stc.switches import Switches
+from hmpfit.regressors.training.samples import View
+from hmpfit.regressors.two_hands.estimating import PairOutput, PairParameters
+from hmpfit.regressors.two_hands.hand_pair import HandPair
+from hmpfit.regressors.two_hands.tracks import estimate_tracks
+from hmpfit.video.clip import Clip
+
+MARGIN = 1.25  # of the crop around both hands
+
+
+def view(switches: Any) -> View:
+    """Return what the network sees: a window of frames of both hands."""
+    assert isinstance(switches, Switches)
+    return View(size=switches.image, frames=switches.window, hands=2, margin=MARGIN)
+
+
+def estimate(
+    network: nn.Module,
+    clip: Clip,
+    tracks: KeypointTracks,
+    camera: Camera,
+    hidden: Bools,
+    models: HandModels,
+    device: str = "cpu",
+    on_frame: Callable[[int], None] | None = None,
+) -> HandEstimates:
+    """Estimate both tracked hands of a clip (`two_hands.tracks`)."""
+    assert isinstance(network, Stc)
+    network = network.to(device).eval()
+    own = load_hand_models(network.switches.hand)
+    pair = HandPair.of(own, next(network.parameters()))
+    mean = torch.as_tensor(own.right.hands_mean, dtype=torch.float32, device=device).reshape(15, 3)
+
+    def call(pictures: Tensor) -> PairOutput:
+        said = network(pictures)
+        parameters = PairParameters(said.orient_R, said.fingers + mean, said.betas)
+        posed = pair.pose(parameters.orient_R, parameters.hand_pose, parameters.betas, vertices=False)
+        return PairOutput(posed.joints, parameters)
+
+    return estimate_tracks(
+        call, view(network.switches), own, clip, tracks, camera, hidden, models, device, on_frame
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""`--init stc` and `--init handdgcl` from weights on disk to hands in the camera; the shipped ones on a real clip."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from hmpfit.command_line.run import run as command
+from hmpfit.errors import InputError
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.keypoints.projected import projected
+from hmpfit.records import DETECTED, Camera, HandMotion
+from hmpfit.regressors.checkpoints import load_plan, save_network, shipped
+from hmpfit.regressors.learned import Learned
+from hmpfit.video.clip import Clip
+from tests.model_fixtures import invented_model
+
+NETWORKS = ("stc", "handdgcl")
+FRAMES = 5
+CAMERA = Camera(np.array([[[300.0, 0, 160], [0, 300, 120], [0, 0, 1]]]), 320, 240)
+
+
+class Noise:
+    """A clip of noise."""
+
+    width, height, fps = 320, 240, 30.0
+    times_s = np.arange(FRAMES) / 30.0
+
+    def images(self, start: int, stop: int):
+        for frame in range(start, stop):
+            yield np.random.default_rng(frame).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+
+    def hash_into(self, digest) -> None:
+        digest.update(b"noise")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_path: Path) -> None:
+    plan = load_plan(name)
+    said = {"image": "64"} | ({"out": "16", "decoder": "16"} if name == "stc" else {"dims": "12,8,8,8", "blocks": "1"})
+    switches = plan.lean(plan.switches("small", said))
+    torch.manual_seed(0)
+    path = tmp_path / f"{name}.safetensors"
+    save_network(plan.build(switches), name, switches, path)
+    learned = Learned.load(name, str(path))
+    models = load_hand_models("open")
+    places = np.array([[0.0, 0, 0.5], [0.1, 0, 0.5]])[:, None].repeat(FRAMES, 1)
+    motion = HandMotion(
+        np.zeros((2, FRAMES, 3)), np.zeros((2, FRAMES, 15, 3)), places, np.zeros((2, 10)), np.array([False, True]),
+        np.full((2, FRAMES), DETECTED, np.uint8),
+    )  # fmt: skip
+    tracks = projected(motion, models, CAMERA, Noise.times_s)
+    tracks = replace(tracks, seen=tracks.seen & ~np.array([[False] * FRAMES, [False, True, False, False, False]]))
+    clip = Clip(Path("noise"), 0, Noise.times_s, 30.0, Noise())
+    hidden, frames = np.arange(FRAMES) == 3, []
+    for run_models in (models, HandModels(*[replace(invented_model(), fingerprint="another")] * 2)):
+        found = learned.estimate(clip, tracks, CAMERA, hidden, run_models, on_frame=frames.append)
+        again = learned.estimate(clip, tracks, CAMERA, hidden, run_models)
+        for key, value in vars(found).items():
+            assert np.isfinite(value).all() and np.array_equal(value, getattr(again, key)), key
+        assert found.estimated.shape == (2, FRAMES) and not (found.estimated & ~tracks.seen).any()
+        assert not found.estimated[:, 3].any()
+    assert sum(frames) == 2 * FRAMES
+
+
+def test_weights_of_one_network_are_not_those_of_the_other(tmp_path: Path) -> None:
+    plan = load_plan("stc")
+    switches = plan.switches("small", {"decoder": "16"})
+    save_network(plan.build(switches), "stc", switches, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="stc"):
+        Learned.load("handdgcl", str(tmp_path / "a.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_shipped_network_starts_a_fit_of_a_real_clip(name: str, inputs: Path, tmp_path: Path) -> None:
+    if "small" not in shipped(name):
+        pytest.skip(f"no weights of {name} ship")
+    words = [str(inputs / "clips" / "cups.mp4"), "--init", name, "--frames", "20:50", "-o", str(tmp_path), "--json"]
+    done = CliRunner().invoke(command, [*words, "--quiet"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output[done.output.index("{") :])
+    assert {hand["is_right"] for hand in told["hands"]} == {True, False}
+    assert all(hand["reprojection_px"]["median"] < 12 for hand in told["hands"])
