@@ -100,9 +100,14 @@ def test_the_shipped_prior_is_measured_on_generated_motion(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_baselines_and_recordings(inputs: Path) -> None:
-    found = invoke(eval_prior, "default", "--motion", inputs / "motion", "--generated", 5, "--json", "--quiet")
+    found = invoke(eval_prior, "default", "--motion", inputs / "motion", "--generated", 50, "--json", "--quiet")
     assert set(found["gaps"]["15"]) == {"prior", "decoded", "slerp", "pca", "gmm", "ratio_to_slerp"}
     assert any(name.startswith("pinch") for name in found["files"])
+    assert found["sources"]["recorded"]["mpjpe_mm"] < 4 and found["sources"]["generated"]["windows"] == 50
+    for gap in ("15", "30"):
+        row = found["gaps"][gap]
+        assert row["ratio_to_slerp"] <= 0.70
+        assert row["decoded"] < row["slerp"] < row["pca"]
 
 
 def test_wrong_input_of_eval_prior(tmp_path: Path) -> None:

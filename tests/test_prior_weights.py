@@ -39,7 +39,7 @@ def test_the_file_is_small_and_its_card_complete() -> None:
     assert weights.stat().st_size <= 5 * 1024**2
     card = read_card(weights)
     assert tomllib.loads(card_path(weights).read_text(encoding="utf-8")) == card
-    assert {"name", "licence", "data", "held_out", "sha256", "sizes", "figures"} <= set(card)
+    assert {"name", "licence", "data", "held_out", "command", "sha256", "sizes", "figures"} <= set(card)
 
 
 def test_it_reconstructs_unseen_motion(prior: MotionPrior, unseen: torch.Tensor) -> None:
@@ -57,9 +57,11 @@ def test_a_gap_is_filled_better_than_a_straight_line_and_known_to_be_uncertain(
 
     known = torch.ones(unseen.shape[:2], dtype=torch.bool)
     known[:, 50:70] = False
-    filled = error_mm(prior, decoded(prior, unseen, known), unseen)[~known].mean()
     straight = error_mm(prior, features.bridge(unseen, known), unseen)[~known].mean()
-    assert filled < straight
+    completed = prior.complete(unseen, known)
+    assert error_mm(prior, completed, unseen)[~known].mean() < 0.75 * straight
+    assert error_mm(prior, decoded(prior, unseen, known), unseen)[~known].mean() < 0.8 * straight
+    assert torch.equal(completed[known], unseen[known])
     whole, masked = (prior.encode(unseen, mask)[1] for mask in (torch.ones_like(known), known))
     assert (masked.mean() - whole.mean()) > 0.1  # log variance
 
