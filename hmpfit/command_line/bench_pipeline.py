@@ -25,7 +25,10 @@ def pipeline(
     video: Path | None, lengths: str, no_generated: bool, times: int | None, views: int | None, device: str,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Time `hmpfit run` on VIDEO and on generated clips: seconds a phase, peak memory, growth with length."""
+    """Time `hmpfit run` on VIDEO and on generated clips: seconds a phase, CPU seconds, peak memory, growth with length.
+
+    CPU seconds tell more than wall seconds where other work shares the machine.
+    """
     from hmpfit.evaluation.pipeline_speed import lengthened, linearity, make_lengths, time_run
     from hmpfit.exporters.summary import to_json
 
@@ -89,10 +92,10 @@ def _tell(content: dict[str, Any]) -> None:
 
     table = Table(title=f"Whole runs on {content['machine']['cores']} cores, seconds", title_justify="left")
     phases = list(content["clips"][0]["seconds"])
-    for heading in ("clip", "video", *phases, "wall", "wall/video", "fit share", "peak MB"):
+    for heading in ("clip", "video", *phases, "wall", "CPU", "wall/video", "fit share", "peak MB"):
         table.add_column(heading, justify="left" if heading == "clip" else "right")
     for clip in content["clips"]:
-        row = [clip["video_s"], *(clip["seconds"].get(phase, 0.0) for phase in phases), clip["wall_s"]]
+        row = [clip["video_s"], *(clip["seconds"].get(phase, 0.0) for phase in phases), clip["wall_s"], clip["cpu_s"]]
         ends = [f"{clip['wall_over_duration']:.2f}", f"{clip['fit_share']:.0%}", f"{clip['peak_mb']:.0f}"]
         table.add_row(clip["name"], *(f"{value:.1f}" for value in row), *ends)
     Console(width=120).print(table)
