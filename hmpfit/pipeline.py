@@ -119,7 +119,7 @@ class _Run:
         if len(camera.K) not in (1, clip.frames):
             raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
         source = clip.fingerprint()[:16]
-        prior, device = _prior(settings), _device(settings.device)
+        prior, device = _prior(settings), device_for(settings.device)
         learned = (
             Learned.load(settings.init, settings.checkpoint) if settings.init in registry.names("networks") else None
         )
@@ -411,7 +411,8 @@ def _prior(settings: RunSettings) -> Prior | None:
     return open_prior(settings.prior)
 
 
-def _device(name: str) -> str:
+def device_for(name: str) -> str:
+    """Return the torch device that "auto", "cpu" or "cuda" means here. Raises InputError where there is no GPU."""
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():

@@ -93,7 +93,7 @@ def make(
         initial_confidence=confidence[..., 0],
         latent_mean=start.latent,
         latent_std=torch.full_like(latent, 0.5),
-        overlap=layout.overlap,
+        overlap=layout.overlap.expand(hands, -1),
     )
     return Made(truth, evidence, start, kinematics, field, load_recipe("default")["stages"][1])
 
@@ -103,7 +103,7 @@ def take(made: Made, hand: int) -> Made:
 
     def rows(record: Any) -> Any:
         parts = vars(record).items()
-        shared = ("times_s", "distortion", "overlap")
+        shared = ("times_s", "distortion")
         return type(record)(**{k: v if k in shared or v is None else v[hand : hand + 1] for k, v in parts})
 
     return Made(rows(made.truth), rows(made.evidence), rows(made.start), made.kinematics, made.field, made.stage)

@@ -1,11 +1,13 @@
 """The structured linear algebra against dense matrices of the same system."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from hmpfit.fitting.linearize import linearize
+from hmpfit.fitting.linearize import linearize, with_gradient
 from hmpfit.fitting.solvers.arrow import cut_frames, factor
-from hmpfit.fitting.solvers.gauss_newton import segments_of
+from hmpfit.fitting.solvers.gauss_newton import cut_of
 from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import landmark_jacobian
@@ -65,12 +67,28 @@ def test_the_step_solves_the_dense_system(free, frames):
     motion = problem.motion(made.start)
     blocks = linearize(problem, motion)
     damping = torch.tensor([1e-3, 1e-2], dtype=torch.float64)
-    step = factor(blocks, segments_of(problem, motion), damping).solve()
+    step = factor(blocks, cut_of(problem, motion), damping).solve()
     matrix, gradient = dense(blocks, made.field.layout.own.tolist())
     found = torch.cat((step.frame.flatten(1), step.latent.flatten(1), step.betas), dim=1)
     left = (damped(matrix, damping[:, None]) @ found[..., None])[..., 0]
     assert (left + gradient).abs().max() < 1e-10 * gradient.abs().max()
     assert found.abs().max() > 0
+
+
+@pytest.mark.parametrize("free", [FREE_LATENT, FREE_POSE, RIGID])
+def test_the_gradient_alone_is_that_of_the_whole_model(free):
+    made = make(frames=12)
+    problem = made.problem(*free)
+    still = made.start.global_R.clone()
+    still[:, 6] = still[:, 5]  # a turn of exactly zero, as between frames that were filled in
+    motion = problem.motion(replace(made.start, global_R=still))
+    blocks = linearize(problem, motion)
+    other = linearize(problem, problem.motion(made.truth))
+    alone = with_gradient(other, problem, motion)
+    for name in ("g_frame", "g_betas", "g_latent"):
+        expected = getattr(blocks, name)
+        torch.testing.assert_close(getattr(alone, name), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(alone.frame, other.frame)
 
 
 def test_where_a_rigid_clip_is_cut_changes_nothing():

@@ -6,6 +6,7 @@ import click
 
 BENCHES = {
     "solver": ("hmpfit.command_line.bench_solver:solver", "Time the solvers beside the published method's loop."),
+    "scaling": ("hmpfit.command_line.bench_scaling:scaling", "Time batches of windows on the device."),
     "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
     "detection": ("hmpfit.command_line.bench_detection:detection", "Share of generated frames with a found hand."),
 }

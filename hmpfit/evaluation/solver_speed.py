@@ -14,10 +14,11 @@ import torch
 from hmpfit.errors import InputError
 from hmpfit.evaluation.published_loop import LoopRun, data_term, run_published_loop
 from hmpfit.fitting import mirroring
+from hmpfit.fitting.gathering import gather_evidence
 from hmpfit.fitting.initializers.from_keypoints import initialize
 from hmpfit.fitting.initializers.gaps import fill_gaps
 from hmpfit.fitting.pose_field import MotionPriorLike
-from hmpfit.fitting.stages import Fitted, fit, gather_evidence
+from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.fitting.windows import lay_windows
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels

@@ -3,8 +3,7 @@
 The only place where the fit calls the prior's decoder; it also gives the exact Jacobian that Gauss-Newton chains with.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -12,6 +11,9 @@ from torch import Tensor
 
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
+
+TOGETHER = 8  # windows decoded at once: memory does not grow with the clip
+SAME_S = 1e-9
 
 
 class MotionPriorLike(Protocol):
@@ -57,34 +59,24 @@ class PathPriorLike(MotionPriorLike, Protocol):
 
 
 @dataclass(frozen=True)
-class WindowJacobian:
-    """d six / d latent of a window in two factors: `by_code` [B, N, 90, C], and `path` [N, C, L] or None for C = L."""
+class Group:
+    """G consecutive windows whose frames lie at the same times of the window, so that they decode together.
 
-    by_code: Tensor
-    path: Tensor | None
+    N is the longest window's number of frames; shorter ones are padded with their last frame at share 0.
+    `sign` is 1 where the window before covers the frame too, -1 where the window after does, else 0.
+    """
 
-    def lift(self, rows: Tensor, frames: slice = slice(None)) -> Tensor:
-        """Turn derivatives by the code [B, n, R, C] of the given frames into derivatives by the latent [B, n, R, L]."""
-        return rows if self.path is None else rows @ self.path[frames]
+    first: int
+    count: int
+    prepared: Any
+    frames: Tensor  # [G, N] long
+    share: Tensor  # [G, N] weight of the window's decoding in the frame
+    sign: Tensor  # [G, N]
 
-
-@dataclass(frozen=True)
-class WindowJacobians(Sequence[WindowJacobian]):
-    """The Jacobian of each window at latents [B, W, L], computed when asked for: held together they outgrow memory."""
-
-    prior: MotionPriorLike
-    prepared: tuple[Any, ...]
-    latent: Tensor
-
-    def __len__(self) -> int:
-        return self.latent.shape[1]
-
-    def __getitem__(self, w: Any) -> Any:
-        prepared, dtype = self.prepared[w], self.latent.dtype
-        if self.prior.has_path:
-            by_code = cast(PathPriorLike, self.prior).decode_path_jacobian(self.latent[:, w], prepared)[1]
-            return WindowJacobian(by_code.to(dtype), prepared.path.to(dtype))
-        return WindowJacobian(self.prior.decode_jacobian(self.latent[:, w], prepared)[1].to(dtype), None)
+    @property
+    def windows(self) -> slice:
+        """Return which windows these are."""
+        return slice(self.first, self.first + self.count)
 
 
 @dataclass(frozen=True)
@@ -93,35 +85,45 @@ class PoseField:
 
     prior: MotionPriorLike
     layout: WindowLayout
-    prepared: tuple[Any, ...]
+    groups: tuple[Group, ...]
     dtype: torch.dtype
 
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
-        """Precompute the time-dependent part of each window's decoding."""
-        grids: dict[bytes, Any] = {}
-        prepared = []
-        for start_s, (a, b) in zip(layout.start_s, layout.windows):
-            since_s = times_s[a:b] - start_s
-            same = (since_s * 1e9).round().cpu().numpy().tobytes()  # at most frame rates, windows share one grid
-            if same not in grids:
-                grids[same] = prior.prepare(since_s)
-            prepared.append(grids[same])
-        return cls(prior, layout, tuple(prepared), dtype)
+        """Precompute the time-dependent part of each window's decoding. The times say on which device."""
+        groups, first = [], 0
+        into = [times_s[a:b] - start for (a, b), start in zip(layout.windows, layout.start_s.to(times_s))]
+        while first < len(into):
+            last, longest = first + 1, into[first]
+            while last < len(into) and last - first < TOGETHER and _alike(longest, into[last]):
+                longest = max(longest, into[last], key=len)
+                last += 1
+            groups.append(_group(layout, first, last, prior.prepare(longest.to(dtype)), dtype, times_s.device))
+            first = last
+        layout = replace(layout, share=layout.share.to(times_s.device, dtype))
+        return cls(prior, layout, tuple(groups), dtype)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode latents [B, W, L] to the own and the previous window's 6D rotations, [B, T, 2, 90], unblended."""
-        parts = [self.prior.decode_prepared(latent[:, w], self.prepared[w]) for w in range(latent.shape[1])]
-        return self._scatter([part.flatten(2) for part in parts])
+        parts: list[Tensor] = []
+        for group in self.groups:
+            six = self.prior.decode_prepared(latent[:, group.windows].flatten(0, 1), group.prepared).flatten(2)
+            parts.extend(six.unflatten(0, (len(latent), group.count)).unbind(1))
+        return self._scatter(parts)
 
-    def decode_with_jacobian(self, latent: Tensor) -> tuple[Tensor, WindowJacobians]:
-        """Decode as `decode` does, and return each window's derivative over the frames that it covers."""
-        return self.decode(latent), WindowJacobians(self.prior, self.prepared, latent)
+    def jacobian(self, latent: Tensor, group: Group) -> tuple[Tensor, Tensor | None]:
+        """Return d six / d code [B, G, N, 90, C] of a group's windows, and d code / d latent [N, C, L] or None.
 
-    def share_of(self, window: int) -> Tensor:
-        """Return the weight of a window's decoding in each frame that it covers, [frames]."""
-        (a, end), (_, b) = self.layout.segments[window], self.layout.windows[window]
-        return torch.cat((self.layout.share[a:end, 0], self.layout.share[end:b, 1]))
+        Where it is None the code is the latent itself, C = L.
+        """
+        z, prepared = latent[:, group.windows].flatten(0, 1).to(self.dtype), group.prepared
+        path = prepared.path.to(self.dtype) if self.prior.has_path else None
+        decode = (
+            cast(PathPriorLike, self.prior).decode_path_jacobian if path is not None else self.prior.decode_jacobian
+        )
+        # On a CPU a window at a time stays in the cache; a GPU wants them all.
+        parts = [decode(rows, prepared)[1] for rows in (z.split(1) if z.device.type == "cpu" else (z,))]
+        return torch.cat(parts).to(self.dtype).unflatten(0, (len(latent), group.count)), path
 
     def blend(self, six: Tensor) -> Tensor:
         """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""
@@ -132,20 +134,43 @@ class PoseField:
         return six_to_rotation_jacobian(self._blended(six))
 
     def _blended(self, six: Tensor) -> Tensor:
-        return (six * self.layout.share[:, :, None]).sum(-2).unflatten(-1, (15, 6))
+        return (six * self.layout.share[:, :, None].to(six)).sum(-2).unflatten(-1, (15, 6))
 
     def _scatter(self, parts: list[Tensor]) -> Tensor:
-        """Put per-window decodings [B, frames of window, ...] into [B, T, 2, ...]; a lone window fills both slots."""
-        layout = self.layout
-        own = torch.cat([part[:, : b - a] for part, (a, b) in zip(parts, layout.segments)], dim=1)
-        previous = own.clone()
-        for w in range(1, len(parts)):
-            a, b = layout.segments[w - 1][1], layout.windows[w - 1][1]
-            if b > a:
-                previous = torch.cat(
-                    (previous[:, :a], parts[w - 1][:, a - layout.segments[w - 1][0] :], previous[:, b:]), dim=1
-                )
-        return torch.stack((own, previous), dim=2)
+        """Put decodings [B, N, 90] into [B, T, 2, 90]; where a window is alone it fills both slots."""
+        own, previous = [], []
+        for w, (a, end) in enumerate(self.layout.segments):
+            mine = parts[w][:, : end - a]
+            own.append(mine)
+            first, reach = (self.layout.segments[w - 1][0], self.layout.windows[w - 1][1] - a) if w else (0, 0)
+            if reach > 0:
+                previous.append(parts[w - 1][:, a - first : a - first + reach])
+                mine = mine[:, reach:]
+            previous.append(mine)
+        return torch.stack((torch.cat(own, dim=1), torch.cat(previous, dim=1)), dim=2)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    shorter = min(len(one), len(other))
+    return bool((one[:shorter] - other[:shorter]).abs().max() < SAME_S)
+
+
+def _group(
+    layout: WindowLayout, first: int, last: int, prepared: Any, dtype: torch.dtype, device: torch.device
+) -> Group:
+    windows = range(first, last)
+    most = max(layout.windows[w][1] - layout.windows[w][0] for w in windows)
+    frames = torch.zeros(len(windows), most, dtype=torch.long)
+    share, sign = torch.zeros(len(windows), most, dtype=dtype), torch.zeros(len(windows), most, dtype=dtype)
+    for row, w in enumerate(windows):
+        (a, end), (_, b) = layout.segments[w], layout.windows[w]
+        frames[row] = torch.arange(a, a + most).clamp_max(b - 1)
+        share[row, : end - a] = layout.share[a:end, 0].to(share)
+        share[row, end - a : b - a] = layout.share[end:b, 1].to(share)
+        sign[row, end - a : b - a] = -1
+        if w and layout.windows[w - 1][1] > a:
+            sign[row, : layout.windows[w - 1][1] - a] = 1
+    return Group(first, len(windows), prepared, frames.to(device), share.to(device), sign.to(device))
 
 
 def six_to_rotation_jacobian(six: Tensor) -> Tensor:

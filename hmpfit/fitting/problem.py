@@ -1,6 +1,7 @@
 """The objective, stated once: free variables, weighted terms, evidence. Solvers read it, nothing else defines it."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.kernels import Kernel, make_kernel
 from hmpfit.fitting.pose_field import PoseField
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.fitting.term import Evidence, Motion, Residual, Term, cast, take_evidence
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.registry import load, names
@@ -37,6 +38,8 @@ class Problem:
     free: tuple[str, ...]
     field: PoseField | None = None
     reduction: str = "sum"
+    low_dtype: torch.dtype | None = None  # of derivatives and matrices, where it is not the unknowns' own
+    low_field: PoseField | None = None
 
     def motion(self, motion: Motion) -> Motion:
         """Fill in what follows from the unknowns: the finger poses decoded from the latents."""
@@ -49,13 +52,32 @@ class Problem:
         """Return the landmark points [B, T, 21, 3] of a motion."""
         return landmark_points(self.kinematics, motion.global_R, motion.hand_R, motion.betas[:, None], motion.transl)
 
-    def scale(self, item: WeightedTerm, residual: Residual) -> float:
-        """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant."""
+    @cached_property
+    def low(self) -> "Problem":
+        """The same problem in the dtype of derivatives and matrices."""
+        if self.low_dtype is None or self.low_dtype == self.kinematics.joints.dtype:
+            return self
+        evidence, kinematics = cast(self.evidence, self.low_dtype), self.kinematics.to(self.low_dtype)
+        return replace(self, kinematics=kinematics, evidence=evidence, field=self.low_field, low_dtype=None)
+
+    def rows(self, rows: Tensor) -> "Problem":
+        """Return some problems of the batch."""
+        return replace(self, evidence=take_evidence(self.evidence, rows))
+
+    def scale(self, item: WeightedTerm, residual: Residual) -> float | Tensor:
+        """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant.
+
+        Padding does not count: where clips of a batch are padded the answer is [B, 1, 1].
+        """
         if self.reduction == "sum":
             return item.weight
-        per_problem = residual.values[0].numel()
         half = 0.5 if item.term.reads == "step" else 1.0
-        return item.weight * half / max(per_problem, 1)
+        each, exists = residual.values[0, :1].numel(), self.evidence.exists
+        if exists is None or item.term.reads in ("betas", "latent"):
+            return item.weight * half / max(each * residual.values.shape[1], 1)
+        steps = self.evidence.steps_exist() if item.term.reads == "step" else exists
+        assert isinstance(steps, Tensor)
+        return item.weight * half / (each * steps.sum(1)).clamp_min(1)[:, None, None]
 
     def term_costs(self, motion: Motion) -> dict[str, Tensor]:
         """Return each term's weighted cost per problem, [B]."""
@@ -70,7 +92,7 @@ class Problem:
     def _cost(self, item: WeightedTerm, motion: Motion, points: Tensor) -> Tensor:
         residual = item.term.residuals(motion, points, self.evidence, item.options)
         rho = item.kernel.rho((residual.values**2).sum(-1))
-        return self.scale(item, residual) * (residual.confidence * rho).sum((1, 2))
+        return (self.scale(item, residual) * residual.confidence * rho).sum((1, 2))
 
 
 def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:

@@ -1,8 +1,9 @@
-"""The fit of one clip: records in, stages of the recipe one after the other, records out.
+"""The fit of one clip or of several: records in, stages of the recipe one after the other, records out.
 
 The only place of `fitting` that speaks records; everything below it works on tensors of right hands.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +15,10 @@ from torch import Tensor
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting import mirroring
 from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.pose_field import MotionPriorLike, PoseField
+from hmpfit.fitting.gathering import Item, Sequence, batches, gather_hands, hands_together, merge
+from hmpfit.fitting.pose_field import TOGETHER, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
-from hmpfit.fitting.solvers.outcome import Solved
+from hmpfit.fitting.solvers.outcome import Solved, sum_reports
 from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.together import alone, solve_together
 from hmpfit.fitting.uncertainty import joint_std_mm
@@ -25,11 +27,18 @@ from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks, SolveReport
+from hmpfit.records import Camera, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load
 
 OnStep = Callable[[int, int], None]
 POSES = ("initial", "prior")
+BATCHED = ("gauss_newton", "adam", "none")
+MOST_FRAMES = {"cpu": 2048, "cuda": 65536}  # of a batch
+PRECISIONS = {
+    "mixed": (torch.float64, torch.float32),
+    "float64": (torch.float64, torch.float64),
+    "float32": (torch.float32, torch.float32),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,6 @@ class Fitted:
     windows: tuple[tuple[int, int], ...]
 
 
-@torch.no_grad()
 def fit(
     initial: HandMotion,
     tracks: KeypointTracks,
@@ -61,127 +69,126 @@ def fit(
     metres and pixels throughout. `prior` None frees the poses themselves in stages that free the latent. `solver` is a
     name of the registry, or "none" to return the initial motion with its projections.
     """
-    groups = _groups(initial, models)
-    parts = [
-        _fit_group(initial, tracks, camera, models, prior, recipe, solver, device, hands, on_step) for hands in groups
-    ]
-    order = np.argsort(np.concatenate(groups))
+    return fit_batch([Sequence(initial, tracks, camera, models)], prior, recipe, solver, device, on_step)[0]
+
+
+@torch.no_grad()
+def fit_batch(
+    sequences: list[Sequence],
+    prior: MotionPriorLike | None,
+    recipe: dict[str, Any],
+    solver: str = "gauss_newton",
+    device: str = "cpu",
+    on_step: OnStep | None = None,
+    most_frames: int | None = None,
+) -> list[Fitted]:
+    """Fit several clips, those alike in length and frame rate side by side on the device; as `fit` does each.
+
+    `most_frames` bounds a batch's frames (hands x frames, padding included) and so its memory; the default suits the
+    device. L-BFGS, whose line search would mix the clips, takes them one by one.
+    """
+    dtype, _ = _precision(recipe)
+    items = []
+    for number, one in enumerate(sequences):
+        for hands in hands_together(one.initial, one.models):
+            evidence, start = gather_hands(one, hands, dtype, device)
+            layout, is_right = _layout(evidence, prior, recipe), one.initial.is_right[hands]
+            items.append(Item(number, hands, is_right, start, one.camera, one.models, evidence, layout))
+    most = (
+        0 if solver not in BATCHED else MOST_FRAMES[torch.device(device).type] if most_frames is None else most_frames
+    )
+    found: list[list[tuple[Item, Fitted]]] = [[] for _ in sequences]
+    for batch in batches(items, most):
+        for item, fitted in zip(batch, _fit_batch(batch, prior, recipe, solver, device, on_step)):
+            found[item.sequence].append((item, fitted))
+    return [_joined(parts) for parts in found]
+
+
+def _joined(parts: list[tuple[Item, Fitted]]) -> Fitted:
+    """Put the hands of a clip together again."""
+    order = np.argsort(np.concatenate([item.hands for item, _ in parts]))
+    fits = [fitted for _, fitted in parts]
 
     def together(arrays: list[Floats]) -> Floats:
         return np.concatenate(arrays)[order]
 
-    motions = [part.motion for part in parts]
-    motion = HandMotion(
-        **{name: together([getattr(m, name) for m in motions]) for name in HandMotion.__dataclass_fields__}  # type: ignore[arg-type]
-    )
+    names = HandMotion.__dataclass_fields__
     return Fitted(
-        motion,
-        together([part.joint_std_mm for part in parts]),
-        together([part.landmarks_px for part in parts]),
-        _sum_reports([part.reports for part in parts]),
-        parts[0].windows,
+        HandMotion(**{name: together([getattr(one.motion, name) for one in fits]) for name in names}),  # type: ignore[arg-type]
+        together([one.joint_std_mm for one in fits]),
+        together([one.landmarks_px for one in fits]),
+        tuple(sum_reports(stage) for stage in zip(*(one.reports for one in fits))),
+        fits[0].windows,
     )
 
 
-def _groups(initial: HandMotion, models: HandModels) -> list[np.ndarray]:
-    """Group the hands that share a hand model; each group is solved as one batch."""
-    sides = np.asarray(initial.is_right)
-    if models.right is models.left:
-        return [np.arange(len(sides))]
-    return [hands for hands in (np.flatnonzero(sides), np.flatnonzero(~sides)) if len(hands)]
-
-
-def _fit_group(
-    initial: HandMotion,
-    tracks: KeypointTracks,
-    camera: Camera,
-    models: HandModels,
-    prior: MotionPriorLike | None,
-    recipe: dict[str, Any],
-    solver: str,
-    device: str,
-    hands: np.ndarray,
+def _fit_batch(
+    items: list[Item], prior: MotionPriorLike | None, recipe: dict[str, Any], solver: str, device: str,
     on_step: OnStep | None,
-) -> Fitted:
-    dtype = torch.float64
-    is_right = initial.is_right[hands]
-    start = mirroring.motion_as_right(_rows(initial, hands))
-    evidence = gather_evidence(start, _track_rows(tracks, hands), camera, is_right, dtype, device)
-    kinematics = Kinematics.of(models.side(bool(is_right[0])), dtype, device)
-    layout = _layout(evidence, prior, recipe)
-    motion = _initial_motion(evidence, start)
-    field = None
+) -> list[Fitted]:  # fmt: skip
+    dtype, low_dtype = _precision(recipe)
+    evidence, layout = merge(items), items[0].layout
+    kinematics = Kinematics.of(items[0].model, dtype, device)
+    motion = _initial_motion(evidence)
+    field, low_field = None, None
     if prior is not None:
-        evidence, motion, field = _encode(prior, layout, evidence, motion)
-    pairs = Pairs.of(is_right, models, evidence)
-    reports: list[SolveReport] = []
+        own = _in_dtype(prior, dtype, device)
+        evidence, motion = _encode(own, layout, evidence, motion)
+        field = low_field = PoseField.build(own, layout, evidence.times_s, dtype)
+        if low_dtype != dtype:
+            low_field = PoseField.build(_in_dtype(prior, low_dtype, device), layout, evidence.times_s, low_dtype)
+    pairs = Pairs.of(items[0].is_right, items[0].models, evidence) if len(items) == 1 else None
+    reports: list[tuple[SolveReport, ...]] = []
     problem = Problem(kinematics, evidence, (), ())
     for stage in recipe["stages"] if solver != "none" else ():
         problem, motion = _prepare(stage, prior, kinematics, evidence, motion, field)
+        problem = replace(problem, low_dtype=low_dtype, low_field=low_field)
         solve: Callable[..., Solved] = load("solvers", solver)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
             solved = solve_together(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
-        reports.append(solved.report)
+        reports.append(solved.reports)
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = float(recipe["uncertainty"]["correlated_frames"])
     std = joint_std_mm(alone(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
-    out = replace(
-        start,
-        global_orient=rotations.log(motion.global_R).cpu().numpy(),
-        hand_pose=rotations.log(motion.hand_R).cpu().numpy(),
-        transl=motion.transl.cpu().numpy(),
-        betas=motion.betas.cpu().numpy(),
-    )
-    return Fitted(
-        mirroring.motion_as_sides(out, is_right),
-        std,
-        mirroring.pixels_as_sides(xy, is_right, camera.width),
-        tuple(reports),
-        layout.windows,
-    )
+    arrays = {
+        "global_orient": rotations.log(motion.global_R).cpu().numpy(),
+        "hand_pose": rotations.log(motion.hand_R).cpu().numpy(),
+        "transl": motion.transl.cpu().numpy(),
+    }
+    betas = motion.betas.cpu().numpy()
+    out, first = [], 0
+    for item in items:
+        rows, first = slice(first, first + len(item.hands)), first + len(item.hands)
+        cut = {name: values[rows, : item.frames] for name, values in arrays.items()}
+        right = replace(item.start, betas=betas[rows], **cut)  # type: ignore[arg-type]
+        out.append(
+            Fitted(
+                mirroring.motion_as_sides(right, item.is_right),
+                std[rows, : item.frames],
+                mirroring.pixels_as_sides(xy[rows, : item.frames], item.is_right, item.camera.width),
+                tuple(sum_reports(stage[rows]) for stage in reports),
+                item.layout.windows,
+            )
+        )
+    return out
 
 
-def gather_evidence(
-    start: HandMotion, tracks: KeypointTracks, camera: Camera, is_right: np.ndarray, dtype: torch.dtype, device: str
-) -> Evidence:
-    """Turn records into the tensors that terms read; `start` is in right-hand form, `tracks` as seen.
-
-    NaN coordinates become 0 and are not seen: single landmarks may lack, such as a finger that was withheld.
-    """
-    tracks = mirroring.tracks_as_right(tracks, camera.width)
-    world = tracks.world_m if tracks.world_m is not None else np.full((*tracks.seen.shape, 21, 3), np.nan)
-    seen = tracks.seen[..., None] & np.isfinite(tracks.xy_px).all(-1)
-    has_world = tracks.seen[..., None] & np.isfinite(world).all(-1)
-    box = tracks.box_diagonal_px
-
-    def tensor(array: Any) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
-
-    def rotation(angles: Any) -> Tensor:
-        return rotations.exp(tensor(angles))
-
-    return Evidence(
-        times_s=tensor(tracks.times_s),
-        xy_px=tensor(np.nan_to_num(tracks.xy_px)),
-        seen=tensor(seen),
-        confidence=tensor(np.where(seen, tracks.confidence, 0.0)),
-        box_px=tensor(np.where(np.isfinite(box) & (box > 1), box, 1.0)),
-        world_m=tensor(np.nan_to_num(world)),
-        world_confidence=tensor(np.where(has_world, tracks.confidence, 0.0)),
-        world_seen=tensor(has_world),
-        K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
-        distortion=None if camera.distortion is None else tensor(camera.distortion),
-        initial_R=rotation(start.global_orient),
-        initial_transl=tensor(start.transl),
-        initial_betas=tensor(start.betas),
-        initial_hand_R=rotation(start.hand_pose),
-        initial_confidence=tensor(start.status == DETECTED),
-    )
+def _precision(recipe: dict[str, Any]) -> tuple[torch.dtype, torch.dtype]:
+    """Return the dtypes of unknowns and costs, and of derivatives and matrices."""
+    precision = recipe["numerics"]["precision"]
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision under 'numerics' of the recipe", precision, PRECISIONS)
+    return PRECISIONS[precision]
 
 
-def _initial_motion(evidence: Evidence, start: HandMotion) -> Motion:
+def _in_dtype(prior: MotionPriorLike, dtype: torch.dtype, device: str) -> MotionPriorLike:
+    """Return a copy of a prior whose weights are of a dtype; one that has none stays as it is."""
+    return copy.deepcopy(prior).to(device, dtype) if isinstance(prior, torch.nn.Module) else prior
+
+
+def _initial_motion(evidence: Evidence) -> Motion:
     return Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
 
 
@@ -195,22 +202,27 @@ def _layout(evidence: Evidence, prior: MotionPriorLike | None, recipe: dict[str,
 
 def _encode(
     prior: MotionPriorLike, layout: WindowLayout, evidence: Evidence, motion: Motion
-) -> tuple[Evidence, Motion, PoseField]:
+) -> tuple[Evidence, Motion]:
     """Encode the initial poses window by window: the posterior of L_MP, and the latents that stage II starts from."""
     dtype, times = motion.transl.dtype, evidence.times_s
     known = evidence.initial_confidence > 0
-    means, stds, starts = [], [], []
+    windows = []
     for start_s in layout.start_s:
         grid = start_s + torch.arange(prior.window_frames, dtype=dtype) / prior.fps
-        poses, mask = resample_poses(motion.hand_R, known, times, grid.to(times))
-        mean, log_var = prior.encode(poses, mask)
-        means.append(mean)
-        starts.append(prior.start(poses, mask))
-        stds.append((0.5 * log_var).exp())
-    mean, std = torch.stack(means, 1).to(dtype), torch.stack(stds, 1).to(dtype)
-    evidence = replace(evidence, latent_mean=mean, latent_std=std, overlap=layout.overlap.to(times))
-    latent = torch.stack(starts, 1).to(dtype)
-    return evidence, replace(motion, latent=latent), PoseField.build(prior, layout, times, dtype)
+        windows.append(resample_poses(motion.hand_R, known, times, grid.to(times)))
+    found: list[list[Tensor]] = [[], [], []]
+    for first in range(0, len(windows), TOGETHER):
+        some = windows[first : first + TOGETHER]
+        poses, mask = (torch.stack(parts, 1).flatten(0, 1) for parts in zip(*some))
+        for kept, part in zip(found, (*prior.encode(poses, mask), prior.start(poses, mask))):
+            kept.append(part.unflatten(0, (-1, len(some))).to(dtype))
+    mean, log_var, latent = (torch.cat(parts, dim=1) for parts in found)
+    std = (0.5 * log_var).exp()
+    overlap = layout.overlap.to(times).expand(len(mean), -1)
+    if evidence.exists is not None:
+        overlap = overlap * evidence.exists
+    evidence = replace(evidence, latent_mean=mean, latent_std=std, overlap=overlap)
+    return evidence, replace(motion, latent=latent)
 
 
 def _prepare(
@@ -236,38 +248,3 @@ def _prepare(
         motion = replace(motion, hand_R=field.blend(field.decode(motion.latent)))
     terms = read_terms(stage, free)
     return Problem(kinematics, evidence, terms, free, field, stage["reduction"]), motion
-
-
-def _rows(motion: HandMotion, hands: np.ndarray) -> HandMotion:
-    return HandMotion(**{name: getattr(motion, name)[hands] for name in HandMotion.__dataclass_fields__})
-
-
-def _track_rows(tracks: KeypointTracks, hands: np.ndarray) -> KeypointTracks:
-    return replace(
-        tracks,
-        xy_px=tracks.xy_px[hands],
-        confidence=tracks.confidence[hands],
-        seen=tracks.seen[hands],
-        is_right=tracks.is_right[hands],
-        world_m=None if tracks.world_m is None else tracks.world_m[hands],
-    )
-
-
-def _sum_reports(groups: list[tuple[SolveReport, ...]]) -> tuple[SolveReport, ...]:
-    """Add up the reports of groups of hands, stage by stage; the worst outcome stands."""
-    worst = ("not_finite", "out_of_steps", "converged")
-    out = []
-    for stage in zip(*groups):
-        out.append(
-            replace(
-                stage[0],
-                outcome=min((report.outcome for report in stage), key=worst.index),
-                steps=max(report.steps for report in stage),
-                cost_start=sum(report.cost_start for report in stage),
-                cost_end=sum(report.cost_end for report in stage),
-                seconds=sum(report.seconds for report in stage),
-                terms_start={k: sum(r.terms_start[k] for r in stage) for k in stage[0].terms_start},
-                terms_end={k: sum(r.terms_end[k] for r in stage) for k in stage[0].terms_end},
-            )
-        )
-    return tuple(out)

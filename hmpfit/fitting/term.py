@@ -6,9 +6,10 @@ Inside the fit every hand is a right hand: left hands arrive mirrored. B problem
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 Reads = Literal["point", "points", "contact", "frame", "step", "betas", "latent", "overlap"]
@@ -39,7 +40,7 @@ class Evidence:
     world_confidence: Tensor  # [B, T, 21]
     world_seen: Tensor  # [B, T, 21] 1 where the landmark has a place in 3D, else 0
     K: Tensor  # [B, 1 | T, 3, 3] of the image in which the hand is a right hand
-    distortion: Tensor | None  # [5]
+    distortion: Tensor | None  # [5], or [B, 1, 1, 5] where the clips of a batch have their own
     initial_R: Tensor  # [B, T, 3, 3]
     initial_transl: Tensor  # [B, T, 3]
     initial_betas: Tensor  # [B, 10]
@@ -47,7 +48,8 @@ class Evidence:
     initial_confidence: Tensor  # [B, T] 1 where the initialiser saw the hand, else 0
     latent_mean: Tensor | None = None  # [B, W, L]
     latent_std: Tensor | None = None  # [B, W, L]
-    overlap: Tensor | None = None  # [T] 1 where two windows cover the frame
+    overlap: Tensor | None = None  # [B, T] 1 where two windows cover the frame
+    exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
     # What a hand knows of the other hand of its clip (contacts.Pairs); None where there is none.
     pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
     pair_weight: Tensor | None = None  # [B] 1 where there is another hand
@@ -56,6 +58,10 @@ class Evidence:
     contact_plane: Tensor | None = None  # [B, T, K, 3] a point of the plane that the vertex must get behind
     contact_normal: Tensor | None = None  # [B, T, K, 3] the way that the vertex has to go
     contact_weight: Tensor | None = None  # [B, T, K] 0 where there is no such vertex
+
+    def steps_exist(self) -> Tensor | float:
+        """Return [B, T - 1] 1 where both frames of a step exist."""
+        return 1.0 if self.exists is None else self.exists[:, 1:] * self.exists[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -92,3 +98,19 @@ class Term:
     residuals: Residuals
     options: tuple[str, ...] = ()
     evidence: Callable[[Evidence], bool] = lambda evidence: True
+
+
+Tensors = TypeVar("Tensors", Motion, Evidence)
+
+
+def cast(record: Tensors, dtype: torch.dtype) -> Tensors:
+    """Return the record in another dtype; times stay as they are, because their differences matter."""
+    parts = {name: value for name, value in vars(record).items() if isinstance(value, Tensor) and name != "times_s"}
+    return replace(record, **{name: value.to(dtype) for name, value in parts.items() if value.is_floating_point()})
+
+
+def take_evidence(evidence: Evidence, rows: Tensor) -> Evidence:
+    """Keep some problems of a batch."""
+    shared = ("times_s",) if evidence.distortion is None or evidence.distortion.ndim > 1 else ("times_s", "distortion")
+    parts = {name: value for name, value in vars(evidence).items() if isinstance(value, Tensor) and name not in shared}
+    return replace(evidence, **{name: value[rows] for name, value in parts.items()})

@@ -45,7 +45,7 @@ def solve_together(
 
 def _apart(problem: Problem, solved: Solved, stage: dict[str, Any], pairs: Pairs) -> Solved:
     began = time.perf_counter()
-    how, motion, report = stage["apart"], solved.motion, solved.report
+    how, motion, reports = stage["apart"], solved.motion, solved.reports
     held = None
     for _ in range(int(how["looks"])):
         evidence, touching = pairs.planes(problem.evidence, motion, problem.points(motion))
@@ -61,8 +61,9 @@ def _apart(problem: Problem, solved: Solved, stage: dict[str, Any], pairs: Pairs
         piece = gauss_newton.solve(replace(held, evidence=known), rigid, {**stage, "steps": how["steps"]})
         moved = piece.motion
         motion = replace(motion, global_R=moved.global_R, transl=moved.transl, betas=moved.betas)
-        report = replace(report, steps=report.steps + piece.report.steps)
-    return Solved(motion, replace(report, seconds=report.seconds + time.perf_counter() - began))
+        reports = tuple(replace(one, steps=one.steps + more.steps) for one, more in zip(reports, piece.reports))
+    share = (time.perf_counter() - began) / len(reports)
+    return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in reports))
 
 
 def _held(problem: Problem, motion: Motion, how: dict[str, Any], stage: dict[str, Any]) -> Problem:

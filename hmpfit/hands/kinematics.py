@@ -5,6 +5,7 @@ costs 16 small matrix products instead of a mesh, and the Jacobian is written do
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -150,7 +151,7 @@ def landmark_jacobian(
     own = kin.points_dirs - kin.joints_dirs[kin.point_joint]
     jacobian[..., BETAS_COLUMNS] = shape[..., kin.point_joint, :, :] + of_point @ own
 
-    moved, mover = _pairs(points.device)
+    _, _, moved, mover = _tables(points.device)
     levers = points[..., moved, :] - posed.positions[..., mover + 1, :]
     axes = posed.rotations[..., mover + 1, :, :]
     columns = torch.linalg.cross(axes, levers[..., None].expand_as(axes), dim=-2)
@@ -168,8 +169,15 @@ def perturb(
     return turned, bent, betas + step[..., BETAS_COLUMNS], transl + step[..., TRANSL_COLUMNS]
 
 
-def _pairs(device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.tensor(PAIR_POINT, device=device), torch.tensor(PAIR_JOINT, device=device)
+@cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the chains, the way back to MANO-16 order, and the pairs on a device; copied there once."""
+    return (
+        _CHAINS.to(device),
+        _WALKED.to(device),
+        torch.tensor(PAIR_POINT).to(device),
+        torch.tensor(PAIR_JOINT).to(device),
+    )
 
 
 def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> PosedJoints:
@@ -177,7 +185,8 @@ def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> Pos
     root = rest[..., :1, :] + transl[..., None, :]
     rotation, position, parent_rest = global_R[..., None, :, :], root, rest[..., :1, :]
     rotations, positions = [rotation], [position]
-    for level in _CHAINS.T.to(rest.device):
+    chains, walked, _, _ = _tables(rest.device)
+    for level in chains.T:
         here = rest[..., level, :]
         position = position + (rotation @ (here - parent_rest)[..., None])[..., 0]
         rotation = rotation @ hand_R[..., level - 1, :, :]
@@ -185,7 +194,6 @@ def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> Pos
         positions.append(position)
         parent_rest = here
     shape = torch.broadcast_shapes(*(r.shape[:-3] for r in rotations), *(p.shape[:-2] for p in positions))
-    walked = _WALKED.to(rest.device)
     return PosedJoints(
         torch.cat([r.expand(*shape, *r.shape[-3:]) for r in rotations], dim=-3)[..., walked, :, :],
         torch.cat([p.expand(*shape, *p.shape[-2:]) for p in positions], dim=-2)[..., walked, :],
@@ -194,7 +202,7 @@ def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> Pos
 
 def _pose_shape(kin: Kinematics, rotations: Tensor) -> Tensor:
     """Return the derivatives of the posed joint positions by betas, [..., 16, 3, 10]."""
-    chains = _CHAINS.to(rotations.device)
+    chains, walked, _, _ = _tables(rotations.device)
     moved = kin.joints_dirs[:1].expand(*rotations.shape[:-3], 1, 3, kin.joints_dirs.shape[-1])
     parent = chains.new_zeros(5)
     levels = [moved]
@@ -202,5 +210,4 @@ def _pose_shape(kin: Kinematics, rotations: Tensor) -> Tensor:
         moved = moved + rotations[..., parent, :, :] @ (kin.joints_dirs[level] - kin.joints_dirs[parent])
         levels.append(moved)
         parent = level
-    walked = _WALKED.to(rotations.device)
     return torch.cat(levels, dim=-3)[..., walked, :, :]

@@ -1,20 +1,19 @@
 """Linear algebra of the fit: the damped normal equations, factored along time.
 
-Per window segment the inner frames are eliminated by a dense Cholesky factor of their small banded block (Schur
-complement), which leaves a chain over (last frame, latent) of each segment with the shape as a border. Cost and memory
-are linear in the number of frames. The same factor gives the marginal covariances that the uncertainty needs.
+Per window segment the inner frames are eliminated (`elimination.py`, Schur complement); what is left is a chain over
+(last frame, latent) of each segment with the shape as a border. Cost and memory are linear in the number of frames. The
+same factor gives the marginal covariances that the uncertainty needs.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.linearize import Blocks
-
-Segments = tuple[tuple[int, int], ...]
-FREE_POSE_SEGMENT = 8
+from hmpfit.fitting.linearize import SHAPE, Blocks
+from hmpfit.fitting.solvers.elimination import Cut, Inner, eliminate, last_frames
 
 
 @dataclass(frozen=True)
@@ -27,64 +26,58 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Eliminated:
-    """One segment after its inner frames are gone; m = F + L, border = 10.
-
-    `response` [B, inner, 2m + 10 + 1]: inner block inverse times its coupling to (previous, current, shape) and to the
-    gradient. `factor`: lower Cholesky factor of the inner block.
-    """
-
-    factor: Tensor
-    response: Tensor
-    schur: Tensor
-    gradient: Tensor
-
-
-@dataclass(frozen=True)
 class ArrowFactor:
-    """The factored system: solve once or ask for covariances."""
+    """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite."""
 
-    segments: Segments
+    cut: Cut
     width: int
-    latent_size: int
-    eliminated: tuple[Eliminated, ...]
+    inner: Inner | None
     diagonal: tuple[Tensor, ...]  # lower Cholesky factors of the chain's blocks
     coupling: tuple[Tensor, ...]  # L_s^-1 E_s to the next block
     border: tuple[Tensor, ...]  # L_s^-1 B_s
     corner: Tensor  # Cholesky factor of the shape's Schur complement
     right: tuple[Tensor, ...]
     corner_right: Tensor
+    ok: Tensor
 
     def solve(self) -> Step:
         """Return the solution of (H + damping) x = -gradient."""
         betas = torch.cholesky_solve(self.corner_right, self.corner)
-        count = len(self.segments)
+        count = len(self.cut.segments)
         chain: list[Tensor] = [betas] * count
         for s in reversed(range(count)):
             rest = self.right[s] - self.border[s] @ betas
             if s + 1 < count:
                 rest = rest - self.coupling[s] @ chain[s + 1]
             chain[s] = torch.linalg.solve_triangular(self.diagonal[s].mT, rest, upper=True)
-        frames, latents = [], []
-        for s in range(count):
-            previous = chain[s - 1] if s else torch.zeros_like(chain[s])
-            outer = torch.cat((previous, chain[s], betas), dim=-2)
-            response = self.eliminated[s].response
-            inner = response[..., -1:] - response[..., :-1] @ outer
-            frames.append(
-                torch.cat((inner[..., 0], chain[s][..., : self.width, 0]), -1).unflatten(-1, (-1, self.width))
-            )
-            latents.append(chain[s][..., self.width :, 0])
-        return Step(torch.cat(frames, dim=1), betas[..., 0], torch.stack(latents, dim=1))
+        outer = torch.stack(chain, dim=1)
+        last = last_frames(self.cut, outer.device)
+        frame = outer.new_zeros(len(outer), self.cut.segments[-1][1], self.width)
+        frame[:, last] = outer[..., : self.width, 0]
+        if self.inner is not None:
+            inner = self.inner
+            before = torch.cat((torch.zeros_like(outer[:, :1]), outer[:, :-1]), dim=1)
+            tail = inner.own.shape[2] - inner.previous.shape[2]
+            own = torch.cat((outer, betas[:, None].expand(-1, count, -1, -1)), dim=2)
+            rows = -inner.own[..., -1:] - inner.own[..., :-1] @ own[:, :, None]
+            rows[:, :, tail:] -= inner.previous @ before[:, :, None]
+            solved = inner.back(rows).flatten(1).unflatten(1, (-1, self.width))
+            frame[:, inner.plan.at] = solved[:, inner.plan.slots]
+        return Step(frame, betas[..., 0], outer[..., self.width :, 0])
+
+    @cached_property
+    def shape_covariance(self) -> Tensor:
+        """Covariance of the shape, [B, 10, 10]."""
+        eye = torch.eye(self.corner.shape[-1], dtype=self.corner.dtype, device=self.corner.device)
+        return torch.cholesky_solve(eye.expand_as(self.corner), self.corner)
 
     def outer_covariances(self) -> Iterator[Tensor]:
         """Yield the joint covariance of (previous, current, shape) of each segment, [B, 2m + 10, 2m + 10].
 
         Selected inversion, backwards along the chain; the previous block of the first segment does not exist and is 0.
         """
-        eye = torch.eye(self.corner.shape[-1], dtype=self.corner.dtype, device=self.corner.device)
-        shape = torch.cholesky_solve(eye.expand_as(self.corner), self.corner)
-        m, count = self.diagonal[0].shape[-1], len(self.segments)
+        shape = self.shape_covariance
+        m, count = self.diagonal[0].shape[-1], len(self.cut.segments)
         own: list[Tensor] = [shape] * count
         to_shape: list[Tensor] = [shape] * count
         to_next: list[Tensor] = [shape] * count
@@ -115,116 +108,88 @@ class ArrowFactor:
             )
 
 
-def factor(blocks: Blocks, segments: Segments, damping: Tensor) -> ArrowFactor:
+def cut_frames(frames: int, every: int) -> Cut:
+    """Cut a clip into segments of at most `every` frames."""
+    return Cut(tuple((a, min(a + every, frames)) for a in range(0, frames, every)))
+
+
+def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
     """Factor the blocks with Levenberg-Marquardt damping [B]: the diagonal times (1 + damping), plus a floor of 1e-9.
 
-    `segments` are the windows' own frames; where no latent is free any cut of the frames will do.
-    Raises torch.linalg.LinAlgError when the damped matrix is not positive definite.
+    The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
+    damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
     """
+    segments, count = cut.segments, len(cut.segments)
     width, size = blocks.frame.shape[-1], blocks.latent.shape[-1]
     m = width + size
-    local = [_local_system(blocks, segments, s, damping) for s in range(len(segments))]
-    eliminated = tuple(_eliminate(matrix, gradient, m) for matrix, gradient in local)
+    frame = _damped(blocks.frame, damping)
+    inner, bad = eliminate(blocks, frame, cut)
     corner = _damped(blocks.betas, damping)
     corner_right = -blocks.g_betas[..., None]
-    for item in eliminated:
-        corner = corner + item.schur[..., 2 * m :, 2 * m :]
-        corner_right = corner_right - item.gradient[..., 2 * m :, None]
-    diagonal: list[Tensor] = []
-    coupling: list[Tensor] = []
-    border: list[Tensor] = []
-    right: list[Tensor] = []
-    count = len(segments)
-    for s, item in enumerate(eliminated):
-        d = item.schur[..., m : 2 * m, m : 2 * m]
-        b = item.schur[..., m : 2 * m, 2 * m :]
-        r = -item.gradient[..., m : 2 * m, None]
-        if s + 1 < count:
-            following = eliminated[s + 1]
-            d = d + following.schur[..., :m, :m]
-            b = b + following.schur[..., :m, 2 * m :]
-            r = r - following.gradient[..., :m, None]
+    last = last_frames(cut, frame.device)
+    diagonal = frame.new_zeros(len(frame), count, m, m)
+    diagonal[..., :width, :width] = frame[:, last]
+    border, right = blocks.frame_betas[:, last], -blocks.g_frame[:, last, :, None]
+    coupling = frame.new_zeros(len(frame), count, m, m)  # rows: this segment's block, columns: the previous one's
+    if size:
+        border = torch.cat((border, blocks.latent_betas), dim=2)
+        right = torch.cat((right, -blocks.g_latent[..., None]), dim=2)
+        latent, own = _damped(blocks.latent, damping), blocks.frame_latent[:, last]
+        diagonal[..., width:, width:] = latent
+        diagonal[..., :width, width:], diagonal[..., width:, :width] = own[:, :, 0], own[:, :, 0].mT
+        coupling[..., width:, width:] = blocks.latent_previous
+        coupling[..., :width, width:] = own[:, :, 1]
+    for s, (a, z) in enumerate(segments):  # a segment of one frame has no inner frame between it and the one before
+        if s and z - a == 1:
+            coupling[:, s, :width, :width] = blocks.next[:, a - 1].mT
+    if inner is not None:
+        o, p = inner.own.flatten(2, 3), inner.previous.flatten(2, 3)
+        tail = o[:, :, o.shape[2] - p.shape[2] :]
+        oo, pp, po = o[..., :-1].mT @ o, p.mT @ p, p.mT @ tail
+        diagonal = diagonal - oo[..., :m, :m]
+        border, right = border - oo[..., :m, m:-1], right + oo[..., :m, -1:]
+        corner, corner_right = corner - oo[..., m:, m:-1].sum(1), corner_right + oo[..., m:, -1:].sum(1)
+        coupling = coupling - po[..., :m].mT
+        diagonal[:, :-1] -= pp[:, 1:]
+        border[:, :-1] -= po[:, 1:, :, m:-1]
+        right[:, :-1] += po[:, 1:, :, -1:]
+    return _chain(cut, width, inner, diagonal, coupling.mT, border, right, corner, corner_right, bad)
+
+
+def _chain(
+    cut: Cut, width: int, inner: Inner | None, diagonal: Tensor, to_next: Tensor, border: Tensor, right: Tensor,
+    corner: Tensor, corner_right: Tensor, bad: Tensor,
+) -> ArrowFactor:  # fmt: skip
+    """Factor the chain of segments; `to_next[:, s]` couples segment s - 1 (rows) with s (columns)."""
+    lowers: list[Tensor] = []
+    couplings: list[Tensor] = []
+    borders: list[Tensor] = []
+    rights: list[Tensor] = []
+    m, count = diagonal.shape[-1], diagonal.shape[1]
+    for s in range(count):
+        d, b, r = diagonal[:, s], border[:, s], right[:, s]
         if s:
-            e = coupling[-1]
-            d = d - e.mT @ e
-            b = b - e.mT @ border[-1]
-            r = r - e.mT @ right[-1]
-        lower = torch.linalg.cholesky(d)
-        border.append(torch.linalg.solve_triangular(lower, b, upper=False))
-        right.append(torch.linalg.solve_triangular(lower, r, upper=False))
-        diagonal.append(lower)
+            e = couplings[-1]
+            d, b, r = d - e.mT @ e, b - e.mT @ borders[-1], r - e.mT @ rights[-1]
+        lower, info = torch.linalg.cholesky_ex(d)
+        bad = bad + info
+        columns = [b, r] if s + 1 == count else [b, r, to_next[:, s + 1]]
+        solved = torch.linalg.solve_triangular(lower, torch.cat(columns, dim=-1), upper=False)
+        lowers.append(lower)
+        borders.append(solved[..., :SHAPE])
+        rights.append(solved[..., SHAPE : SHAPE + 1])
         if s + 1 < count:
-            e = eliminated[s + 1].schur[..., :m, m : 2 * m]
-            coupling.append(torch.linalg.solve_triangular(lower, e, upper=False))
-        corner = corner - border[-1].mT @ border[-1]
-        corner_right = corner_right - border[-1].mT @ right[-1]
+            couplings.append(solved[..., SHAPE + 1 : SHAPE + 1 + m])
+        corner = corner - borders[-1].mT @ borders[-1]
+        corner_right = corner_right - borders[-1].mT @ rights[-1]
+    corner_lower, info = torch.linalg.cholesky_ex(corner)
     return ArrowFactor(
-        segments, width, size, eliminated, tuple(diagonal), tuple(coupling), tuple(border),
-        torch.linalg.cholesky(corner), tuple(right), corner_right,
+        cut, width, inner, tuple(lowers), tuple(couplings), tuple(borders), corner_lower, tuple(rights), corner_right,
+        bad + info == 0,
     )  # fmt: skip
-
-
-def cut_frames(frames: int, every: int) -> Segments:
-    """Cut a clip into segments of at most `every` frames."""
-    return tuple((a, min(a + every, frames)) for a in range(0, frames, every))
 
 
 def _damped(matrix: Tensor, damping: Tensor) -> Tensor:
     diagonal = torch.diagonal(matrix, dim1=-2, dim2=-1)
-    extra = diagonal * damping.reshape(-1, *[1] * (diagonal.ndim - 1)) + 1e-9
+    extra = diagonal * damping.to(diagonal).reshape(-1, *[1] * (diagonal.ndim - 1)) + 1e-9
     return matrix + torch.diag_embed(extra)
-
-
-def _local_system(blocks: Blocks, segments: Segments, s: int, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a segment's share of the system in the order (previous frame, previous latent, frames, latent, shape)."""
-    a, z = segments[s]
-    width, size = blocks.frame.shape[-1], blocks.latent.shape[-1]
-    m, n = width + size, z - a
-    first = m
-    latent = m + n * width
-    shape = latent + size
-    total = shape + blocks.betas.shape[-1]
-    b = blocks.frame.shape[0]
-    matrix = blocks.frame.new_zeros(b, total, total)
-    gradient = blocks.frame.new_zeros(b, total)
-    device = matrix.device
-    at = first + torch.arange(n, device=device)[:, None] * width + torch.arange(width, device=device)
-    matrix[:, at[:, :, None], at[:, None, :]] = _damped(blocks.frame[:, a:z], damping)
-    gradient[:, first:latent] = blocks.g_frame[:, a:z].flatten(1)
-    before = torch.cat((torch.arange(width, device=device)[None], at[:-1])) if a else at[:-1]
-    after = at if a else at[1:]
-    if len(after):
-        links = blocks.next[:, a - 1 : z - 1] if a else blocks.next[:, : z - 1]
-        matrix[:, before[:, :, None], after[:, None, :]] = links
-        matrix[:, after[:, :, None], before[:, None, :]] = links.mT
-    _set(matrix, slice(first, latent), slice(shape, total), blocks.frame_betas[:, a:z].flatten(1, 2))
-    if size:
-        own, previous = slice(latent, shape), slice(width, m)
-        _set(matrix, slice(first, latent), own, blocks.frame_latent[:, a:z, 0].flatten(1, 2))
-        matrix[:, own, own] = _damped(blocks.latent[:, s], damping)
-        _set(matrix, own, slice(shape, total), blocks.latent_betas[:, s])
-        gradient[:, own] = blocks.g_latent[:, s]
-        if s:
-            _set(matrix, slice(first, latent), previous, blocks.frame_latent[:, a:z, 1].flatten(1, 2))
-            _set(matrix, own, previous, blocks.latent_previous[:, s])
-    return matrix, gradient
-
-
-def _set(matrix: Tensor, rows: slice, columns: slice, block: Tensor) -> None:
-    matrix[:, rows, columns] = block
-    matrix[:, columns, rows] = block.mT
-
-
-def _eliminate(matrix: Tensor, gradient: Tensor, m: int) -> Eliminated:
-    """Eliminate the inner frames: all of the segment's but its last."""
-    total = matrix.shape[-1]
-    shape = total - 10
-    inner_end = shape - m
-    inner = slice(m, inner_end)
-    outer = torch.cat((torch.arange(m), torch.arange(inner_end, total))).to(matrix.device)
-    to_outer = matrix[:, inner][:, :, outer]
-    lower = torch.linalg.cholesky(matrix[:, inner, inner])
-    response = torch.cholesky_solve(torch.cat((to_outer, -gradient[:, inner, None]), dim=-1), lower)
-    schur = matrix[:, outer][:, :, outer] - to_outer.mT @ response[..., :-1]
-    reduced = gradient[:, outer] + (to_outer.mT @ response[..., -1:])[..., 0]
-    return Eliminated(lower, response, schur, reduced)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.outcome import Solved, keep_better, report
+from hmpfit.fitting.solvers.outcome import Course, Solved, keep_better
 from hmpfit.fitting.term import Motion
 
 OnStep = Callable[[int, int], None] | None
@@ -29,10 +29,9 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
     delta = _zeros(problem, start)
     optimizer = torch.optim.Adam(list(delta.values()), lr=float(stage["learning_rate"]))
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=200, gamma=0.7)
-    first_terms = problem.term_costs(start)
-    first_cost = torch.stack(list(first_terms.values())).sum(0)
-    best, best_cost, history = start, first_cost, [first_cost]
-    steps, outcome, taken = int(stage["adam_steps"]), "out_of_steps", 0
+    course = Course(problem, start)
+    best, best_cost = start, course.first_cost
+    steps, outcome = int(stage["adam_steps"]), "out_of_steps"
     while True:
         optimizer.zero_grad()
         moved = problem.motion(retract(start, delta))
@@ -43,18 +42,17 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
         now = cost.detach()
         best = keep_better(_detached(moved), best, now < best_cost)
         best_cost = torch.minimum(best_cost, now)
-        history.append(best_cost)
-        if taken == steps:
+        course.note_cost(best_cost)
+        if course.taken == steps:
             break
         cost.sum().backward()
         _clip(list(delta.values()), 5.0)
         optimizer.step()
         schedule.step()
-        taken += 1
+        course.taken += 1
         if on_step is not None:
-            on_step(taken, steps)
-    best = problem.motion(best)
-    return report(problem, best, stage, "adam", outcome, taken, first_cost, first_terms, history, began)
+            on_step(course.taken, steps)
+    return course.close(problem.motion(best), stage, "adam", time.perf_counter() - began, outcome)
 
 
 def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step: OnStep = None) -> Solved:
@@ -70,17 +68,18 @@ def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step:
         tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
-    first_terms = problem.term_costs(start)
-    first_cost = torch.stack(list(first_terms.values())).sum(0)
-    history = [first_cost]
+    course = Course(problem, start)
+    first_cost, evaluations = course.first_cost, 0
 
     def closure() -> Tensor:
+        nonlocal evaluations
         optimizer.zero_grad()
         cost = problem.cost(retract(start, delta))
         cost.sum().backward()
-        history.append(cost.detach())
+        course.note_cost(cost.detach())
+        evaluations += 1
         if on_step is not None:
-            on_step(min(len(history), steps), steps)
+            on_step(min(evaluations, steps), steps)
         return cost.sum()
 
     optimizer.step(closure)
@@ -89,9 +88,9 @@ def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step:
         end = problem.cost(moved)
         finite = torch.isfinite(end)
         best = _detached(keep_better(moved, start, finite & (end <= first_cost)))
-    taken = int(optimizer.state[next(iter(delta.values()))]["n_iter"])
-    outcome = "not_finite" if not bool(finite.all()) else "converged" if taken < steps else "out_of_steps"
-    return report(problem, best, stage, "lbfgs", outcome, taken, first_cost, first_terms, history, began)
+    course.taken = int(optimizer.state[next(iter(delta.values()))]["n_iter"])
+    outcome = "not_finite" if not bool(finite.all()) else "converged" if course.taken < steps else "out_of_steps"
+    return course.close(best, stage, "lbfgs", time.perf_counter() - began, outcome)
 
 
 def _zeros(problem: Problem, start: Motion) -> dict[str, Tensor]:

@@ -1,21 +1,37 @@
 """Damped Gauss-Newton on the block structure of the fit: the default solver."""
 
-import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.linearize import RIGID, linearize
+from hmpfit.fitting.linearize import RIGID, Blocks, linearize, with_gradient
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.arrow import FREE_POSE_SEGMENT, Segments, Step, cut_frames, factor
-from hmpfit.fitting.solvers.outcome import Solved, keep_better, report
+from hmpfit.fitting.solvers.arrow import Step, cut_frames, factor
+from hmpfit.fitting.solvers.elimination import Cut
+from hmpfit.fitting.solvers.outcome import Course, Solved, keep_better, put_rows, take_rows
 from hmpfit.fitting.term import Motion
 
-log = logging.getLogger("hmpfit")
 RIGID_SEGMENT = 96
+FREE_POSE_SEGMENT = 8
+FULL_STEPS, REUSED = 3, 4
+LOOK_EVERY = 4  # steps on a GPU between looks at which problems have ended: each look makes the host wait
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The problems still running: `rows` of the batch, where they are, and their damping."""
+
+    rows: Tensor  # [b] long
+    problem: Problem
+    motion: Motion
+    cost: Tensor  # [b]
+    damping: Tensor  # [b]
+    growth: Tensor  # [b]
+    running: Tensor  # [b] bool
 
 
 def solve(
@@ -24,66 +40,86 @@ def solve(
     """Minimise by Levenberg-Marquardt: damping per problem, steps that do not lower the cost are not taken.
 
     Reads `steps` (at most), `tolerance` (relative fall of the cost that counts as none) and `damping` (first value)
-    from the stage. Damping follows Nielsen 1999, "Damping parameter in Marquardt's method", section 2. A non-finite
-    cost ends the stage with the best motion so far.
+    from the stage. Damping follows Nielsen 1999, "Damping parameter in Marquardt's method", section 2. A problem that
+    has ended no longer moves, and when half of them have the batch is made smaller. A non-finite cost ends a problem
+    with the best motion so far.
     """
     began = time.perf_counter()
     steps, tolerance = int(stage["steps"]), float(stage["tolerance"])
     motion = problem.motion(start)
-    segments = segments_of(problem, motion)
-    first_terms = problem.term_costs(motion)
-    cost = torch.stack(list(first_terms.values())).sum(0)
-    first_cost, history = cost, [cost]
-    damping = torch.full_like(cost, float(stage["damping"]))
-    growth = torch.full_like(cost, 2.0)
-    running = torch.isfinite(cost)
-    outcome = "out_of_steps" if bool(running.all()) else "not_finite"
-    taken = 0
-    blocks = None
-    while taken < steps and bool(running.any()):
-        if blocks is None:
-            blocks = linearize(problem, motion)
-        try:
-            move = factor(blocks, segments, damping).solve()
-        except torch.linalg.LinAlgError:
-            damping, growth = damping * growth.clamp_min(10), growth * 2
-            if float(damping.max()) > 1e12:
-                outcome = "not_finite"
+    course = Course(problem, motion)
+    cost, best = course.first_cost, motion
+    on_host = cost.device.type == "cpu"
+    rows, damping = torch.arange(len(cost), device=cost.device), torch.full_like(cost, float(stage["damping"]))
+    search = _Search(rows, problem, motion, cost, damping, torch.full_like(cost, 2.0), torch.isfinite(cost))
+    blocks: Blocks | None = None
+    moved = True
+    while course.taken < steps:
+        if on_host or course.taken % LOOK_EVERY == 0:
+            left = int(search.running.sum())
+            if left == 0:
                 break
-            continue
-        taken += 1
-        candidate = problem.motion(retract(motion, _delta(problem, move, running)))
-        new_cost = problem.cost(candidate)
-        expected = _expected_fall(blocks, move, damping)
-        fall = cost - new_cost
-        better = running & torch.isfinite(new_cost) & (fall > 0)
-        gain = fall / expected.clamp_min(1e-300)
-        shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
-        damping = torch.where(better, damping * shrink, damping * growth).clamp(1e-9, 1e12)
-        growth = torch.where(better, torch.full_like(growth, 2.0), growth * 2)
-        small = torch.where(better, fall, expected) <= tolerance * cost
-        stuck = ~better & (damping > 1e8)
-        running = running & ~(small & (better | (expected <= tolerance * cost))) & ~stuck
-        if bool(better.any()):
-            motion = keep_better(candidate, motion, better)
-            cost = torch.where(better, new_cost, cost)
-            blocks = None
-        history.append(cost)
+            if 2 * left <= len(search.rows):
+                best = put_rows(best, search.rows, search.motion)
+                search, blocks = _narrowed(search), None
+        if blocks is None or course.taken < FULL_STEPS or course.taken % REUSED == 0:
+            blocks = linearize(search.problem, search.motion, search.problem.low)
+        elif moved:
+            blocks = with_gradient(blocks, search.problem, search.motion)
+        search, better = _step(search, blocks, tolerance)
+        moved = not on_host or bool(better.any())
+        course.note(search.rows, search.cost, search.running)
         if on_step is not None:
-            on_step(taken, steps)
-        if not bool(running.any()):
-            outcome = "converged"
-    return report(problem, motion, stage, "gauss_newton", outcome, taken, first_cost, first_terms, history, began)
+            on_step(course.taken, steps)
+    best = put_rows(best, search.rows, search.motion)
+    return course.close(best, stage, "gauss_newton", time.perf_counter() - began)
 
 
-def segments_of(problem: Problem, motion: Motion) -> Segments:
+def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, Tensor]:
+    """Try one step of every running problem; also return which took it."""
+    problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
+    solved = factor(blocks, cut_of(problem, motion), damping)
+    move = solved.solve()
+    candidate = problem.motion(retract(motion, _delta(problem, move, search.running & solved.ok, cost.dtype)))
+    new_cost = problem.cost(candidate)
+    expected = _expected_fall(blocks, move, damping)
+    fall = cost - new_cost
+    better = search.running & solved.ok & torch.isfinite(new_cost) & (fall > 0)
+    gain = fall / expected.clamp_min(1e-300)
+    shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
+    raised = (damping * torch.where(solved.ok, search.growth, search.growth.clamp_min(10))).clamp(1e-9, 1e12)
+    small = solved.ok & (torch.where(better, fall, expected) <= tolerance * cost)
+    ended = (small & (better | (expected <= tolerance * cost))) | (~better & (raised > 1e8))
+    return _Search(
+        search.rows,
+        problem,
+        keep_better(candidate, motion, better),
+        torch.where(better, new_cost, cost),
+        torch.where(better, (damping * shrink).clamp(1e-9, 1e12), raised),
+        torch.where(better, 2.0, search.growth * 2),
+        search.running & ~ended,
+    ), better
+
+
+def _narrowed(search: _Search) -> _Search:
+    """Keep the running problems only."""
+    kept = torch.nonzero(search.running).flatten()
+    return _Search(
+        search.rows[kept], search.problem.rows(kept), take_rows(search.motion, kept), search.cost[kept],
+        search.damping[kept], search.growth[kept], search.running[kept],
+    )  # fmt: skip
+
+
+def cut_of(problem: Problem, motion: Motion) -> Cut:
     """Cut the clip where the linear algebra wants it: at the windows, or evenly where no latent is free."""
     if "latent" in problem.free and problem.field is not None:
-        return problem.field.layout.segments
+        layout = problem.field.layout
+        reach = (stop - end for (_, end), (_, stop) in zip(layout.segments, layout.windows))
+        return Cut(layout.segments, max(reach))
     return cut_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)
 
 
-def _delta(problem: Problem, move: Step, running: Tensor) -> dict[str, Tensor]:
+def _delta(problem: Problem, move: Step, running: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     """Name the parts of a step; variables that are not free, and problems that have ended, do not move."""
     parts = {
         "global_orient": move.frame[..., :3],
@@ -93,17 +129,18 @@ def _delta(problem: Problem, move: Step, running: Tensor) -> dict[str, Tensor]:
         "hand_pose": move.frame[..., RIGID:].unflatten(-1, (-1, 3)),
     }
     return {
-        name: torch.where(running.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0) for name in problem.free
+        name: torch.where(running.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0).to(dtype)
+        for name in problem.free
     }
 
 
-def _expected_fall(blocks: Any, move: Step, damping: Tensor) -> Tensor:
+def _expected_fall(blocks: Blocks, move: Step, damping: Tensor) -> Tensor:
     """Return the fall of the quadratic model, x'(damping diag(H) x - g), where the cost is the sum of squares."""
 
     def part(x: Tensor, g: Tensor, matrix: Tensor) -> Tensor:
         diagonal = torch.diagonal(matrix, dim1=-2, dim2=-1)
-        scale = damping.reshape(-1, *[1] * (x.ndim - 1))
-        return (x * (scale * diagonal * x - g)).flatten(1).sum(1)
+        scale = damping.to(x).reshape(-1, *[1] * (x.ndim - 1))
+        return (x * (scale * diagonal * x - g)).flatten(1).sum(1).to(damping)
 
     fall = part(move.frame, blocks.g_frame, blocks.frame) + part(move.betas, blocks.g_betas, blocks.betas)
     if move.latent.shape[-1]:

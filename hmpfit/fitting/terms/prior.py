@@ -32,7 +32,7 @@ def overlap_residuals(motion: Motion, points: Tensor, evidence: Evidence, option
     """Return how far two windows disagree where both cover a frame, [B, T, 90, 1] in 6D rotation numbers (ours)."""
     assert motion.six is not None and evidence.overlap is not None
     values = motion.six[:, :, 0] - motion.six[:, :, 1]
-    return Residual(values[..., None], evidence.overlap[None, :, None].expand(values.shape))
+    return Residual(values[..., None], evidence.overlap[..., None].expand(values.shape))
 
 
 LATENT = Term("prior", "latent", latent_residuals, options=("form", "min_std"))

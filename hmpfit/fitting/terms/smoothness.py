@@ -35,7 +35,9 @@ def _turn(matrices: Tensor) -> Tensor:
 
 def _steps(values: Tensor, evidence: Evidence) -> Residual:
     steps = (evidence.times_s[1:] - evidence.times_s[:-1]) * REFERENCE_FPS
-    return Residual(values / steps[:, None, None], values.new_ones(values.shape[:-1]))
+    exist = evidence.steps_exist()
+    exist = exist[..., None] if isinstance(exist, Tensor) else exist
+    return Residual(values / steps[:, None, None], values.new_ones(values.shape[:-1]) * exist)
 
 
 ORIENT = Term("orient_smooth", "step", orient_residuals)

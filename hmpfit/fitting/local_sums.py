@@ -1,0 +1,191 @@
+"""J'WJ and J'Wr of the terms over what each reads: a frame, a step between frames, the shape, a latent, an overlap.
+
+Terms are differentiated by forward mode over the few numbers that they say they read. Robust kernels enter as weights
+(IRLS). Separate from `linearize.py`, which chains these sums to the unknowns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.contacts import contact_jacobian
+from hmpfit.fitting.problem import Problem, WeightedTerm
+from hmpfit.fitting.term import Evidence, Motion
+from hmpfit.geometry import rotations
+
+RIGID, SHAPE, POSE = 6, 10, 45
+
+
+@dataclass(frozen=True)
+class At:
+    """Where the terms are differentiated: residuals in the problem's dtype, derivatives in that of the sums."""
+
+    problem: Problem
+    motion: Motion
+    points: Tensor  # [B, T, 21, 3]
+    low: Motion
+    low_points: Tensor
+    low_evidence: Evidence
+    d_points: Tensor  # [B, T, 21, 3, 16 or 61]
+
+    def weighted(self, item: WeightedTerm) -> tuple[Tensor, Tensor]:
+        """Return sqrt of (scale x confidence x kernel weight), [B, N, G, 1], and the residual times it."""
+        residual = item.term.residuals(self.motion, self.points, self.problem.evidence, item.options)
+        squared = (residual.values**2).sum(-1)
+        weight = self.problem.scale(item, residual) * residual.confidence * item.kernel.weight(squared)
+        root = weight.clamp_min(0).sqrt()[..., None]
+        return root.to(self.d_points), (residual.values * root).to(self.d_points)
+
+    def slopes(
+        self, item: WeightedTerm, change: Callable[[Tensor], tuple[Motion, Tensor]], at: Tensor, directions: Tensor
+    ) -> Tensor:
+        """Push directions [C, like `at`] through `change`, which gives (motion, points), and the term; C comes last."""
+
+        def values(x: Tensor) -> Tensor:
+            moved, points = change(x)
+            return item.term.residuals(moved, points, self.low_evidence, item.options).values
+
+        def push(direction: Tensor) -> Tensor:
+            return torch.func.jvp(values, (at,), (direction.expand_as(at),))[1]
+
+        return torch.func.vmap(push, out_dims=-1)(directions).to(self.d_points)
+
+
+class LocalSums:
+    """Accumulates over each frame's (rotation 3, translation 3, shape 10[, pose 45]), steps, shape and latents.
+
+    `size` unknowns a frame of its own: 6, or 51 where poses are free.
+    """
+
+    def __init__(self, at: At, size: int) -> None:
+        b, t = at.low.transl.shape[:2]
+        new = at.low.transl.new_zeros
+        local = at.d_points.shape[-1]
+        self.size = size
+        self.local, self.g_local = new(b, t, local, local), new(b, t, local)
+        self.first, self.second = new(b, t - 1, size, size), new(b, t - 1, size, size)
+        self.cross = new(b, t - 1, size, size)
+        self.g_first, self.g_second = new(b, t - 1, size), new(b, t - 1, size)
+        self.betas, self.g_betas = new(b, SHAPE, SHAPE), new(b, SHAPE)
+        latent = at.low.latent if at.low.latent is not None else new(b, 0, 0)
+        self.latent_diagonal, self.g_latent = torch.zeros_like(latent), torch.zeros_like(latent)
+        self.overlap, self.g_overlap = new(b, t, 90), new(b, t, 90)
+
+    def add(self, at: At, item: WeightedTerm) -> None:
+        """Add one term."""
+        _ADD[item.term.reads](self, at, item)
+
+    def add_rows(self, jacobian: Tensor, residual: Tensor) -> None:
+        """Add weighted rows of every frame: jacobian [B, T, R, C], residual [B, T, R]."""
+        flat = jacobian.flatten(0, 1)
+        self.local.flatten(0, 1).baddbmm_(flat.mT, flat)
+        self.g_local.flatten(0, 1)[..., None].baddbmm_(flat.mT, residual.flatten(0, 1)[..., None])
+
+
+def _add_point(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    eye = torch.eye(3, dtype=at.low_points.dtype, device=at.points.device)
+    by_point = at.slopes(item, lambda p: (at.low, p), at.low_points, eye)
+    rows = (root[..., None] * by_point) @ at.d_points
+    sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
+
+
+def _add_points(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    rows = root[..., None] * at.slopes(item, lambda p: (at.low, p), at.low_points, at.d_points.movedim(-1, 0))
+    sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
+
+
+def _add_contact(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    """Chain a residual along the planes' normals; vertices behind their plane have none."""
+    evidence = at.low_evidence
+    if evidence.contact_joint is None or evidence.contact_normal is None:
+        return
+    root, weighted = at.weighted(item)
+    by_vertex = contact_jacobian(at.low, at.low_points, at.d_points, evidence)
+    rows = -2 * (evidence.contact_normal[..., None, :] @ by_vertex)[..., 0, :] * (weighted != 0)
+    sums.add_rows(root * rows, weighted.flatten(2))
+
+
+def _moved(motion: Motion, d: Tensor) -> Motion:
+    """Turn and move every frame by d [B, T, 6 or 51] (rotation left, translation, pose right)."""
+    turned = rotations.exp(d[..., :3]) @ motion.global_R
+    moved = replace(motion, global_R=turned, transl=motion.transl + d[..., 3:6])
+    if d.shape[-1] > RIGID:
+        moved = replace(moved, hand_R=motion.hand_R @ rotations.exp(d[..., 6:].unflatten(-1, (15, 3))))
+    return moved
+
+
+def _add_frame(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    full = sums.local.shape[-1]
+    size = full - SHAPE
+    zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], size)
+    eye = torch.eye(size, dtype=zero.dtype, device=zero.device)
+    by_frame = root[..., None] * at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, eye)
+    rows = by_frame.new_zeros(*by_frame.shape[:-1], full)
+    rows[..., :RIGID], rows[..., RIGID + SHAPE :] = by_frame[..., :RIGID], by_frame[..., RIGID:]
+    sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
+
+
+def _add_step(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    """Differentiate by both frames of each step at once: even frames move first, then odd ones."""
+    frames = at.motion.transl.shape[1]
+    if frames < 2:
+        return
+    root, weighted = at.weighted(item)
+    zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], sums.size)
+    eye = torch.eye(sums.size, dtype=zero.dtype, device=zero.device)[:, None, :]
+    even = (torch.arange(frames, device=zero.device) % 2 == 0).to(zero.dtype)[:, None]
+    directions = torch.cat((eye * even, eye * (1 - even)))
+    both = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, directions[:, None])
+    by_even, by_odd = (root[..., None] * both).chunk(2, dim=-1)
+    starts_even = even[:-1, None, None] > 0
+    first = torch.where(starts_even, by_even, by_odd).flatten(2, 3)
+    second = torch.where(starts_even, by_odd, by_even).flatten(2, 3)
+    r = weighted.flatten(2)[..., None]
+    sums.first += first.mT @ first
+    sums.second += second.mT @ second
+    sums.cross += first.mT @ second
+    sums.g_first += (first.mT @ r)[..., 0]
+    sums.g_second += (second.mT @ r)[..., 0]
+
+
+def _add_betas(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    betas = at.low.betas
+    eye = torch.eye(SHAPE, dtype=betas.dtype, device=betas.device)
+    slopes = at.slopes(item, lambda b: (replace(at.low, betas=b), at.low_points), betas, eye)
+    rows = (root[..., None] * slopes).flatten(1, 3)
+    sums.betas += rows.mT @ rows
+    sums.g_betas += (rows.mT @ weighted.flatten(1)[..., None])[..., 0]
+
+
+def _add_latent(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    latent = at.low.latent
+    assert latent is not None
+    along = torch.ones_like(latent)[None]
+    slope = root * at.slopes(item, lambda z: (replace(at.low, latent=z), at.low_points), latent, along)[..., 0]
+    sums.latent_diagonal += (slope**2).sum(-1)
+    sums.g_latent += (slope * weighted).sum(-1)
+
+
+def _add_overlap(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+    root, weighted = at.weighted(item)
+    sums.overlap += (root**2)[..., 0]
+    sums.g_overlap += (root * weighted)[..., 0]
+
+
+_ADD: dict[str, Callable[[LocalSums, At, WeightedTerm], None]] = {
+    "point": _add_point,
+    "points": _add_points,
+    "contact": _add_contact,
+    "frame": _add_frame,
+    "step": _add_step,
+    "betas": _add_betas,
+    "latent": _add_latent,
+    "overlap": _add_overlap,
+}
