@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from hmpfit.fitting.contacts import Pairs, contact_jacobian, contact_points
+from hmpfit.fitting.gathering import gather_evidence
 from hmpfit.fitting.linearize import linearize
 from hmpfit.fitting.mirroring import motion_as_right
 from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
-from hmpfit.fitting.stages import fit, gather_evidence
+from hmpfit.fitting.stages import fit
 from hmpfit.fitting.term import Motion
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project

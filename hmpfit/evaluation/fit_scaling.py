@@ -54,7 +54,7 @@ def measure_scaling(
     advance = progress.phase("one by one", count)
     singles = []
     for clip in clips:
-        singles.append(_timed(lambda clip=clip: alone(clip), device)[0])  # type: ignore[misc]
+        singles.append(_timed(lambda clip=clip: alone(clip), device)[0])
         advance(1)
     advance = progress.phase("batches", len(sizes))
     points = []
@@ -62,7 +62,7 @@ def measure_scaling(
         batch = [clips[number % count] for number in range(size)]
         frames = size * prior.window_frames
         seconds, peak = _timed(
-            lambda batch=batch, frames=frames: fit_batch(batch, prior, recipe, device=device, most_frames=frames),  # type: ignore[misc]
+            lambda batch=batch, frames=frames: fit_batch(batch, prior, recipe, device=device, most_frames=frames),
             device,
         )
         single = sum(singles[number % count] for number in range(size))

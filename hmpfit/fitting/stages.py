@@ -162,7 +162,7 @@ def _fit_batch(
     for item in items:
         rows, first = slice(first, first + len(item.hands)), first + len(item.hands)
         cut = {name: values[rows, : item.frames] for name, values in arrays.items()}
-        right = replace(item.start, betas=betas[rows], **cut)  # type: ignore[arg-type]
+        right = replace(item.start, betas=betas[rows], **cut)
         out.append(
             Fitted(
                 mirroring.motion_as_sides(right, item.is_right),

@@ -114,7 +114,8 @@ def keep_better(candidate: Motion, current: Motion, better: Tensor) -> Motion:
 
 def take_rows(motion: Motion, rows: Tensor) -> Motion:
     """Keep some problems of a batch."""
-    return Motion(**{name: None if value is None else value[rows] for name, value in vars(motion).items()})
+    parts = {name: value for name, value in vars(motion).items() if value is not None}
+    return replace(motion, **{name: value[rows] for name, value in parts.items()})
 
 
 def put_rows(motion: Motion, rows: Tensor, part: Motion) -> Motion:
