@@ -10,7 +10,7 @@ import torch
 
 from hmpfit.errors import InputError
 from hmpfit.fitting.initializers.from_network import SHARE, initialize
-from hmpfit.geometry.rotations import exp
+from hmpfit.geometry.rotations import angle_between, exp, log
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.blend import blend
@@ -66,6 +66,17 @@ def test_perfect_estimates_are_placed_where_the_hand_is(is_right: bool) -> None:
     # the network's joints, moved to the detector's landmarks, are what the detector would have said
     assert np.abs(own.xy_px - tracks.xy_px).max() < 0.05
     assert np.allclose(own.confidence, 0.8 * SHARE)
+
+
+def test_keypoints_correct_a_network_that_errs_in_the_turn() -> None:
+    motion, tracks, models = made()
+    R = exp(torch.as_tensor(motion.global_orient))
+    wrong = exp(torch.tensor([0.3, -0.25, 0.2], dtype=torch.float64)) @ R
+    estimates = replace(estimates_of(motion, tracks), global_orient=log(wrong).numpy())
+    placed, _ = initialize(estimates, tracks, CAMERA, models)
+    off = angle_between(exp(torch.as_tensor(placed.global_orient)), R)
+    assert angle_between(wrong, R).min() > 0.4 and off.max() < 0.03
+    assert np.abs(placed.transl - motion.transl).max() < 0.005
 
 
 def test_frames_that_only_the_network_saw_count_when_it_is_certain() -> None:

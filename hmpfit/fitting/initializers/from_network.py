@@ -1,7 +1,8 @@
-"""A learned initialiser's hands placed in the camera: their turn and pose are the network's, their place is fitted.
+"""A learned initialiser's hands placed in the camera: their pose is the network's, their place is fitted.
 
 Separate from the networks: it takes what any of them says of the frames (`HandEstimates`). The translation is that
-which brings the joints closest to their 2D keypoints along the rays, a linear problem in each frame.
+which brings the joints closest to their 2D keypoints along the rays, a linear problem in each frame; where a detector
+saw the hand, its keypoints then correct the network's turn as well.
 """
 
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 
 from hmpfit.fitting import mirroring
 from hmpfit.fitting.initializers.from_keypoints import LEAST_WEIGHT, normalised
+from hmpfit.fitting.initializers.turning import turned
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
@@ -30,10 +32,10 @@ def initialize(
 ) -> tuple[HandMotion, KeypointTracks]:
     """Place the estimated hands; return the motion and the network's own 2D joints as keypoints.
 
-    Frames that the detector saw are placed by its keypoints, others by the network's. Frames without an estimate, and
-    those that only the network saw and of which it is less certain than `least_certain`, hold zeros and status 0. The
-    shape is the median over the frames. The keypoints are moved from joints to the detector's landmarks by what lies
-    between them on the model.
+    Frames that the detector saw are placed and turned by its keypoints, others placed by the network's. Frames without
+    an estimate, and those that only the network saw and of which it is less certain than `least_certain`, hold zeros
+    and status 0. The shape is the median over the frames. The keypoints are moved from joints to the detector's
+    landmarks by what lies between them on the model.
     """
     sides = tracks.is_right
     right = mirroring.tracks_as_right(tracks, camera.width)
@@ -48,7 +50,7 @@ def initialize(
     certain = estimates.confidence.mean(-1) >= least_certain
     used = estimates.estimated & (right.seen | certain)
     transl, status, betas = motion.transl.copy(), motion.status.copy(), motion.betas.copy()
-    shifted = own.copy()
+    shifted, orient = own.copy(), motion.global_orient.copy()
     for hand in np.flatnonzero(used.any(1)):
         at = used[hand]
         kin = Kinematics.of(models.side(bool(sides[hand])))
@@ -62,13 +64,21 @@ def initialize(
         xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
         weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
         rays, _ = normalised(xy, intrinsics, camera.distortion)
-        places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights.clip(LEAST_WEIGHT))
+        weights = weights.clip(LEAST_WEIGHT)
+        places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
+        if seen.any():
+            turns, places = turned(kin, *fields[:3], places, rays.numpy(), weights * seen)
+            fields = (turns, *fields[1:])
+            orient[hand, at] = rotations.log(turns).numpy()
+            points, joints = landmark_points(kin, *fields).numpy(), landmark_points(plain, *fields).numpy()
         good = (places[:, 2] > NEAREST_M) & (places[:, 2] < FARTHEST_M)
         rows = np.flatnonzero(at)[good]
         transl[hand, rows], status[hand, rows] = places[good], DETECTED
         between = _pixels(points + places[:, None], intrinsics) - _pixels(joints + places[:, None], intrinsics)
         shifted[hand, rows] = own[hand, rows] + between[good]
-    placed = mirroring.motion_as_sides(replace(motion, transl=transl, status=status, betas=betas), sides)
+    placed = mirroring.motion_as_sides(
+        replace(motion, global_orient=orient, transl=transl, status=status, betas=betas), sides
+    )
     known = status == DETECTED
     keypoints = KeypointTracks(
         xy_px=np.where(known[..., None, None], mirroring.pixels_as_sides(shifted, sides, camera.width), np.nan),
