@@ -22,7 +22,7 @@ from hmpfit.errors import InputError, NoHandError
 from hmpfit.exporters.npz import write_result
 from hmpfit.exporters.records import load_record, save_record
 from hmpfit.exporters.summary import summarise, write_summary
-from hmpfit.fitting.initializers.completing import with_keypoints
+from hmpfit.fitting.initializers.agreement import agreeing
 from hmpfit.fitting.initializers.gaps import fill_gaps
 from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.geometry.intrinsics import camera_for
@@ -294,7 +294,7 @@ class _Run:
         )  # fmt: skip
         estimates = self._stage("estimates", HandEstimates, depends, compute)
         motion, own = initialize(estimates, basis, self.camera, self.models)
-        motion = with_keypoints(motion, basis, self.camera, self.models)
+        motion = agreeing(motion, basis, self.camera, self.models, learned.name)
         placed = np.flatnonzero((motion.status == DETECTED).any(1))
         if not len(placed):
             raise NoHandError(f"--init {learned.name} could place no hand in the camera; use --init keypoints.")

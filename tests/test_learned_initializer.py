@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hmpfit.errors import InputError
+from hmpfit.fitting.initializers.agreement import agreeing, contradicted
 from hmpfit.fitting.initializers.from_network import SHARE, initialize
 from hmpfit.geometry.rotations import angle_between, exp, log
 from hmpfit.hands.mano import pose_hands
@@ -77,6 +78,25 @@ def test_keypoints_correct_a_network_that_errs_in_the_turn() -> None:
     off = angle_between(exp(torch.as_tensor(placed.global_orient)), R)
     assert angle_between(wrong, R).min() > 0.4 and off.max() < 0.03
     assert np.abs(placed.transl - motion.transl).max() < 0.005
+
+
+def test_frames_that_contradict_the_keypoints_start_from_them(caplog: pytest.LogCaptureFixture) -> None:
+    motion, tracks, models = made()
+    world = pose_hands(models, motion).joints
+    tracks = replace(tracks, world_m=world - world.mean(2, keepdims=True))
+    pose = motion.hand_pose.copy()
+    pose[0, 2:4] = np.random.default_rng(5).normal(0, 1.2, (2, 15, 3))  # nonsense in two frames
+    estimates = estimates_of(replace(motion, hand_pose=pose), tracks)
+    placed, _ = initialize(estimates, tracks, CAMERA, models)
+    assert contradicted(placed, tracks, CAMERA, models)[0].tolist() == [False, False, True, True, False, False]
+    mended = agreeing(placed, tracks, CAMERA, models, "ifvonet")
+    assert "in 2 of 6 frames the network contradicts the keypoints" in caplog.text
+    assert not contradicted(mended, tracks, CAMERA, models).any() and (mended.status == 2).all()
+    kept = [0, 1, 4, 5]
+    assert np.array_equal(mended.hand_pose[0, kept], placed.hand_pose[0, kept])
+    assert np.array_equal(mended.betas, placed.betas)
+    without = agreeing(placed, replace(tracks, world_m=None), CAMERA, models, "ifvonet")
+    assert without is placed
 
 
 def test_frames_that_only_the_network_saw_count_when_it_is_certain() -> None:
