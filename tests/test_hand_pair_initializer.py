@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.initializers.completing import with_keypoints
+from hmpfit.fitting.initializers.agreement import agreeing
 from hmpfit.fitting.initializers.from_network import initialize
 from hmpfit.geometry import rotations
 from hmpfit.hands.mano import pose_hands
@@ -138,17 +138,17 @@ def test_a_hand_that_misses_its_keypoints_is_not_believed(
     assert (found.status[1] == DETECTED).all()
     joints = pose_hands(models, motion).joints
     with_world = replace(tracks, world_m=joints - joints.mean(2, keepdims=True))
-    part = with_keypoints(placed(replace(estimate, orient_R=turned), tracks, models), with_world, CAMERA, models)
+    part = agreeing(placed(replace(estimate, orient_R=turned), tracks, models), with_world, CAMERA, models, "stc")
     assert (part.status == DETECTED).all() and mean_error_mm(part, motion, models) < 5
     everywhere = estimate.orient_R @ np.diag([-1.0, 1, -1])
     with caplog.at_level("WARNING", logger="hmpfit"):
         found = placed(replace(estimate, orient_R=everywhere), tracks, models)
     assert not (found.status == DETECTED).any() and f"{FRAMES} of {FRAMES} frames" in caplog.text
-    completed = with_keypoints(found, with_world, CAMERA, models)
+    completed = agreeing(found, with_world, CAMERA, models, "stc")
     assert (completed.status == DETECTED).all()
     relative = [joints - joints[:, :, :1] for joints in (pose_hands(models, m).joints for m in (completed, motion))]
     assert 1e3 * np.linalg.norm(relative[0] - relative[1], axis=-1).mean() < 8
-    assert np.array_equal(with_keypoints(found, tracks, CAMERA, models).status, found.status)  # no 3D landmarks
+    assert np.array_equal(agreeing(found, tracks, CAMERA, models, "stc").status, found.status)  # no 3D landmarks
 
 
 def test_a_lost_hand_has_no_estimates_and_of_two_tracks_of_a_side_the_longer_counts(

@@ -75,7 +75,7 @@ def _one(sequence: Any, learned: Any, models: Any, device: str, folder: Path) ->
         corners, np.where(seen[..., None], 1.0, 0.0).repeat(21, -1), seen, np.array(sequence.sides), sequence.times_s
     )
     camera = sequence.camera
-    estimates = learned.estimate(sequence.clip, tracks, camera, np.zeros(frames, dtype=bool), device)
+    estimates = learned.estimate(sequence.clip, tracks, camera, np.zeros(frames, dtype=bool), models, device)
     unplaced = replace(tracks, seen=np.zeros_like(seen))
     motion, own = initialize(estimates, unplaced, camera, models, least_certain=0.0)
     known = motion.status == DETECTED
