@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from hmpfit.command_line.eval_prior import eval_prior
 from hmpfit.command_line.train_prior import train_prior
 from hmpfit.errors import InputError
-from hmpfit.priors.motion_field.loading import load_prior, read_card
-from tests.amass_files import tree
+from hmpfit.geometry import rotations
+from hmpfit.priors.motion_field.loading import load_default, load_prior, read_card
+from hmpfit.skeleton import MANO_21, OPENPOSE_21
+from tests.amass_files import fingers, smpl_h, tree
 
 ROOT = Path(__file__).parents[1]
 SHORT = ("--steps", 4, "--batch", 2, "--device", "cpu", "--quiet", "--json")
@@ -113,5 +116,20 @@ def test_baselines_and_recordings(inputs: Path) -> None:
 def test_wrong_input_of_eval_prior(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Give motion to measure on"):
         invoke(eval_prior, "default")
-    with pytest.raises(InputError, match="none of the held-out recordings"):
+    with pytest.raises(InputError, match="holds no recordings"):
         invoke(eval_prior, "default", "--motion", tmp_path)
+    (tmp_path / "x_poses.npz").write_bytes(b"no zip")
+    with pytest.raises(InputError, match=r"x_poses.npz' cannot be used: it cannot be read"):
+        invoke(eval_prior, "default", "--motion", tmp_path)
+
+
+def test_a_prior_is_measured_on_motion_capture(tmp_path: Path) -> None:
+    """AMASS's poses, and joints of both hands, as files of their own."""
+    smpl_h(tmp_path / "mocap" / "s1" / "drill_poses.npz", frames=640)
+    joints = load_default().points(rotations.exp(torch.as_tensor(fingers(200, 3).reshape(200, 15, 3))).float())
+    openpose = joints.numpy()[:, [MANO_21.index(name) for name in OPENPOSE_21]]
+    mirror = np.array([-1.0, 1.0, 1.0])
+    np.savez(tmp_path / "mocap" / "left.npz", joints_m=openpose * mirror, fps=60.0, is_right=False)
+    found = invoke(eval_prior, "default", "--motion", tmp_path / "mocap", "--no-baselines", "--json", "--quiet")
+    assert found["files"] == ["drill_poses", "left"]
+    assert 0 < found["mpjpe_mm"] < 6 and found["gaps"]["15"]["ratio_to_slerp"] < 1

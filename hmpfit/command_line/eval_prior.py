@@ -6,6 +6,7 @@ from typing import Any
 import click
 import numpy as np
 
+from hmpfit.command_line.prior_data import hands_in
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
 
@@ -15,9 +16,14 @@ HELD_OUT_FILES = ("rollAndPitch", "pinch", "three-claps")  # recordings that the
 
 @click.command(name="eval-prior")
 @click.argument("prior")
-@click.option("--motion", multiple=True, type=click.Path(path_type=Path), help="Recordings of joints (repeatable).")
 @click.option(
-    "--all-files", is_flag=True, help="Of folders: every recording, not only those the shipped prior never saw."
+    "--motion",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recordings of joints, or AMASS files (repeatable).",
+)
+@click.option(
+    "--all-files", is_flag=True, help="Of a folder with recordings that the shipped prior never saw: the others too."
 )
 @click.option(
     "--generated", type=click.IntRange(min=0), default=0, metavar="N", help="Generated takes of held-out kinds."
@@ -79,24 +85,17 @@ def eval_prior(
 
 
 def _recorded(path: Path, all_files: bool, fps: float) -> list[tuple[str, Any, Any]]:
-    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
-    from hmpfit.hands.kinematics import Kinematics
     from hmpfit.hands.model_files import load_hand_models
 
     files = [path]
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*.npz") if all_files or file.name.startswith(HELD_OUT_FILES))
+        files = sorted(path.rglob("*.npz"))
+        held_out = [file for file in files if file.name.startswith(HELD_OUT_FILES)]
+        files = held_out if held_out and not all_files else files
         if not files:
-            raise InputError(
-                f"'{path}' holds none of the held-out recordings ({', '.join(HELD_OUT_FILES)}...); give --all-files."
-            )
-    kinematics = Kinematics.of(load_hand_models().right, landmark_offsets=False)
-    found = []
-    for file in files:
-        for recorded in read_motion(file):
-            poses = to_hand_pose(recorded, kinematics, fps)
-            found.append((file.stem, poses.hand_pose, poses.valid))
-    return found
+            raise InputError(f"'{path}' holds no recordings (*.npz).")
+    models = load_hand_models()
+    return [hand for file in files for hand in hands_in(file, models, fps)]
 
 
 def _tell(content: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ FPS = 30.0
 HELD_OUT_SHARE = 0.1  # of the subjects, for validation
 RECORDED_SHARE = 0.1  # of a few recordings beside a folder of AMASS or generated motion
 TAKE_S = 5.3
+AMASS_ENDS = ("_poses.npz", "_stageii.npz")
 
 
 def collect(
@@ -87,23 +88,34 @@ def _generated(count: int, rng: np.random.Generator, out: Path, progress: Termin
 
 
 def recordings(path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
-    """Return names, poses and valid frames of the recorded hands below a path, converted by inverse kinematics."""
-    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
-    from hmpfit.hands.kinematics import Kinematics
-
+    """Return names, poses and valid frames of the recorded hands below a path that are seen for a second."""
     files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
     files = [file for file in files if not any(fnmatch(file.name, f"{pattern}*") for pattern in hold_out)]
     if not files:
         raise InputError(f"'{path}' holds no recordings (*.npz) that are not held out.")
-    kinematics = Kinematics.of(models.right, landmark_offsets=False)
-    names, poses, valid = [], [], []
-    for file in files:
-        for recorded in read_motion(file):
-            found = to_hand_pose(recorded, kinematics, FPS)
-            if found.valid.sum() >= FPS:
-                names.append(file.stem)
-                poses.append(found.hand_pose)
-                valid.append(found.valid)
-    if not poses:
+    found = [hand for file in files for hand in hands_in(file, models) if hand[2].sum() >= FPS]
+    if not found:
         raise InputError(f"'{path}' holds no recorded hand that is seen for a second.")
-    return names, poses, valid
+    return [name for name, _, _ in found], [pose for _, pose, _ in found], [valid for _, _, valid in found]
+
+
+def hands_in(file: Path, models: Any, fps: float = FPS) -> list[tuple[str, Any, Any]]:
+    """Return (name, poses [T, 15, 3], valid [T]) of every hand in one recording, in right-hand form.
+
+    Joint positions (Leap, or ours) are turned into poses by inverse kinematics; AMASS's files hold poses, and hands of
+    them that hardly move are left out. Raises InputError.
+    """
+    from hmpfit.datasets.amass import moves, read_sequence
+    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+    from hmpfit.hands.kinematics import Kinematics
+
+    if file.name.endswith(AMASS_ENDS):
+        try:
+            hands = read_sequence(file, trim=False)
+        except InputError as error:
+            raise InputError(f"'{file}' cannot be used: {error}.") from error
+        poses = [turns[:, 1:] for turns in hands.values()]
+        return [(file.stem, pose, np.ones(len(pose), dtype=bool)) for pose in poses if moves(pose)]
+    kinematics = Kinematics.of(models.right, landmark_offsets=False)
+    converted = [to_hand_pose(recorded, kinematics, fps) for recorded in read_motion(file)]
+    return [(file.stem, hand.hand_pose, hand.valid) for hand in converted]
