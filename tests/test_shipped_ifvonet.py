@@ -1,0 +1,44 @@
+"""The IFVONet that ships: loads, is what its card says, is quick enough, and ends well on a real clip."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hmpfit.regressors.checkpoints import find, load_network, read_card
+from hmpfit.regressors.ifvonet.switches import SIZES
+from hmpfit.regressors.learned import Learned
+
+
+def test_the_shipped_weights_are_small_and_what_their_card_says() -> None:
+    path = find("ifvonet")
+    _, switches = load_network(path, "ifvonet")  # compares the checksum with the card's
+    card = read_card(path)
+    assert switches == SIZES["small"] and path.stat().st_size < 25e6
+    assert card["name"] == "ifvonet_small" and card["figures"]["held_out_crops"]["pa_mpjpe_mm"] > 0
+    assert Learned.load("ifvonet").fingerprint == card["sha256"][:16]
+
+
+def test_small_is_quick_enough_for_two_cores() -> None:
+    """10 frames a second on two cores: 0.2 s of one core's time for a frame."""
+    network, switches = load_network(find("ifvonet"), "ifvonet")
+    image = torch.rand(16, 2, 3, switches.image, switches.image)
+    with torch.no_grad():
+        network(image)
+        began = time.process_time()
+        network(image)
+    assert (time.process_time() - began) / 16 < 0.1
+
+
+@pytest.mark.slow
+def test_a_real_clip_ends_well(inputs: Path, tmp_path: Path) -> None:
+    from hmpfit import fit_video
+
+    clip = inputs / "clips" / "fingerspelling.mp4"
+    choices = {"frames": (40, 100), "hide_keypoints": ((60, 75),)}
+    learned = fit_video(clip, tmp_path / "a", init="ifvonet", **choices)
+    assert np.isfinite(learned.joints).all() and (learned.motion.status[0, 20:35] == 1).all()
+    own = fit_video(clip, tmp_path / "b", init="ifvonet", keypoints="initializer", **choices)
+    assert np.isfinite(own.joints).all()
