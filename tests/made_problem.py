@@ -1,12 +1,12 @@
 """A small fitting problem with a known answer, for the tests of terms and solvers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.pose_field import PoseField
+from hmpfit.fitting.pose_field import MotionPriorLike, PoseField
 from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.windows import lay_windows
@@ -96,6 +96,19 @@ def make(
         overlap=layout.overlap.expand(hands, -1),
     )
     return Made(truth, evidence, start, kinematics, field, load_recipe("default")["stages"][1])
+
+
+def take_prior(made: Made, prior: MotionPriorLike) -> tuple[Problem, Motion]:
+    """State the problem over another prior, float64, and start from its latent of the true poses, repeated in time."""
+    times = made.evidence.times_s
+    field = PoseField.build(prior, made.field.layout, times, torch.float64)
+    rows = torch.linspace(0, len(times) - 1, prior.window_frames).long()
+    poses, known = made.truth.hand_R[:, rows], torch.ones(len(made.truth.hand_R), prior.window_frames, dtype=torch.bool)
+    latent, (mean, log_var) = prior.start(poses, known)[:, None], prior.encode(poses, known)
+    evidence = replace(made.evidence, latent_mean=mean[:, None], latent_std=(0.5 * log_var).exp()[:, None])
+    start = replace(made.start, latent=latent, hand_R=field.blend(field.decode(latent)))
+    free = ("global_orient", "transl", "betas", "latent")
+    return Problem(made.kinematics, evidence, read_terms(made.stage, free), free, field), start
 
 
 def take(made: Made, hand: int) -> Made:

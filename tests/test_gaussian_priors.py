@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fitting.solvers.gauss_newton import solve
 from hmpfit.geometry import rotations
 from hmpfit.priors.gmm.files import save_gaussians
 from hmpfit.priors.gmm.mixture import GaussianMixture
 from hmpfit.priors.motion_field.loading import WEIGHTS, load_default, read_card
 from hmpfit.priors.motion_field.network import round_hand
 from hmpfit.priors.opening import load_gmm, load_pca, open_prior
+from tests.made_problem import make, take_prior
 
 FRAMES, SIZE = 24, 6
 
@@ -129,26 +131,10 @@ def test_the_shipped_ones_are_small_and_know_their_card() -> None:
     assert np.isclose(gmm.skeleton, load_default().skeleton, atol=1e-3).all()
 
 
-@pytest.mark.parametrize("name", ["gmm", "pca"])
+@pytest.mark.parametrize("name", ["gmm", "pca", "default"])
 def test_the_fit_takes_them(name: str) -> None:
-    """A fit whose truth is a window of the prior: finger pose follows from the evidence, through the latent."""
-    from hmpfit.fitting.pose_field import PoseField
-    from hmpfit.fitting.problem import Problem, read_terms
-    from hmpfit.fitting.solvers.gauss_newton import solve
-    from tests.made_problem import make
-
-    made, prior = make(hands=1, frames=40), open_prior(name).double()
-    field = PoseField.build(prior, made.field.layout, made.evidence.times_s, torch.float64)
-    known = torch.ones(1, prior.window_frames, dtype=torch.bool)
-    poses = made.truth.hand_R[:, torch.linspace(0, 39, prior.window_frames).long()]
-    latent = prior.start(poses, known)[:, None]
-    mean, log_var = prior.encode(poses, known)
-    evidence = type(made.evidence)(
-        **{**vars(made.evidence), "latent_mean": mean[:, None], "latent_std": (0.5 * log_var).exp()[:, None]}
-    )
-    start = type(made.start)(**{**vars(made.start), "latent": latent, "hand_R": field.blend(field.decode(latent))})
-    free = ("global_orient", "transl", "betas", "latent")
-    problem = Problem(made.kinematics, evidence, read_terms(made.stage, free), free, field)
-    solved = solve(problem, start, {**made.stage, "steps": 6}, None)
+    """Finger pose follows from the evidence, through the latent of any prior."""
+    problem, start = take_prior(make(hands=1, frames=40), open_prior(name).double())
+    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 6}, None)
     assert solved.report.cost_end < 0.9 * solved.report.cost_start
     assert torch.isfinite(solved.motion.hand_R).all()

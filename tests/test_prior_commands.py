@@ -18,10 +18,13 @@ from click.testing import CliRunner
 from hmpfit.command_line.eval_prior import eval_prior
 from hmpfit.command_line.train_prior import train_prior
 from hmpfit.errors import InputError
+from hmpfit.fitting.solvers.gauss_newton import solve
 from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.loading import load_default, load_prior, read_card
+from hmpfit.priors.opening import open_prior
 from hmpfit.skeleton import MANO_21, OPENPOSE_21
 from tests.amass_files import fingers, smpl_h, tree
+from tests.made_problem import make, take_prior
 
 ROOT = Path(__file__).parents[1]
 SHORT = ("--steps", 4, "--batch", 2, "--device", "cpu", "--quiet", "--json")
@@ -48,6 +51,9 @@ def test_amass_becomes_a_prior_with_a_card(tmp_path: Path) -> None:
     assert prior.window_frames == 128
     with (tmp_path / "mine" / "metrics.csv").open() as stream:
         assert any(row["held_out/total"] for row in csv.DictReader(stream))
+    problem, start = take_prior(make(hands=1, frames=30), open_prior(said["prior"]).double())  # `run --prior PATH`
+    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 3}, None)
+    assert solved.report.cost_end < solved.report.cost_start
     before = (tmp_path / "mine" / "prior.safetensors").read_bytes()
     with pytest.raises(InputError, match="training with steps = 4"):
         invoke(train_prior, "--amass", root, "-o", tmp_path / "mine", "--steps", 9, "--quiet")
