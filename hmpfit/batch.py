@@ -64,8 +64,12 @@ def run_batch(
     gpus_per_job: float = 0.0,
     devices: Sequence[str] = (),
     on_done: Callable[[Outcome], None] | None = None,
+    fit_together: int = 0,
 ) -> list[Outcome]:
     """Run every job and return the outcomes in the jobs' order.
+
+    With `fit_together` the local engine fits that many sequences at a time in one device batch in this process, between
+    their keypoints and their results, which the workers make. What fails there is tried again alone.
 
     `workers` is the number of sequences at a time (default: one per core; on Ray what the cluster offers), `devices`
     (cpu, cuda:0, ...) are dealt out to the workers of the local engine. Raises MissingExtraError when Ray is asked for
@@ -80,6 +84,8 @@ def run_batch(
             )
         stream = on_ray(work, jobs, _given_up, workers, ray_address, gpus_per_job)
     else:
+        if fit_together:
+            _fit_together(jobs, settings, workers or os.cpu_count() or 1, fit_together)
         stream = on_processes(work, jobs, _given_up, workers or os.cpu_count() or 1, devices)
     found: dict[str, Outcome] = {}
     with closing(stream):  # an interrupt stops the workers at once
@@ -88,6 +94,41 @@ def run_batch(
             if on_done is not None:
                 on_done(outcome)
     return [found[job.name] for job in jobs]
+
+
+def _fit_together(jobs: Sequence[Job], settings: RunSettings, workers: int, most: int) -> None:
+    """Make the keypoints of every job on workers, and their fits here, a batch at a time."""
+    from hmpfit.pipeline import fit_videos
+
+    ready: list[Job] = []
+
+    def fit_some(count: int) -> None:
+        while len(ready) >= max(count, 1):
+            some, ready[:] = ready[:most], ready[most:]
+            try:
+                fit_videos([(job.video, job.folder, of_job(job, settings)) for job in some])
+            except Exception as error:  # a sequence that spoils its batch is found out when each is run by itself
+                log.warning("%d sequences are fitted one by one (%s).", len(some), error)
+
+    with closing(on_processes(partial(_prepared, settings), jobs, _given_up, workers, ())) as stream:
+        for outcome in stream:
+            if outcome.error is None:
+                ready.append(outcome.job)
+                fit_some(most)
+    fit_some(1)
+
+
+def _prepared(settings: RunSettings, job: Job, device: str | None) -> Outcome:
+    """Do what comes before a job's fit; what goes wrong is told when the job is run."""
+    from hmpfit.pipeline import prepare_video
+
+    if job.problem is not None:
+        return Outcome(job, None, job.problem, 0.0)
+    try:
+        prepare_video(job.video, job.folder, of_job(job, settings))
+    except Exception as error:
+        return Outcome(job, None, str(error), 0.0)
+    return Outcome(job, None, None, 0.0)
 
 
 def dataset_jobs(dataset: Dataset, out: Path) -> list[Job]:

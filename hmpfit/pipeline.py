@@ -22,9 +22,10 @@ from hmpfit.errors import InputError, NoHandError
 from hmpfit.exporters.npz import write_result
 from hmpfit.exporters.records import load_record, save_record
 from hmpfit.exporters.summary import summarise, write_summary
+from hmpfit.fitting.gathering import Sequence as Batched
 from hmpfit.fitting.initializers.agreement import agreeing
 from hmpfit.fitting.initializers.gaps import fill_gaps
-from hmpfit.fitting.stages import Fitted, fit
+from hmpfit.fitting.stages import Fitted, fit, fit_batch
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
@@ -71,6 +72,29 @@ def fit_video(
         return run.fit()
     with tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
         return _Run.open(Path(video), Path(folder), settings, progress or Silent()).fit()
+
+
+def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
+    """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
+    _Run.open(video, folder, settings, Silent()).prepare()
+
+
+def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
+    """Fit prepared videos (video, folder, settings), those alike side by side in device batches, as stage files.
+
+    `settings` differ in what is known of a video (intrinsics, hands) only. `run_video` finds the fits and goes on.
+    """
+    runs = [_Run.open(video, folder, settings, Silent()) for video, folder, settings in work]
+    runs = [run for run in runs if run.folder.finished() is None]
+    if not runs:
+        return
+    ready = [run.prepare() for run in runs]
+    sequences = [Batched(*parts, run.camera, run.models) for run, parts in zip(runs, ready) if parts is not None]
+    first = runs[0]
+    fits = fit_batch(sequences, first.prior, first.settings.recipe, first.settings.solver, first.device)
+    for run, parts, fitted in zip(runs, ready, fits, strict=True):
+        assert parts is not None
+        run.store_fit(*parts, fitted)
 
 
 def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult:
@@ -159,6 +183,17 @@ class _Run:
     def detect(self) -> KeypointTracks:
         """Return the detector's tracks, without the withheld frames."""
         return self._tracks(self._hidden())
+
+    def prepare(self) -> tuple[HandMotion, KeypointTracks] | None:
+        """Do the steps before the fit and return its start and evidence; None for a finished run."""
+        if self.folder.finished() is not None:
+            return None
+        self._seen = self._tracks(self._hidden()) if self._needs_detector else None
+        return self._first_guess(self._seen)
+
+    def store_fit(self, initial: HandMotion, evidence: KeypointTracks, fitted: Fitted) -> None:
+        """Keep a fit that was made in a batch, as if this run had made it."""
+        self._stage("fit", Fitted, self._fit_depends(initial, evidence), lambda: fitted)
 
     def fit(self) -> FitResult:
         """Return the fitted motion; every step that the folder holds already is read instead of done again."""
@@ -333,8 +368,7 @@ class _Run:
 
     def _fit(self, initial: HandMotion, evidence: KeypointTracks) -> FitResult:
         settings, recipe = self.settings, self.settings.recipe
-        prior = None if self.prior is None else self.prior.double()
-        prior_name = "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
+        prior, prior_name = self.prior, self._prior_name
         steps = [sum(int(stage["steps"]) for stage in recipe["stages"])]
         advance: list[Callable[[int], None]] = []
 
@@ -346,7 +380,7 @@ class _Run:
         fitted = self._stage(
             "fit",
             Fitted,
-            (initial, evidence, self.camera, self._hand, prior_name, recipe, settings.solver),
+            self._fit_depends(initial, evidence),
             lambda: fit(
                 initial,
                 evidence,
@@ -382,6 +416,15 @@ class _Run:
                 "fingerprints": {"clip": self.source, "hand_model": self._hand},
             },
         )
+
+    @property
+    def _prior_name(self) -> str:
+        return "none" if self.prior is None else f"{self.prior.name} {self.prior.fingerprint}".strip()
+
+    def _fit_depends(self, initial: HandMotion, evidence: KeypointTracks) -> tuple[Any, ...]:
+        """Return all that decides the fit."""
+        settings = self.settings
+        return initial, evidence, self.camera, self._hand, self._prior_name, settings.recipe, settings.solver
 
     @property
     def _hand(self) -> list[str]:

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hmpfit.batch import Job, run_batch
 from hmpfit.exporters.npz import read_result
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.pipeline import fit_video, fit_videos
+from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import Camera
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.demo_motion import demo_motion
@@ -172,3 +175,25 @@ def test_batch_and_single_runs_agree(clips: Path, tmp_path: Path) -> None:
     run("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--quiet")
     single = fit_video(clips / "hand0" / "clip.mp4")
     assert np.abs(read_result(tmp_path / "hand0").joints - single.joints).max() < 1e-4
+
+
+def test_fits_side_by_side_are_those_of_single_runs(clips: Path, tmp_path: Path) -> None:
+    settings = resolve_settings(views=0)
+    videos = [clips / f"hand{number}" / "clip.mp4" for number in range(2)]
+    fit_videos([(video, tmp_path / video.parent.name, settings) for video in videos])
+    for video in videos:
+        folder = tmp_path / video.parent.name
+        made = (folder / "fit.npz").stat().st_mtime_ns
+        together, alone = fit_video(video, folder, views=0), fit_video(video, views=0)
+        assert (folder / "fit.npz").stat().st_mtime_ns == made  # the run took the fit that it found
+        assert np.abs(together.joints - alone.joints).max() < 1e-4
+    fit_videos([(video, tmp_path / video.parent.name, settings) for video in videos])  # finished runs are left alone
+
+
+@pytest.mark.slow  # two spawned workers, twice
+def test_a_batch_can_fit_side_by_side(clips: Path, tmp_path: Path) -> None:
+    jobs = [Job(name, clips / name / "clip.mp4", tmp_path / name) for name in ("hand0", "broken", "hand1")]
+    outcomes = run_batch(jobs, resolve_settings(views=0), workers=2, fit_together=2)
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    steps = [outcome.summary["stages"][0]["steps"] for outcome in outcomes if outcome.summary is not None]
+    assert len(steps) == 2 and min(steps) > 0

@@ -38,14 +38,20 @@ FAILED = 1
 @click.option(
     "--gpus-per-job", type=click.FloatRange(min=0), default=0.0, show_default=True, help="On Ray; fractions share."
 )
+@click.option(
+    "--fit-together",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Sequences fitted at once in one device batch, locally (default: 16 on a GPU, else 0: each by its worker).",
+)
 @fit_options
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
     videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path, engine: str, workers: int | None,
-    devices: str | None, ray_address: str | None, gpus_per_job: float, overwrite: bool, as_json: bool, quiet: bool,
-    **options: Any,
+    devices: str | None, ray_address: str | None, gpus_per_job: float, fit_together: int | None, overwrite: bool,
+    as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Fit many videos, several at a time; run the same command again to resume.
 
@@ -59,8 +65,9 @@ def batch(
     with TerminalProgress(quiet) as progress:
         advance = progress.phase("fitting videos", len(work))
         outcomes = run_batch(
-            work, settings, engine, workers, ray_address, gpus_per_job, _devices(devices), lambda outcome: advance(1)
-        )
+            work, settings, engine, workers, ray_address, gpus_per_job, _devices(devices), lambda outcome: advance(1),
+            _together(fit_together, settings.device, devices),
+        )  # fmt: skip
     content = {
         "succeeded": sum(outcome.error is None for outcome in outcomes),
         "failed": sum(outcome.error is not None for outcome in outcomes),
@@ -89,6 +96,15 @@ def _devices(text: str | None) -> list[str]:
             if name not in known:
                 raise InputError(f"--devices {name} is no device of this machine; it has {', '.join(known)}.")
     return names
+
+
+def _together(asked: int | None, device: str, devices: str | None) -> int:
+    """Return how many sequences are fitted at once."""
+    if asked is not None or devices is not None or device == "cpu":
+        return asked or 0
+    from hmpfit.pipeline import device_for
+
+    return 16 if device_for(device) == "cuda" else 0
 
 
 def _plain(outcome: Any) -> dict[str, Any]:
