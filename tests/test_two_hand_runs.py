@@ -10,14 +10,20 @@ import torch
 from click.testing import CliRunner
 
 from hmpfit.command_line.run import run as command
+from hmpfit.datasets.opening import open_dataset
 from hmpfit.errors import InputError
+from hmpfit.evaluation.scoring import score_motion
+from hmpfit.evaluation.truth_files import TruthFile, of_sequence
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.projected import projected
-from hmpfit.records import DETECTED, Camera, HandMotion
+from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.checkpoints import load_plan, save_network, shipped
 from hmpfit.regressors.learned import Learned
 from hmpfit.video.clip import Clip
+from tests.dataset_fixtures.hands import MODELS
+from tests.dataset_fixtures.many_cameras import write_interhand
+from tests.dataset_fixtures.single_camera import write_hic
 from tests.model_fixtures import invented_model
 
 NETWORKS = ("stc", "handdgcl")
@@ -39,15 +45,19 @@ class Noise:
         digest.update(b"noise")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_path: Path) -> None:
+def untrained(name: str, folder: Path) -> Learned:
     plan = load_plan(name)
     said = {"image": "64"} | ({"out": "16", "decoder": "16"} if name == "stc" else {"dims": "12,8,8,8", "blocks": "1"})
     switches = plan.lean(plan.switches("small", said))
     torch.manual_seed(0)
-    path = tmp_path / f"{name}.safetensors"
+    path = folder / f"{name}.safetensors"
     save_network(plan.build(switches), name, switches, path)
-    learned = Learned.load(name, str(path))
+    return Learned.load(name, str(path))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_path: Path) -> None:
+    learned = untrained(name, tmp_path)
     models = load_hand_models("open")
     places = np.array([[0.0, 0, 0.5], [0.1, 0, 0.5]])[:, None].repeat(FRAMES, 1)
     motion = HandMotion(
@@ -66,6 +76,40 @@ def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_pa
         assert found.estimated.shape == (2, FRAMES) and not (found.estimated & ~tracks.seen).any()
         assert not found.estimated[:, 3].any()
     assert sum(frames) == 2 * FRAMES
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_scored_by_the_protocols_of_its_benchmarks(name: str, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        write_interhand(tmp_path / "interhand", "test")
+        write_hic(tmp_path / "hic")
+        learned = untrained(name, tmp_path)
+        cases = (("interhand", ("interhand", "stc", "intaghand")), ("hic", ("stc",)))
+        for kind, protocols in cases:
+            sequences = open_dataset(f"{kind}:{tmp_path / kind}", None, MODELS).sequences
+            sequence = max(sequences, key=lambda one: len(one.sides))
+            truth = of_sequence(sequence, len(MODELS.right.v_template))
+            clip = sequence.clip
+            tracks = tracks_of(truth, sequence.camera)
+            hidden = np.zeros(clip.frames, bool)
+            found = learned.estimate(clip, tracks, sequence.camera, hidden, MODELS)
+            motion = HandMotion(  # these protocols do not ask where a hand is
+                found.global_orient, found.hand_pose, np.zeros((*found.estimated.shape, 3)), found.betas.mean(1),
+                found.is_right, np.full(found.estimated.shape, DETECTED, np.uint8),
+            )  # fmt: skip
+            for protocol in protocols:
+                scores = score_motion(motion, MODELS, truth, protocol)["charged"]
+                errors = [value for key, value in scores.items() if "mpjpe" in key]
+                assert np.isfinite(errors).any(), (kind, protocol)
+
+
+def tracks_of(truth: TruthFile, camera: Camera) -> KeypointTracks:
+    homogeneous = truth.joints @ camera.K[0].T
+    xy = homogeneous[..., :2] / homogeneous[..., 2:]
+    seen = np.isfinite(xy).all((-1, -2))
+    confidence = np.repeat(seen[..., None].astype(float), 21, axis=-1)
+    return KeypointTracks(xy, confidence, seen, truth.is_right, truth.times_s)
 
 
 def test_weights_of_one_network_are_not_those_of_the_other(tmp_path: Path) -> None:
