@@ -18,7 +18,7 @@ from hmpfit.datasets.hand_clips import open_hand_clips
 from hmpfit.errors import InputError
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.checkpoints import borrow_backbone, load_network, load_plan
+from hmpfit.regressors.checkpoints import borrow_backbone, is_regressor, load_network, load_plan
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.training.batches import HeldOutBatches, Mixed
 from hmpfit.regressors.training.run import Machine, train
@@ -141,6 +141,7 @@ def test_a_training_can_start_from_shipped_weights(name: str, tmp_path: Path) ->
         assert torch.allclose(value, after.get_parameter(key), atol=2e-3), key
     other = NETWORKS[1 - NETWORKS.index(name)]
     borrowed = load_plan(other).build(load_plan(other).switches("small"))
+    assert is_regressor(Path(made["checkpoint"])) and not is_regressor(tmp_path / "a.npz")
     borrow_backbone(borrowed, Path(made["checkpoint"]))
     eyes, lent = borrowed.get_submodule("eyes"), before.get_submodule("eyes")
     assert all(torch.equal(eyes.get_parameter(key), value) for key, value in lent.named_parameters())

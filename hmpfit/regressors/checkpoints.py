@@ -100,8 +100,8 @@ def is_regressor(path: Path) -> bool:
     """Tell whether a file holds a network of ours."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            return bool((file.metadata() or {}).get("kind") == KIND)
-    except (SafetensorError, OSError):
+            return bool(json.loads((file.metadata() or {}).get(ABOUT, "{}")).get("kind") == KIND)
+    except (SafetensorError, OSError, ValueError, AttributeError):
         return False
 
 

@@ -114,7 +114,5 @@ def _meets(misfit: Floats, is_right: bool) -> Bools:
     meets = np.asarray(misfit <= WORST_MISFIT)
     side = "right" if is_right else "left"
     if not meets.all():
-        level = logging.INFO if meets.any() else logging.WARNING
-        missed = "The network's %s hand misses its keypoints in %d of %d frames."
-        log.log(level, missed, side, (~meets).sum(), len(meets))
+        log.info("The network's %s hand misses its keypoints in %d of %d frames.", side, (~meets).sum(), len(meets))
     return meets
