@@ -33,7 +33,7 @@ from hmpfit.registry import load
 OnStep = Callable[[int, int], None]
 POSES = ("initial", "prior")
 BATCHED = ("gauss_newton", "adam", "none")
-MOST_FRAMES = {"cpu": 2048, "cuda": 65536}  # of a batch
+MOST_FRAMES = {"cpu": 256, "cuda": 65536}  # of a batch; larger ones leave a CPU's cache
 PRECISIONS = {
     "mixed": (torch.float64, torch.float32),
     "float64": (torch.float64, torch.float64),
