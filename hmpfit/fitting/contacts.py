@@ -22,10 +22,9 @@ from hmpfit.skeleton import MANO16_TO_OPENPOSE, MANO_PARENTS
 
 NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are looked at
 MARGIN_M = 0.004  # outside the other hand, within which a vertex gets a plane it does not cross yet
-ASKED, SLOTS = (
-    500,
-    40,
-)  # vertices of a hand that are asked; planes of a frame and direction that are kept, deepest first
+ASKED = 240  # vertices of a hand that are looked at
+TARGETS = 480  # vertices among which their nearest is sought
+SLOTS = 40  # planes of a frame and direction that are kept, deepest first
 MANO_VERTICES = 778.0  # the paper sums over so many; the vertices asked stand for them
 _TOUCHING_M = 2e-4
 
@@ -37,24 +36,25 @@ class Body:
     mano: ManoHand
     surface: HandSurface
     asked: Tensor  # [ASKED] vertices spread evenly over the hand
+    targets: Tensor  # [TARGETS] likewise
     owner: Tensor  # [V] the joint that moves a vertex most
 
     @classmethod
     def of(cls, model: HandModel, device: torch.device | str) -> "Body":
         """Prepare a hand model."""
         owner = torch.as_tensor(model.weights.argmax(1), device=device)
-        asked = torch.as_tensor(_spread(model.v_template, ASKED), device=device)
-        return cls(ManoHand(model, torch.float32, device), HandSurface.of(model, device), asked, owner)
+        spread = torch.as_tensor(_spread(model.v_template, TARGETS), device=device)
+        surface = HandSurface.of(model, device)
+        return cls(ManoHand(model, torch.float32, device), surface, spread[:ASKED], spread, owner)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which rows of a batch are two hands of one clip (right row, left row), and where both are in the picture."""
+    """Which rows of a batch are two hands of one clip (right row, left row)."""
 
     rows: tuple[tuple[int, int], ...]
     models: HandModels
     flips: Tensor  # [B, 3] from a row's right-hand form to the camera's frame
-    present: Tensor  # [B, T] between a hand's first and last detection
 
     @classmethod
     def of(cls, is_right: np.ndarray, models: HandModels, evidence: Evidence) -> "Pairs | None":
@@ -64,9 +64,7 @@ class Pairs:
         right, left = int(np.flatnonzero(is_right)[0]), int(np.flatnonzero(~is_right)[0])
         flips = torch.ones(len(is_right), 3, device=evidence.xy_px.device)
         flips[left, 0] = -1
-        known = evidence.initial_confidence > 0
-        present = (known.cumsum(1) > 0) & (known.flip(1).cumsum(1).flip(1) > 0)
-        return cls(((right, left),), models, flips, present)
+        return cls(((right, left),), models, flips)
 
     @cached_property
     def bodies(self) -> tuple[Body, Body]:
@@ -82,23 +80,27 @@ class Pairs:
             weight[right] = weight[left] = 1.0
         return replace(evidence, pair_betas=middle, pair_weight=weight)
 
-    def planes(self, evidence: Evidence, motion: Motion, points: Tensor) -> tuple[Evidence, bool]:
-        """Return the evidence with planes where two hands are near, and whether any vertex is inside the other hand.
+    def meetings(self, motion: Motion, points: Tensor) -> list["Meeting"]:
+        """Return the pairs whose hands are near in some frames, with their meshes there.
 
         `points` are the landmark points [B, T, 21, 3] of the motion.
         """
-        found: list[tuple[int, int, Tensor, _Planes]] = []
-        for right, left in self.rows:
-            seen = [points[row].float() * self.flips[row] for row in (right, left)]
-            near = boxes_meet(seen[0], seen[1], NEAR_M) & self.present[right] & self.present[left]
-            frames = near.nonzero()[:, 0]
+        found = []
+        for rows in self.rows:
+            seen = [points[row].float() * self.flips[row] for row in rows]
+            frames = boxes_meet(seen[0], seen[1], NEAR_M).nonzero()[:, 0]
             if len(frames):
-                meshes = [self._mesh(side, row, motion, frames) for side, row in enumerate((right, left))]
-                found.append((right, left, frames, _between(meshes, self.bodies)))
-        if not any(bool(planes.real.any()) for *_, planes in found):
+                right, left = (self._mesh(side, row, motion, frames) for side, row in enumerate(rows))
+                normals = (self.bodies[0].surface.normals(right), self.bodies[1].surface.normals(left))
+                found.append(Meeting(rows, frames, (right, left), normals))
+        return found
+
+    def planes(self, evidence: Evidence, motion: Motion, points: Tensor) -> tuple[Evidence, bool]:
+        """Return the evidence with planes where two hands are near, and whether any vertex is inside the other hand."""
+        found = [(one, one.planes(self.bodies)) for one in self.meetings(motion, points)]
+        if not any(bool(planes.real.any()) for _, planes in found):
             return replace(evidence, contact_joint=None), False
-        touching = any(bool((planes.gap > _TOUCHING_M).any()) for *_, planes in found)
-        return self._attached(evidence, motion, points, found), touching
+        return self._attached(evidence, motion, points, found), any(planes.touching for _, planes in found)
 
     def _mesh(self, side: int, row: int, motion: Motion, frames: Tensor) -> Tensor:
         """Return a hand's vertices [N, V, 3] in the camera's frame at some frames."""
@@ -107,19 +109,19 @@ class Pairs:
         return posed * self.flips[row]
 
     def _attached(
-        self, evidence: Evidence, motion: Motion, points: Tensor, found: list[tuple[int, int, Tensor, "_Planes"]]
+        self, evidence: Evidence, motion: Motion, points: Tensor, found: list[tuple["Meeting", "Planes"]]
     ) -> Evidence:
         """Fix each plane's vertex to the joint that moves it most, in every row's own right-hand form."""
         batch, count = points.shape[:2]
-        most = max(planes.gap.shape[1] for *_, planes in found)
+        most = max(planes.gap.shape[1] for _, planes in found)
         new = points.new_zeros
         joint = torch.zeros(batch, count, most, dtype=torch.long, device=points.device)
         offset, plane, normal = (new(batch, count, most, 3) for _ in range(3))
         weight = new(batch, count, most)
         turns = joint_rotations(motion)
-        for right, left, frames, planes in found:
-            k = slice(0, planes.gap.shape[1])
-            for side, row in enumerate((right, left)):
+        for meeting, planes in found:
+            k, frames = slice(0, planes.gap.shape[1]), meeting.frames
+            for side, row in enumerate(meeting.rows):
                 flip = self.flips[row].to(points)
                 owner = self.bodies[side].owner[planes.vertex[side]]
                 at = planes.place[side].to(points) * flip
@@ -129,8 +131,7 @@ class Pairs:
                 offset[row, frames, k] = (turn.mT @ (at - start)[..., None])[..., 0]
                 plane[row, frames, k] = (planes.place[0] + planes.place[1]).to(points) / 2 * flip
                 normal[row, frames, k] = planes.normal.to(points) * flip * (1.0 if side == 0 else -1.0)
-                share = MANO_VERTICES / len(self.bodies[side].asked)
-                weight[row, frames, k] = planes.real.to(points) * share
+                weight[row, frames, k] = planes.real.to(points) * planes.share
         return replace(
             evidence, contact_joint=joint, contact_offset=offset, contact_plane=plane, contact_normal=normal,
             contact_weight=weight,
@@ -138,7 +139,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class _Planes:
+class Planes:
     """K pairs of vertices a frame, right hand's and left hand's, and the way the right one has to go."""
 
     vertex: tuple[Tensor, Tensor]  # [N, K] each
@@ -146,6 +147,44 @@ class _Planes:
     normal: Tensor  # [N, K, 3]
     gap: Tensor  # [N, K] metres that the surfaces are in each other along the normal; negative where apart
     real: Tensor  # [N, K]
+    share: float  # MANO's vertices that one of these stands for
+
+    @property
+    def touching(self) -> bool:
+        """Whether any vertex is inside the other hand."""
+        return bool((self.gap > _TOUCHING_M).any())
+
+    def rows(self, frames: Tensor, skin_m: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return (frame, way of both hands [6] that lessens the depth, depth, share) of each real plane, flat."""
+        frame = frames[:, None].expand_as(self.real)[self.real]
+        ways = torch.cat((self.normal, -self.normal), dim=-1)[self.real]
+        depth = self.gap[self.real] + skin_m
+        arrays = [part.double().cpu().numpy() for part in (frame, ways, depth)]
+        return arrays[0], arrays[1], arrays[2], np.full(len(arrays[2]), self.share)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Two hands that are near: rows of the batch (right, left), N frames, meshes [N, V, 3] in the camera's frame."""
+
+    rows: tuple[int, int]
+    frames: Tensor
+    meshes: tuple[Tensor, Tensor]
+    normals: tuple[Tensor, Tensor]  # [N, V, 3], outwards
+
+    def moved(self, move: Tensor) -> "Meeting":
+        """Return the meeting after moves [T, 6] of the right and the left hand."""
+        by = move[self.frames.cpu()].to(self.meshes[0])[:, None]
+        return replace(self, meshes=(self.meshes[0] + by[..., :3], self.meshes[1] + by[..., 3:]))
+
+    def planes(self, bodies: tuple[Body, Body]) -> Planes:
+        """Find the planes between the hands, from both sides."""
+        return _between(self.meshes, self.normals, bodies)
+
+    def some(self, chosen: Tensor) -> "Meeting":
+        """Keep some of the frames."""
+        meshes, normals = ((part[0][chosen], part[1][chosen]) for part in (self.meshes, self.normals))
+        return Meeting(self.rows, self.frames[chosen], meshes, normals)
 
 
 def joint_rotations(motion: Motion) -> Tensor:
@@ -198,20 +237,23 @@ def _landmark(owner: Tensor) -> Tensor:
     return torch.tensor(MANO16_TO_OPENPOSE, device=owner.device)[owner]
 
 
-def _between(meshes: list[Tensor], bodies: tuple[Body, Body]) -> _Planes:
+def _between(meshes: tuple[Tensor, Tensor], normals: tuple[Tensor, Tensor], bodies: tuple[Body, Body]) -> Planes:
     """Find the planes between two hands' meshes [N, V, 3] from both sides."""
-    parts = [_crossing(meshes[side], meshes[1 - side], bodies[side], bodies[1 - side]) for side in (0, 1)]
+    parts = [
+        _crossing(meshes[side], meshes[1 - side], normals[1 - side], bodies[side], bodies[1 - side]) for side in (0, 1)
+    ]
     (own, other, normal, gap, real), (own_l, other_l, normal_l, gap_l, real_l) = parts
     vertex = (torch.cat((own, other_l), 1), torch.cat((other, own_l), 1))
     place = tuple(mesh.gather(1, index[..., None].expand(-1, -1, 3)) for mesh, index in zip(meshes, vertex))
-    return _Planes(
+    share = MANO_VERTICES / len(bodies[0].asked)
+    return Planes(
         vertex, (place[0], place[1]), torch.cat((normal, -normal_l), 1), torch.cat((gap, gap_l), 1),
-        torch.cat((real, real_l), 1),
+        torch.cat((real, real_l), 1), share,
     )  # fmt: skip
 
 
 def _crossing(
-    mesh: Tensor, other: Tensor, body: Body, other_body: Body
+    mesh: Tensor, other: Tensor, other_normals: Tensor, body: Body, other_body: Body
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return vertices of a hand in or near another: (vertex, the other's nearest, its normal, depth, real), [N, K]."""
     asked = mesh[:, body.asked]
@@ -223,12 +265,16 @@ def _crossing(
         near |= ((asked > low) & (asked < high)).all(-1)
     picked, kept = packed(near)
     points = asked.gather(1, picked[..., None].expand(-1, -1, 3))
-    distance, nearest = torch.cdist(points, other).min(-1) if picked.shape[1] else (points[..., 0], picked)
-    bundles = other_body.surface.bundles
-    deep = inside(points, closed, other_body.surface.faces, "winding", bundles) & kept
+    distance, at = _nearest(points, other[:, other_body.targets])
+    nearest = other_body.targets[at]
     at = nearest[..., None].expand(-1, -1, 3)
-    normal = other_body.surface.normals(other).gather(1, at)
+    normal = other_normals.gather(1, at)
     gap = (normal * (other.gather(1, at) - points)).sum(-1)
+    below, held = packed(kept & (gap > 0))  # what lies outside the nearest plane is not deep
+    rays = points.gather(1, below[..., None].expand(-1, -1, 3))
+    bundles = other_body.surface.bundles
+    hit = inside(rays, closed, other_body.surface.faces, "winding", bundles) & held
+    deep = torch.zeros_like(kept).scatter(1, below, hit)
     real = kept & (deep | ((gap < 0) & (distance < MARGIN_M)))
     gap = torch.where(real, torch.where(deep, gap.clamp_min(0), gap), -torch.inf)
     best = torch.topk(gap, min(SLOTS, gap.shape[1]), dim=1).indices
@@ -239,6 +285,17 @@ def _crossing(
     )  # fmt: skip
 
 
+def _nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distance to and the index of the nearest of others [N, M, 3] for points [N, K, 3]."""
+    if points.shape[1] == 0:
+        return points[..., 0], points[..., 0].long()
+    middle = others.mean(1, keepdim=True)  # near the origin float32 is exact enough for squares
+    p, q = points - middle, others - middle
+    squared = torch.baddbmm((q**2).sum(-1)[:, None], p, q.mT, alpha=-2.0)
+    least, at = squared.min(-1)
+    return (least + (p**2).sum(-1)).clamp_min(0).sqrt(), at
+
+
 def _spread(points: np.ndarray, count: int) -> np.ndarray:
     """Choose vertices far from each other, farthest first."""
     chosen = [int(np.argmin(points[:, 0]))]
@@ -246,7 +303,7 @@ def _spread(points: np.ndarray, count: int) -> np.ndarray:
     while len(chosen) < min(count, len(points)):
         distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
         chosen.append(int(distance.argmax()))
-    return np.sort(np.array(chosen))
+    return np.array(chosen)
 
 
 def _above() -> Tensor:

@@ -1,7 +1,7 @@
 """One stage of the fit for hands that know of each other: solve, and where the hands are in each other, lay them apart.
 
-Separate from the stages, which know records, and from the solvers, which know one hand at a time: between two looks at
-where the other hand is, the hands' problems are independent, so any solver will do.
+Separate from the stages, which know records, and from the solvers, which know one hand at a time, so that any solver
+will do.
 """
 
 import time
@@ -11,14 +11,12 @@ from typing import Any
 import torch
 
 from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.problem import Problem, read_terms
-from hmpfit.fitting.solvers import gauss_newton
+from hmpfit.fitting.laying_apart import lay_apart
+from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.outcome import Solved
 from hmpfit.fitting.term import Motion
 
 COUPLED = ("penetration", "shape_consistency")
-_OF_WINDOWS = ("latent", "overlap")  # terms that do not change while fingers stay as they are
-_RIGID = ("global_orient", "transl", "betas")
 
 
 def solve_together(
@@ -26,10 +24,8 @@ def solve_together(
 ) -> Solved:
     """Solve a stage. Two hands are drawn to one shape; and where they end up in each other, they are laid apart.
 
-    One hand alone, and a stage without the coupled terms, are solved as if there were none. Laying apart reads the
-    stage's `apart` table: as often as `looks`, it finds where the hands are in each other and takes up to `steps`
-    Gauss-Newton steps of the rigid motion under the same terms plus `penetration`, orientation and shape held near what
-    they are by `hold_orient` and `hold_betas`.
+    One hand alone, and a stage without the coupled terms, are solved as if there were none. The stage's `apart` table
+    says how hands are laid apart (`laying_apart.py`).
     """
     coupled = {item.term.name for item in problem.terms} & set(COUPLED)
     if pairs is None or not coupled:
@@ -39,43 +35,12 @@ def solve_together(
     solved = solve(without(shaped, "penetration"), motion, stage, on_step)
     if "penetration" not in coupled or solved.report.outcome == "not_finite":
         return solved
-    with torch.no_grad():
-        return _apart(shaped, solved, stage, pairs)
-
-
-def _apart(problem: Problem, solved: Solved, stage: dict[str, Any], pairs: Pairs) -> Solved:
     began = time.perf_counter()
-    how, motion, reports = stage["apart"], solved.motion, solved.reports
-    held = None
-    for _ in range(int(how["looks"])):
-        evidence, touching = pairs.planes(problem.evidence, motion, problem.points(motion))
-        if not touching:
-            break
-        if held is None:
-            held = _held(problem, motion, how, stage)
-        known = replace(
-            evidence, initial_R=solved.motion.global_R, initial_betas=solved.motion.betas,
-            initial_confidence=torch.ones_like(evidence.initial_confidence),
-        )  # fmt: skip
-        rigid = replace(motion, latent=None, six=None)
-        piece = gauss_newton.solve(replace(held, evidence=known), rigid, {**stage, "steps": how["steps"]})
-        moved = piece.motion
-        motion = replace(motion, global_R=moved.global_R, transl=moved.transl, betas=moved.betas)
-        reports = tuple(replace(one, steps=one.steps + more.steps) for one, more in zip(reports, piece.reports))
-    share = (time.perf_counter() - began) / len(reports)
-    return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in reports))
-
-
-def _held(problem: Problem, motion: Motion, how: dict[str, Any], stage: dict[str, Any]) -> Problem:
-    """Return the problem of the rigid motion alone, orientation and shape held."""
-    weights = {"orient_to_initial": how["hold_orient"], "betas_to_initial": how["hold_betas"]}
-    own = [
-        item
-        for item in problem.terms
-        if item.term.reads not in _OF_WINDOWS and item.term.name not in (*weights, "shape_consistency")
-    ]
-    terms = (*own, *read_terms({**stage, "weights": weights, "kernels": {}, "options": {}}, _RIGID))
-    return replace(problem, terms=terms, free=_RIGID)
+    (item,) = (one for one in problem.terms if one.term.name == "penetration")
+    with torch.no_grad():
+        motion = lay_apart(shaped, solved.motion, item, stage["apart"], pairs)
+    share = (time.perf_counter() - began) / len(solved.reports)
+    return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in solved.reports))
 
 
 def without(problem: Problem, *names: str) -> Problem:
