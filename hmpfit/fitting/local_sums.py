@@ -16,6 +16,7 @@ from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.geometry import rotations
 
 RIGID, SHAPE, POSE = 6, 10, 45
+_NUMBERS = 2_400_000  # pushed at a time on the CPU: some hundred frames' worth, so that memory hardly grows with length
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class At:
         def push(direction: Tensor) -> Tensor:
             return torch.func.jvp(values, (at,), (direction.expand_as(at),))[1]
 
-        return torch.func.vmap(push, out_dims=-1)(directions).to(self.d_points)
+        at_a_time = max(_NUMBERS // at.numel(), 1) if at.device.type == "cpu" else None
+        return torch.func.vmap(push, out_dims=-1, chunk_size=at_a_time)(directions).to(self.d_points)
 
 
 class LocalSums:

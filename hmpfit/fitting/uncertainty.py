@@ -6,7 +6,7 @@ the result accordingly.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,9 +33,9 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     cut = cut_of(problem, motion)
     damping = motion.transl.new_full((motion.transl.shape[0],), DAMPING)
     solved = factor(linearize(problem, motion), cut, damping)
-    inner, variances = _Inner.of(solved), []
+    variances = []
     for s, (outer, lever) in enumerate(zip(solved.outer_covariances(), _levers(problem, motion, cut))):
-        variances.append(_segment(solved, inner, s, outer, lever))
+        variances.append(_segment(solved, _Inner.of(solved, s), outer, lever))
     variance = torch.cat(variances, dim=1).unflatten(-1, (21, 3)).sum(-1)
     scale = noise_scale(problem, motion) * correlated_frames
     return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
@@ -96,23 +96,25 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
 
 @dataclass(frozen=True)
 class _Inner:
-    """What the factor says about the inner frames, in the sweep's order of positions."""
+    """What the factor says about the inner frames of one segment, in the sweep's order of positions."""
 
-    response: Tensor  # [B, S, P, F, 2m + 10] inner block inverse times its coupling to (previous, current, shape)
-    diagonal: Tensor  # [B, S, P, F, F] the frames' own blocks of that inverse
+    response: Tensor  # [B, P, F, 2m + 10] inner block inverse times its coupling to (previous, current, shape)
+    diagonal: Tensor  # [B, P, F, F] the frames' own blocks of that inverse
 
     @staticmethod
-    def of(solved: ArrowFactor) -> "_Inner | None":
+    def of(solved: ArrowFactor, s: int) -> "_Inner | None":
         inner, width = solved.inner, solved.width
         if inner is None:
             return None
+        parts = {name: getattr(inner, name)[:, s : s + 1] for name in ("lower", "link", "own", "previous")}
+        inner = replace(inner, **parts)  # for all segments at once, the response would outgrow everything else
         blocks = inner.diagonal().unflatten(-1, (-1, width)).unflatten(-3, (-1, width))
         diagonal = torch.diagonal(blocks, dim1=3, dim2=5).movedim(-1, 3)
         response = inner.back(inner.widened()).unflatten(3, (-1, width))
-        return _Inner(response.flatten(2, 3), diagonal.flatten(2, 3))
+        return _Inner(response[:, 0].flatten(1, 2), diagonal[:, 0].flatten(1, 2))
 
 
-def _segment(solved: ArrowFactor, inner: _Inner | None, s: int, outer: Tensor, lever: _Lever) -> Tensor:
+def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _Lever) -> Tensor:
     """Return the variances [B, n, 63] of one segment's points."""
     width, m = solved.width, solved.diagonal[0].shape[-1]
     b, n = lever.by_frame.shape[:2]
@@ -124,7 +126,7 @@ def _segment(solved: ArrowFactor, inner: _Inner | None, s: int, outer: Tensor, l
     own = outer.new_zeros(b, n, 63)
     if inner is not None and n > 1:
         frames = lever.by_frame[:, :-1]
-        response, diagonal = (part[:, s, part.shape[2] - n + 1 :].flip(1) for part in (inner.response, inner.diagonal))
+        response, diagonal = (part[:, part.shape[1] - n + 1 :].flip(1) for part in (inner.response, inner.diagonal))
         own[:, :-1] = ((frames @ diagonal) * frames).sum(-1)
         to_outer[:, :-1] -= frames @ response
     return own + ((to_outer @ outer[:, None]) * to_outer).sum(-1)
