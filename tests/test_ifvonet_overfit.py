@@ -15,7 +15,7 @@ from hmpfit.regressors.training.batches import HeldOutBatches, Mixed
 from hmpfit.synthesis.crop_folder import crop_folder
 from hmpfit.synthesis.crops import Close
 
-STEPS = 900
+STEPS = 300
 
 
 @pytest.mark.slow
