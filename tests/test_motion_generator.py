@@ -92,7 +92,7 @@ def test_a_pinch_brings_the_pads_together(finger: str) -> None:
     after = pinched(before, (finger,), plain_subject())
     gaps = []
     for angles in (before, after):
-        pads = _pads(to_hand_pose(angles[None], plain_subject()))
+        pads = _pads(to_hand_pose(angles[None], plain_subject()), (finger, "thumb"))
         gaps.append(float(np.linalg.norm(pads[finger][0] - pads["thumb"][0])))
     assert gaps[0] > 20 and gaps[1] < (16 if finger == "pinky" else 6)  # millimetres; this palm does not fold
 

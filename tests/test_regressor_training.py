@@ -142,5 +142,6 @@ def test_weights_start_another_training(shards: Path, tmp_path: Path) -> None:
         *small(shards, tmp_path / "two", "--checkpoint", str(tmp_path / "net.safetensors"), "--set", "vof=add")
     )
     assert isinstance(refused.exception, InputError) and "vof = dynamic instead of add" in str(refused.exception)
-    lacking = run(*small(shards, tmp_path / "three", "--backbone-weights", str(tmp_path / "net.safetensors")))
+    (tmp_path / "resnet50.pth").write_bytes(b"not ours")
+    lacking = run(*small(shards, tmp_path / "three", "--backbone-weights", str(tmp_path / "resnet50.pth")))
     assert "has none; try --size paper" in str(lacking.exception)

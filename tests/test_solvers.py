@@ -33,11 +33,8 @@ def test_exact_evidence_without_smoothness_gives_the_truth_back():
     far = make(frames=30, noise=1.0)
     start = replace(made.truth, global_R=far.start.global_R, transl=far.start.transl, latent=far.start.latent)
     weights = {"keypoints_2d": 1.0, "keypoints_3d": 1e4}
-    confident = replace(
-        made.evidence,
-        confidence=torch.ones_like(made.evidence.confidence),
-        world_confidence=torch.ones_like(made.evidence.confidence),
-    )
+    ones = torch.ones_like(made.evidence.confidence)
+    confident = replace(made.evidence, seen=ones, confidence=ones, world_seen=ones, world_confidence=ones)
     problem = replace(made.problem(stage={**made.stage, "weights": weights, "kernels": {}}), evidence=confident)
     solved = registry.load("solvers", "gauss_newton")(problem, start, {**made.stage, **STAGE, "tolerance": 1e-12})
     assert (points_of(problem, solved.motion) - points_of(problem, made.truth)).norm(dim=-1).max() < 1e-5

@@ -54,7 +54,7 @@ class IKSettings:
     """How the solver weighs and stops. Standard deviations are of a trusted landmark (weight 1)."""
 
     points_std_m: float = 0.008
-    depth_std_m: float = 0.008
+    depth_std_m: float | None = None  # along the line of sight; without it the same
     outlier_std: float = 3.0  # Geman-McClure scale, in standard deviations
     anatomy_strength: float = 1.0
     steps: int = 20
@@ -62,7 +62,8 @@ class IKSettings:
 
     def axes_std(self, like: Tensor) -> Tensor:
         """Return the standard deviations [3] of a 3D landmark along the camera's axes."""
-        return like.new_tensor([self.points_std_m, self.points_std_m, self.depth_std_m])
+        depth = self.points_std_m if self.depth_std_m is None else self.depth_std_m
+        return like.new_tensor([self.points_std_m, self.points_std_m, depth])
 
 
 @dataclass(frozen=True)
