@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from hmpfit.command_line.options import fit_options
 from hmpfit.command_line.progress import TerminalProgress
@@ -24,6 +25,7 @@ _HEADINGS = {
     "acceleration_mm_per_frame2": "acceleration",
 }
 _MMPOSE = ("mmpose_config", "mmpose_checkpoint", "mmpose_onnx")
+_RECIPES = {"dataset": "occluded", "video": "default"}  # without --recipe
 
 
 @click.command()
@@ -46,7 +48,8 @@ def ablate(
 
     --init takes several, by commas: further ones get a row alone and a row "+ fit"; "{clip}" in file:PATH stands for
     the clip's name. A frame without an estimate is charged with a neutral hand, except under "estimated".
-    Tables are written to DIR as Markdown, CSV and JSON; run again to resume.
+    Without --recipe, clips with truth are fitted by "occluded", because the table is about occlusion, and real video by
+    "default". Tables are written to DIR as Markdown, CSV and JSON; run again to resume.
     """
     from hmpfit.ablation import rows as planning
     from hmpfit.ablation import with_truth, withheld
@@ -57,20 +60,25 @@ def ablate(
     mmpose = {name: options.pop(name) for name in _MMPOSE}
     for name in inits:
         resolve_settings(init=name, **options)  # a wrong name is said before the first clip is fitted
-    plan = planning.plan(resolve_settings(init=inits[0], **options), inits, mmpose, rows)
+    said = click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT
+    recipes = {kind: options["recipe"] if said else name for kind, name in _RECIPES.items()}
+    plans = {
+        kind: planning.plan(resolve_settings(init=inits[0], **{**options, "recipe": recipe}), inits, mmpose, rows)
+        for kind, recipe in recipes.items()
+    }
     tables: dict[str, Any] = {}
     content: dict[str, Any] = {}
     if dataset is not None:
         truths = with_truth.Truths(dataset, split)
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
-            found = with_truth.measure(truths, plan, out, jobs, lambda name: advance(1))
+            found = with_truth.measure(truths, plans["dataset"], out, jobs, lambda name: advance(1))
         tables |= {"all": found.every, "occluded": found.occluded}
-        content |= {"clips": found.scores, "detected_share": found.detected_share}
+        content |= {"clips": found.scores, "detected_share": found.detected_share, "recipe": recipes["dataset"]}
     if videos:
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("withholding keypoints of real video", len(videos))
-            tables["withheld"], content["videos"] = withheld.measure(videos, plan, out)
+            tables["withheld"], content["videos"] = withheld.measure(videos, plans["video"], out)
             advance(len(videos))
     content = {name: table.plain() for name, table in tables.items()} | content
     out.mkdir(parents=True, exist_ok=True)
