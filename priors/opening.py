@@ -1,14 +1,12 @@
 """Any prior by name or path: the one door of the commands, whatever kind of model the file holds."""
 
-import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from hmpfit.errors import InputError
 from hmpfit.priors.gmm import files
 from hmpfit.priors.gmm.mixture import GaussianMixture
-from hmpfit.priors.motion_field.loading import WEIGHTS, load_prior, read_card
+from hmpfit.priors.motion_field.loading import WEIGHTS, checked_digest, load_prior
 from hmpfit.priors.motion_field.network import MotionPrior
 
 Prior = MotionPrior | GaussianMixture
@@ -29,9 +27,7 @@ def open_prior(name_or_path: str | Path) -> Prior:
     metadata = _metadata(path)
     if metadata.get("kind") != files.KIND:
         return load_prior(name_or_path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if read_card(path).get("sha256", digest) != digest:
-        raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
+    digest = checked_digest(path)
     prior = files.read_gaussians(path, metadata)
     prior.name, prior.fingerprint = path.stem, digest[:16]
     return prior.eval()

@@ -1,6 +1,7 @@
-"""Shared fixtures: where the real inputs lie."""
+"""Shared fixtures: where the real inputs lie, and a cache that no other test has filled."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,11 @@ def inputs() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real inputs are not here ({folder}); set HMPFIT_TEST_INPUTS to the folder that holds clips/")
     return folder
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point the user's cache at an empty folder while a module's tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

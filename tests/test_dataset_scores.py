@@ -1,6 +1,6 @@
 """A dataset's own parameters, scored by its own protocol, are perfect: readers and protocols mean the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,7 @@ TREES: list[Written] = [
     ("hic", write_hic, "all", mano_sized(), 7),
 ]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.mark.parametrize(("kind", "write", "split", "models", "hands"), TREES)

@@ -1,7 +1,6 @@
 """DexYCB, FreiHAND, HIC, InterHand2.6M and ARCTIC in miniature: what was written comes back in one convention."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +36,7 @@ from tests.dataset_fixtures.single_camera import (
 
 TIPS = (744, 320, 443, 554, 671)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def check_parameters(truth: Truth, hand: int = 0) -> None:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from hmpfit.cards import read_card
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.solvers.gauss_newton import solve
 from hmpfit.geometry import rotations
 from hmpfit.priors.gmm.files import save_gaussians
 from hmpfit.priors.gmm.mixture import GaussianMixture
-from hmpfit.priors.motion_field.loading import WEIGHTS, load_default, read_card
+from hmpfit.priors.motion_field.loading import WEIGHTS, load_default
 from hmpfit.priors.motion_field.network import round_hand
 from hmpfit.priors.opening import load_gmm, load_pca, open_prior
 from tests.made_problem import make, take_prior

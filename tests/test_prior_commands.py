@@ -15,12 +15,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from hmpfit.cards import read_card
 from hmpfit.command_line.eval_prior import eval_prior
 from hmpfit.command_line.train_prior import train_prior
 from hmpfit.errors import InputError
 from hmpfit.fitting.solvers.gauss_newton import solve
 from hmpfit.geometry import rotations
-from hmpfit.priors.motion_field.loading import load_default, load_prior, read_card
+from hmpfit.priors.motion_field.loading import load_default, load_prior
 from hmpfit.priors.opening import open_prior
 from hmpfit.skeleton import MANO_21, OPENPOSE_21
 from tests.amass_files import fingers, smpl_h, tree

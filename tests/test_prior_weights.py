@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from hmpfit.cards import card_path, read_card
 from hmpfit.geometry import rotations
-from hmpfit.priors.motion_field.loading import WEIGHTS, card_path, known_priors, load_default, read_card
+from hmpfit.priors.motion_field.loading import WEIGHTS, known_priors, load_default
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 

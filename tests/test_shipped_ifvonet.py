@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.regressors.checkpoints import find, load_network, read_card
+from hmpfit.cards import read_card
+from hmpfit.regressors.checkpoints import find, load_network
 from hmpfit.regressors.ifvonet.switches import SIZES
 from hmpfit.regressors.learned import Learned
 

@@ -58,6 +58,7 @@ def train(
     `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
     Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
     """
+    from hmpfit.cards import write_card
     from hmpfit.regressors.checkpoints import (
         borrow_backbone,
         find,
@@ -65,7 +66,6 @@ def train(
         load_network,
         load_plan,
         save_network,
-        write_card,
     )
 
     plan = load_plan(network)

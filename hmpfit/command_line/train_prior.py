@@ -69,8 +69,8 @@ def train_prior(
             "learning_rate": learning_rate, "precision": precision,
         }  # fmt: skip
     _same_settings(out, settings)
+    from hmpfit.cards import write_card
     from hmpfit.hands.model_files import load_hand_models
-    from hmpfit.priors.training.cards import write_card
 
     models = load_hand_models(hand_model)
     learn = _gaussians(kind) if kind != "motion_field" else _field(
@@ -89,7 +89,7 @@ def train_prior(
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         sha256, sizes = learn(collections, held, out, _rest_hand(models.right), seed, rng, progress)
     about: dict[str, Any] = {"name": out.resolve().name, "licence": "that of the data it learned from", **summary}
-    write_card(out / "prior.safetensors", sha256, sizes, about, {"training": settings})
+    write_card(out / "prior.safetensors", sha256, about, {"sizes": sizes, "figures.training": settings})
     if as_json:
         click.echo(json.dumps({"prior": str(out / "prior.safetensors"), "sha256": sha256, **summary}))
     elif not quiet:

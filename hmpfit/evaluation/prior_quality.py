@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.pose_field import MotionPriorLike
 from hmpfit.geometry import rotations
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.hands.joint_limits import LIMITS
@@ -28,27 +29,12 @@ _SHORTEST = 30  # known frames that make a window worth measuring
 Fill = Callable[[Tensor, Tensor], Tensor]  # rotations [T, 15, 3, 3], known [T] -> all frames filled
 
 
-class MeasuredPrior(Protocol):
-    """What is measured of a prior: every kind that `hmpfit.priors` opens has it."""
-
-    @property
-    def window_frames(self) -> int:
-        """Frames of a window."""
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of a window."""
-
-    @property
-    def latent_size(self) -> int:
-        """Numbers of a latent."""
+class MeasuredPrior(MotionPriorLike, Protocol):
+    """What is measured of a prior, beyond what the fit needs: every kind that `hmpfit.priors` opens has it."""
 
     @property
     def frame_times(self) -> Tensor:
         """Times in seconds of a window's own frames."""
-
-    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
-        """Return the latents [B, L] that best explain the known frames of windows [B, N, 15, 3, 3]."""
 
     def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
         """Return windows with their unknown frames filled."""

@@ -29,8 +29,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """Read a shipped recipe by name, or a user's TOML file by path.
 
     What a file leaves out is taken from `default`, table by table and key by key; `stages`, where given, replace the
-    default's stages altogether. Raises UnknownNameError for an unknown recipe or key, InputError for a file that
-    cannot be read or a value of the wrong type.
+    default's stages altogether. Assignments in `set`, as `--set` takes them, are applied last. Raises UnknownNameError
+    for an unknown recipe or key, InputError for a file that cannot be read or a value of the wrong type.
     """
     text = str(name_or_path)
     if text in recipe_names():
@@ -43,7 +43,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     _check(own, _schema(), where="")
     recipe = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
     recipe["name"] = own.get("name", path.stem)
-    return recipe
+    return apply_overrides(recipe, recipe.pop("set", ()))
 
 
 def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:

@@ -5,8 +5,6 @@ Separate from training, because a run of `hmpfit run` loads networks and trains 
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from hmpfit import registry
+from hmpfit.cards import read_card
 from hmpfit.errors import InputError
 from hmpfit.regressors.plan import Plan, differing
 
@@ -138,37 +137,3 @@ def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype
     partial.write_bytes(content)
     partial.replace(path)
     return hashlib.sha256(content).hexdigest()
-
-
-def card_path(weights: Path) -> Path:
-    """Return where the card of a weights file lies: beside it, ending in .card.toml."""
-    return weights.with_suffix(".card.toml")
-
-
-def read_card(weights: Path) -> dict[str, Any]:
-    """Return the card beside a weights file, empty when it has none; InputError when it is not TOML."""
-    card = card_path(weights)
-    if not card.is_file():
-        return {}
-    try:
-        return tomllib.loads(card.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The card '{card}' is not valid TOML: {error}.") from error
-
-
-def write_card(weights: Path, sha256: str, about: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Write the card: what the weights saw (`about`), their checksum, and tables of settings and figures."""
-    lines = [f"{key} = {_toml(value)}" for key, value in about.items()] + [f'sha256 = "{sha256}"']
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
-    path = card_path(weights)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(part) for part in value) + "]"
-    return repr(value) if isinstance(value, int | float) else json.dumps(str(value))

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hmpfit.cards import read_card
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import from_table, to_table
@@ -44,29 +44,18 @@ def load_prior(name_or_path: str | Path) -> MotionPrior:
         path = WEIGHTS / f"{name_or_path}.safetensors"
         if not path.is_file():
             raise UnknownNameError("prior", str(name_or_path), known_priors())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    expected = read_card(path).get("sha256", digest)
-    if expected != digest:
-        raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
+    digest = checked_digest(path)
     prior = _read(path)
     prior.name, prior.fingerprint = path.stem, digest[:16]
     return prior.eval().requires_grad_(False)
 
 
-def card_path(weights: Path) -> Path:
-    """Return where the card of a weights file lies: beside it, ending in .card.toml."""
-    return weights.with_suffix(".card.toml")
-
-
-def read_card(weights: Path) -> dict[str, Any]:
-    """Return the card beside a weights file, empty when it has none; InputError when it is not TOML."""
-    card = card_path(weights)
-    if not card.is_file():
-        return {}
-    try:
-        return tomllib.loads(card.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The prior's card '{card}' is not valid TOML: {error}.") from error
+def checked_digest(path: Path) -> str:
+    """Return the sha256 of a prior's file. Raises InputError when its card tells another."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if read_card(path).get("sha256", digest) != digest:
+        raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
+    return digest
 
 
 def save_prior(prior: MotionPrior, path: Path, dtype: torch.dtype = torch.float16) -> str:
