@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from hmpfit.command_line.options import fit_options
+from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
@@ -38,6 +38,7 @@ _RECIPES = {"dataset": "occluded", "video": "default"}  # without --recipe
 @click.option("--row", "rows", multiple=True, metavar="ROW", help="Only these rows (repeatable; default: all).")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Clips at a time.")
 @fit_options
+@detector_threads
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def ablate(

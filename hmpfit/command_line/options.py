@@ -23,6 +23,12 @@ def hand_model_option(help: str) -> Callable[..., Any]:
     )
 
 
+# Apart from the others: `hmpfit batch` gives each sequence one thread, and its `--workers` are sequences at a time.
+detector_threads = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
+)
+
+
 _OPTIONS = (
     click.option(
         "--init",
@@ -88,9 +94,6 @@ _OPTIONS = (
     click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included)."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--seed", type=int, default=0, show_default=True),
-    click.option(
-        "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
-    ),
     click.option(
         "--hand-landmarker", metavar="PATH", help="A hand_landmarker.task file instead of the bundled models."
     ),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.main import WRONG_INPUT
-from hmpfit.command_line.options import fit_options
+from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
@@ -29,6 +29,7 @@ DEFAULT_OUT = Path("hmpfit_out")
     help="Output folder [./hmpfit_out/<stem>]; with several videos, one folder each below it.",
 )
 @fit_options
+@detector_threads
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary; errors only.")
