@@ -194,3 +194,17 @@ def test_doctor_finds_fault_with_a_wrong_mano_path(
     run("doctor", "--json")
     (mano,) = [check for check in json.loads(capsys.readouterr().out)["checks"] if check["part"] == "hand model MANO"]
     assert not mano["works"] and "/absent" in mano["found"] and "mano.is.tue.mpg.de" in mano["remedy"]
+
+
+@pytest.mark.parametrize("module", ["hmpfit", "hmpfit.command_line.main"])
+def test_the_command_runs_as_a_module_too(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("hmpfit ")
+
+
+def test_every_command_prints_json_through_the_one_that_knows_no_nan() -> None:
+    """`json.dumps` writes NaN, which is no JSON: a network scored on a dataset without shapes has such figures."""
+    for file in (CHECKOUT / "hmpfit" / "command_line").glob("*.py"):
+        text = file.read_text()
+        assert "echo(json.dumps" not in text, file.name
+        assert ('"--json"' not in text) or "echo(to_json(" in text or "COMMANDS" in text, file.name

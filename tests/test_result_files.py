@@ -9,8 +9,9 @@ import pytest
 from hmpfit.errors import InputError
 from hmpfit.exporters.npz import SCHEMA, read_result, write_result
 from hmpfit.exporters.records import load_record, save_record
-from hmpfit.exporters.summary import summarise, to_json, write_summary
+from hmpfit.exporters.summary import summarise, write_summary
 from hmpfit.records import Camera, FitResult, HandDetections, HandMotion, KeypointTracks, SolveReport
+from hmpfit.strict_json import to_json
 
 RESULT_KEYS = {
     "global_orient": (2, 5, 3),

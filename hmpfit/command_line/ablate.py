@@ -1,6 +1,5 @@
 """`hmpfit ablate`: the paper's table on clips with known truth, and withheld keypoints on real video."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.strict_json import to_json
 
 _HEADINGS = {
     "pa_mpjpe_mm": "PA",
@@ -86,9 +86,9 @@ def ablate(
     for name, table in tables.items():
         (out / f"{name}.md").write_text(table.markdown())
         (out / f"{name}.csv").write_text(table.csv())
-    (out / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")
+    (out / "ablation.json").write_text(to_json(content, indent=1) + "\n")
     if as_json:
-        click.echo(json.dumps(content))
+        click.echo(to_json(content))
     elif not quiet:
         for table in tables.values():
             _tell(table)

@@ -11,6 +11,7 @@ from hmpfit.command_line.run import output_folders
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.registry import names
+from hmpfit.strict_json import to_json
 
 FAILED = 1
 
@@ -58,7 +59,6 @@ def batch(
     Exits with 1 when any of them failed: batch.json in DIR says which, and why.
     """
     from hmpfit.batch import run_batch
-    from hmpfit.exporters.summary import to_json
 
     settings = resolve_settings(overwrite=overwrite, **options)
     work = _work(videos, dataset, split, out)

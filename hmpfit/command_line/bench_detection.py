@@ -1,10 +1,9 @@
 """`hmpfit bench detection`: the share of generated frames in which the detector finds a hand that nothing hides."""
 
-import json
-
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -31,7 +30,7 @@ def detection(dataset: str, split: str | None, workers: int, as_json: bool, quie
     every = total(list(rates.values()))
     if as_json:
         content = {name: vars(rate) for name, rate in rates.items()}
-        click.echo(json.dumps({**vars(every), "share": every.share if every.in_sight else None, "clips": content}))
+        click.echo(to_json({**vars(every), "share": every.share if every.in_sight else None, "clips": content}))
         return
     for name, rate in rates.items():
         click.echo(f"{name}: {rate.found} of {rate.in_sight} in sight, {rate.hidden_found} of {rate.hidden} hidden")

@@ -8,6 +8,7 @@ import click
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 LENGTHS_S = "10,30,120"
 
@@ -30,7 +31,6 @@ def pipeline(
     CPU seconds tell more than wall seconds where other work shares the machine.
     """
     from hmpfit.evaluation.pipeline_speed import lengthened, linearity, make_lengths, time_run
-    from hmpfit.exporters.summary import to_json
 
     seconds = [] if no_generated else _lengths(lengths)
     if video is None and (times or not seconds):

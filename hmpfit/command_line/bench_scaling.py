@@ -8,6 +8,7 @@ import click
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -20,7 +21,6 @@ from hmpfit.errors import InputError
 def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json: bool, quiet: bool) -> None:
     """Fit batches of generated clips of one window each, and the same clips one by one."""
     from hmpfit.evaluation.fit_scaling import COLUMNS, measure_scaling, write_curve
-    from hmpfit.exporters.summary import to_json
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.pipeline import device_for
     from hmpfit.priors.motion_field.loading import load_default

@@ -7,6 +7,7 @@ import click
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -23,7 +24,6 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     minutes. Data terms are means of squared confidence times Geman-McClure (40 px) in pixels squared.
     """
     from hmpfit.evaluation.solver_speed import compare_solvers, cut, frames_of, made_start
-    from hmpfit.exporters.summary import to_json
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.priors.motion_field.loading import load_default
     from hmpfit.recipes import load_recipe

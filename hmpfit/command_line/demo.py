@@ -11,6 +11,7 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import DEFAULT_OUT, run_one
 from hmpfit.errors import InputError
 from hmpfit.recipes import RunSettings
+from hmpfit.strict_json import to_json
 
 WIDTH, HEIGHT, FPS = 640, 480, 30.0
 HAND = "open"
@@ -55,8 +56,6 @@ def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_
     summary = run_one(made.clip, out, settings, quiet)
     summary = {**summary, "truth": score(out, made.truth)}
     if as_json:
-        from hmpfit.exporters.summary import to_json
-
         click.echo(to_json(summary))
     elif not quiet:
         _tell(out, summary)

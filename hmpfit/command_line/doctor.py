@@ -17,6 +17,7 @@ import click
 
 from hmpfit import __version__
 from hmpfit.errors import HmpfitError
+from hmpfit.strict_json import to_json
 
 APT = "apt install libgl1 libglib2.0-0 libegl1"
 PACKAGES = (
@@ -48,8 +49,6 @@ def doctor(as_json: bool) -> int:
     checks = examine()
     healthy = all(check.works for check in checks if check.needed)
     if as_json:
-        from hmpfit.exporters.summary import to_json
-
         click.echo(to_json({"version": __version__, "healthy": healthy, "checks": [asdict(check) for check in checks]}))
     else:
         _tell(checks, healthy)

@@ -9,6 +9,7 @@ import numpy as np
 from hmpfit.command_line.prior_data import hands_in
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 HELD_OUT_KINDS = ("spelling", "power_grasps", "precision_grasps", "other_grasps", "handling")
 HELD_OUT_FILES = ("rollAndPitch", "pinch", "three-claps")  # recordings that the shipped prior never saw
@@ -42,7 +43,6 @@ def eval_prior(
 ) -> None:
     """Measure PRIOR (a name or a file): reconstruction, gaps of 5 to 60 frames, 60 and 120 frames a second, samples."""
     from hmpfit.evaluation.prior_quality import RATES, Window, measure, rate_errors, windows_of
-    from hmpfit.exporters.summary import to_json
     from hmpfit.priors.opening import load_gmm, load_pca, open_prior
     from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 

@@ -7,6 +7,7 @@ import click
 
 from hmpfit.errors import InputError
 from hmpfit.registry import names
+from hmpfit.strict_json import to_json
 
 PROTOCOLS = ("hmp", "ho3d", "freihand", "dexycb", "interhand", "intaghand", "hic", "arctic", "stc")
 
@@ -78,11 +79,9 @@ def evaluate(
         _write(table, out)
     left_out = [*(() if opened is None else opened.broken), *(pair for one in found for pair in one.left_out)]
     if as_json:
-        import json
-
         content: dict[str, Any] = {"protocol": used, "clips": len(found) - len(broken), "broken": broken}
         content["left_out"] = [{"path": path, "reason": reason} for path, reason in left_out]
-        click.echo(json.dumps({**content, **table.plain(), **(written or {})}))
+        click.echo(to_json({**content, **table.plain(), **(written or {})}))
         return
     if rows:
         _tell(table)

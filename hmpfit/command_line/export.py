@@ -1,6 +1,5 @@
 """`hmpfit export`: a finished run in the formats of other programs."""
 
-import json
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ from hmpfit import registry
 from hmpfit.command_line.options import hand_model_option
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import known_names
+from hmpfit.strict_json import to_json
 
 _SUFFIXES = {
     "amass": ".npz",
@@ -57,7 +57,7 @@ def export(
             more = f" and {len(files) - 1} more below it" if len(files) > 1 else ""
             click.echo(f"{name}: {files[0]}{more}")
     if as_json:
-        click.echo(json.dumps({"files": written}))
+        click.echo(to_json({"files": written}))
 
 
 def _check_target(out: Path, formats: tuple[str, ...]) -> None:

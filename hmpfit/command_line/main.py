@@ -110,3 +110,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _complain(message: str) -> NoReturn:
     click.echo(f"hmpfit: {' '.join(message.split())}", err=True)
     sys.exit(WRONG_INPUT)
+
+
+if __name__ == "__main__":
+    main()

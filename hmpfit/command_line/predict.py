@@ -3,7 +3,6 @@
 Separate from `run` and `batch`, which track hands in pixels and fit: regressors are compared without any of that.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -53,7 +53,7 @@ def predict(
             done.append(sequence.name)
             advance(1)
     if as_json:
-        click.echo(json.dumps({"sequences": done, "predictions": str(out)}))
+        click.echo(to_json({"sequences": done, "predictions": str(out)}))
     elif not quiet:
         told = f"--split {split} " if split else ""
         click.echo(f"{len(done)} sequences in {out}; hmpfit eval --dataset {dataset} {told}--predictions {out}")

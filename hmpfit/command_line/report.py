@@ -1,11 +1,11 @@
 """`hmpfit report`: write the page of a finished run anew, and say its warnings."""
 
-import json
 from pathlib import Path
 
 import click
 
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -25,7 +25,7 @@ def report(result: Path, out: Path | None, as_json: bool) -> None:
     file = write_report(result, out)
     said = warnings(read_result(result), read_summary(result))
     if as_json:
-        click.echo(json.dumps({"report": str(file), "warnings": said}))
+        click.echo(to_json({"report": str(file), "warnings": said}))
         return
     click.echo(str(file))
     for sentence in said:

@@ -15,6 +15,7 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.strict_json import to_json
 
 DEFAULT_OUT = Path("hmpfit_out")
 
@@ -52,8 +53,6 @@ def run(videos: tuple[Path, ...], out: Path | None, overwrite: bool, as_json: bo
         if not quiet and not as_json:
             _tell(video, folder, runs[-1])
     if as_json:
-        from hmpfit.exporters.summary import to_json
-
         click.echo(to_json(runs[0] if len(videos) == 1 else {"runs": runs}))
     return WRONG_INPUT if failed else 0
 

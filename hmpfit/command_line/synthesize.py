@@ -9,6 +9,7 @@ import click
 from hmpfit import __version__
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.strict_json import to_json
 
 
 @click.command()
@@ -73,7 +74,7 @@ def synthesize(
                 )  # fmt: skip
                 (scratch / "clip.json").write_text(json.dumps(identity))
     if as_json:
-        click.echo(json.dumps({"clips": [str(folder) for folder in made]}))
+        click.echo(to_json({"clips": [str(folder) for folder in made]}))
     elif not quiet:
         click.echo(f"{len(made)} clips in {out}; score runs of them with hmpfit eval --dataset synthetic:{out}")
 

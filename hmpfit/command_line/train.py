@@ -10,6 +10,7 @@ import click
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.training_data import CACHE, open_sources
 from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.strict_json import to_json
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
 
@@ -141,7 +142,7 @@ def train(
     trained = {key: value for key, value in settings.items() if value is not None and key != "switches"}
     write_card(weights, sha256, about, {"training": trained, "held_out": figures})
     if as_json:
-        click.echo(json.dumps({"checkpoint": str(weights), "sha256": sha256, "held_out": figures}))
+        click.echo(to_json({"checkpoint": str(weights), "sha256": sha256, "held_out": figures}))
     elif not quiet:
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         click.echo(f"{weights}: held-out clips: {told}")

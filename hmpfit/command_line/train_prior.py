@@ -12,6 +12,7 @@ import numpy as np
 from hmpfit.command_line.prior_data import FPS, collect
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import HmpfitError, InputError, MissingExtraError
+from hmpfit.strict_json import to_json
 
 _START_WINDOWS, _HELD_OUT_BATCH = 512, 64
 _GAUSSIAN_WINDOWS = 6000
@@ -91,7 +92,7 @@ def train_prior(
     about: dict[str, Any] = {"name": out.resolve().name, "licence": "that of the data it learned from", **summary}
     write_card(out / "prior.safetensors", sha256, about, {"sizes": sizes, "figures.training": settings})
     if as_json:
-        click.echo(json.dumps({"prior": str(out / "prior.safetensors"), "sha256": sha256, **summary}))
+        click.echo(to_json({"prior": str(out / "prior.safetensors"), "sha256": sha256, **summary}))
     elif not quiet:
         click.echo(f"{out / 'prior.safetensors'}: {summary['data']}")
         click.echo(f"How good it is: hmpfit eval-prior {out / 'prior.safetensors'} --motion PATH")

@@ -2,12 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from hmpfit.strict_json import finite, to_json
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Table:
 
     def plain(self) -> dict[str, Any]:
         """Return the table as plain values for JSON; numbers that are not finite are null."""
-        rows = {name: {column: _finite(values.get(column)) for column in self.columns} for name, values in self.rows}
+        rows = {name: {column: finite(values.get(column)) for column in self.columns} for name, values in self.rows}
         return {"title": self.title, "columns": list(self.columns), "rows": rows, "notes": dict(self.notes)}
 
     def json(self) -> str:
         """Return `plain` as JSON text."""
-        return json.dumps(self.plain(), indent=1)
+        return to_json(self.plain(), indent=1)
 
 
 def mean_of(
@@ -69,10 +70,6 @@ def mean_of(
         known = np.isfinite(values) & (weight > 0)
         out[key] = float(np.average(values[known], weights=weight[known])) if known.any() else float("nan")
     return out
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def _text(value: float | None) -> str:

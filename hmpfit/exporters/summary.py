@@ -1,6 +1,5 @@
 """`result.json`: how good a run is, in numbers that a script can read. The keys are a contract: add, never rename."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats
+from hmpfit.strict_json import finite, to_json
 
 _MILLIMETRES = 1000.0
 
@@ -52,17 +52,12 @@ def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
         "recipe": result.recipe,
         **result.provenance,
     }
-    return {key: _finite(value) for key, value in summary.items()}
+    return {key: finite(value) for key, value in summary.items()}
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write the summary as JSON that every parser reads: a number that is not finite becomes null."""
     path.write_text(to_json(summary, indent=1) + "\n")
-
-
-def to_json(values: Any, indent: int | None = None) -> str:
-    """Return strict JSON of plain values; a number that is not finite becomes null."""
-    return json.dumps(_finite(values), indent=indent, allow_nan=False)
 
 
 def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
@@ -91,15 +86,3 @@ def _distance(found_px: Floats, seen_px: Floats) -> dict[str, float] | None:
     distances = np.linalg.norm(found_px - seen_px, axis=-1)
     distances = distances[np.isfinite(distances)]
     return {"mean": float(distances.mean()), "median": float(np.median(distances))} if distances.size else None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
