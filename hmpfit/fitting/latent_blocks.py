@@ -100,7 +100,19 @@ def _gram(d_pose: Tensor, weighted: Tensor, code: Tensor, pulled: Tensor, path: 
     if path is None:
         return d_pose.flatten(2, 3).mT @ weighted.flatten(2, 3) + code.flatten(2, 3).mT @ pulled.flatten(2, 3)
     middle = d_pose.mT @ weighted + code.mT @ pulled
-    return path.flatten(0, 1).T @ (middle @ path).flatten(2, 3)
+    middle = middle.flatten(0, 1)
+    # On a CPU a window at a time stays in the cache; a GPU wants them all.
+    parts = [_pressed(rows, path) for rows in (middle.split(1) if middle.device.type == "cpu" else (middle,))]
+    return torch.cat(parts).unflatten(0, code.shape[:2])
+
+
+def _pressed(middle: Tensor, path: Tensor) -> Tensor:
+    """Return the sum over frames of path' middle path, [R, N, C, C] and [N, C, L] to [R, L, L].
+
+    Rows go beside one another in one product a frame: as a batch each would get its own copy of the path.
+    """
+    right = (middle.transpose(0, 1).flatten(1, 2) @ path).unflatten(1, (len(middle), -1)).transpose(1, 2)
+    return (path.flatten(0, 1).T @ right.flatten(2).flatten(0, 1)).unflatten(1, (len(middle), -1)).transpose(0, 1)
 
 
 def _between(weighted: Tensor, pulled: Tensor, path: Tensor | None, before: _Tail) -> Tensor:

@@ -18,27 +18,39 @@ from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.arrow import ArrowFactor, factor
 from hmpfit.fitting.solvers.elimination import Cut
 from hmpfit.fitting.solvers.gauss_newton import cut_of
-from hmpfit.fitting.term import Motion
+from hmpfit.fitting.term import Motion, cast
 from hmpfit.hands.kinematics import landmark_jacobian
 
 DAMPING = 1e-6
+_FRAMES = 32  # looked at together: few enough to stay in a CPU's cache
 
 
 def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.0) -> NDArray[np.float64]:
     """Return the standard deviation of each joint's place, [B, T, 21] in mm: the root of its covariance's trace.
 
     Camera-frame positions, so the uncertain distance to the camera is part of it. Linear in the number of frames.
+    Derivatives and matrices have the dtype that the solver's have, unless they are not positive definite in it.
     """
     motion = problem.motion(motion)
     cut = cut_of(problem, motion)
-    damping = motion.transl.new_full((motion.transl.shape[0],), DAMPING)
-    solved = factor(linearize(problem, motion), cut, damping)
+    solved = _factored(problem, motion, cut, problem.low)
+    low = problem.low if solved.corner.dtype == problem.low.kinematics.joints.dtype else problem
+    moved = low.motion(cast(motion, low.kinematics.joints.dtype))
     variances = []
-    for s, (outer, lever) in enumerate(zip(solved.outer_covariances(), _levers(problem, motion, cut))):
-        variances.append(_segment(solved, _Inner.of(solved, s), outer, lever))
+    for s, (outer, lever) in enumerate(zip(solved.outer_covariances(), _levers(low, moved, cut))):
+        variances.append(_segment(solved, _Inner.of(solved, s), outer, lever, alone=s == 0))
     variance = torch.cat(variances, dim=1).unflatten(-1, (21, 3)).sum(-1)
     scale = noise_scale(problem, motion) * correlated_frames
     return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
+
+
+def _factored(problem: Problem, motion: Motion, cut: Cut, work: Problem) -> ArrowFactor:
+    """Factor the normal matrix in the dtype of `work`; in the problem's own where that fails."""
+    damping = motion.transl.new_full((motion.transl.shape[0],), DAMPING)
+    solved = factor(linearize(problem, motion, work), cut, damping)
+    if work is problem or bool(solved.ok.all()):
+        return solved
+    return _factored(problem, motion, cut, problem)
 
 
 def noise_scale(problem: Problem, motion: Motion) -> Tensor:
@@ -114,19 +126,26 @@ class _Inner:
         return _Inner(response[:, 0].flatten(1, 2), diagonal[:, 0].flatten(1, 2))
 
 
-def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _Lever) -> Tensor:
-    """Return the variances [B, n, 63] of one segment's points."""
+def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _Lever, alone: bool) -> Tensor:
+    """Return the variances [B, n, 63] of one segment's points; `alone` where no segment lies before it."""
     width, m = solved.width, solved.diagonal[0].shape[-1]
     b, n = lever.by_frame.shape[:2]
+    skip = m if alone else 0  # columns of the segment before
+    outer = outer[:, skip:, skip:]
     to_outer = outer.new_zeros(b, n, 63, outer.shape[-1])
-    to_outer[..., width:m] = lever.by_latent[:, :, 1]
-    to_outer[..., m + width : 2 * m] = lever.by_latent[:, :, 0]
-    to_outer[..., 2 * m :] = lever.by_betas
-    to_outer[:, -1, :, m : m + width] = lever.by_frame[:, -1]
+    if not alone:
+        to_outer[..., width:m] = lever.by_latent[:, :, 1]
+    to_outer[..., m + width - skip : 2 * m - skip] = lever.by_latent[:, :, 0]
+    to_outer[..., 2 * m - skip :] = lever.by_betas
+    to_outer[:, -1, :, m - skip : m - skip + width] = lever.by_frame[:, -1]
     own = outer.new_zeros(b, n, 63)
     if inner is not None and n > 1:
         frames = lever.by_frame[:, :-1]
         response, diagonal = (part[:, part.shape[1] - n + 1 :].flip(1) for part in (inner.response, inner.diagonal))
         own[:, :-1] = ((frames @ diagonal) * frames).sum(-1)
-        to_outer[:, :-1] -= frames @ response
-    return own + ((to_outer @ outer[:, None]) * to_outer).sum(-1)
+        to_outer[:, :-1] -= frames @ response[..., skip:]
+    # Frames as further rows of one product: beside a frame's own axis the covariance would be copied for each.
+    parts = (
+        ((part.flatten(1, 2) @ outer).unflatten(1, (-1, 63)) * part).sum(-1) for part in to_outer.split(_FRAMES, 1)
+    )
+    return own + torch.cat(list(parts), dim=1)
