@@ -3,7 +3,7 @@
 Clips of a batch are padded to the longest. Padding has no evidence and no cost; it only holds a place.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from hmpfit.fitting import mirroring
 from hmpfit.fitting.term import Evidence
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
+from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 
@@ -32,10 +33,9 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Item:
-    """Hands of one clip that share a hand model, ready to be put into a batch."""
+    """The hands of one clip, ready to be put into a batch."""
 
     sequence: int
-    hands: np.ndarray
     is_right: np.ndarray
     start: HandMotion  # as right hands
     camera: Camera
@@ -44,9 +44,20 @@ class Item:
     layout: WindowLayout
 
     @property
+    def hands(self) -> int:
+        """How many hands."""
+        return len(self.is_right)
+
+    @property
     def model(self) -> HandModel:
-        """The hand model of these hands."""
+        """The hand model of the first hand; of all, unless they are paired."""
         return self.models.side(bool(self.is_right[0]))
+
+    def kinematics(self, dtype: torch.dtype, device: str) -> Kinematics:
+        """Return the kinematics of these hands: of a batch, where a right and a left hand have models of their own."""
+        if not self.paired or self.models.right is self.models.left:
+            return Kinematics.of(self.model, dtype, device)
+        return Kinematics.stack([Kinematics.of(self.models.side(bool(side)), dtype, device) for side in self.is_right])
 
     @property
     def paired(self) -> bool:
@@ -57,14 +68,6 @@ class Item:
     def frames(self) -> int:
         """Frames of the clip."""
         return len(self.evidence.times_s)
-
-
-def hands_together(initial: HandMotion, models: HandModels) -> list[np.ndarray]:
-    """Group the hands of a clip that share a hand model."""
-    sides = np.asarray(initial.is_right)
-    if models.right is models.left:
-        return [np.arange(len(sides))]
-    return [hands for hands in (np.flatnonzero(sides), np.flatnonzero(~sides)) if len(hands)]
 
 
 def batches(items: list[Item], most_frames: int) -> list[list[Item]]:
@@ -83,7 +86,7 @@ def batches(items: list[Item], most_frames: int) -> list[list[Item]]:
 
 def _fits(batch: list[Item], item: Item, most_frames: int) -> bool:
     first = batch[0]
-    hands = sum(len(other.hands) for other in batch) + len(item.hands)
+    hands = sum(other.hands for other in batch) + item.hands
     if item.model.fingerprint != first.model.fingerprint or hands * first.frames > most_frames:
         return False
     if first.paired or item.paired:
@@ -114,9 +117,9 @@ def merge(items: list[Item]) -> Evidence:
         parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
     if any(lens is not None for lens in lenses):
         zero = torch.zeros(5, dtype=first.K.dtype, device=first.K.device)
-        rows = [(zero if lens is None else lens).expand(len(item.hands), 1, 1, 5) for lens, item in zip(lenses, items)]
+        rows = [(zero if lens is None else lens).expand(item.hands, 1, 1, 5) for lens, item in zip(lenses, items)]
         parts["distortion"] = torch.cat(rows)
-    exists = [torch.ones(len(item.hands), item.frames, dtype=first.K.dtype, device=first.K.device) for item in items]
+    exists = [torch.ones(item.hands, item.frames, dtype=first.K.dtype, device=first.K.device) for item in items]
     return Evidence(**{**parts, "exists": torch.cat([_padded(one, frames, False) for one in exists])})
 
 
@@ -129,11 +132,10 @@ def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
     return torch.cat((values, more if held else torch.zeros_like(more)), dim=1)
 
 
-def gather_hands(sequence: Sequence, hands: np.ndarray, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
-    """Return the evidence of some hands of a clip and their first guess as right hands."""
-    start = mirroring.motion_as_right(_rows(sequence.initial, hands))
-    tracks = _track_rows(sequence.tracks, hands)
-    return gather_evidence(start, tracks, sequence.camera, sequence.initial.is_right[hands], dtype, device), start
+def gather_hands(sequence: Sequence, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
+    """Return the evidence of a clip's hands and their first guess as right hands."""
+    start = mirroring.motion_as_right(sequence.initial)
+    return gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device), start
 
 
 def gather_evidence(
@@ -171,19 +173,4 @@ def gather_evidence(
         initial_betas=tensor(start.betas),
         initial_hand_R=rotation(start.hand_pose),
         initial_confidence=tensor(start.status == DETECTED),
-    )
-
-
-def _rows(motion: HandMotion, hands: np.ndarray) -> HandMotion:
-    return HandMotion(**{name: getattr(motion, name)[hands] for name in HandMotion.__dataclass_fields__})
-
-
-def _track_rows(tracks: KeypointTracks, hands: np.ndarray) -> KeypointTracks:
-    return replace(
-        tracks,
-        xy_px=tracks.xy_px[hands],
-        confidence=tracks.confidence[hands],
-        seen=tracks.seen[hands],
-        is_right=tracks.is_right[hands],
-        world_m=None if tracks.world_m is None else tracks.world_m[hands],
     )

@@ -62,7 +62,7 @@ class Problem:
 
     def rows(self, rows: Tensor) -> "Problem":
         """Return some problems of the batch."""
-        return replace(self, evidence=take_evidence(self.evidence, rows))
+        return replace(self, kinematics=self.kinematics.rows(rows), evidence=take_evidence(self.evidence, rows))
 
     def scale(self, item: WeightedTerm, residual: Residual) -> float | Tensor:
         """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant.

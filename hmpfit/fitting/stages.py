@@ -15,7 +15,7 @@ from torch import Tensor
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting import mirroring
 from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.gathering import Item, Sequence, batches, gather_hands, hands_together, merge
+from hmpfit.fitting.gathering import Item, Sequence, batches, gather_hands, merge
 from hmpfit.fitting.pose_field import TOGETHER, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
 from hmpfit.fitting.solvers.outcome import Solved, sum_reports
@@ -90,36 +90,17 @@ def fit_batch(
     dtype, _ = _precision(recipe)
     items = []
     for number, one in enumerate(sequences):
-        for hands in hands_together(one.initial, one.models):
-            evidence, start = gather_hands(one, hands, dtype, device)
-            layout, is_right = _layout(evidence, prior, recipe), one.initial.is_right[hands]
-            items.append(Item(number, hands, is_right, start, one.camera, one.models, evidence, layout))
+        evidence, start = gather_hands(one, dtype, device)
+        layout = _layout(evidence, prior, recipe)
+        items.append(Item(number, one.initial.is_right, start, one.camera, one.models, evidence, layout))
     most = (
         0 if solver not in BATCHED else MOST_FRAMES[torch.device(device).type] if most_frames is None else most_frames
     )
-    found: list[list[tuple[Item, Fitted]]] = [[] for _ in sequences]
+    found: dict[int, Fitted] = {}
     for batch in batches(items, most):
         for item, fitted in zip(batch, _fit_batch(batch, prior, recipe, solver, device, on_step)):
-            found[item.sequence].append((item, fitted))
-    return [_joined(parts) for parts in found]
-
-
-def _joined(parts: list[tuple[Item, Fitted]]) -> Fitted:
-    """Put the hands of a clip together again."""
-    order = np.argsort(np.concatenate([item.hands for item, _ in parts]))
-    fits = [fitted for _, fitted in parts]
-
-    def together(arrays: list[Floats]) -> Floats:
-        return np.concatenate(arrays)[order]
-
-    names = HandMotion.__dataclass_fields__
-    return Fitted(
-        HandMotion(**{name: together([getattr(one.motion, name) for one in fits]) for name in names}),  # type: ignore[arg-type]
-        together([one.joint_std_mm for one in fits]),
-        together([one.landmarks_px for one in fits]),
-        tuple(sum_reports(stage) for stage in zip(*(one.reports for one in fits))),
-        fits[0].windows,
-    )
+            found[item.sequence] = fitted
+    return [found[number] for number in range(len(sequences))]
 
 
 def _fit_batch(
@@ -128,7 +109,7 @@ def _fit_batch(
 ) -> list[Fitted]:  # fmt: skip
     dtype, low_dtype = _precision(recipe)
     evidence, layout = merge(items), items[0].layout
-    kinematics = Kinematics.of(items[0].model, dtype, device)
+    kinematics = items[0].kinematics(dtype, device)
     motion = _initial_motion(evidence)
     field, low_field = None, None
     if prior is not None:
@@ -160,7 +141,7 @@ def _fit_batch(
     betas = motion.betas.cpu().numpy()
     out, first = [], 0
     for item in items:
-        rows, first = slice(first, first + len(item.hands)), first + len(item.hands)
+        rows, first = slice(first, first + item.hands), first + item.hands
         cut = {name: values[rows, : item.frames] for name, values in arrays.items()}
         right = replace(item.start, betas=betas[rows], **cut)
         out.append(

@@ -4,7 +4,8 @@ Kept apart from `mano.py` because nothing is skinned here: each point is rigidly
 costs 16 small matrix products instead of a mesh, and the Jacobian is written down instead of differentiated.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def _moves() -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 PAIR_POINT, PAIR_JOINT = _moves()
+_OF_MODEL = ("joints", "joints_dirs", "points", "points_dirs")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Kinematics:
     """A hand model reduced to its rest positions in metres, linear in betas; right-hand form, OpenPose order of points.
 
     `points` are the rest joints and fingertips plus the model's landmark offsets: the places that a detector calls
-    "index1", "thumb_tip" and so on, rigid in the frame of the joint `point_joint`.
+    "index1", "thumb_tip" and so on, rigid in the frame of the joint `point_joint`. Where the hands of a batch have
+    models of their own (`stack`) the arrays have leading axes [B, 1], for hands and frames.
     """
 
     joints: Tensor  # [16, 3]
@@ -78,6 +81,18 @@ class Kinematics:
         if landmark_offsets:
             points = points + torch.as_tensor(model.landmark_offsets, dtype=torch.float64)
         return Kinematics(joints, joints_dirs, points, points_dirs, torch.tensor(POINT_JOINT)).to(dtype, device)
+
+    @staticmethod
+    def stack(hands: Sequence["Kinematics"]) -> "Kinematics":
+        """Return one record for a batch of hands that have models of their own."""
+        arrays = {name: torch.stack([getattr(hand, name) for hand in hands])[:, None] for name in _OF_MODEL}
+        return Kinematics(**arrays, point_joint=hands[0].point_joint)
+
+    def rows(self, rows: Tensor) -> "Kinematics":
+        """Return some hands of a batch; one model for all of them stays as it is."""
+        if self.joints.ndim == 2:
+            return self
+        return replace(self, **{name: getattr(self, name)[rows] for name in _OF_MODEL})
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "Kinematics":
         """Return the same hand in another dtype or on another device."""
@@ -148,7 +163,7 @@ def landmark_jacobian(
         jacobian[..., axis, TRANSL_COLUMNS.start + axis] = 1.0
 
     shape = _pose_shape(kin, posed.rotations)
-    own = kin.points_dirs - kin.joints_dirs[kin.point_joint]
+    own = kin.points_dirs - kin.joints_dirs[..., kin.point_joint, :, :]
     jacobian[..., BETAS_COLUMNS] = shape[..., kin.point_joint, :, :] + of_point @ own
 
     _, _, moved, mover = _tables(points.device)
@@ -203,11 +218,12 @@ def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> Pos
 def _pose_shape(kin: Kinematics, rotations: Tensor) -> Tensor:
     """Return the derivatives of the posed joint positions by betas, [..., 16, 3, 10]."""
     chains, walked, _, _ = _tables(rotations.device)
-    moved = kin.joints_dirs[:1].expand(*rotations.shape[:-3], 1, 3, kin.joints_dirs.shape[-1])
+    dirs = kin.joints_dirs
+    moved = dirs[..., :1, :, :].expand(*rotations.shape[:-3], 1, 3, dirs.shape[-1])
     parent = chains.new_zeros(5)
     levels = [moved]
     for level in chains.T:
-        moved = moved + rotations[..., parent, :, :] @ (kin.joints_dirs[level] - kin.joints_dirs[parent])
+        moved = moved + rotations[..., parent, :, :] @ (dirs[..., level, :, :] - dirs[..., parent, :, :])
         levels.append(moved)
         parent = level
     return torch.cat(levels, dim=-3)[..., walked, :, :]
