@@ -125,6 +125,12 @@ class PoseField:
         parts = [decode(rows, prepared)[1] for rows in (z.split(1) if z.device.type == "cpu" else (z,))]
         return torch.cat(parts).to(self.dtype).unflatten(0, (len(latent), group.count)), path
 
+    def window_jacobian(self, latent: Tensor, window: int) -> tuple[Tensor, Tensor | None]:
+        """Do as `jacobian` for one window, [B, N, 90, C], where N may be more frames than the window has."""
+        (group,) = (group for group in self.groups if group.windows.start <= window < group.windows.stop)
+        code, path = self.jacobian(latent, replace(group, first=window, count=1))
+        return code[:, 0], path
+
     def blend(self, six: Tensor) -> Tensor:
         """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""
         return rotations.from_6d(self._blended(six))

@@ -36,10 +36,11 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     solved = _factored(problem, motion, cut, problem.low)
     low = problem.low if solved.corner.dtype == problem.low.kinematics.joints.dtype else problem
     moved = low.motion(cast(motion, low.kinematics.joints.dtype))
-    variances = []
-    for s, (outer, lever) in enumerate(zip(solved.outer_covariances(), _levers(low, moved, cut))):
-        variances.append(_segment(solved, _Inner.of(solved, s), outer, lever, alone=s == 0))
-    variance = torch.cat(variances, dim=1).unflatten(-1, (21, 3)).sum(-1)
+    variance = moved.transl.new_zeros(*moved.transl.shape[:2], 21)
+    order = reversed(range(len(cut.segments)))  # as the chain's covariances come; nothing of a segment is kept
+    for s, outer, lever in zip(order, solved.outer_covariances(), _levers(low, moved, cut)):
+        found = _segment(solved, _Inner.of(solved, s), outer, lever, alone=s == 0)
+        variance[:, slice(*cut.segments[s])] = found.unflatten(-1, (21, 3)).sum(-1)
     scale = noise_scale(problem, motion) * correlated_frames
     return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
 
@@ -77,33 +78,43 @@ class _Lever:
 
 
 def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
-    """Yield segment by segment how points move: for the whole clip at once the latents' part would be large."""
-    _, d_points = landmark_jacobian(
-        problem.kinematics, motion.global_R, motion.hand_R, motion.betas[:, None], motion.transl
-    )
-    d_points = d_points.flatten(2, 3)
-    rigid, betas, pose = d_points.split((RIGID, SHAPE, POSE), dim=-1)
-    if "hand_pose" in problem.free:
-        rigid = torch.cat((rigid, pose), dim=-1)
-    if "latent" not in problem.free or problem.field is None or motion.latent is None:
-        for a, z in cut.segments:
-            yield _Lever(rigid[:, a:z], pose.new_zeros(*pose[:, a:z].shape[:2], 2, 63, 0), betas[:, a:z])
-        return
-    assert motion.six is not None
-    field, to_pose = problem.field, problem.field.blend_jacobian(motion.six)
-    tail = pose.new_zeros(len(pose), 0, 63, motion.latent.shape[-1])  # the previous window in the frames it reaches
-    for group in field.groups:
-        code, path = field.jacobian(motion.latent, group)
-        for row in range(group.count):
-            (a, z), (_, stop) = field.layout.segments[group.first + row], field.layout.windows[group.first + row]
-            by_code = code[:, row, : stop - a].unflatten(2, (15, 6))
-            d_pose = (to_pose[:, a:stop] @ by_code).flatten(2, 3) * group.share[row, : stop - a, None, None]
-            by_window = pose[:, a:stop] @ d_pose
-            by_window = by_window if path is None else by_window @ path[: stop - a]
-            by_latent = by_window.new_zeros(len(pose), z - a, 2, *by_window.shape[2:])
-            by_latent[:, :, 0], by_latent[:, : tail.shape[1], 1] = by_window[:, : z - a], tail
-            tail = by_window[:, z - a :]
-            yield _Lever(rigid[:, a:z], by_latent, betas[:, a:z])
+    """Yield how points move, from the last segment to the first."""
+    field, latent, six = problem.field, motion.latent, motion.six
+    free_latent = "latent" in problem.free and field is not None and latent is not None
+    to_pose = field.blend_jacobian(six) if field is not None and six is not None else None
+    own: tuple[Tensor, Tensor | None] | None = None  # how the window of the segment decodes
+    for s in reversed(range(len(cut.segments))):
+        a, z = cut.segments[s]
+        _, d_points = landmark_jacobian(
+            problem.kinematics, motion.global_R[:, a:z], motion.hand_R[:, a:z], motion.betas[:, None],
+            motion.transl[:, a:z],
+        )  # fmt: skip
+        rigid, betas, pose = d_points.flatten(2, 3).split((RIGID, SHAPE, POSE), dim=-1)
+        if "hand_pose" in problem.free:
+            rigid = torch.cat((rigid, pose), dim=-1)
+        if not free_latent:
+            yield _Lever(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
+            continue
+        assert field is not None and latent is not None and to_pose is not None
+        by_latent = pose.new_zeros(len(pose), z - a, 2, 63, latent.shape[-1])
+        by_pose = to_pose[:, a:z]
+        code, path = own or field.window_jacobian(latent, s)
+        _chain(by_latent[:, :, 0], pose, by_pose, field.layout.share[a:z, 0], code, path)
+        if s:
+            first, reach = field.layout.segments[s - 1][0], field.layout.windows[s - 1][1]
+            code, path = own = field.window_jacobian(latent, s - 1)
+            after = slice(a - first, reach - first)
+            path = None if path is None else path[after]
+            _chain(by_latent[:, : reach - a, 1], pose, by_pose, field.layout.share[a:z, 1], code[:, after], path)
+        yield _Lever(rigid, by_latent, betas)
+
+
+def _chain(out: Tensor, by_pose: Tensor, to_pose: Tensor, share: Tensor, code: Tensor, path: Tensor | None) -> None:
+    """Write the derivatives [B, n, 63, L] of points by a window's latent for the first n frames of a segment."""
+    n = out.shape[1]
+    d_pose = (to_pose[:, :n] @ code[:, :n].unflatten(2, (15, 6))).flatten(2, 3) * share[:n, None, None]
+    by_code = by_pose[:, :n] @ d_pose
+    out[:] = by_code if path is None else by_code @ path[:n]
 
 
 @dataclass(frozen=True)

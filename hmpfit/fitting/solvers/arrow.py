@@ -72,40 +72,37 @@ class ArrowFactor:
         return torch.cholesky_solve(eye.expand_as(self.corner), self.corner)
 
     def outer_covariances(self) -> Iterator[Tensor]:
-        """Yield the joint covariance of (previous, current, shape) of each segment, [B, 2m + 10, 2m + 10].
+        """Yield the joint covariance of (previous, current, shape) of each segment, last first, [B, 2m + 10, 2m + 10].
 
         Selected inversion, backwards along the chain; the previous block of the first segment does not exist and is 0.
         """
         shape = self.shape_covariance
-        m, count = self.diagonal[0].shape[-1], len(self.cut.segments)
-        own: list[Tensor] = [shape] * count
-        to_shape: list[Tensor] = [shape] * count
-        to_next: list[Tensor] = [shape] * count
-        for s in reversed(range(count)):
-            inverse = torch.linalg.solve_triangular(
-                self.diagonal[s].mT, torch.eye(m, dtype=shape.dtype, device=shape.device), upper=True
-            )
+        m = self.diagonal[0].shape[-1]
+        eye = torch.eye(m, dtype=shape.dtype, device=shape.device)
+        later: tuple[Tensor, Tensor] | None = None  # of the next segment: its covariance, and that with the shape
+        for s in reversed(range(len(self.cut.segments))):
+            inverse = torch.linalg.solve_triangular(self.diagonal[s].mT, eye, upper=True)
             to_b = inverse @ self.border[s]
-            if s + 1 < count:
-                to_n = inverse @ self.coupling[s]
-                to_shape[s] = -(to_n @ to_shape[s + 1] + to_b @ shape)
-                to_next[s] = -(to_n @ own[s + 1] + to_b @ to_shape[s + 1].mT)
-                own[s] = inverse @ inverse.mT - to_n @ to_next[s].mT - to_b @ to_shape[s].mT
+            if later is None:
+                to_shape = -to_b @ shape
+                own = inverse @ inverse.mT - to_b @ to_shape.mT
             else:
-                to_shape[s] = -to_b @ shape
-                own[s] = inverse @ inverse.mT - to_b @ to_shape[s].mT
-        for s in range(count):
-            zero = torch.zeros_like(own[s])
-            previous, cross = (own[s - 1], to_next[s - 1]) if s else (zero, zero)
-            p_shape = to_shape[s - 1] if s else torch.zeros_like(to_shape[s])
-            yield torch.cat(
-                (
-                    torch.cat((previous, cross, p_shape), -1),
-                    torch.cat((cross.mT, own[s], to_shape[s]), -1),
-                    torch.cat((p_shape.mT, to_shape[s].mT, shape), -1),
-                ),
-                -2,
-            )
+                to_n = inverse @ self.coupling[s]
+                to_shape = -(to_n @ later[1] + to_b @ shape)
+                to_next = -(to_n @ later[0] + to_b @ later[1].mT)
+                own = inverse @ inverse.mT - to_n @ to_next.mT - to_b @ to_shape.mT
+                yield _joint(own, to_next, to_shape, *later, shape)
+            later = own, to_shape
+        assert later is not None
+        zero = torch.zeros_like(later[0])
+        yield _joint(zero, zero, torch.zeros_like(later[1]), *later, shape)
+
+
+def _joint(
+    before: Tensor, cross: Tensor, before_shape: Tensor, own: Tensor, own_shape: Tensor, shape: Tensor
+) -> Tensor:
+    rows = (before, cross, before_shape), (cross.mT, own, own_shape), (before_shape.mT, own_shape.mT, shape)
+    return torch.cat([torch.cat(row, -1) for row in rows], -2)
 
 
 def cut_frames(frames: int, every: int) -> Cut:
