@@ -18,6 +18,8 @@ from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.training.samples import View
 from hmpfit.regressors.two_hands.believing import believed
 from hmpfit.regressors.two_hands.estimating import PairEstimate, PairOutput, PairParameters, estimate_pair
+from hmpfit.regressors.two_hands.looks import Apart, Together, look_at
+from hmpfit.regressors.two_hands.side_by_side import offset
 from hmpfit.regressors.two_hands.tracks import points_to_see
 from hmpfit.regressors.two_hands.windows import sliding_windows
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
@@ -184,17 +186,48 @@ def test_windows_cover_every_frame_of_any_length(tracks: KeypointTracks, frames:
     for window in windows:
         assert window.shown == tuple(range(window.start, window.stop)) and len(window.shown) == min(6, frames)
         covered[window.start : window.stop] += 1
-        inside = window.crop.from_image(points[:, window.start : window.stop])
+        assert isinstance(window.look, Together)
+        inside = window.look.crop.from_image(points[:, window.start : window.stop])
         assert (inside > 0.05).all() and (inside < 0.95).all()
     assert (covered >= 1).all()
 
 
-def test_a_window_without_one_hand_is_around_the_other(tracks: KeypointTracks) -> None:
+def test_a_window_without_one_hand_shows_the_other_beside_its_mirror_image(tracks: KeypointTracks) -> None:
     points = tracks.xy_px.copy()
     points[1, :6] = np.nan
-    first, last = sliding_windows(points, 3, 1.25)[0], sliding_windows(points, 3, 1.25)[-1]
-    assert first.crop.from_image(tracks.xy_px[1, 0]).max() > 1
-    assert (last.crop.from_image(tracks.xy_px[:, -1]) < 1).all()
+    first, last = (sliding_windows(points, 3, 1.25)[end].look for end in (0, -1))
+    assert isinstance(first, Apart) and first.mirrored == (False, True) and first.tiles[0] == first.tiles[1]
+    assert isinstance(last, Together) and (last.crop.from_image(tracks.xy_px[:, -1]) < 1).all()
+    middle = np.concatenate((np.zeros((480, 320, 3)), np.full((480, 320, 3), 200.0)), axis=1).astype(np.uint8)
+    alone = look_at(
+        np.stack((np.full((1, 21, 2), np.nan), points[:1, 0] * 0 + (np.arange(21) * 2 + 300)[:, None])), 1.25
+    )
+    cut = alone.cut(middle, 64)[32, :, 0]
+    assert cut[0] == cut[-1] == 200 and cut[20] == cut[43] == 0  # dark is left in the image, right in the mirror
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_hands_far_apart_are_pasted_and_their_axes_come_back(
+    motion: HandMotion, models: HandModels, swapped: bool
+) -> None:
+    away = np.array([[[0.3 if swapped else -0.3, 0.02, 0.8]], [[0.3 if swapped else -0.3, -0.1, 0.9]]])
+    upright = motion.mirrored(~motion.is_right)
+    moved = replace(upright, transl=np.broadcast_to(away, upright.transl.shape).copy()).mirrored(~motion.is_right)
+    joints = pose_hands(models, moved).joints[:, :1]
+    pixels = joints @ CAMERA.K[0].T
+    look = look_at(pixels[..., :2] / pixels[..., 2:], 1.25)
+    assert (
+        isinstance(look, Apart) and look.mirrored == (False, False) and look.places == ((1, 0) if swapped else (0, 1))
+    )
+    # What stands for a network: it sees each hand where its tile lies in the pasted picture, as if there.
+    for side, (tile, place) in enumerate(zip(look.tiles, look.places)):
+        inside = tile.from_image(pixels[side, 0, :, :2] / pixels[side, 0, :, 2:]) * 160 + offset(160, place)
+        seen = look.crop.from_image(inside)
+        assert (seen > 0.05).all() and (seen < 0.95).all()
+        about = (joints[side, 0] - joints[side, 0, :1]) @ look.rotations(CAMERA.K[0])[side]  # in the network's axes
+        flat = about[:, :2] / (seen - seen[:1] + 1e-12)[..., :2]
+        scale = np.median(np.abs(flat[1:]))
+        assert np.abs(about[:, :2] / scale - (seen - seen[:1])).max() < 0.06  # what it sees is what it says
 
 
 def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTracks) -> None:
@@ -220,7 +253,7 @@ def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTra
     assert sum(calls) == len(windows) and found.known.all()
     assert found.orient_R is not None and found.betas is not None and found.hand_pose is not None
     for frame in range(FRAMES):
-        axes = [w.crop.rotation(CAMERA.K[0]) for w in windows if w.start <= frame < w.stop]
+        axes = [w.look.rotations(CAMERA.K[0])[0] for w in windows if w.start <= frame < w.stop]
         expected = np.mean([frame * shape.numpy() @ R.T for R in axes], axis=0)
         assert np.allclose(found.joints[:, frame], expected, atol=1e-5)
         right = rotations.project_to_so3(torch.as_tensor(np.mean([R @ turn.double().numpy() for R in axes], axis=0)))

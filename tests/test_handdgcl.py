@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hmpfit.geometry import rotations
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.handdgcl import contrast, losses
@@ -41,6 +42,7 @@ def labels() -> losses.Labels:
     return losses.Labels(
         draw(3, 2, 21, 3, scale=0.1), draw(3, 2, 1609, 3, seed=1, scale=0.1), draw(3, 2, 21, 2, seed=2).sigmoid(),
         torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
+        rotations.exp(draw(3, 2, 3, seed=3)),
     )  # fmt: skip
 
 
@@ -151,7 +153,9 @@ def test_every_ablation_gives_finite_losses_and_gradients(name: str, models: Han
 
 
 def test_mesh_losses_are_those_of_plain_loops(models: HandModels, labels: losses.Labels) -> None:
-    meshes = Meshes(draw(3, 2, 1609, 3, seed=4, scale=0.1), draw(3, 2, 3, seed=5), torch.empty(0), torch.empty(0))
+    turns, points = rotations.exp(draw(3, 2, 3, seed=6)), draw(3, 2, 21, 2, seed=7)
+    vertices, camera = draw(3, 2, 1609, 3, seed=4, scale=0.1), draw(3, 2, 3, seed=5)
+    meshes = Meshes(vertices, camera, torch.empty(0), torch.empty(0), turns, points)
     regress = MeshJoints(models)
     found = losses.mesh_losses(meshes, regress, labels)
     predicted, xy = regress(meshes.vertices), project_weakly(regress(meshes.vertices), meshes.camera, 256)
@@ -166,6 +170,10 @@ def test_mesh_losses_are_those_of_plain_loops(models: HandModels, labels: losses
         true_joints = (labels.joints[b] - origin) * METACARPAL_M / size
         true_mesh = (labels.vertices[b] - origin) * METACARPAL_M / size
         for h in known:
+            expected["points_2d"] += float((points[b, h] - labels.xy[b, h]).abs().mean()) / 5
+            assert labels.orient_R is not None
+            mirror = torch.diag(torch.tensor([-1.0 if h else 1.0, 1, 1]))  # labels are in right-hand form
+            expected["turn"] += float((turns[b, h] - mirror @ labels.orient_R[b, h] @ mirror).abs().mean()) / 5
             expected["joints"] += float((predicted[b, h] - true_joints[h]).abs().mean()) / 5
             expected["vertices"] += float((meshes.vertices[b, h] - true_mesh[h]).abs().mean()) / 5
             expected["joints_2d"] += float((xy[b, h] - labels.xy[b, h] * 256).abs().mean()) / 5

@@ -1,6 +1,7 @@
 """STC: parameter count, shapes, what attends to what, and every loss against a plain loop over the printed formula."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hmpfit.regressors.stc.network import HandParameters, Stc
 from hmpfit.regressors.stc.switches import ABLATIONS, SIZES, ablated
 from hmpfit.regressors.stc.temporal import Attention
 from hmpfit.regressors.two_hands.hand_pair import HandPair
+from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 SMALL = SIZES["small"]
@@ -29,7 +31,11 @@ def draw(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 def labels() -> losses.Labels:
     valid = torch.tensor([[[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]])
     betas_valid = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
-    return losses.Labels(draw(2, 3, 2, 21, 3, scale=0.05), valid, draw(2, 2, 10, seed=1), betas_valid)
+    return losses.Labels(
+        draw(2, 3, 2, 21, 3, scale=0.05), valid, draw(2, 2, 10, seed=1), betas_valid,
+        xy=draw(2, 3, 2, 21, 2, seed=6).sigmoid(), orient_R=rotations.exp(draw(2, 3, 2, 3, seed=7)),
+        posed_valid=valid * betas_valid[:, None],
+    )  # fmt: skip
 
 
 def test_paper_size_has_the_papers_parameter_count() -> None:
@@ -137,8 +143,49 @@ def test_total_is_the_weighted_sum_of_the_parts_that_have_a_weight(labels: losse
     assert set(parts) == {*weights, "total"}
     assert float(parts["total"]) == pytest.approx(sum(w * float(parts[name]) for name, w in weights.items()), rel=1e-5)
     assert set(losses.total_loss(predicted, labels, ablated(SMALL, "baseline"), depth)) == {
-        "joint", "mano", "reg", "total",
+        "joint", "mano", "reg", "total", "turn", "bend",
     }  # fmt: skip
+    read = replace(predicted, parameters=replace(parameters, points=draw(2, 3, 2, 21, 2, seed=5)))
+    parts = losses.total_loss(read, labels, replace(SMALL, inter=0.0), depth)
+    assert labels.xy is not None and read.parameters.points is not None
+    apart = (read.parameters.points - labels.xy).abs().mean((-1, -2))
+    assert float(parts["points_2d"]) == pytest.approx(float(apart[labels.valid > 0].mean()), rel=1e-5)
+
+
+def test_turn_and_bend_tell_the_orientation_from_the_fingers(labels: losses.Labels) -> None:
+    assert labels.orient_R is not None and labels.posed_valid is not None
+    off = rotations.exp(torch.tensor([0.0, 0.0, 0.5]))
+    flip = torch.tensor([[[1.0, 1, 1]], [[-1.0, 1, 1]]])  # a left hand's joints are those of the mirrored right one
+    own = (labels.joints * flip) @ labels.orient_R
+    turned_R = labels.orient_R @ off
+    parameters = HandParameters(turned_R, draw(2, 3, 2, 15, 3), draw(2, 3, 2, 10))
+    predicted = losses.Predicted(parameters, (own @ turned_R.mT) * flip, None)  # fingers as they are, turned by `off`
+    assert float(losses.bend_loss(predicted, labels)) < 1e-4
+    by_hand = float((off - torch.eye(3)).norm()) * float(labels.posed_valid.sum()) / 6
+    assert float(losses.turn_loss(turned_R, labels)) == pytest.approx(by_hand, rel=1e-4)
+    moved = replace(predicted, joints=((own + draw(21, 3, scale=0.01)) @ turned_R.mT) * flip)
+    shift = draw(21, 3, scale=0.01)
+    by_hand = float((shift - shift[OPENPOSE_MIDDLE_MCP]).norm()) * float(labels.posed_valid.sum()) / 6
+    assert float(losses.bend_loss(moved, labels)) == pytest.approx(by_hand, rel=1e-3)
+
+
+def test_points_are_the_centres_of_their_maps() -> None:
+    torch.manual_seed(0)
+    reader = PointReader((4, 5, 6, 7), hidden=8).eval()
+    levels = [draw(3, width, 24 // 2**i, 24 // 2**i, seed=i) for i, width in enumerate((4, 5, 6, 7))]
+    maps: list[Tensor] = []
+    reader.mix.register_forward_hook(lambda *said: maps.append(said[2]))
+    points = reader(levels)
+    share = maps[0].flatten(2).softmax(-1).reshape(3, 2, 21, 12, 12)
+    x = sum(float(share[1, 1, 4, row, column]) * (column + 0.5) / 12 for row in range(12) for column in range(12))
+    y = sum(float(share[1, 1, 4, row, column]) * (row + 0.5) / 12 for row in range(12) for column in range(12))
+    assert points.shape == (3, 2, 21, 2) and points[1, 1, 4].tolist() == pytest.approx([x, y], rel=1e-4)
+    coded = codes(points)
+    assert coded.shape == (3, 2, CODES)
+    bigger = codes(0.5 + 2 * (points - 0.5))
+    assert torch.allclose(bigger[..., :84], 2 * coded[..., :84], atol=1e-5)
+    assert torch.allclose(bigger[..., 84:], coded[..., 84:], rtol=0.1)  # at their own size
+    assert torch.equal(coded[:, 0, 42:84], coded[:, 1, :42])
 
 
 def test_hand_pair_is_the_hand_model_with_a_left_hand() -> None:

@@ -99,7 +99,10 @@ def train(
     torch.manual_seed(seed)
     fresh = plan.build(switches)
     if checkpoint is not None:
-        loaded = load_network(find(network, checkpoint), network, plan.lean(switches))[0]
+        found = load_network(find(network, checkpoint), network)[1]
+        taught = {key: getattr(found, key) for key in plan.taught_by}  # these may be others than before
+        asked = replace(plan.lean(switches), **taught)
+        loaded = load_network(find(network, checkpoint), network, asked)[0]
         fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
         fresh.requires_grad_(True)
     if backbone_weights is not None and is_regressor(backbone_weights):

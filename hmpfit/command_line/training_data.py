@@ -44,7 +44,12 @@ def _open(
     from hmpfit.datasets.shards import INDEX, Shards
 
     if kind == "synthetic" and (Path(place) / INDEX).is_file():
-        return Shards(Path(place))
+        shards = Shards(Path(place))
+        if view.hands == 2 and len(shards[0].is_right) == 1:
+            from hmpfit.regressors.two_hands.pasted import PastedPairs
+
+            return PastedPairs(shards, seed)
+        return shards
     from hmpfit.datasets.hand_clips import open_hand_clips
 
     return open_hand_clips(text, view, models)

@@ -20,6 +20,7 @@ from hmpfit.errors import InputError
 from hmpfit.regressors.plan import Plan, differing
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
+POINTS = "points"  # the part of two-hand networks that reads points
 KIND, ABOUT = "hmpfit regressor", "about"
 
 
@@ -107,7 +108,8 @@ def is_regressor(path: Path) -> bool:
 def borrow_backbone(network: nn.Module, path: Path) -> None:
     """Load the backbone of another network of ours into this one's: it has learned what hands look like.
 
-    Raises InputError when the two backbones are not alike.
+    What reads points off it comes along where both networks have it. Raises InputError when the backbones are not
+    alike.
     """
 
     def inside(key: str) -> str:
@@ -123,6 +125,11 @@ def borrow_backbone(network: nn.Module, path: Path) -> None:
     if not own or len(alike) < len(own):
         raise InputError(f"The backbone of '{path}' is not like this network's; give weights of the same backbone.")
     network.load_state_dict({key: lent[inside(key)].to(own[key].dtype) for key in own}, strict=False)
+    reader = network.get_submodule(POINTS).state_dict() if hasattr(network, POINTS) else {}
+    with safe_open(str(path), framework="pt") as file:
+        read = {key: file.get_tensor(f"{POINTS}.{key}") for key in reader if f"{POINTS}.{key}" in file.keys()}  # noqa: SIM118
+    if reader and all(key in read and read[key].shape == value.shape for key, value in reader.items()):
+        network.get_submodule(POINTS).load_state_dict({key: read[key].to(reader[key].dtype) for key in reader})
 
 
 def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype: torch.dtype = torch.float16) -> str:

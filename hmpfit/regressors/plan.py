@@ -54,6 +54,7 @@ class Plan:
         module for module in network.modules() if isinstance(module, ResNet50)
     ]
     lean: Callable[[Any], Any] = lambda switches: switches  # switches of what is shipped, without parts for training
+    taught_by: tuple[str, ...] = ()  # switches that training may change between two stages: no weight depends on them
 
     def shipped(self, network: nn.Module, switches: Any) -> tuple[nn.Module, Any]:
         """Return a trained network without what only training needs, and the switches that say so."""

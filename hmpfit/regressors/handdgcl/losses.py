@@ -12,6 +12,8 @@ from torch import Tensor
 from hmpfit.regressors.handdgcl.contrast import Contrast, cross_contrast, embed, pose_direction, self_contrast
 from hmpfit.regressors.handdgcl.network import METACARPAL_M, Meshes, MeshJoints, project_weakly
 from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.two_hands.hand_pair import mirror_left
+from hmpfit.regressors.two_hands.points import point_loss
 from hmpfit.skeleton import BONES, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
 MM = 1e3
@@ -27,6 +29,7 @@ class Labels:
     xy: Tensor  # [B, 2, 21, 2] in pictures, 0..1
     valid: Tensor  # [B, 2] 1 or 0
     meshed: Tensor  # [B, 2] 1 where the vertices are known too
+    orient_R: Tensor | None = None  # [B, 2, 3, 3] in right-hand form, known where `meshed`
 
 
 def normalised(labels: Labels) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -57,6 +60,11 @@ def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: Labels) -> dict[str
         "joints_2d": _mean(xy - labels.xy * REFERENCE_PX, valid),
         "length": _mean((lengths - true_lengths)[..., None], valid),
     }
+    if meshes.points is not None:
+        losses["points_2d"] = point_loss(meshes.points, labels.xy, valid)
+    if meshes.turn_R is not None and labels.orient_R is not None:
+        flip = mirror_left(joints)
+        losses["turn"] = _mean(meshes.turn_R - flip * labels.orient_R * flip.mT, labels.meshed)
     if vertices is not None:
         losses["vertices"] = _mean(meshes.vertices - vertices, labels.meshed)
         apart, truly = (mesh[:, 1] - mesh[:, 0] for mesh in (meshes.vertices, vertices))

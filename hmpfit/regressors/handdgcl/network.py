@@ -19,6 +19,7 @@ from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
 from hmpfit.regressors.handdgcl.switches import Switches
 from hmpfit.regressors.two_hands.eyes import Eyes
+from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS
 
 
@@ -33,6 +34,8 @@ class Meshes:
     camera: Tensor  # [B, 2, 3] scale and shift: (u, v) / picture = scale (x, y) + shift / 2 + 1 / 2
     graph: Tensor  # [B, 2, n, C] each hand's graph features, the input of the disturbance
     decoded: Tensor  # [B, 2, 4 n, C'] what the GCN makes of them
+    turn_R: Tensor | None = None  # [B, 2, 3, 3] of each hand as a whole, where it has one
+    points: Tensor | None = None  # [B, 2, 21, 2] in the picture, 0..1, where the network reads them
 
 
 METACARPAL_M = 0.095
@@ -75,16 +78,17 @@ class HandGraph(nn.Module):
         spread = self.mlp(features)[:, None].expand(-1, len(self.positions), -1)
         return torch.cat((spread, self.positions.expand(len(features), -1, -1)), dim=-1)
 
-    def forward(self, features: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mesh [B, V, 3], the weak camera [B, 3] and the decoded nodes [B, 4 n, C']."""
+    def forward(self, features: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Return the mesh [B, V, 3], the weak camera [B, 3], the decoded nodes [B, 4 n, C'] and the turn [B, 3, 3]."""
         decoded = self.gcn(graph)
         pooled = self.over_nodes(decoded.mT)[..., 0]
         camera: Tensor = self.to_camera(pooled)
-        nodes = NODE_M * self.to_xyz(decoded)
+        nodes, turn_R = NODE_M * self.to_xyz(decoded), None
         if self.rigid is not None:
             six, shift = self.rigid(features).split((6, 3), dim=-1)
-            nodes = (self.flat + nodes) @ rotations.from_6d(six).mT + SHIFT_M * shift[:, None]
-        return self.upsample @ nodes, camera, decoded
+            turn_R = rotations.from_6d(six)
+            nodes = (self.flat + nodes) @ turn_R.mT + SHIFT_M * shift[:, None]
+        return self.upsample @ nodes, camera, decoded, turn_R
 
 
 class HandDgcl(nn.Module):
@@ -99,7 +103,8 @@ class HandDgcl(nn.Module):
         sides = (models.right, models.left)
         self.hierarchies = tuple(_hierarchy_of(model) for model in sides)
         self.vertices = len(models.right.v_template)
-        width = self.eyes.channels[-1]
+        width = self.eyes.channels[-1] + (CODES if switches.points else 0)
+        self.points = PointReader(self.eyes.channels) if switches.points else None
         flat = [_at_rest(model, hierarchy) for model, hierarchy in zip(sides, self.hierarchies)]
         flat[1] = flat[1] * flat[1].new_tensor([-1.0, 1.0, 1.0])
         self.hands = nn.ModuleList([HandGraph(width, switches, *one) for one in zip(self.hierarchies, flat)])
@@ -108,10 +113,17 @@ class HandDgcl(nn.Module):
 
     def forward(self, images: Tensor) -> Meshes:
         """Reconstruct pictures [B, 3, S, S] in 0..1."""
-        features = self.eyes(images)[-1].mean((-1, -2))
-        graphs = [hand.graph(features) for hand in self._hands]
-        vertices, cameras, decoded = zip(*(hand(features, graph) for hand, graph in zip(self._hands, graphs)))
-        return Meshes(*(torch.stack(list(part), dim=1) for part in (vertices, cameras, graphs, decoded)))
+        levels = self.eyes(images)
+        pooled, points = levels[-1].mean((-1, -2)), None
+        features = [pooled, pooled]
+        if self.points is not None:
+            points = self.points(levels)
+            features = [torch.cat((pooled, code), dim=-1) for code in codes(points).unbind(1)]
+        graphs = [hand.graph(seen) for hand, seen in zip(self._hands, features)]
+        done = [hand(seen, graph) for hand, seen, graph in zip(self._hands, features, graphs)]
+        vertices, cameras, decoded, turns = zip(*done)
+        mesh, camera, graph, nodes = (torch.stack(list(part), dim=1) for part in (vertices, cameras, graphs, decoded))
+        return Meshes(mesh, camera, graph, nodes, None if turns[0] is None else torch.stack(turns, dim=1), points)
 
     @property
     def gcns(self) -> list[GraphDecoder]:

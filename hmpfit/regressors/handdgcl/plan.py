@@ -65,6 +65,7 @@ def _labels(network: HandDgcl, batch: Batch, hand: ManoHand) -> Labels:
         xy=labels.xy[:, -1],
         valid=labels.valid[:, -1],
         meshed=labels.posed_valid[:, -1],
+        orient_R=labels.orient_R[:, -1],
     )
 
 

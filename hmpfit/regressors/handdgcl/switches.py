@@ -40,6 +40,9 @@ class Switches:
     consistent: float = 1.0
     transition: float = 1.0
     contrast: float = 1e-2
+    points: bool = False  # ours: the 42 points in the picture are read first and join the picture's features
+    points_2d: float = 0.0  # ours, weight of the points that are read
+    turn: float = 0.0  # ours, weight of the orientation's error where `rigid_first` has one
 
     def __post_init__(self) -> None:
         """Refuse what does not exist. Raises InputError, listing what does."""
@@ -54,7 +57,7 @@ SIZES = {
     "paper": Switches(),
     "small": Switches(
         backbone="light",
-        image=96,
+        image=112,
         hidden=128,
         dims=(64, 48, 32, 24),
         blocks=1,
@@ -62,6 +65,9 @@ SIZES = {
         rigid_first=True,
         unet_depth=2,
         queue=512,
+        points=True,
+        points_2d=10.0,
+        turn=0.3,
     ),
 }
 

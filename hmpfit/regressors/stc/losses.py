@@ -12,6 +12,8 @@ from torch import Tensor
 
 from hmpfit.regressors.stc.network import HandParameters
 from hmpfit.regressors.stc.switches import Switches
+from hmpfit.regressors.two_hands.hand_pair import mirror_left
+from hmpfit.regressors.two_hands.points import point_loss
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 Depth = Callable[[Tensor, Tensor], Tensor]
@@ -34,12 +36,30 @@ class Labels:
     valid: Tensor  # [B, T, 2] 1 or 0
     betas: Tensor  # [B, 2, 10] of the network's own hand model
     betas_valid: Tensor  # [B, 2] 1 or 0
+    xy: Tensor | None = None  # [B, T, 2, 21, 2] in the picture, 0..1
+    orient_R: Tensor | None = None  # [B, T, 2, 3, 3] in right-hand form
+    posed_valid: Tensor | None = None  # [B, T, 2] 1 where the orientation is known too
 
 
 def joint_loss(predicted: Tensor, labels: Labels) -> Tensor:
     """Return L_joint (equation 7): Frobenius distance of the 21 joints about the middle knuckle, mean over frames."""
     error = rooted(predicted) - rooted(labels.joints)
     return (_norm(error.flatten(-2)) * labels.valid).sum(2).mean(1).mean()
+
+
+def turn_loss(orient_R: Tensor, labels: Labels) -> Tensor:
+    """Return the Frobenius distance of the orientations [B, T, 2, 3, 3], mean over frames (ours)."""
+    assert labels.orient_R is not None and labels.posed_valid is not None
+    return (_norm((orient_R - labels.orient_R).flatten(-2)) * labels.posed_valid).sum(2).mean(1).mean()
+
+
+def bend_loss(predicted: Predicted, labels: Labels) -> Tensor:
+    """Return L_joint with each hand in its own axes, which knows nothing of the orientation's error (ours)."""
+    assert labels.orient_R is not None and labels.posed_valid is not None
+    flip = mirror_left(predicted.joints)
+    mine = (rooted(predicted.joints) * flip) @ predicted.parameters.orient_R
+    true = (rooted(labels.joints) * flip) @ labels.orient_R
+    return (_norm((mine - true).flatten(-2)) * labels.posed_valid).sum(2).mean(1).mean()
 
 
 def smooth_loss(predicted: Tensor) -> Tensor:
@@ -94,13 +114,20 @@ def total_loss(
     `depth` is needed where `switches.inter` is not zero and the prediction has vertices.
     """
     parts: dict[str, tuple[float, Tensor]] = {"joint": (switches.joint, joint_loss(predicted.joints, labels))}
+    parameters = predicted.parameters
+    if switches.turn:
+        parts["turn"] = (switches.turn, turn_loss(parameters.orient_R, labels))
+    if switches.bend:
+        parts["bend"] = (switches.bend, bend_loss(predicted, labels))
+    if switches.points_2d and parameters.points is not None:
+        assert labels.xy is not None
+        parts["points_2d"] = (switches.points_2d, point_loss(parameters.points, labels.xy, labels.valid))
     if switches.smooth:
         parts["smooth"] = (switches.smooth, smooth_loss(predicted.joints))
     if switches.mano:
-        betas = predicted.parameters.betas
-        parts["mano"] = (switches.mano, mano_loss(betas, labels, switches.shape_consistency))
+        parts["mano"] = (switches.mano, mano_loss(parameters.betas, labels, switches.shape_consistency))
     if switches.reg:
-        parts["reg"] = (switches.reg, regularisation_loss(predicted.parameters, switches.beta))
+        parts["reg"] = (switches.reg, regularisation_loss(parameters, switches.beta))
     if switches.inter and depth is not None and predicted.vertices is not None:
         judged = slice(None, None, switches.inter_every)
         roots, goal = (joints[:, judged, :, OPENPOSE_MIDDLE_MCP, None] for joints in (predicted.joints, labels.joints))

@@ -12,6 +12,7 @@ from hmpfit.geometry import rotations
 from hmpfit.regressors.stc.switches import Switches
 from hmpfit.regressors.stc.temporal import TemporalBlock, rectified
 from hmpfit.regressors.two_hands.eyes import Eyes
+from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 
 FINGERS, BETAS = 45, 10
 
@@ -23,6 +24,7 @@ class HandParameters:
     orient_R: Tensor  # [B, T, 2, 3, 3]
     fingers: Tensor  # [B, T, 2, 15, 3] axis-angle, what is added to the model's mean pose
     betas: Tensor  # [B, T, 2, 10]
+    points: Tensor | None = None  # [B, T, 2, 21, 2] in the picture, 0..1, where the network reads them
 
 
 class ChiralityExtractor(nn.Module):
@@ -56,12 +58,17 @@ class Stc(nn.Module):
                 )
         else:
             self.alone = nn.Sequential(nn.LayerNorm(2 * coarser + finer), rectified(2 * coarser + finer, switches.out))
+        self.points: PointReader | None = None
+        if switches.points:
+            self.points, hidden = PointReader(self.eyes.channels), switches.decoder
+            self.lift = nn.Sequential(rectified(CODES, hidden), nn.ReLU(), rectified(hidden, switches.out))
         self.decoders = nn.ModuleList([_decoder(switches) for _ in range(2)])
 
     def forward(self, images: Tensor) -> HandParameters:
         """Decode windows of pictures [B, T, 3, S, S] in 0..1; any T."""
         batch, frames = images.shape[:2]
-        finer, coarser = self.eyes(images.flatten(0, 1))[-2:]
+        levels = self.eyes(images.flatten(0, 1))
+        finer, coarser = levels[-2:]
         hands = torch.stack([extractor(coarser)[1] for extractor in self.extractors], dim=1)
         whole = [maps.mean((-1, -2)) for maps in (coarser, finer)]
         if self.switches.temporal:
@@ -71,10 +78,15 @@ class Stc(nn.Module):
         else:
             around = torch.cat(whole, dim=-1)[:, None].expand(-1, 2, -1)
             tokens = self.alone(torch.cat((hands, around), dim=-1)).unflatten(0, (batch, frames)).transpose(1, 2)
+        points = None
+        if self.points is not None:
+            points = self.points(levels)
+            tokens = tokens + self.lift(codes(points)).unflatten(0, (batch, frames)).transpose(1, 2)
+            points = points.unflatten(0, (batch, frames))
         out = torch.stack([decode(tokens[:, side]) for side, decode in enumerate(self.decoders)], dim=2)
         orient, fingers, betas = out.split((out.shape[-1] - FINGERS - BETAS, FINGERS, BETAS), dim=-1)
         turned = rotations.from_6d(orient) if self.switches.orient_six else rotations.exp(orient)
-        return HandParameters(turned, fingers.unflatten(-1, (15, 3)), betas)
+        return HandParameters(turned, fingers.unflatten(-1, (15, 3)), betas, points)
 
 
 def _decoder(switches: Switches) -> nn.Sequential:

@@ -10,7 +10,7 @@ from hmpfit.regressors.plan import Batch, Plan, Recipe
 from hmpfit.regressors.stc.estimation import estimate, view
 from hmpfit.regressors.stc.losses import Labels, Predicted, total_loss
 from hmpfit.regressors.stc.network import Stc
-from hmpfit.regressors.stc.switches import SIZES
+from hmpfit.regressors.stc.switches import SIZES, TAUGHT_BY
 from hmpfit.regressors.training.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
@@ -28,7 +28,9 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     def depth(right: Tensor, left: Tensor) -> Tensor:
         return interpenetration(right, left, surface, surface)
 
-    wanted = Labels(labels.joints, labels.valid, labels.betas, labels.betas_valid)
+    wanted = Labels(
+        labels.joints, labels.valid, labels.betas, labels.betas_valid, labels.xy, labels.orient_R, labels.posed_valid
+    )
     return total_loss(predicted, wanted, switches, depth)
 
 
@@ -100,4 +102,5 @@ PLAN = Plan(
     scores=scores,
     best="mpjpe_mm",
     estimate=estimate,
+    taught_by=TAUGHT_BY,
 )  # fmt: skip

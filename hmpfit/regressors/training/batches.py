@@ -56,6 +56,7 @@ class TrainingBatches(IterableDataset[dict[str, Tensor]]):
     def __init__(self, clips: Mixed, view: View, augmentation: Augmentation, batch: int, steps: int, seed: int) -> None:
         self.clips, self.view, self.augmentation = clips, view, augmentation
         self.batch, self.steps, self.seed, self.first = batch, steps, seed, 0
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=int))
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         worker = get_worker_info()
@@ -71,7 +72,9 @@ class TrainingBatches(IterableDataset[dict[str, Tensor]]):
 
     def _sample(self, number: int) -> dict[str, np.ndarray]:
         epoch, place = divmod(number, len(self.clips))
-        clip = int(np.random.default_rng((self.seed, epoch)).permutation(len(self.clips))[place])
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.clips)))
+        clip = int(self._order[1][place])
         generator = np.random.default_rng((self.seed, epoch, place, 1))
         return draw(self.clips[clip], self.view, self.augmentation, generator)
 

@@ -66,8 +66,8 @@ def estimate_pair(
 ) -> PairEstimate:
     """Run a network over windows of a clip and average what they say of each frame.
 
-    Windows lie around points [H, T, 21, 2], NaN where nothing is known; frames without any are not looked at. Memory is
-    bounded by a few windows. Deterministic. `on_frame(1)` watches.
+    Windows lie around points [2, T, 21, 2] of the right and the left hand, NaN where nothing is known; frames without
+    any are not looked at. Memory is bounded by a few windows. Deterministic. `on_frame(1)` watches.
     """
     windows = sliding_windows(points, view.frames, view.margin)
     total = _Sums(clip.frames)
@@ -76,7 +76,7 @@ def estimate_pair(
         said = network(pictures.permute(0, 1, 4, 2, 3).float() / 255)
         for row, (window, _) in enumerate(batch):
             K = np.asarray(camera.K[min(window.start, len(camera.K) - 1)])
-            total.add(window, said, row, window.crop.rotation(K))
+            total.add(window, said, row, window.look.rotations(K))
     found = total.mean()
     looked = np.isfinite(points).all((-1, -2)).any(0)
     return PairEstimate(found.known & looked, found.joints, found.orient_R, found.hand_pose, found.betas)
@@ -95,7 +95,7 @@ def _batches(
             waiting.append((coming.pop(0), {}))
         for window, pictures in waiting:
             if frame in window.shown:
-                pictures[frame] = window.crop.cut(image, view.size)
+                pictures[frame] = window.look.cut(image, view.size)
         full += [(w, np.stack([cut[f] for f in w.shown])) for w, cut in waiting if w.stop == frame + 1]
         waiting = [(window, pictures) for window, pictures in waiting if window.stop > frame + 1]
         while len(full) >= most:
@@ -121,7 +121,7 @@ class _Sums:
         frames = slice(window.start, window.stop)
         joints = said.joints[row].double().cpu().numpy().swapaxes(0, 1)
         self.count[frames] += 1
-        self.joints[:, frames] += (joints - joints[:, :, :1]) @ to_camera.T
+        self.joints[:, frames] += (joints - joints[:, :, :1]) @ to_camera.swapaxes(1, 2)[:, None]
         if said.parameters is None:
             return
         self.has_parameters = True
@@ -129,8 +129,8 @@ class _Sums:
             part[row].double().cpu().transpose(0, 1)
             for part in (said.parameters.orient_R, said.parameters.hand_pose, said.parameters.betas)
         )
-        mirrored = MIRROR_X[:, None] * to_camera * MIRROR_X  # how a left hand in the mirror sees the crop's turn
-        self.orient[:, frames] += np.stack((to_camera, mirrored))[:, None] @ orient.numpy()
+        mirrored = MIRROR_X[:, None] * to_camera[1] * MIRROR_X  # how a left hand in the mirror sees the crop's turn
+        self.orient[:, frames] += np.stack((to_camera[0], mirrored))[:, None] @ orient.numpy()
         self.fingers[:, frames] += rotations.exp(pose).numpy()
         self.betas[:, frames] += betas.numpy()
 

@@ -38,9 +38,9 @@ def estimate_tracks(
 
 
 def points_to_see(tracks: KeypointTracks, hidden: Bools, width: int) -> Floats:
-    """Return the points [H', T, 21, 2] of the tracks that are estimated, in the clip's pixels, NaN where unknown."""
+    """Return points [2, T, 21, 2] of the right and left track that are estimated, clip's pixels, NaN where unknown."""
     points = followed_points(tracks, hidden, width)
     left = ~tracks.is_right
     points[left, ..., 0] = width - points[left, ..., 0]  # `followed_points` mirrors left hands
-    rows = [row for row in hand_rows(tracks) if row is not None]
-    return np.asarray(points[rows])
+    unknown = np.full(points.shape[1:], np.nan)
+    return np.stack([unknown if row is None else points[row] for row in hand_rows(tracks)])

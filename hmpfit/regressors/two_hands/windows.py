@@ -1,4 +1,4 @@
-"""Which frames a two-hand network sees together, through which crop: windows sliding over a clip of any length.
+"""Which frames a two-hand network sees together, how: windows sliding over a clip of any length.
 
 Separate from the network's call, because nothing here knows pixels or networks.
 """
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmpfit.records import Floats, KeypointTracks
-from hmpfit.regressors import crops
-from hmpfit.regressors.crops import Crop
 from hmpfit.regressors.two_hands.hand_pair import SIDES
+from hmpfit.regressors.two_hands.looks import Look, look_at
 
 
 @dataclass(frozen=True)
 class Window:
-    """Frames seen through one crop, as many as the network wants; `shown` are those whose pixels it gets."""
+    """Frames seen in one way, as many as the network wants; `shown` are those whose pixels it gets."""
 
     start: int
     stop: int
-    crop: Crop
+    look: Look
     shown: tuple[int, ...]  # start..stop, a frame that may not be looked at standing for its nearest neighbour
 
 
@@ -33,10 +32,10 @@ def hand_rows(tracks: KeypointTracks) -> tuple[int | None, int | None]:
 
 
 def sliding_windows(points: Floats, frames: int, margin: float) -> list[Window]:
-    """Return windows of `frames` frames, half overlapping, over points [H, T, 21, 2] (pixels, NaN where unknown).
+    """Return windows of `frames` frames, half overlapping, over points [2, T, 21, 2] (pixels, NaN where unknown).
 
-    A clip that is shorter is one window. The crop is the square around what is known of all hands in the window: a
-    missing hand is left out. Windows in which nothing is known are left out too.
+    A clip that is shorter is one window. Hands are right, left; what is known of them in the window decides how they
+    are looked at. Windows in which nothing is known are left out.
     """
     known = np.isfinite(points).all((-1, -2)).any(0)
     total = len(known)
@@ -49,5 +48,5 @@ def sliding_windows(points: Floats, frames: int, margin: float) -> list[Window]:
         if len(inside) == 0:
             continue
         shown = tuple(int(inside[np.abs(inside - frame).argmin()]) for frame in range(start, stop))
-        found.append(Window(start, stop, crops.around(points[:, start:stop], margin=margin), shown))
+        found.append(Window(start, stop, look_at(points[:, start:stop], margin), shown))
     return found
