@@ -1,7 +1,7 @@
 """J'WJ and J'Wr of the terms over what each reads: a frame, a step between frames, the shape, a latent, an overlap.
 
-Terms are differentiated by forward mode over the few numbers that they say they read. Robust kernels enter as weights
-(IRLS). Separate from `linearize.py`, which chains these sums to the unknowns.
+Terms are differentiated by reverse mode, a few rows at once, by the few numbers that they say they read. Robust kernels
+enter as weights (IRLS). Separate from `linearize.py`, which chains these sums to the unknowns.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.geometry import rotations
 
 RIGID, SHAPE, POSE = 6, 10, 45
-_NUMBERS = 2_400_000  # pushed at a time on the CPU: some hundred frames' worth, so that memory hardly grows with length
+_NUMBERS = 2_400_000  # pulled at a time on the CPU: some hundred frames' worth, so that memory hardly grows with length
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,47 @@ class At:
         return root.to(self.d_points), (residual.values * root).to(self.d_points)
 
     def slopes(
-        self, item: WeightedTerm, change: Callable[[Tensor], tuple[Motion, Tensor]], at: Tensor, directions: Tensor
-    ) -> Tensor:
-        """Push directions [C, like `at`] through `change`, which gives (motion, points), and the term; C comes last."""
+        self, item: WeightedTerm, change: Callable[[Tensor], tuple[Motion, Tensor]], at: Tensor,
+        apart: Callable[[Tensor], Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return the derivatives of R sums over a term's residual values by `at`, [R, like `at`].
 
-        def values(x: Tensor) -> Tensor:
-            moved, points = change(x)
-            return item.term.residuals(moved, points, self.low_evidence, item.options).values
+        `change` turns `at` into (motion, points). `apart` is given the values [B, N, G, D] and returns what multiplies
+        them in each sum, [R, B, N, G, D]: values that read different numbers share a sum. Plain reverse mode, which
+        threads can do side by side.
+        """
+        with torch.enable_grad():
+            moved = at.detach().requires_grad_()
+            values = item.term.residuals(*change(moved), self.low_evidence, item.options).values
+        if not values.requires_grad:
+            return at.new_zeros(len(apart(values)), *at.shape)
+        sums = apart(values.detach())
+        at_a_time = max(_NUMBERS // values.numel(), 1) if at.device.type == "cpu" else len(sums)
+        parts = (
+            torch.autograd.grad(values, moved, some, retain_graph=True, is_grads_batched=True)[0]
+            for some in sums.split(at_a_time)
+        )
+        return torch.cat(list(parts)).to(self.d_points)
 
-        def push(direction: Tensor) -> Tensor:
-            return torch.func.jvp(values, (at,), (direction.expand_as(at),))[1]
 
-        at_a_time = max(_NUMBERS // at.numel(), 1) if at.device.type == "cpu" else None
-        return torch.func.vmap(push, out_dims=-1, chunk_size=at_a_time)(directions).to(self.d_points)
+def _each_number(values: Tensor) -> Tensor:
+    """Keep the G x D numbers of a frame apart, frames together."""
+    group, size = values.shape[2:]
+    eye = torch.eye(group * size, dtype=values.dtype, device=values.device)
+    return eye.view(-1, 1, 1, group, size).expand(-1, *values.shape)
+
+
+def _each_coordinate(values: Tensor) -> Tensor:
+    """Keep the D numbers of a group apart, frames and groups together."""
+    eye = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
+    return eye[:, None, None, None].expand(-1, *values.shape)
+
+
+def _each_of_every_other(values: Tensor) -> Tensor:
+    """Keep the numbers of a step apart, and a step from its neighbours: even steps first, then odd ones."""
+    even = (torch.arange(values.shape[1], device=values.device) % 2 == 0).to(values.dtype)[:, None, None]
+    each = _each_number(values)
+    return torch.cat((each * even, each * (1 - even)))
 
 
 class LocalSums:
@@ -88,16 +116,16 @@ class LocalSums:
 
 def _add_point(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
-    eye = torch.eye(3, dtype=at.low_points.dtype, device=at.points.device)
-    by_point = at.slopes(item, lambda p: (at.low, p), at.low_points, eye)
+    by_point = at.slopes(item, lambda p: (at.low, p), at.low_points, _each_coordinate).movedim(0, -2)
     rows = (root[..., None] * by_point) @ at.d_points
     sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
 
 
 def _add_points(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
-    rows = root[..., None] * at.slopes(item, lambda p: (at.low, p), at.low_points, at.d_points.movedim(-1, 0))
-    sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
+    by_points = at.slopes(item, lambda p: (at.low, p), at.low_points, _each_number).flatten(3).movedim(0, 2)
+    rows = (root.expand_as(weighted).flatten(2)[..., None] * by_points) @ at.d_points.flatten(2, 3)
+    sums.add_rows(rows, weighted.flatten(2))
 
 
 def _add_contact(sums: LocalSums, at: At, item: WeightedTerm) -> None:
@@ -112,11 +140,12 @@ def _add_contact(sums: LocalSums, at: At, item: WeightedTerm) -> None:
 
 
 def _moved(motion: Motion, d: Tensor) -> Motion:
-    """Turn and move every frame by d [B, T, 6 or 51] (rotation left, translation, pose right)."""
-    turned = rotations.exp(d[..., :3]) @ motion.global_R
+    """Turn and move every frame by a very small d [B, T, 6 or 51] (rotation left, translation, pose right)."""
+    turned = motion.global_R + rotations.hat(d[..., :3]) @ motion.global_R
     moved = replace(motion, global_R=turned, transl=motion.transl + d[..., 3:6])
     if d.shape[-1] > RIGID:
-        moved = replace(moved, hand_R=motion.hand_R @ rotations.exp(d[..., 6:].unflatten(-1, (15, 3))))
+        bent = motion.hand_R @ rotations.hat(d[..., 6:].unflatten(-1, (15, 3)))
+        moved = replace(moved, hand_R=motion.hand_R + bent)
     return moved
 
 
@@ -125,28 +154,26 @@ def _add_frame(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     full = sums.local.shape[-1]
     size = full - SHAPE
     zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], size)
-    eye = torch.eye(size, dtype=zero.dtype, device=zero.device)
-    by_frame = root[..., None] * at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, eye)
+    by_frame = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, _each_number).movedim(0, 2)
+    by_frame = root.expand_as(weighted).flatten(2)[..., None] * by_frame
     rows = by_frame.new_zeros(*by_frame.shape[:-1], full)
     rows[..., :RIGID], rows[..., RIGID + SHAPE :] = by_frame[..., :RIGID], by_frame[..., RIGID:]
-    sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
+    sums.add_rows(rows, weighted.flatten(2))
 
 
 def _add_step(sums: LocalSums, at: At, item: WeightedTerm) -> None:
-    """Differentiate by both frames of each step at once: even frames move first, then odd ones."""
+    """Differentiate every other step at once: no frame then belongs to two of them."""
     frames = at.motion.transl.shape[1]
     if frames < 2:
         return
     root, weighted = at.weighted(item)
     zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], sums.size)
-    eye = torch.eye(sums.size, dtype=zero.dtype, device=zero.device)[:, None, :]
-    even = (torch.arange(frames, device=zero.device) % 2 == 0).to(zero.dtype)[:, None]
-    directions = torch.cat((eye * even, eye * (1 - even)))
-    both = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, directions[:, None])
-    by_even, by_odd = (root[..., None] * both).chunk(2, dim=-1)
-    starts_even = even[:-1, None, None] > 0
-    first = torch.where(starts_even, by_even, by_odd).flatten(2, 3)
-    second = torch.where(starts_even, by_odd, by_even).flatten(2, 3)
+    both = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, _each_of_every_other)
+    by_even, by_odd = both.movedim(0, 2).chunk(2, dim=2)
+    even = (torch.arange(frames - 1, device=zero.device) % 2 == 0)[:, None, None]
+    root = root.expand_as(weighted).flatten(2)[..., None]
+    first = root * torch.where(even, by_even[:, :-1], by_odd[:, :-1])
+    second = root * torch.where(even, by_even[:, 1:], by_odd[:, 1:])
     r = weighted.flatten(2)[..., None]
     sums.first += first.mT @ first
     sums.second += second.mT @ second
@@ -157,10 +184,8 @@ def _add_step(sums: LocalSums, at: At, item: WeightedTerm) -> None:
 
 def _add_betas(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
-    betas = at.low.betas
-    eye = torch.eye(SHAPE, dtype=betas.dtype, device=betas.device)
-    slopes = at.slopes(item, lambda b: (replace(at.low, betas=b), at.low_points), betas, eye)
-    rows = (root[..., None] * slopes).flatten(1, 3)
+    slopes = at.slopes(item, lambda b: (replace(at.low, betas=b), at.low_points), at.low.betas, _each_number)
+    rows = root.expand_as(weighted).flatten(1)[..., None] * slopes.movedim(0, 1)
     sums.betas += rows.mT @ rows
     sums.g_betas += (rows.mT @ weighted.flatten(1)[..., None])[..., 0]
 
@@ -169,8 +194,8 @@ def _add_latent(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     latent = at.low.latent
     assert latent is not None
-    along = torch.ones_like(latent)[None]
-    slope = root * at.slopes(item, lambda z: (replace(at.low, latent=z), at.low_points), latent, along)[..., 0]
+    by_latent = at.slopes(item, lambda z: (replace(at.low, latent=z), at.low_points), latent, _each_coordinate)
+    slope = root * by_latent.movedim(0, -1)
     sums.latent_diagonal += (slope**2).sum(-1)
     sums.g_latent += (slope * weighted).sum(-1)
 
