@@ -6,6 +6,7 @@ entry-point group `hmpfit.<family>`.
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -120,5 +121,10 @@ def load(family: str, name: str) -> Any:
 def _table(family: str) -> dict[str, str]:
     if family not in FAMILIES:
         raise UnknownNameError("plug-in family", family, FAMILIES)
-    third_party = {entry.name: entry.value for entry in entry_points(group=f"hmpfit.{family}")}
-    return {**third_party, **_ADDED.get(family, {}), **FAMILIES[family]}
+    return {**_installed(family), **_ADDED.get(family, {}), **FAMILIES[family]}
+
+
+@cache
+def _installed(family: str) -> dict[str, str]:
+    """Return what other packages add; looked up once, because that reads every installed package."""
+    return {entry.name: entry.value for entry in entry_points(group=f"hmpfit.{family}")}

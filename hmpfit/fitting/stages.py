@@ -18,6 +18,7 @@ from hmpfit.fitting.contacts import Pairs
 from hmpfit.fitting.gathering import Item, Sequence, batches, gather_hands, merge
 from hmpfit.fitting.pose_field import TOGETHER, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
+from hmpfit.fitting.side_by_side import OnStep, side_by_side
 from hmpfit.fitting.solvers.outcome import Solved, sum_reports
 from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.together import alone, solve_together
@@ -30,10 +31,9 @@ from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load
 
-OnStep = Callable[[int, int], None]
 POSES = ("initial", "prior")
 BATCHED = ("gauss_newton", "adam", "none")
-MOST_FRAMES = {"cpu": 256, "cuda": 65536}  # of a batch; larger ones leave a CPU's cache
+MOST_FRAMES = {"cpu": 512, "cuda": 65536}  # of a batch; larger ones leave a CPU's cache
 PRECISIONS = {
     "mixed": (torch.float64, torch.float32),
     "float64": (torch.float64, torch.float64),
@@ -85,44 +85,62 @@ def fit_batch(
     """Fit several clips, those alike in length and frame rate side by side on the device; as `fit` does each.
 
     `most_frames` bounds a batch's frames (hands x frames, padding included) and so its memory; the default suits the
-    device. L-BFGS, whose line search would mix the clips, takes them one by one.
+    device. Several batches of a CPU run side by side, one on each of torch's threads. L-BFGS, whose line search would
+    mix the clips, takes them one by one.
     """
-    dtype, _ = _precision(recipe)
+    dtypes = _precision(recipe)
     items = []
     for number, one in enumerate(sequences):
-        evidence, start = gather_hands(one, dtype, device)
+        evidence, start = gather_hands(one, dtypes[0], device)
         layout = _layout(evidence, prior, recipe)
         items.append(Item(number, one.initial.is_right, start, one.camera, one.models, evidence, layout))
-    most = (
-        0 if solver not in BATCHED else MOST_FRAMES[torch.device(device).type] if most_frames is None else most_frames
-    )
+    cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+    ready = batches(items, _most_frames(items, solver, device, cores, most_frames))
+    priors = None
+    if prior is not None:
+        high = _in_dtype(prior, dtypes[0], device)
+        priors = high, high if dtypes[1] == dtypes[0] else _in_dtype(prior, dtypes[1], device)
+
+    def work(batch: list[Item], on_step: OnStep | None) -> list[Fitted]:
+        return _fit_batch(batch, priors, recipe, solver, device, on_step)
+
     found: dict[int, Fitted] = {}
-    for batch in batches(items, most):
-        for item, fitted in zip(batch, _fit_batch(batch, prior, recipe, solver, device, on_step)):
-            found[item.sequence] = fitted
+    for batch, fits in zip(ready, side_by_side(work, ready, cores, on_step)):
+        found.update((item.sequence, fitted) for item, fitted in zip(batch, fits))
     return [found[number] for number in range(len(sequences))]
 
 
+def _most_frames(items: list[Item], solver: str, device: str, cores: int, asked: int | None) -> int:
+    """Return the most frames of a batch: what was asked, or what suits the device and keeps all its cores busy."""
+    if solver not in BATCHED:
+        return 0
+    if asked is not None:
+        return asked
+    share = -(-sum(len(item.is_right) * item.frames for item in items) // cores)
+    return min(MOST_FRAMES[torch.device(device).type], share)
+
+
+@torch.no_grad()
 def _fit_batch(
-    items: list[Item], prior: MotionPriorLike | None, recipe: dict[str, Any], solver: str, device: str,
-    on_step: OnStep | None,
+    items: list[Item], priors: tuple[MotionPriorLike, MotionPriorLike] | None, recipe: dict[str, Any], solver: str,
+    device: str, on_step: OnStep | None,
 ) -> list[Fitted]:  # fmt: skip
+    """Fit one batch; `priors` are the prior in the dtype of unknowns and in that of derivatives."""
     dtype, low_dtype = _precision(recipe)
     evidence, layout = merge(items), items[0].layout
     kinematics = items[0].kinematics(dtype, device)
     motion = _initial_motion(evidence)
     field, low_field = None, None
-    if prior is not None:
-        own = _in_dtype(prior, dtype, device)
-        evidence, motion = _encode(own, layout, evidence, motion)
-        field = low_field = PoseField.build(own, layout, evidence.times_s, dtype)
+    if priors is not None:
+        evidence, motion = _encode(priors[0], layout, evidence, motion)
+        field = low_field = PoseField.build(priors[0], layout, evidence.times_s, dtype)
         if low_dtype != dtype:
-            low_field = PoseField.build(_in_dtype(prior, low_dtype, device), layout, evidence.times_s, low_dtype)
+            low_field = PoseField.build(priors[1], layout, evidence.times_s, low_dtype)
     pairs = Pairs.of(items[0].is_right, items[0].models, evidence) if len(items) == 1 else None
     reports: list[tuple[SolveReport, ...]] = []
     problem = Problem(kinematics, evidence, (), ())
     for stage in recipe["stages"] if solver != "none" else ():
-        problem, motion = _prepare(stage, prior, kinematics, evidence, motion, field)
+        problem, motion = _prepare(stage, kinematics, evidence, motion, field)
         problem = replace(problem, low_dtype=low_dtype, low_field=low_field)
         solve: Callable[..., Solved] = load("solvers", solver)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
@@ -208,7 +226,6 @@ def _encode(
 
 def _prepare(
     stage: dict[str, Any],
-    prior: MotionPriorLike | None,
     kinematics: Kinematics,
     evidence: Evidence,
     motion: Motion,
@@ -221,7 +238,7 @@ def _prepare(
             raise UnknownNameError(f"free variable of stage '{stage['name']}'", name, FREE)
     if stage["pose"] not in POSES:
         raise UnknownNameError(f"pose of stage '{stage['name']}'", stage["pose"], POSES)
-    if prior is None and "latent" in free:
+    if field is None and "latent" in free:
         free = tuple("hand_pose" if name == "latent" else name for name in free)
         instead = stage.get("without_prior", {})
         stage = {**stage, **{key: {**stage.get(key, {}), **instead.get(key, {})} for key in ("weights", "kernels")}}
