@@ -1,4 +1,4 @@
-"""Batches side by side on a CPU's cores: results in order, the same fits, the first failure tells and stops the rest."""
+"""Batches side by side on a CPU: results in order, the same fits, the first failure tells and stops the rest."""
 
 import time
 from collections.abc import Iterator
