@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hmpfit.fitting import linearize as in_pieces
+from hmpfit.fitting import pose_field
 from hmpfit.fitting.linearize import linearize, with_gradient
+from hmpfit.fitting.solvers import arrow
 from hmpfit.fitting.solvers.arrow import cut_frames, factor
 from hmpfit.fitting.solvers.gauss_newton import cut_of
 from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale
@@ -99,6 +102,25 @@ def test_where_a_rigid_clip_is_cut_changes_nothing():
     one, many = (factor(blocks, cut_frames(50, every), damping).solve() for every in (50, 7))
     torch.testing.assert_close(one.frame, many.frame)
     torch.testing.assert_close(one.betas, many.betas)
+
+
+@pytest.mark.parametrize(("free", "reduction"), [(FREE_LATENT, "sum"), (FREE_POSE, "mean"), (RIGID, "mean")])
+def test_in_how_many_pieces_a_clip_is_taken_changes_nothing(free, reduction, monkeypatch):
+    found = []
+    for frames, windows in ((1000, 8), (17, 1)):
+        for module in (in_pieces, arrow):
+            monkeypatch.setitem(module.FRAMES, "cpu", frames)
+        monkeypatch.setitem(pose_field.OF_A_GROUP, "cpu", windows)
+        made = make(hands=1, frames=60 if free == FREE_POSE else 220)  # 220 frames: three windows that overlap
+        problem = replace(made.problem(*free), reduction=reduction)
+        motion = problem.motion(made.start)
+        blocks = linearize(problem, motion)
+        step = factor(blocks, cut_of(problem, motion), torch.full((1,), 1e-3, dtype=torch.float64)).solve()
+        names = ("frame", "next", "frame_betas", "frame_latent", "betas", "latent", "latent_previous", "latent_betas")
+        parts = [getattr(blocks, name) for name in (*names, "g_frame", "g_betas", "g_latent")]
+        found.append([*parts, step.frame, step.betas, step.latent, torch.as_tensor(joint_std_mm(problem, motion))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10 * float(one.abs().max()) if one.numel() else 0)
 
 
 @pytest.mark.parametrize("free", [FREE_LATENT, FREE_POSE, RIGID])

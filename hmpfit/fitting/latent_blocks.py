@@ -3,30 +3,21 @@
 Windows are taken a group at a time and their Jacobians dropped again, so that memory does not grow with the clip.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.blocks import Blocks
 from hmpfit.fitting.local_sums import POSE, RIGID, SHAPE, LocalSums
-from hmpfit.fitting.pose_field import Group, PoseField
+from hmpfit.fitting.pose_field import Group
+from hmpfit.fitting.term import Motion
 
 POSES = slice(RIGID + SHAPE, RIGID + SHAPE + POSE)
 
 
 @dataclass(frozen=True)
-class LatentBlocks:
-    """The blocks of `linearize.Blocks` that the latents take part in."""
-
-    frame_latent: Tensor  # [B, T, 2, F, L]
-    latent: Tensor  # [B, W, L, L]
-    latent_previous: Tensor  # [B, W, L, L]
-    latent_betas: Tensor  # [B, W, L, 10]
-    g_latent: Tensor  # [B, W, L]
-
-
-@dataclass(frozen=True)
-class _Tail:
+class Tail:
     """What the next window needs of the one before: its Jacobian in the frames that both cover, n of them."""
 
     code: Tensor  # [B, n, 90, C]
@@ -34,58 +25,45 @@ class _Tail:
     path: Tensor | None  # [n, C, L]
 
 
-def latent_blocks(field: PoseField, latent: Tensor, six: Tensor, sums: LocalSums) -> LatentBlocks:
-    """Chain the sums over poses and overlaps to the latents [B, W, L], decoded to `six` [B, T, 2, 90]."""
-    b, t = sums.local.shape[:2]
-    windows, size = latent.shape[1:]
-    to_pose = field.blend_jacobian(six)
-    new = sums.local.new_zeros
-    out = LatentBlocks(
-        new(b, t, 2, RIGID, size), torch.diag_embed(sums.latent_diagonal), new(b, windows, size, size),
-        new(b, windows, size, SHAPE), sums.g_latent.clone(),
-    )  # fmt: skip
-    tail: _Tail | None = None
-    for group in field.groups:
-        tail = _add_group(out, field, latent, to_pose, sums, group, tail)
-    return out
+def add_latents(
+    blocks: Blocks, seen: Motion, sums: LocalSums, group: Group, start: int, tail: Tail | None
+) -> Tail | None:
+    """Chain the sums over poses and overlaps to a group's latents, into the blocks; pass on what the next one needs.
 
-
-def _add_group(
-    out: LatentBlocks, field: PoseField, latent: Tensor, to_pose: Tensor, sums: LocalSums, group: Group,
-    tail: _Tail | None,
-) -> _Tail | None:  # fmt: skip
+    `seen` is the motion in the frames of the sums, which begin with frame `start` of the clip and include all that the
+    group's windows cover. Groups come in order.
+    """
+    field, latent, six = blocks.field, seen.latent, seen.six
+    assert field is not None and latent is not None and six is not None
+    to_pose = field.blend_jacobian(six, start)
     code, path = field.jacobian(latent, group)  # [B, G, N, 90, C], [N, C, L]
-    frames, share, at = group.frames, group.share, group.windows
+    frames, share, at = group.frames - start, group.share, group.windows
     d_pose = (to_pose[:, frames] @ code.unflatten(3, (15, 6))).flatten(3, 4) * share[..., None, None]
     pulled = (sums.overlap[:, frames] * group.sign.abs()[..., None])[..., None] * code
     weighted = sums.local[..., POSES, POSES][:, frames] @ d_pose
-    out.latent[:, at] += _gram(d_pose, weighted, code, pulled, path)
+    blocks.latent[:, at] += _gram(d_pose, weighted, code, pulled, path)
     by_rest = sums.local[..., : RIGID + SHAPE, POSES][:, frames] @ d_pose
     push = sums.g_local[..., None, POSES][:, frames] @ d_pose
     push = push + (group.sign[..., None] * sums.g_overlap[:, frames])[..., None, :] @ code
     rows = _lift_sum(torch.cat((by_rest[..., RIGID:, :], push), dim=-2), path)
-    out.latent_betas[:, at] += rows[..., :SHAPE, :].mT
-    out.g_latent[:, at] += rows[..., SHAPE, :]
-    by_frame = _lift(by_rest[..., :RIGID, :], path)
-    following: _Tail | None = tail
+    blocks.latent_betas[:, at] += rows[..., :SHAPE, :].mT
+    blocks.g_latent[:, at] += rows[..., SHAPE, :]
+    following: Tail | None = tail
     for row in range(group.count):
         w = group.first + row
         (a, end), (_, stop) = field.layout.segments[w], field.layout.windows[w]
         own, before = end - a, field.layout.windows[w - 1][1] - a if w else 0
-        out.frame_latent[:, a:end, 0] = by_frame[:, row, :own]
-        out.frame_latent[:, end:stop, 1] = by_frame[:, row, own : stop - a]
+        blocks.frame_code[:, a:end, 0] = by_rest[:, row, :own, :RIGID]
+        blocks.frame_code[:, end:stop, 1] = by_rest[:, row, own : stop - a, :RIGID]
         if before > 0 and following is not None:
             left = None if path is None else path[:before]
             here = weighted[:, row, :before], pulled[:, row, :before]
-            out.latent_previous[:, w] += _between(*here, left, following)
+            blocks.latent_previous[:, w] += _between(*here, left, following)
         shared = slice(own, stop - a)
-        following = _Tail(code[:, row, shared], d_pose[:, row, shared], None if path is None else path[shared])
-    return following
-
-
-def _lift(rows: Tensor, path: Tensor | None) -> Tensor:
-    """Turn derivatives by the code [B, G, N, R, C] into derivatives by the latent [B, G, N, R, L]."""
-    return rows if path is None else rows @ path
+        following = Tail(code[:, row, shared], d_pose[:, row, shared], None if path is None else path[shared])
+    return (
+        None if following is None else replace(following, code=following.code.clone(), d_pose=following.d_pose.clone())
+    )
 
 
 def _lift_sum(rows: Tensor, path: Tensor | None) -> Tensor:
@@ -115,7 +93,7 @@ def _pressed(middle: Tensor, path: Tensor) -> Tensor:
     return (path.flatten(0, 1).T @ right.flatten(2).flatten(0, 1)).unflatten(1, (len(middle), -1)).transpose(0, 1)
 
 
-def _between(weighted: Tensor, pulled: Tensor, path: Tensor | None, before: _Tail) -> Tensor:
+def _between(weighted: Tensor, pulled: Tensor, path: Tensor | None, before: Tail) -> Tensor:
     """Return what couples a window (rows) with the one before over the frames that both cover, [B, L, L]."""
     if path is None:
         here, there = (part.flatten(1, 2) for part in (weighted, before.d_pose))

@@ -2,43 +2,39 @@
 
 Per frame a block over (rotation, translation[, pose]), chained to the next frame; bordered by the latents of the
 frame's own and previous window and by the shape. What terms say is summed in `local_sums.py`; the chain to the unknowns
-is the hand's analytic Jacobian and the decoder's (`latent_blocks.py`).
+is the hand's analytic Jacobian and the decoder's (`latent_blocks.py`). A clip is gone through in pieces.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from hmpfit.fitting.latent_blocks import LatentBlocks, latent_blocks
+from hmpfit.fitting.blocks import Blocks
+from hmpfit.fitting.latent_blocks import Tail, add_latents
 from hmpfit.fitting.local_sums import POSE, RIGID, SHAPE, At, LocalSums
+from hmpfit.fitting.pose_field import Group, PoseField
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.term import Motion, cast
+from hmpfit.fitting.term import Motion, cast, take_frames
 from hmpfit.hands.kinematics import landmark_jacobian
 
 __all__ = ["POSE", "RIGID", "SHAPE", "Blocks", "linearize", "with_gradient"]
 
+FRAMES = {"cpu": 384, "cuda": 8192}  # of a piece where no latent is free; with latents it is a group of windows
+
 
 @dataclass(frozen=True)
-class Blocks:
-    """Blocks of the normal equations. F = 6, or 51 where finger poses are free; L = 0 where no latent is free.
+class _Piece:
+    """Frames first..last of the clip, and the group of windows that begin in them, which reach up to `stop`."""
 
-    `frame` [B,T,F,F], `next` [B,T-1,F,F] (frame t rows, frame t+1 columns), `frame_betas` [B,T,F,10],
-    `frame_latent` [B,T,2,F,L], `betas` [B,10,10], `latent` [B,W,L,L], `latent_previous` [B,W,L,L] (window w rows,
-    window w-1 columns), `latent_betas` [B,W,L,10]; gradients `g_frame` [B,T,F], `g_betas` [B,10], `g_latent` [B,W,L].
-    """
+    first: int
+    last: int
+    stop: int
+    group: Group | None
 
-    frame: Tensor
-    next: Tensor
-    frame_betas: Tensor
-    frame_latent: Tensor
-    betas: Tensor
-    latent: Tensor
-    latent_previous: Tensor
-    latent_betas: Tensor
-    g_frame: Tensor
-    g_betas: Tensor
-    g_latent: Tensor
+    def seen(self, frames: int) -> tuple[int, int]:
+        """Return the frames whose terms say something about these: one more on either side for the steps."""
+        return max(self.first - 1, 0), max(self.stop, min(self.last + 1, frames))
 
 
 def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> Blocks:
@@ -49,20 +45,17 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
     """
     work = work or problem
     low = cast(motion, work.kinematics.joints.dtype)
-    low_points, d_points = landmark_jacobian(work.kinematics, low.global_R, low.hand_R, low.betas[:, None], low.transl)
-    free_pose, free_latent = "hand_pose" in problem.free, "latent" in problem.free and work.field is not None
-    if not (free_pose or free_latent):
-        d_points = d_points[..., : RIGID + SHAPE]
-    points = low_points if work is problem else problem.points(motion)
-    at = At(problem, motion, points, low, low_points, work.evidence, d_points)
-    sums = LocalSums(at, RIGID + POSE if free_pose else RIGID)
-    for item in problem.terms:
-        sums.add(at, item)
-    latents = None
-    if free_latent:
-        assert work.field is not None and low.latent is not None and low.six is not None
-        latents = latent_blocks(work.field, low.latent, low.six, sums)
-    return _assemble(sums, latents)
+    field = work.field if "latent" in problem.free and low.latent is not None else None
+    blocks = _empty(low, RIGID + POSE if "hand_pose" in problem.free else RIGID, field)
+    frames = low.transl.shape[1]
+    tail: Tail | None = None
+    for piece in _pieces(frames, field, low.transl.device):
+        first, last = piece.seen(frames)
+        sums = _sums(problem, motion, low, work, first, last)
+        _put(blocks, sums, piece, first)
+        if piece.group is not None:
+            tail = add_latents(blocks, take_frames(low, first, last), sums, piece.group, first, tail)
+    return blocks
 
 
 def with_gradient(blocks: Blocks, problem: Problem, motion: Motion) -> Blocks:
@@ -90,26 +83,70 @@ def with_gradient(blocks: Blocks, problem: Problem, motion: Motion) -> Blocks:
     )
 
 
-def _assemble(sums: LocalSums, latents: LatentBlocks | None) -> Blocks:
+def _pieces(frames: int, field: PoseField | None, device: torch.device) -> Iterator[_Piece]:
+    if field is None:
+        most = FRAMES[device.type]
+        for first in range(0, frames, most):
+            last = min(first + most, frames)
+            yield _Piece(first, last, last, None)
+        return
+    segments, windows = field.layout.segments, field.layout.windows
+    for group in field.groups:
+        some = group.windows
+        yield _Piece(segments[some.start][0], segments[some.stop - 1][1], windows[some.stop - 1][1], group)
+
+
+def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: int, last: int) -> LocalSums:
+    """Sum what the terms say about frames first..last; those of shape and latents speak with the first frame."""
+    motion, low = take_frames(motion, first, last), take_frames(low, first, last)
+    low_points, d_points = landmark_jacobian(work.kinematics, low.global_R, low.hand_R, low.betas[:, None], low.transl)
+    if not ("hand_pose" in problem.free or ("latent" in problem.free and work.field is not None)):
+        d_points = d_points[..., : RIGID + SHAPE]
+    points = low_points if work is problem else problem.points(motion)
+    evidence, low_evidence = (take_frames(one.evidence, first, last) for one in (problem, work))
+    at = At(problem, evidence, motion, points, low, low_points, low_evidence, d_points)
+    sums = LocalSums(at, RIGID + POSE if "hand_pose" in problem.free else RIGID)
+    for item in problem.terms:
+        if first == 0 or item.term.reads not in ("betas", "latent"):
+            sums.add(at, item)
+    return sums
+
+
+def _empty(low: Motion, size: int, field: PoseField | None) -> Blocks:
+    b, t = low.transl.shape[:2]
+    new = low.transl.new_zeros
+    if field is None or low.latent is None:
+        windows, latent, code = 1, 0, 0
+    else:
+        (windows, latent), code = low.latent.shape[1:], field.code_size
+    return Blocks(
+        new(b, t, size, size), new(b, t, size, size), new(b, t, size, SHAPE), new(b, t, 2, size, code),
+        new(b, SHAPE, SHAPE), new(b, windows, latent, latent), new(b, windows, latent, latent),
+        new(b, windows, latent, SHAPE), new(b, t, size), new(b, SHAPE), new(b, windows, latent), field,
+    )  # fmt: skip
+
+
+def _put(blocks: Blocks, sums: LocalSums, piece: _Piece, start: int) -> None:
+    """Put the sums over the frames from `start` on where the piece's frames lie in the blocks."""
     shape = slice(RIGID, RIGID + SHAPE)
     columns = torch.arange(sums.local.shape[-1], device=sums.local.device)
     columns = torch.cat((columns[:RIGID], columns[RIGID + SHAPE :]))[: sums.size]
-    frame = sums.local[..., columns, :][..., columns]
-    g_frame = sums.g_local[..., columns]
-    frame[:, :-1] += sums.first
-    frame[:, 1:] += sums.second
-    g_frame[:, :-1] += sums.g_first
-    g_frame[:, 1:] += sums.g_second
-    betas = sums.betas + sums.local[..., shape, shape].sum(1)
-    g_betas = sums.g_betas + sums.g_local[..., shape].sum(1)
-    frame_betas = sums.local[..., columns, :][..., shape]
-    b, t = frame.shape[:2]
-    new = frame.new_zeros
-    if latents is None:
-        latents = LatentBlocks(
-            new(b, t, 2, sums.size, 0), new(b, 1, 0, 0), new(b, 1, 0, 0), new(b, 1, 0, SHAPE), new(b, 1, 0)
-        )
-    return Blocks(
-        frame, sums.cross, frame_betas, latents.frame_latent, betas, latents.latent, latents.latent_previous,
-        latents.latent_betas, g_frame, g_betas, latents.g_latent,
-    )  # fmt: skip
+    at, here = slice(piece.first, piece.last), slice(piece.first - start, piece.last - start)
+    local, g_local = sums.local[:, here], sums.g_local[:, here]
+    blocks.frame[:, at] = local[..., columns, :][..., columns]
+    blocks.g_frame[:, at] = g_local[..., columns]
+    blocks.frame_betas[:, at] = local[..., columns, :][..., shape]
+    after = sums.first[:, here]  # of the steps that begin in a frame; the clip's last frame has none
+    following = slice(piece.first, piece.first + after.shape[1])
+    blocks.frame[:, following] += after
+    blocks.g_frame[:, following] += sums.g_first[:, here]
+    skipped = 1 if piece.first == 0 else 0  # and of those that end in it; the clip's first frame has none
+    ends, steps = slice(piece.first + skipped, piece.last), slice(here.start + skipped - 1, here.stop - 1)
+    blocks.frame[:, ends] += sums.second[:, steps]
+    blocks.g_frame[:, ends] += sums.g_second[:, steps]
+    blocks.before[:, ends] = sums.cross[:, steps]
+    blocks.betas.add_(sums.betas + local[..., shape, shape].sum(1))
+    blocks.g_betas.add_(sums.g_betas + g_local[..., shape].sum(1))
+    if blocks.field is not None:
+        torch.diagonal(blocks.latent, dim1=-2, dim2=-1).add_(sums.latent_diagonal)
+        blocks.g_latent.add_(sums.g_latent)

@@ -21,9 +21,13 @@ _NUMBERS = 2_400_000  # pulled at a time on the CPU: some hundred frames' worth,
 
 @dataclass(frozen=True)
 class At:
-    """Where the terms are differentiated: residuals in the problem's dtype, derivatives in that of the sums."""
+    """Where the terms are differentiated: residuals in the problem's dtype, derivatives in that of the sums.
+
+    T frames of the clip that `problem` is about.
+    """
 
     problem: Problem
+    evidence: Evidence
     motion: Motion
     points: Tensor  # [B, T, 21, 3]
     low: Motion
@@ -33,7 +37,7 @@ class At:
 
     def weighted(self, item: WeightedTerm) -> tuple[Tensor, Tensor]:
         """Return sqrt of (scale x confidence x kernel weight), [B, N, G, 1], and the residual times it."""
-        residual = item.term.residuals(self.motion, self.points, self.problem.evidence, item.options)
+        residual = item.term.residuals(self.motion, self.points, self.evidence, item.options)
         squared = (residual.values**2).sum(-1)
         weight = self.problem.scale(item, residual) * residual.confidence * item.kernel.weight(squared)
         root = weight.clamp_min(0).sqrt()[..., None]

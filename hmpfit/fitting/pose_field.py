@@ -3,7 +3,7 @@
 The only place where the fit calls the prior's decoder; it also gives the exact Jacobian that Gauss-Newton chains with.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
 
-TOGETHER = 8  # windows decoded at once: memory does not grow with the clip
+TOGETHER = 8  # windows encoded at once: memory does not grow with the clip
+OF_A_GROUP = {"cpu": 4, "cuda": 8}  # windows decoded at once, likewise
 SAME_S = 1e-9
 
 
@@ -87,18 +88,23 @@ class PoseField:
     layout: WindowLayout
     groups: tuple[Group, ...]
     dtype: torch.dtype
+    _paths: dict[int, Tensor] = field(default_factory=dict)  # the last group's path, by its prepared times
 
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
         """Precompute the time-dependent part of each window's decoding. The times say on which device."""
-        groups, first = [], 0
+        groups: list[Group] = []
+        first, most = 0, OF_A_GROUP[times_s.device.type]
+        times, prepared = times_s[:0], None
         into = [times_s[a:b] - start for (a, b), start in zip(layout.windows, layout.start_s.to(times_s))]
         while first < len(into):
             last, longest = first + 1, into[first]
-            while last < len(into) and last - first < TOGETHER and _alike(longest, into[last]):
+            while last < len(into) and last - first < most and _alike(longest, into[last]):
                 longest = max(longest, into[last], key=len)
                 last += 1
-            groups.append(_group(layout, first, last, prior.prepare(longest.to(dtype)), dtype, times_s.device))
+            if not groups or len(longest) != len(times) or not _alike(longest, times):
+                times, prepared = longest, prior.prepare(longest.to(dtype))
+            groups.append(_group(layout, first, last, prepared, dtype, times_s.device))
             first = last
         layout = replace(layout, share=layout.share.to(times_s.device, dtype))
         return cls(prior, layout, tuple(groups), dtype)
@@ -117,7 +123,7 @@ class PoseField:
         Where it is None the code is the latent itself, C = L.
         """
         z, prepared = latent[:, group.windows].flatten(0, 1).to(self.dtype), group.prepared
-        path = prepared.path.to(self.dtype) if self.prior.has_path else None
+        path = self.path(group.first)
         decode = (
             cast(PathPriorLike, self.prior).decode_path_jacobian if path is not None else self.prior.decode_jacobian
         )
@@ -126,21 +132,43 @@ class PoseField:
         return torch.cat(parts).to(self.dtype).unflatten(0, (len(latent), group.count)), path
 
     def window_jacobian(self, latent: Tensor, window: int) -> tuple[Tensor, Tensor | None]:
-        """Do as `jacobian` for one window, [B, N, 90, C], where N may be more frames than the window has."""
-        (group,) = (group for group in self.groups if group.windows.start <= window < group.windows.stop)
-        code, path = self.jacobian(latent, replace(group, first=window, count=1))
+        """Do as `jacobian` for one window, [B, N, 90, C]; N may be more frames than the window has."""
+        code, path = self.jacobian(latent, replace(self._group_of(window), first=window, count=1))
         return code[:, 0], path
+
+    def path(self, window: int) -> Tensor | None:
+        """Return d code / d latent of a window [N, C, L], or None where the code is the latent itself."""
+        if not self.prior.has_path:
+            return None
+        prepared = self._group_of(window).prepared
+        if id(prepared) not in self._paths:
+            self._paths.clear()
+            self._paths[id(prepared)] = prepared.path.to(self.dtype)
+        return self._paths[id(prepared)]
+
+    @property
+    def code_size(self) -> int:
+        """Numbers of a window's code, C."""
+        path = self.path(0)
+        return self.prior.latent_size if path is None else path.shape[1]
+
+    def _group_of(self, window: int) -> Group:
+        return next(group for group in self.groups if window < group.windows.stop)
 
     def blend(self, six: Tensor) -> Tensor:
         """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""
         return rotations.from_6d(self._blended(six))
 
-    def blend_jacobian(self, six: Tensor) -> Tensor:
-        """Return d pose / d six of `blend`, before the shares, [B, T, 15, 3, 6]; pose turns R <- R exp(d)."""
-        return six_to_rotation_jacobian(self._blended(six))
+    def blend_jacobian(self, six: Tensor, start: int = 0) -> Tensor:
+        """Return d pose / d six of `blend`, before the shares, [B, n, 15, 3, 6]; pose turns R <- R exp(d).
 
-    def _blended(self, six: Tensor) -> Tensor:
-        return (six * self.layout.share[:, :, None].to(six)).sum(-2).unflatten(-1, (15, 6))
+        `six` [B, n, 2, 90] are the decodings of frames from `start` on.
+        """
+        return six_to_rotation_jacobian(self._blended(six, start))
+
+    def _blended(self, six: Tensor, start: int = 0) -> Tensor:
+        share = self.layout.share[start : start + six.shape[1], :, None]
+        return (six * share.to(six)).sum(-2).unflatten(-1, (15, 6))
 
     def _scatter(self, parts: list[Tensor]) -> Tensor:
         """Put decodings [B, N, 90] into [B, T, 2, 90]; where a window is alone it fills both slots."""

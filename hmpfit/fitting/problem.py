@@ -67,14 +67,17 @@ class Problem:
     def scale(self, item: WeightedTerm, residual: Residual) -> float | Tensor:
         """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant.
 
-        Padding does not count: where clips of a batch are padded the answer is [B, 1, 1].
+        Padding does not count: where clips of a batch are padded the answer is [B, 1, 1]. The residual may be that of
+        some frames only: the clip's count.
         """
         if self.reduction == "sum":
             return item.weight
         half = 0.5 if item.term.reads == "step" else 1.0
         each, exists = residual.values[0, :1].numel(), self.evidence.exists
-        if exists is None or item.term.reads in ("betas", "latent"):
+        if item.term.reads in ("betas", "latent"):
             return item.weight * half / max(each * residual.values.shape[1], 1)
+        if exists is None:
+            return item.weight * half / max(each * (len(self.evidence.times_s) - (item.term.reads == "step")), 1)
         steps = self.evidence.steps_exist() if item.term.reads == "step" else exists
         assert isinstance(steps, Tensor)
         return item.weight * half / (each * steps.sum(1)).clamp_min(1)[:, None, None]

@@ -114,3 +114,13 @@ def take_evidence(evidence: Evidence, rows: Tensor) -> Evidence:
     shared = ("times_s",) if evidence.distortion is None or evidence.distortion.ndim > 1 else ("times_s", "distortion")
     parts = {name: value for name, value in vars(evidence).items() if isinstance(value, Tensor) and name not in shared}
     return replace(evidence, **{name: value[rows] for name, value in parts.items()})
+
+
+def take_frames(record: Tensors, first: int, last: int) -> Tensors:
+    """Keep the frames first..last of a clip as views; what does not go by frames (shape, latents, lens) stays."""
+    kept = ("betas", "latent", "distortion", "initial_betas", "latent_mean", "latent_std", "pair_betas", "pair_weight")
+    parts = {name: value for name, value in vars(record).items() if isinstance(value, Tensor) and name not in kept}
+    if "K" in parts and parts["K"].shape[1] == 1:
+        del parts["K"]  # a camera that does not move
+    cut = {name: value[first:last] if name == "times_s" else value[:, first:last] for name, value in parts.items()}
+    return replace(record, **cut)

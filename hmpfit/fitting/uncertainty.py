@@ -6,7 +6,7 @@ the result accordingly.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -81,7 +81,6 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
     """Yield how points move, from the last segment to the first."""
     field, latent, six = problem.field, motion.latent, motion.six
     free_latent = "latent" in problem.free and field is not None and latent is not None
-    to_pose = field.blend_jacobian(six) if field is not None and six is not None else None
     own: tuple[Tensor, Tensor | None] | None = None  # how the window of the segment decodes
     for s in reversed(range(len(cut.segments))):
         a, z = cut.segments[s]
@@ -95,9 +94,9 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
         if not free_latent:
             yield _Lever(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
             continue
-        assert field is not None and latent is not None and to_pose is not None
+        assert field is not None and latent is not None and six is not None
         by_latent = pose.new_zeros(len(pose), z - a, 2, 63, latent.shape[-1])
-        by_pose = to_pose[:, a:z]
+        by_pose = field.blend_jacobian(six[:, a:z], a)
         code, path = own or field.window_jacobian(latent, s)
         _chain(by_latent[:, :, 0], pose, by_pose, field.layout.share[a:z, 0], code, path)
         if s:
@@ -126,14 +125,12 @@ class _Inner:
 
     @staticmethod
     def of(solved: ArrowFactor, s: int) -> "_Inner | None":
-        inner, width = solved.inner, solved.width
-        if inner is None:
+        eliminated, width = solved.eliminated(s), solved.width
+        if eliminated is None:
             return None
-        parts = {name: getattr(inner, name)[:, s : s + 1] for name in ("lower", "link", "own", "previous")}
-        inner = replace(inner, **parts)  # for all segments at once, the response would outgrow everything else
-        blocks = inner.diagonal().unflatten(-1, (-1, width)).unflatten(-3, (-1, width))
+        blocks = eliminated.inner.diagonal().unflatten(-1, (-1, width)).unflatten(-3, (-1, width))
         diagonal = torch.diagonal(blocks, dim1=3, dim2=5).movedim(-1, 3)
-        response = inner.back(inner.widened()).unflatten(3, (-1, width))
+        response = eliminated.inner.back(eliminated.widened()).unflatten(3, (-1, width))
         return _Inner(response[:, 0].flatten(1, 2), diagonal[:, 0].flatten(1, 2))
 
 

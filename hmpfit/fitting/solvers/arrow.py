@@ -12,8 +12,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.linearize import SHAPE, Blocks
-from hmpfit.fitting.solvers.elimination import Cut, Inner, eliminate, last_frames
+from hmpfit.fitting.blocks import Blocks
+from hmpfit.fitting.linearize import SHAPE
+from hmpfit.fitting.solvers.elimination import Cut, Eliminated, Inner, columns_of, eliminate, last_frames
+
+FRAMES = {"cpu": 384, "cuda": 65536}  # gone through together: a CPU keeps to its cache, a GPU wants many
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,25 @@ class Step:
 
 
 @dataclass(frozen=True)
-class ArrowFactor:
-    """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite."""
+class Run:
+    """Segments first..last, which are gone through together: their inner frames' factor, None where there are none."""
 
-    cut: Cut
-    width: int
+    first: int
+    last: int
     inner: Inner | None
+
+
+@dataclass(frozen=True)
+class ArrowFactor:
+    """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite.
+
+    Of the inner frames it keeps their factor only; the far larger columns are made anew a run of segments at a time.
+    """
+
+    blocks: Blocks
+    damping: Tensor
+    cut: Cut
+    runs: tuple[Run, ...]
     diagonal: tuple[Tensor, ...]  # lower Cholesky factors of the chain's blocks
     coupling: tuple[Tensor, ...]  # L_s^-1 E_s to the next block
     border: tuple[Tensor, ...]  # L_s^-1 B_s
@@ -39,6 +55,11 @@ class ArrowFactor:
     right: tuple[Tensor, ...]
     corner_right: Tensor
     ok: Tensor
+
+    @property
+    def width(self) -> int:
+        """Unknowns of a frame of its own, F."""
+        return self.blocks.frame.shape[-1]
 
     def solve(self) -> Step:
         """Return the solution of (H + damping) x = -gradient."""
@@ -51,19 +72,31 @@ class ArrowFactor:
                 rest = rest - self.coupling[s] @ chain[s + 1]
             chain[s] = torch.linalg.solve_triangular(self.diagonal[s].mT, rest, upper=True)
         outer = torch.stack(chain, dim=1)
-        last = last_frames(self.cut, outer.device)
         frame = outer.new_zeros(len(outer), self.cut.segments[-1][1], self.width)
-        frame[:, last] = outer[..., : self.width, 0]
-        if self.inner is not None:
-            inner = self.inner
-            before = torch.cat((torch.zeros_like(outer[:, :1]), outer[:, :-1]), dim=1)
-            tail = inner.own.shape[2] - inner.previous.shape[2]
-            own = torch.cat((outer, betas[:, None].expand(-1, count, -1, -1)), dim=2)
-            rows = -inner.own[..., -1:] - inner.own[..., :-1] @ own[:, :, None]
-            rows[:, :, tail:] -= inner.previous @ before[:, :, None]
-            solved = inner.back(rows).flatten(1).unflatten(1, (-1, self.width))
-            frame[:, inner.plan.at] = solved[:, inner.plan.slots]
+        frame[:, last_frames(self.cut, outer.device)] = outer[..., : self.width, 0]
+        before = torch.cat((torch.zeros_like(outer[:, :1]), outer[:, :-1]), dim=1)
+        for run in self.runs:
+            if run.inner is not None:
+                here, start = slice(run.first, run.last), self.cut.segments[run.first][0]
+                found = self._inner(run, run.inner, outer[:, here], before[:, here], betas)
+                frame[:, start + run.inner.plan.at] = found.flatten(1).unflatten(1, (-1, self.width))[
+                    :, run.inner.plan.slots
+                ]
         return Step(frame, betas[..., 0], outer[..., self.width :, 0])
+
+    def _inner(self, run: Run, inner: Inner, outer: Tensor, before: Tensor, betas: Tensor) -> Tensor:
+        """Return the solution in the inner frames of a run, given that of its segments' ends, [B, S, n, G, 1]."""
+        columns, previous = columns_of(self.blocks.some(self.cut.segments, run.first, run.last), inner.plan)
+        tail = columns.shape[2] - previous.shape[2]
+        own = torch.cat((outer, betas[:, None].expand(-1, outer.shape[1], -1, -1)), dim=2)
+        rows = -columns[..., -1:] - columns[..., :-1] @ own[:, :, None]
+        rows[:, :, tail:] -= previous @ before[:, :, None]
+        return inner.back(inner.forward(rows))
+
+    def eliminated(self, segment: int) -> Eliminated | None:
+        """Return the inner frames of one segment as they were eliminated."""
+        part, cut = self.blocks.some(self.cut.segments, segment, segment + 1), self.cut.some(segment, segment + 1)
+        return eliminate(part, _damped(part.frame, self.damping), cut)[0]
 
     @cached_property
     def shape_covariance(self) -> Tensor:
@@ -116,74 +149,120 @@ def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
     The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
     damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
     """
+    chain = _Chain(blocks, damping)
+    runs = []
+    for first, last in cut.runs(FRAMES[blocks.frame.device.type]):
+        part, part_cut = blocks.some(cut.segments, first, last), cut.some(first, last)
+        frame = _damped(part.frame, damping)
+        eliminated, bad = eliminate(part, frame, part_cut)
+        chain.add(_outer(part, frame, part_cut, damping, eliminated), bad)
+        runs.append(Run(first, last, None if eliminated is None else eliminated.inner))
+    return chain.close(cut, tuple(runs))
+
+
+@dataclass(frozen=True)
+class _Outer:
+    """What is left of a run of S segments: its part of the chain and what it takes from its surroundings, m = F + L."""
+
+    diagonal: Tensor  # [B, S, m, m]
+    before: Tensor  # [B, S, m, m] between the previous segment (rows) and this one (columns)
+    border: Tensor  # [B, S, m, 10]
+    right: Tensor  # [B, S, m, 1]
+    corner: Tensor  # [B, 10, 10] to take from the shape's block
+    corner_right: Tensor  # [B, 10, 1]
+    previous: tuple[Tensor, Tensor, Tensor] | None  # to take from the previous run's last diagonal, border and right
+
+
+def _outer(part: Blocks, frame: Tensor, cut: Cut, damping: Tensor, eliminated: Eliminated | None) -> _Outer:
+    """Set up the chain of a run's segments and take the inner frames out of it."""
     segments, count = cut.segments, len(cut.segments)
-    width, size = blocks.frame.shape[-1], blocks.latent.shape[-1]
+    width, size = part.frame.shape[-1], part.latent.shape[-1]
     m = width + size
-    frame = _damped(blocks.frame, damping)
-    inner, bad = eliminate(blocks, frame, cut)
-    corner = _damped(blocks.betas, damping)
-    corner_right = -blocks.g_betas[..., None]
     last = last_frames(cut, frame.device)
     diagonal = frame.new_zeros(len(frame), count, m, m)
     diagonal[..., :width, :width] = frame[:, last]
-    border, right = blocks.frame_betas[:, last], -blocks.g_frame[:, last, :, None]
+    border, right = part.frame_betas[:, last], -part.g_frame[:, last, :, None]
     coupling = frame.new_zeros(len(frame), count, m, m)  # rows: this segment's block, columns: the previous one's
     if size:
-        border = torch.cat((border, blocks.latent_betas), dim=2)
-        right = torch.cat((right, -blocks.g_latent[..., None]), dim=2)
-        latent, own = _damped(blocks.latent, damping), blocks.frame_latent[:, last]
-        diagonal[..., width:, width:] = latent
+        border = torch.cat((border, part.latent_betas), dim=2)
+        right = torch.cat((right, -part.g_latent[..., None]), dim=2)
+        own = part.frame_latent[:, last]
+        diagonal[..., width:, width:] = _damped(part.latent, damping)
         diagonal[..., :width, width:], diagonal[..., width:, :width] = own[:, :, 0], own[:, :, 0].mT
-        coupling[..., width:, width:] = blocks.latent_previous
+        coupling[..., width:, width:] = part.latent_previous
         coupling[..., :width, width:] = own[:, :, 1]
     for s, (a, z) in enumerate(segments):  # a segment of one frame has no inner frame between it and the one before
-        if s and z - a == 1:
-            coupling[:, s, :width, :width] = blocks.next[:, a - 1].mT
-    if inner is not None:
-        o, p = inner.own.flatten(2, 3), inner.previous.flatten(2, 3)
-        tail = o[:, :, o.shape[2] - p.shape[2] :]
-        oo, pp, po = o[..., :-1].mT @ o, p.mT @ p, p.mT @ tail
-        diagonal = diagonal - oo[..., :m, :m]
-        border, right = border - oo[..., :m, m:-1], right + oo[..., :m, -1:]
-        corner, corner_right = corner - oo[..., m:, m:-1].sum(1), corner_right + oo[..., m:, -1:].sum(1)
-        coupling = coupling - po[..., :m].mT
-        diagonal[:, :-1] -= pp[:, 1:]
-        border[:, :-1] -= po[:, 1:, :, m:-1]
-        right[:, :-1] += po[:, 1:, :, -1:]
-    return _chain(cut, width, inner, diagonal, coupling.mT, border, right, corner, corner_right, bad)
+        if z - a == 1:
+            coupling[:, s, :width, :width] = part.before[:, a].mT
+    if eliminated is None:
+        zero = border.new_zeros(len(border), SHAPE, SHAPE + 1)
+        return _Outer(diagonal, coupling.mT, border, right, zero[..., :-1], zero[..., -1:], None)
+    o, p = eliminated.own.flatten(2, 3), eliminated.previous.flatten(2, 3)
+    tail = o[:, :, o.shape[2] - p.shape[2] :]
+    oo, pp, po = o[..., :-1].mT @ o, p.mT @ p, p.mT @ tail
+    diagonal -= oo[..., :m, :m]
+    border, right = border - oo[..., :m, m:-1], right + oo[..., :m, -1:]
+    coupling -= po[..., :m].mT
+    diagonal[:, :-1] -= pp[:, 1:]
+    border[:, :-1] -= po[:, 1:, :, m:-1]
+    right[:, :-1] += po[:, 1:, :, -1:]
+    before = pp[:, 0], po[:, 0, :, m:-1], po[:, 0, :, -1:]
+    return _Outer(diagonal, coupling.mT, border, right, oo[..., m:, m:-1].sum(1), oo[..., m:, -1:].sum(1), before)
 
 
-def _chain(
-    cut: Cut, width: int, inner: Inner | None, diagonal: Tensor, to_next: Tensor, border: Tensor, right: Tensor,
-    corner: Tensor, corner_right: Tensor, bad: Tensor,
-) -> ArrowFactor:  # fmt: skip
-    """Factor the chain of segments; `to_next[:, s]` couples segment s - 1 (rows) with s (columns)."""
-    lowers: list[Tensor] = []
-    couplings: list[Tensor] = []
-    borders: list[Tensor] = []
-    rights: list[Tensor] = []
-    m, count = diagonal.shape[-1], diagonal.shape[1]
-    for s in range(count):
-        d, b, r = diagonal[:, s], border[:, s], right[:, s]
-        if s:
-            e = couplings[-1]
-            d, b, r = d - e.mT @ e, b - e.mT @ borders[-1], r - e.mT @ rights[-1]
+class _Chain:
+    """The chain of segments as it is factored, run after run; the last segment waits for what the next run takes."""
+
+    def __init__(self, blocks: Blocks, damping: Tensor) -> None:
+        self._blocks, self._damping = blocks, damping
+        self._corner, self._corner_right = _damped(blocks.betas, damping), -blocks.g_betas[..., None]
+        self._bad = torch.zeros(len(damping), dtype=torch.int32, device=damping.device)
+        self._lowers: list[Tensor] = []
+        self._couplings: list[Tensor] = []
+        self._borders: list[Tensor] = []
+        self._rights: list[Tensor] = []
+        self._waiting: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def add(self, run: _Outer, bad: Tensor) -> None:
+        """Add a run of segments."""
+        self._bad = self._bad + bad
+        self._corner, self._corner_right = self._corner - run.corner, self._corner_right + run.corner_right
+        if self._waiting is not None and run.previous is not None:
+            diagonal, border, right = self._waiting
+            taken = run.previous
+            self._waiting = diagonal - taken[0], border - taken[1], right + taken[2]
+        for s in range(run.diagonal.shape[1]):
+            self._settle(run.before[:, s])
+            self._waiting = run.diagonal[:, s], run.border[:, s], run.right[:, s]
+
+    def _settle(self, to_next: Tensor | None) -> None:
+        """Factor the waiting segment, which hangs together with the next one by `to_next`."""
+        if self._waiting is None:
+            return
+        d, b, r = self._waiting
+        if self._lowers:
+            e = self._couplings[-1]
+            d, b, r = d - e.mT @ e, b - e.mT @ self._borders[-1], r - e.mT @ self._rights[-1]
         lower, info = torch.linalg.cholesky_ex(d)
-        bad = bad + info
-        columns = [b, r] if s + 1 == count else [b, r, to_next[:, s + 1]]
+        self._bad = self._bad + info
+        columns = [b, r] if to_next is None else [b, r, to_next]
         solved = torch.linalg.solve_triangular(lower, torch.cat(columns, dim=-1), upper=False)
-        lowers.append(lower)
-        borders.append(solved[..., :SHAPE])
-        rights.append(solved[..., SHAPE : SHAPE + 1])
-        if s + 1 < count:
-            couplings.append(solved[..., SHAPE + 1 : SHAPE + 1 + m])
-        corner = corner - borders[-1].mT @ borders[-1]
-        corner_right = corner_right - borders[-1].mT @ rights[-1]
-    corner_lower, info = torch.linalg.cholesky_ex(corner)
-    return ArrowFactor(
-        cut, width, inner, tuple(lowers), tuple(couplings), tuple(borders), corner_lower, tuple(rights), corner_right,
-        bad + info == 0,
-    )  # fmt: skip
+        self._lowers.append(lower)
+        self._borders.append(solved[..., :SHAPE].clone())
+        self._rights.append(solved[..., SHAPE : SHAPE + 1].clone())
+        if to_next is not None:
+            self._couplings.append(solved[..., SHAPE + 1 :])
+        self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
+        self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
+
+    def close(self, cut: Cut, runs: tuple[Run, ...]) -> ArrowFactor:
+        """Factor the last segment and the shape."""
+        self._settle(None)
+        corner, info = torch.linalg.cholesky_ex(self._corner)
+        return ArrowFactor(
+            self._blocks, self._damping, cut, runs, tuple(self._lowers), tuple(self._couplings), tuple(self._borders),
+            corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
+        )  # fmt: skip
 
 
 def _damped(matrix: Tensor, damping: Tensor) -> Tensor:

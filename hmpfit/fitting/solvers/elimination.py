@@ -10,7 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.linearize import SHAPE, Blocks
+from hmpfit.fitting.blocks import Blocks
+from hmpfit.fitting.linearize import SHAPE
 
 BLOCK = 48  # unknowns eliminated at a time: few steps of the sweep, each big enough to be worth its call
 
@@ -21,6 +22,21 @@ class Cut:
 
     segments: tuple[tuple[int, int], ...]
     reach: int = 0
+
+    def some(self, first: int, last: int) -> "Cut":
+        """Return the cut of the segments first..last alone, whose first frame is then 0."""
+        start = self.segments[first][0]
+        return Cut(tuple((a - start, z - start) for a, z in self.segments[first:last]), self.reach)
+
+    def runs(self, most: int) -> list[tuple[int, int]]:
+        """Return runs first..last of consecutive segments of together at most `most` frames, or one segment each."""
+        out: list[tuple[int, int]] = []
+        first = 0
+        for s in range(1, len(self.segments) + 1):
+            if s == len(self.segments) or self.segments[s][1] - self.segments[first][0] > most:
+                out.append((first, s))
+                first = s
+        return out
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class Plan:
     slots: Tensor  # flat positions that are no padding
     at: Tensor  # their frames
     ends: tuple[Tensor, Tensor, Tensor]  # segments with inner frames, their first position, their last frame
-    starts: tuple[Tensor, Tensor]  # segments with inner frames and a segment before, their first frame
+    starts: tuple[Tensor, Tensor]  # segments with inner frames, their first frame
 
 
 @lru_cache(maxsize=64)
@@ -61,7 +77,6 @@ def plan_for(cut: Cut, width: int, device: torch.device) -> Plan | None:
     exists = frames < last[:, None] - 1
     slots = torch.nonzero(exists.flatten()).flatten()
     some = torch.nonzero(last - first > 1).flatten()
-    after = some[some > 0]
     ends = (some, total - (last - first - 1)[some], last[some] - 1)
 
     def there(tensor: Tensor) -> Tensor:
@@ -70,24 +85,30 @@ def plan_for(cut: Cut, width: int, device: torch.device) -> Plan | None:
     return Plan(
         n, g, min(n, -(-max(cut.reach, 1) // g)), there(torch.where(exists, frames, 0)),
         there(exists[:, :, None, None]), there(slots), there(frames.flatten()[slots]),
-        (there(ends[0]), there(ends[1]), there(ends[2])), (there(after), there(first[after])),
+        (there(ends[0]), there(ends[1]), there(ends[2])), (there(some), there(first[some])),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Inner:
-    """What the sweep leaves, with G = g F unknowns a block and m = F + L. Padding is the identity.
+    """The factored inner frames, with G = g F unknowns a block. Padding is the identity.
 
-    `lower` [B, S, n, G, G] Cholesky factors, `link` [B, S, n, G, G] =
-    (lower of the block before)^-1 x coupling. `own` [B, S, n, G, m + 11] and `previous` [B, S, n', G, m] (the last n'
-    blocks): the factor's inverse times the columns (last frame, latent, shape, gradient) and (previous frame, latent).
+    `lower` [B, S, n, G, G] Cholesky factors, `link` [B, S, n, G, G] = (lower of the block before)^-1 x coupling.
     """
 
     plan: Plan
     lower: Tensor
     link: Tensor
-    own: Tensor
-    previous: Tensor
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return factor^-1 rows, [B, S, n, G, c]."""
+        out: list[Tensor] = []
+        for i in range(rows.shape[2]):
+            right = rows[:, :, i]
+            if i:
+                right = right - self.link[:, :, i].mT @ out[-1]
+            out.append(torch.linalg.solve_triangular(self.lower[:, :, i], right, upper=False))
+        return torch.stack(out, dim=2)
 
     def back(self, rows: Tensor) -> Tensor:
         """Return factor^-T rows, [B, S, n, G, c]."""
@@ -98,12 +119,6 @@ class Inner:
                 right = right - self.link[:, :, i + 1] @ out[i + 1]
             out[i] = torch.linalg.solve_triangular(self.lower[:, :, i].mT, right, upper=True)
         return torch.stack(out, dim=2)
-
-    def widened(self) -> Tensor:
-        """Return the columns (previous, own without the gradient) with the zeros that `previous` leaves out."""
-        missing = self.own.shape[2] - self.previous.shape[2]
-        previous = torch.nn.functional.pad(self.previous, (0, 0, 0, 0, missing, 0))
-        return torch.cat((previous, self.own[..., :-1]), dim=-1)
 
     def diagonal(self) -> Tensor:
         """Return the diagonal blocks of the inner matrices' inverses, [B, S, n, G, G]."""
@@ -120,19 +135,40 @@ class Inner:
         return torch.stack(out[::-1], dim=2)
 
 
-def eliminate(blocks: Blocks, frame: Tensor, cut: Cut) -> tuple[Inner | None, Tensor]:
-    """Eliminate the inner frames, whose damped diagonal blocks are `frame`; also return Cholesky's complaints, [B]."""
-    width, size = frame.shape[-1], blocks.latent.shape[-1]
+@dataclass(frozen=True)
+class Eliminated:
+    """The factor's inverse times the inner frames' columns.
+
+    `own` [B, S, n, G, m + 11] (last frame, latent, shape, gradient) and `previous` [B, S, n', G, m] (the last n'
+    blocks: previous frame and latent), m = F + L.
+    """
+
+    inner: Inner
+    own: Tensor
+    previous: Tensor
+
+    def widened(self) -> Tensor:
+        """Return the columns (previous, own without the gradient) with the zeros that `previous` leaves out."""
+        missing = self.own.shape[2] - self.previous.shape[2]
+        previous = torch.nn.functional.pad(self.previous, (0, 0, 0, 0, missing, 0))
+        return torch.cat((previous, self.own[..., :-1]), dim=-1)
+
+
+def eliminate(blocks: Blocks, frame: Tensor, cut: Cut) -> tuple[Eliminated | None, Tensor]:
+    """Eliminate the inner frames, whose damped diagonal blocks are `frame`; also return Cholesky's complaints, [B].
+
+    `blocks` are those of some segments (`Blocks.some`).
+    """
+    width = frame.shape[-1]
+    m = width + blocks.latent.shape[-1]
     bad = torch.zeros(len(frame), dtype=torch.int32, device=frame.device)
     plan = plan_for(cut, width, frame.device)
     if plan is None:
         return None, bad
-    m = width + size
-    after = blocks.next[:, plan.frames[:, 1:]] * (plan.exists[:, 1:] & plan.exists[:, :-1])
+    after = blocks.before[:, plan.frames[:, :-1]] * (plan.exists[:, 1:] & plan.exists[:, :-1])
     steps = torch.nn.functional.pad(after, (0, 0, 0, 0, 0, 1)).unflatten(2, (plan.n, plan.g))
     matrix = _diagonal_blocks(frame, steps, plan)
-    columns = _own_columns(blocks, plan, m)
-    previous = _previous_columns(blocks, plan, m)
+    columns, previous = columns_of(blocks, plan)
     lowers: list[Tensor] = []
     links: list[Tensor] = []
     own: list[Tensor] = []
@@ -158,7 +194,14 @@ def eliminate(blocks: Blocks, frame: Tensor, cut: Cut) -> tuple[Inner | None, Te
         own.append(solved[..., : m + SHAPE + 1])
         if len(rights) > 1:
             reach.append(solved[..., m + SHAPE + 1 :])
-    return Inner(plan, *(torch.stack(parts, dim=2) for parts in (lowers, links, own, reach))), bad
+    stacked = [torch.stack(parts, dim=2) for parts in (lowers, links, own, reach)]
+    return Eliminated(Inner(plan, stacked[0], stacked[1]), stacked[2], stacked[3]), bad
+
+
+def columns_of(blocks: Blocks, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Return what couples the inner frames to the rest, as `Eliminated` has it but before the factor's inverse."""
+    m = blocks.frame.shape[-1] + blocks.latent.shape[-1]
+    return _own_columns(blocks, plan, m), _previous_columns(blocks, plan, m)
 
 
 def _diagonal_blocks(frame: Tensor, steps: Tensor, plan: Plan) -> Tensor:
@@ -185,7 +228,7 @@ def _own_columns(blocks: Blocks, plan: Plan, m: int) -> Tensor:
     out[..., m : m + SHAPE] = blocks.frame_betas[:, plan.frames]
     out[..., -1] = blocks.g_frame[:, plan.frames]
     out *= plan.exists
-    out[:, segments, positions, :, :width] = blocks.next[:, last - 1]
+    out[:, segments, positions, :, :width] = blocks.before[:, last]
     return out.unflatten(2, (plan.n, plan.g)).flatten(3, 4)
 
 
@@ -196,5 +239,5 @@ def _previous_columns(blocks: Blocks, plan: Plan, m: int) -> Tensor:
     out = blocks.frame.new_zeros(len(blocks.frame), *frames.shape, width, m)
     if m > width:
         out[..., width:] = blocks.frame_latent[:, frames, 1] * plan.exists[:, reached]
-    out[:, segments, -1, :, :width] = blocks.next[:, first - 1].mT
+    out[:, segments, -1, :, :width] = blocks.before[:, first].mT
     return out.unflatten(2, (plan.tail, plan.g)).flatten(3, 4)
