@@ -23,10 +23,11 @@ def test_batches_are_measured_beside_single_fits() -> None:
         assert point.windows_per_s == pytest.approx(point.windows / point.seconds)
         assert point.frames_per_s == pytest.approx(128 * point.windows_per_s)
         assert 0 < point.share_of_single < 20 and point.peak_device_mb is None
+        assert point.share_of_single_one_thread is not None and 0 < point.share_of_single_one_thread < 20
 
 
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
-    points = [Point(1, 2.0, 0.5, 64.0, 1.0, None), Point(4, 4.0, 1.0, 128.0, 0.5, None)]
+    points = [Point(1, 2.0, 0.5, 64.0, 1.0, 1.0, None), Point(4, 4.0, 1.0, 128.0, 0.5, None, 2.0)]
     for name in ("a.png", "b.png"):
         write_curve(points, tmp_path / name, "a machine")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

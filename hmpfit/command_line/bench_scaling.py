@@ -1,6 +1,7 @@
 """`hmpfit bench scaling`: windows a second against the size of the batch, as a table, a CSV and a picture."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json
             load_hand_models(), load_default(), load_recipe("default"), counts, chosen, seed, progress
         )
     name = _device_name(chosen)
-    content = {"device": name, "points": [vars(point) for point in points]}
+    content = {
+        "device": name,
+        "per_window_vs_single": {str(point.windows): point.share_of_single for point in points},
+        "load": os.getloadavg()[0],
+        "points": [vars(point) for point in points],
+    }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         with (out / "scaling.csv").open("w", newline="") as file:
@@ -55,7 +61,6 @@ def _sizes(text: str) -> list[int]:
 
 
 def _device_name(device: str) -> str:
-    import os
     import platform
 
     import torch
@@ -70,11 +75,13 @@ def _tell(content: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=content["device"], title_justify="left")
-    for heading in ("windows", "s", "windows/s", "frames/s", "s a window / single"):
+    headings = ("windows", "s", "windows/s", "frames/s", "s a window / single", "/ single, 1 thread")
+    for heading in headings:
         table.add_column(heading, justify="right")
     for point in content["points"]:
         table.add_row(
             str(point["windows"]), f"{point['seconds']:.2f}", f"{point['windows_per_s']:.2f}",
             f"{point['frames_per_s']:.0f}", f"{point['share_of_single']:.0%}",
+            "–" if point["share_of_single_one_thread"] is None else f"{point['share_of_single_one_thread']:.0%}",
         )  # fmt: skip
     Console(width=100).print(table)

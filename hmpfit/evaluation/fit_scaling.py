@@ -19,7 +19,11 @@ from hmpfit.hands.model import HandModels
 from hmpfit.progress import Progress
 
 DISTINCT = 16  # clips that are made; larger batches hold them several times
-COLUMNS = ("windows", "seconds", "windows_per_s", "frames_per_s", "share_of_single", "peak_device_mb")
+ROUNDS = 2  # singles and batches by turns, because other work on the machine comes and goes
+COLUMNS = (
+    "windows", "seconds", "windows_per_s", "frames_per_s", "share_of_single", "share_of_single_one_thread",
+    "peak_device_mb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Point:
     seconds: float
     windows_per_s: float
     frames_per_s: float
-    share_of_single: float  # seconds a window over those of the same clips one by one, in the same process
+    share_of_single: float  # seconds a window over those of the same clips one by one, as `hmpfit run` fits each
+    share_of_single_one_thread: float | None  # likewise, the clips one by one with one thread of the CPU
     peak_device_mb: float | None
 
 
@@ -38,7 +43,11 @@ def measure_scaling(
     models: HandModels, prior: MotionPriorLike, recipe: dict[str, Any], sizes: Sizes[int], device: str, seed: int,
     progress: Progress,
 ) -> list[Point]:  # fmt: skip
-    """Fit batches of the given sizes, whole fits as `hmpfit run` does them, and the same clips one by one."""
+    """Fit batches of the given sizes, whole fits as `hmpfit run` does them, and the same clips one by one.
+
+    Everything is measured twice, by turns, and the seconds are means. On a CPU a batch is fitted as `fit_batch` sees
+    fit, on a GPU whole.
+    """
     count = min(max(sizes), DISTINCT)
     advance = progress.phase("making clips", count)
     clips = []
@@ -46,28 +55,47 @@ def measure_scaling(
         start = made_start(models, prior.window_frames, seed + number)
         clips.append(Sequence(start.initial, start.tracks, start.camera, models))
         advance(1)
+    on_cpu = torch.device(device).type == "cpu"
+    threads = torch.get_num_threads()
+    counts = (threads, 1) if on_cpu and threads > 1 else (threads,)
 
     def alone(clip: Sequence) -> None:
         fit(clip.initial, clip.tracks, clip.camera, models, prior, recipe, device=device)
 
+    def together(size: int) -> None:
+        batch = [clips[number % count] for number in range(size)]
+        fit_batch(batch, prior, recipe, device=device, most_frames=None if on_cpu else size * prior.window_frames)
+
     alone(clips[0])  # the first call loads and tunes what later ones find ready
-    advance = progress.phase("one by one", count)
-    singles = []
-    for clip in clips:
-        singles.append(_timed(lambda clip=clip: alone(clip), device)[0])
-        advance(1)
-    advance = progress.phase("batches", len(sizes))
+    singles = {number: [0.0] * count for number in counts}
+    seconds, peaks = dict.fromkeys(sizes, 0.0), dict.fromkeys(sizes, 0.0)
+    for turn in range(ROUNDS):
+        advance = progress.phase(f"one by one, {turn + 1} of {ROUNDS}", count * len(counts))
+        for number in counts:
+            torch.set_num_threads(number)
+            for index, clip in enumerate(clips):
+                singles[number][index] += _timed(lambda clip=clip: alone(clip), device)[0] / ROUNDS
+                advance(1)
+        torch.set_num_threads(threads)
+        advance = progress.phase(f"batches, {turn + 1} of {ROUNDS}", len(sizes))
+        for size in sizes:
+            taken, peak = _timed(lambda size=size: together(size), device)
+            seconds[size], peaks[size] = seconds[size] + taken / ROUNDS, max(peaks[size], peak or 0.0)
+            advance(1)
     points = []
     for size in sizes:
-        batch = [clips[number % count] for number in range(size)]
-        frames = size * prior.window_frames
-        seconds, peak = _timed(
-            lambda batch=batch, frames=frames: fit_batch(batch, prior, recipe, device=device, most_frames=frames),
-            device,
+        one_by_one = {n: sum(times[number % count] for number in range(size)) for n, times in singles.items()}
+        points.append(
+            Point(
+                size,
+                seconds[size],
+                size / seconds[size],
+                size * prior.window_frames / seconds[size],
+                seconds[size] / one_by_one[threads],
+                seconds[size] / one_by_one[1] if on_cpu else None,
+                None if on_cpu else peaks[size],
+            )
         )
-        single = sum(singles[number % count] for number in range(size))
-        points.append(Point(size, seconds, size / seconds, frames / seconds, seconds / single, peak))
-        advance(1)
     return points
 
 
