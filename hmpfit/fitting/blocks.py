@@ -46,6 +46,11 @@ class Blocks:
             return self.frame_code
         return lifted(self.field, self.frame_code, 0, len(self.field.layout.segments))
 
+    def rows(self, rows: Tensor) -> "Blocks":
+        """Return some problems of a batch."""
+        parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **parts)
+
     def some(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "Blocks":
         """Return the blocks of the segments first..last of a cut, lifted to the latents."""
         frames, windows = slice(segments[first][0], segments[last - 1][1]), slice(first, last)
@@ -70,16 +75,16 @@ def lifted(field: PoseField, code: Tensor, first: int, last: int) -> Tensor:
         a, z = layout.segments[w]
         path = field.path(w)
         assert path is not None
-        _lift(out[:, a - start : z - start, 0], code[:, a - start : z - start, 0], path[: z - a])
+        lift(out[:, a - start : z - start, 0], code[:, a - start : z - start, 0], path[: z - a])
         if before is not None:
             earlier, reach = layout.segments[w - 1][0], min(layout.windows[w - 1][1], z)
             here = slice(a - start, reach - start)
-            _lift(out[:, here, 1], code[:, here, 1], before[a - earlier : reach - earlier])
+            lift(out[:, here, 1], code[:, here, 1], before[a - earlier : reach - earlier])
         before = path
     return out
 
 
-def _lift(out: Tensor, rows: Tensor, path: Tensor) -> None:
+def lift(out: Tensor, rows: Tensor, path: Tensor) -> None:
     """Write rows [B, n, F, C] times the path [n, C, L]; rows of a batch side by side, or each would copy the path."""
     b = len(rows)
     out[:] = (rows.transpose(0, 1).flatten(1, 2) @ path).unflatten(1, (b, -1)).transpose(0, 1)

@@ -13,6 +13,7 @@ from hmpfit.fitting.local_sums import POSE, RIGID, SHAPE, LocalSums
 from hmpfit.fitting.pose_field import Group
 from hmpfit.fitting.term import Motion
 
+_TILE = 96  # rows of a symmetric product made at a time
 POSES = slice(RIGID + SHAPE, RIGID + SHAPE + POSE)
 
 
@@ -80,15 +81,24 @@ def _gram(d_pose: Tensor, weighted: Tensor, code: Tensor, pulled: Tensor, path: 
     middle = d_pose.mT @ weighted + code.mT @ pulled
     middle = middle.flatten(0, 1)
     # On a CPU a window at a time stays in the cache; a GPU wants them all.
-    parts = [_pressed(rows, path) for rows in (middle.split(1) if middle.device.type == "cpu" else (middle,))]
+    parts = (
+        [_pressed(row, path)[None] for row in middle] if middle.device.type == "cpu" else [_all_pressed(middle, path)]
+    )
     return torch.cat(parts).unflatten(0, code.shape[:2])
 
 
 def _pressed(middle: Tensor, path: Tensor) -> Tensor:
-    """Return the sum over frames of path' middle path, [R, N, C, C] and [N, C, L] to [R, L, L].
+    """Return the sum over frames of path' middle path, [N, C, C] and [N, C, L] to [L, L]; only half is computed."""
+    left, right = path.flatten(0, 1), (middle @ path).flatten(0, 1)
+    out = left.new_zeros(left.shape[1], left.shape[1])
+    for first in range(0, len(out), _TILE):
+        last = first + _TILE
+        out[first:last, :last] = left[:, first:last].T @ right[:, :last]
+    return out.tril() + out.tril(-1).mT
 
-    Rows go beside one another in one product a frame: as a batch each would get its own copy of the path.
-    """
+
+def _all_pressed(middle: Tensor, path: Tensor) -> Tensor:
+    """Do the same for windows [R, N, C, C]: rows side by side, because as a batch each would copy the path."""
     right = (middle.transpose(0, 1).flatten(1, 2) @ path).unflatten(1, (len(middle), -1)).transpose(1, 2)
     return (path.flatten(0, 1).T @ right.flatten(2).flatten(0, 1)).unflatten(1, (len(middle), -1)).transpose(0, 1)
 

@@ -121,7 +121,10 @@ class LocalSums:
 def _add_point(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     by_point = at.slopes(item, lambda p: (at.low, p), at.low_points, _each_coordinate).movedim(0, -2)
-    rows = (root[..., None] * by_point) @ at.d_points
+    slopes, d_points = root[..., None] * by_point, at.d_points[..., None, :, :]
+    rows = slopes[..., :1] * d_points[..., 0, :]  # sums of three are slow as products of many small matrices
+    for axis in (1, 2):
+        rows.addcmul_(slopes[..., axis : axis + 1], d_points[..., axis, :])
     sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
 
 

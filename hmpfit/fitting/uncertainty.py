@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmpfit.fitting.blocks import lift
 from hmpfit.fitting.linearize import POSE, RIGID, SHAPE, linearize
 from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.arrow import ArrowFactor, factor
@@ -73,7 +74,7 @@ class _Lever:
     """How the points of a segment's n frames move with the unknowns."""
 
     by_frame: Tensor  # [B, n, 63, F]
-    by_latent: Tensor  # [B, n, 2, 63, L] of the own and of the previous window
+    by_latent: Tensor  # [B, n, 1 or 2, 63, L] of the own and, where there is one, of the previous window
     by_betas: Tensor  # [B, n, 63, 10]
 
 
@@ -95,7 +96,7 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
             yield _Lever(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
             continue
         assert field is not None and latent is not None and six is not None
-        by_latent = pose.new_zeros(len(pose), z - a, 2, 63, latent.shape[-1])
+        by_latent = pose.new_zeros(len(pose), z - a, 2 if s else 1, 63, latent.shape[-1])
         by_pose = field.blend_jacobian(six[:, a:z], a)
         code, path = own or field.window_jacobian(latent, s)
         _chain(by_latent[:, :, 0], pose, by_pose, field.layout.share[a:z, 0], code, path)
@@ -113,7 +114,10 @@ def _chain(out: Tensor, by_pose: Tensor, to_pose: Tensor, share: Tensor, code: T
     n = out.shape[1]
     d_pose = (to_pose[:, :n] @ code[:, :n].unflatten(2, (15, 6))).flatten(2, 3) * share[:n, None, None]
     by_code = by_pose[:, :n] @ d_pose
-    out[:] = by_code if path is None else by_code @ path[:n]
+    if path is None:
+        out[:] = by_code
+    else:
+        lift(out, by_code, path[:n])
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _L
         to_outer[:, :-1] -= frames @ response[..., skip:]
     # Frames as further rows of one product: beside a frame's own axis the covariance would be copied for each.
     parts = (
-        ((part.flatten(1, 2) @ outer).unflatten(1, (-1, 63)) * part).sum(-1) for part in to_outer.split(_FRAMES, 1)
+        ((part.flatten(1, 2) @ outer).unflatten(1, (-1, 63)) * part).sum(-1)
+        for part in to_outer.split(max(_FRAMES // b, 1), 1)
     )
     return own + torch.cat(list(parts), dim=1)

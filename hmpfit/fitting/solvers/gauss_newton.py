@@ -41,8 +41,8 @@ def solve(
 
     Reads `steps` (at most), `tolerance` (relative fall of the cost that counts as none) and `damping` (first value)
     from the stage. Damping follows Nielsen 1999, "Damping parameter in Marquardt's method", section 2. A problem that
-    has ended no longer moves, and when half of them have the batch is made smaller. A non-finite cost ends a problem
-    with the best motion so far.
+    has ended no longer moves and leaves the batch; on a GPU, which has to be waited for, when half of them have. A
+    non-finite cost ends a problem with the best motion so far.
     """
     began = time.perf_counter()
     steps, tolerance = int(stage["steps"]), float(stage["tolerance"])
@@ -59,9 +59,9 @@ def solve(
             left = int(search.running.sum())
             if left == 0:
                 break
-            if 2 * left <= len(search.rows):
+            if left < len(search.rows) if on_host else 2 * left <= len(search.rows):
                 best = put_rows(best, search.rows, search.motion)
-                search, blocks = _narrowed(search), None
+                search, blocks = _narrowed(search, blocks)
         if blocks is None or course.taken < FULL_STEPS or course.taken % REUSED == 0:
             blocks = linearize(search.problem, search.motion, search.problem.low)
         elif moved:
@@ -101,13 +101,13 @@ def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, T
     ), better
 
 
-def _narrowed(search: _Search) -> _Search:
+def _narrowed(search: _Search, blocks: Blocks | None) -> tuple[_Search, Blocks | None]:
     """Keep the running problems only."""
     kept = torch.nonzero(search.running).flatten()
     return _Search(
         search.rows[kept], search.problem.rows(kept), take_rows(search.motion, kept), search.cost[kept],
         search.damping[kept], search.growth[kept], search.running[kept],
-    )  # fmt: skip
+    ), None if blocks is None else blocks.rows(kept)  # fmt: skip
 
 
 def cut_of(problem: Problem, motion: Motion) -> Cut:
