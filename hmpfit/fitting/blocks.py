@@ -49,7 +49,7 @@ class Blocks:
     def rows(self, rows: Tensor) -> "Blocks":
         """Return some problems of a batch."""
         parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **parts)
+        return Blocks(**parts, field=self.field)
 
     def some(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "Blocks":
         """Return the blocks of the segments first..last of a cut, lifted to the latents."""
