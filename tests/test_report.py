@@ -1,5 +1,6 @@
 """The report: its sentences, its figures, and that a browser opens it without a complaint or a network."""
 
+import base64
 import json
 import re
 import shutil
@@ -115,6 +116,16 @@ def test_the_page_is_self_contained_and_says_the_warnings(
     assert "Frames 20–31: right hand not seen" in seen.text
     assert "stages.1.weights.prior" in seen.text and "keypoints_2d" in seen.text
     assert write_report(tmp_path / "run").read_text() == page
+
+
+def test_the_overlay_is_in_the_page_whole(
+    stored: StoredResult, models: HandModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hmpfit.viewing.report._PIECE", 300)
+    folder = write_run(tmp_path / "run", stored, models)
+    (folder / "overlay.mp4").write_bytes(np.random.default_rng(0).bytes(1000))
+    (within,) = re.findall(r'src="data:video/mp4;base64,([^"]*)"', write_report(folder).read_text())
+    assert base64.b64decode(within, validate=True) == (folder / "overlay.mp4").read_bytes()
 
 
 def test_the_command(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:

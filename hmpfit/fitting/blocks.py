@@ -51,6 +51,11 @@ class Blocks:
         parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Blocks(**parts, field=self.field)
 
+    def by_frame(self) -> "Blocks":
+        """Return the same without the blocks among latents, zeros that take no memory in their place."""
+        zero = self.latent.new_zeros(()).expand(self.latent.shape)
+        return replace(self, latent=zero, latent_previous=zero)
+
     def some(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "Blocks":
         """Return the blocks of the segments first..last of a cut, lifted to the latents."""
         frames, windows = slice(segments[first][0], segments[last - 1][1]), slice(first, last)

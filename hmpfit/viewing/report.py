@@ -5,7 +5,7 @@ The page's words and looks are in `report.html.j2`; here its numbers are gathere
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ CONVENTIONS = (
     "Frames marked interpolated or extrapolated were not seen; their pose is the prior's, not a measurement.",
 )
 
+_PIECE = 3 << 18  # bytes at a time; base64 goes by threes
+
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a run folder to `out` (default: `report.html` in it) and return its path.
@@ -41,16 +43,21 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     stored, summary = read_result(folder), read_summary(folder)
     overlay = folder / "overlay.mp4"
     pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
-    text = pages.get_template("report.html.j2").render(
-        video=base64.b64encode(overlay.read_bytes()).decode() if overlay.is_file() else "",
-        left=LEFT,
-        width=WIDTH,
-        **_content(stored, summary),
-    )
+    video = _in_base64(overlay) if overlay.is_file() else ()
+    content = _content(stored, summary)
+    parts = pages.get_template("report.html.j2").generate(video=video, left=LEFT, width=WIDTH, **content)
     file = out or folder / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    with file.open("w", encoding="utf-8") as page:
+        page.writelines(parts)
     return file
+
+
+def _in_base64(path: Path) -> Iterator[str]:
+    """Yield a file as base64, a piece at a time: an overlay of some minutes is larger than all else in memory."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield base64.b64encode(piece).decode()
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -260,8 +260,8 @@ class _Chain:
         self._settle(None)
         corner, info = torch.linalg.cholesky_ex(self._corner)
         return ArrowFactor(
-            self._blocks, self._damping, cut, runs, tuple(self._lowers), tuple(self._couplings), tuple(self._borders),
-            corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
+            self._blocks.by_frame(), self._damping, cut, runs, tuple(self._lowers), tuple(self._couplings),
+            tuple(self._borders), corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
         )  # fmt: skip
 
 

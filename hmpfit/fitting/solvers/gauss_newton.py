@@ -63,6 +63,7 @@ def solve(
                 best = put_rows(best, search.rows, search.motion)
                 search, blocks = _narrowed(search, blocks)
         if blocks is None or course.taken < FULL_STEPS or course.taken % REUSED == 0:
+            blocks = None  # first of all: they are most of what a fit holds in memory
             blocks = linearize(search.problem, search.motion, search.problem.low)
         elif moved:
             blocks = with_gradient(blocks, search.problem, search.motion)
@@ -78,17 +79,16 @@ def solve(
 def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, Tensor]:
     """Try one step of every running problem; also return which took it."""
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
-    solved = factor(blocks, cut_of(problem, motion), damping)
-    move = solved.solve()
-    candidate = problem.motion(retract(motion, _delta(problem, move, search.running & solved.ok, cost.dtype)))
+    move, ok = _solved(blocks, cut_of(problem, motion), damping)
+    candidate = problem.motion(retract(motion, _delta(problem, move, search.running & ok, cost.dtype)))
     new_cost = problem.cost(candidate)
     expected = _expected_fall(blocks, move, damping)
     fall = cost - new_cost
-    better = search.running & solved.ok & torch.isfinite(new_cost) & (fall > 0)
+    better = search.running & ok & torch.isfinite(new_cost) & (fall > 0)
     gain = fall / expected.clamp_min(1e-300)
     shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
-    raised = (damping * torch.where(solved.ok, search.growth, search.growth.clamp_min(10))).clamp(1e-9, 1e12)
-    small = solved.ok & (torch.where(better, fall, expected) <= tolerance * cost)
+    raised = (damping * torch.where(ok, search.growth, search.growth.clamp_min(10))).clamp(1e-9, 1e12)
+    small = ok & (torch.where(better, fall, expected) <= tolerance * cost)
     ended = (small & (better | (expected <= tolerance * cost))) | (~better & (raised > 1e8))
     return _Search(
         search.rows,
@@ -99,6 +99,12 @@ def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, T
         torch.where(better, 2.0, search.growth * 2),
         search.running & ~ended,
     ), better
+
+
+def _solved(blocks: Blocks, cut: Cut, damping: Tensor) -> tuple[Step, Tensor]:
+    """Return the damped step and whether it could be solved for, [B]; the factor is not kept."""
+    solved = factor(blocks, cut, damping)
+    return solved.solve(), solved.ok
 
 
 def _narrowed(search: _Search, blocks: Blocks | None) -> tuple[_Search, Blocks | None]:
