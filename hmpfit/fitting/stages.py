@@ -116,8 +116,10 @@ def _most_frames(items: list[Item], solver: str, device: str, cores: int, asked:
         return 0
     if asked is not None:
         return asked
-    share = -(-sum(len(item.is_right) * item.frames for item in items) // cores)
-    return min(MOST_FRAMES[torch.device(device).type], share)
+    most = MOST_FRAMES[torch.device(device).type]
+    total, longest = sum(item.hands * item.frames for item in items), max(item.hands * item.frames for item in items)
+    parts = cores * -(-total // (cores * most))
+    return min(-(-total // (parts * longest)) * longest, most)
 
 
 @torch.no_grad()
