@@ -74,7 +74,8 @@ def lifted(field: PoseField, code: Tensor, first: int, last: int) -> Tensor:
     path = field.path(first)
     if path is None:
         return code
-    out = code.new_zeros(*code.shape[:-1], path.shape[-1])
+    out = code.new_empty(*code.shape[:-1], path.shape[-1])
+    out[:, :, 1] = 0
     before = field.path(first - 1) if first else None
     for w in range(first, last):
         a, z = layout.segments[w]

@@ -19,11 +19,13 @@ from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.arrow import ArrowFactor, factor
 from hmpfit.fitting.solvers.elimination import Cut
 from hmpfit.fitting.solvers.gauss_newton import cut_of
+from hmpfit.fitting.solvers.outcome import take_rows
 from hmpfit.fitting.term import Motion, cast
 from hmpfit.hands.kinematics import landmark_jacobian
 
 DAMPING = 1e-6
-_FRAMES = 32  # looked at together: few enough to stay in a CPU's cache
+_TOGETHER = {"cpu": 1, "cuda": 65536}  # hands looked at together: few enough to stay in a CPU's cache
+_FRAMES = 32  # of one hand, likewise
 
 
 def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.0) -> NDArray[np.float64]:
@@ -39,9 +41,18 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     moved = low.motion(cast(motion, low.kinematics.joints.dtype))
     variance = moved.transl.new_zeros(*moved.transl.shape[:2], 21)
     order = reversed(range(len(cut.segments)))  # as the chain's covariances come; nothing of a segment is kept
-    for s, outer, lever in zip(order, solved.outer_covariances(), _levers(low, moved, cut)):
-        found = _segment(solved, _Inner.of(solved, s), outer, lever, alone=s == 0)
-        variance[:, slice(*cut.segments[s])] = found.unflatten(-1, (21, 3)).sum(-1)
+    every = torch.arange(len(variance), device=variance.device)
+    # On a CPU a hand at a time stays in the cache; a GPU wants them all.
+    groups = [
+        (rows, _levers(low.rows(rows), take_rows(moved, rows), cut))
+        for rows in every.split(_TOGETHER[every.device.type])
+    ]
+    for s, outer in zip(order, solved.outer_covariances()):
+        inner = _Inner.of(solved, s)
+        for rows, levers in groups:
+            some = None if inner is None else inner.rows(rows)
+            found = _segment(solved, some, outer[rows], next(levers), alone=s == 0)
+            variance[rows, slice(*cut.segments[s])] = found.unflatten(-1, (21, 3)).sum(-1)
     scale = noise_scale(problem, motion) * correlated_frames
     return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
 
@@ -96,7 +107,7 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
             yield _Lever(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
             continue
         assert field is not None and latent is not None and six is not None
-        by_latent = pose.new_zeros(len(pose), z - a, 2 if s else 1, 63, latent.shape[-1])
+        by_latent = pose.new_empty(len(pose), z - a, 2 if s else 1, 63, latent.shape[-1])
         by_pose = field.blend_jacobian(six[:, a:z], a)
         code, path = own or field.window_jacobian(latent, s)
         _chain(by_latent[:, :, 0], pose, by_pose, field.layout.share[a:z, 0], code, path)
@@ -105,6 +116,7 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
             code, path = own = field.window_jacobian(latent, s - 1)
             after = slice(a - first, reach - first)
             path = None if path is None else path[after]
+            by_latent[:, reach - a :, 1] = 0
             _chain(by_latent[:, : reach - a, 1], pose, by_pose, field.layout.share[a:z, 1], code[:, after], path)
         yield _Lever(rigid, by_latent, betas)
 
@@ -127,6 +139,10 @@ class _Inner:
     response: Tensor  # [B, P, F, 2m + 10] inner block inverse times its coupling to (previous, current, shape)
     diagonal: Tensor  # [B, P, F, F] the frames' own blocks of that inverse
 
+    def rows(self, rows: Tensor) -> "_Inner":
+        """Return some problems of a batch."""
+        return _Inner(self.response[rows], self.diagonal[rows])
+
     @staticmethod
     def of(solved: ArrowFactor, s: int) -> "_Inner | None":
         eliminated, width = solved.eliminated(s), solved.width
@@ -144,8 +160,10 @@ def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _L
     b, n = lever.by_frame.shape[:2]
     skip = m if alone else 0  # columns of the segment before
     outer = outer[:, skip:, skip:]
-    to_outer = outer.new_zeros(b, n, 63, outer.shape[-1])
+    to_outer = outer.new_empty(b, n, 63, outer.shape[-1])
+    to_outer[..., m - skip : m - skip + width] = 0
     if not alone:
+        to_outer[..., :width] = 0
         to_outer[..., width:m] = lever.by_latent[:, :, 1]
     to_outer[..., m + width - skip : 2 * m - skip] = lever.by_latent[:, :, 0]
     to_outer[..., 2 * m - skip :] = lever.by_betas
@@ -155,7 +173,8 @@ def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _L
         frames = lever.by_frame[:, :-1]
         response, diagonal = (part[:, part.shape[1] - n + 1 :].flip(1) for part in (inner.response, inner.diagonal))
         own[:, :-1] = ((frames @ diagonal) * frames).sum(-1)
-        to_outer[:, :-1] -= frames @ response[..., skip:]
+        for row in range(b):
+            to_outer[row, :-1].baddbmm_(frames[row], response[row, ..., skip:], alpha=-1)
     # Frames as further rows of one product: beside a frame's own axis the covariance would be copied for each.
     parts = (
         ((part.flatten(1, 2) @ outer).unflatten(1, (-1, 63)) * part).sum(-1)
