@@ -30,6 +30,7 @@ from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.heap import give_back
 from hmpfit.keypoints import mediapipe
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress, Silent
@@ -438,6 +439,7 @@ class _Run:
     def _timed(self, name: str) -> Any:
         began = time.perf_counter()
         yield
+        give_back()
         self.seconds[name] = time.perf_counter() - began
 
 

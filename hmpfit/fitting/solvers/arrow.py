@@ -48,8 +48,8 @@ class ArrowFactor:
     damping: Tensor
     cut: Cut
     runs: tuple[Run, ...]
-    diagonal: tuple[Tensor, ...]  # lower Cholesky factors of the chain's blocks
-    coupling: tuple[Tensor, ...]  # L_s^-1 E_s to the next block
+    diagonal: Tensor  # [S, B, m, m] lower Cholesky factors of the chain's blocks
+    coupling: Tensor  # [S - 1, B, m, m] L_s^-1 E_s to the next block
     border: tuple[Tensor, ...]  # L_s^-1 B_s
     corner: Tensor  # Cholesky factor of the shape's Schur complement
     right: tuple[Tensor, ...]
@@ -149,7 +149,7 @@ def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
     The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
     damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
     """
-    chain = _Chain(blocks, damping)
+    chain = _Chain(blocks, damping, len(cut.segments))
     runs = []
     for first, last in cut.runs(FRAMES[blocks.frame.device.type]):
         part, part_cut = blocks.some(cut.segments, first, last), cut.some(first, last)
@@ -211,14 +211,19 @@ def _outer(part: Blocks, frame: Tensor, cut: Cut, damping: Tensor, eliminated: E
 
 
 class _Chain:
-    """The chain of segments as it is factored, run after run; the last segment waits for what the next run takes."""
+    """The chain of segments as it is factored, run after run; the last segment waits for what the next run takes.
 
-    def __init__(self, blocks: Blocks, damping: Tensor) -> None:
+    What stays has its place from the start: laid between what goes again, it would leave holes in the heap.
+    """
+
+    def __init__(self, blocks: Blocks, damping: Tensor, count: int) -> None:
+        b, m = len(blocks.frame), blocks.frame.shape[-1] + blocks.latent.shape[-1]
+        new = blocks.frame.new_empty
+        self._lowers, self._couplings = new(count, b, m, m), new(count - 1, b, m, m)
+        self._settled = 0
         self._blocks, self._damping = blocks, damping
         self._corner, self._corner_right = _damped(blocks.betas, damping), -blocks.g_betas[..., None]
         self._bad = torch.zeros(len(damping), dtype=torch.int32, device=damping.device)
-        self._lowers: list[Tensor] = []
-        self._couplings: list[Tensor] = []
         self._borders: list[Tensor] = []
         self._rights: list[Tensor] = []
         self._waiting: tuple[Tensor, Tensor, Tensor] | None = None
@@ -240,18 +245,20 @@ class _Chain:
         if self._waiting is None:
             return
         d, b, r = self._waiting
-        if self._lowers:
-            e = self._couplings[-1]
+        here = self._settled
+        if here:
+            e = self._couplings[here - 1]
             d, b, r = d - e.mT @ e, b - e.mT @ self._borders[-1], r - e.mT @ self._rights[-1]
         lower, info = torch.linalg.cholesky_ex(d)
         self._bad = self._bad + info
         columns = [b, r] if to_next is None else [b, r, to_next]
         solved = torch.linalg.solve_triangular(lower, torch.cat(columns, dim=-1), upper=False)
-        self._lowers.append(lower)
+        self._lowers[here] = lower
         self._borders.append(solved[..., :SHAPE].clone())
         self._rights.append(solved[..., SHAPE : SHAPE + 1].clone())
         if to_next is not None:
-            self._couplings.append(solved[..., SHAPE + 1 :])
+            self._couplings[here] = solved[..., SHAPE + 1 :]
+        self._settled += 1
         self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
         self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
 
@@ -260,7 +267,7 @@ class _Chain:
         self._settle(None)
         corner, info = torch.linalg.cholesky_ex(self._corner)
         return ArrowFactor(
-            self._blocks.by_frame(), self._damping, cut, runs, tuple(self._lowers), tuple(self._couplings),
+            self._blocks.by_frame(), self._damping, cut, runs, self._lowers, self._couplings,
             tuple(self._borders), corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
         )  # fmt: skip
 
