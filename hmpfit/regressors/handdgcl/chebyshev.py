@@ -14,6 +14,14 @@ from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, laplacian
 from hmpfit.regressors.handdgcl.switches import Switches
 
 
+def spread(matrix: Tensor, nodes: Tensor) -> Tensor:
+    """Return matrix [m, n] or [B, m, n] times nodes [B, n, C]; one matrix for all is one product, not B of them."""
+    if matrix.ndim == 3:
+        return matrix @ nodes
+    flat = matrix @ nodes.transpose(0, 1).flatten(1)
+    return flat.unflatten(1, (len(nodes), nodes.shape[-1])).transpose(0, 1)
+
+
 class Chebyshev(nn.Module):
     """sum over k < order of T_k(L) x W_k, plus a bias."""
 
@@ -28,9 +36,9 @@ class Chebyshev(nn.Module):
         """Filter nodes [B, n, C] with a Laplacian [n, n] or [B, n, n] whose eigenvalues lie in -1..1."""
         terms = [nodes]
         if self.order > 1:
-            terms.append(scaled_laplacian @ nodes)
+            terms.append(spread(scaled_laplacian, nodes))
         for _ in range(2, self.order):
-            terms.append(2 * scaled_laplacian @ terms[-1] - terms[-2])
+            terms.append(2 * spread(scaled_laplacian, terms[-1]) - terms[-2])
         out: Tensor = self.mix(torch.cat(terms, dim=-1))
         return out
 

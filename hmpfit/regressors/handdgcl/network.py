@@ -15,7 +15,7 @@ from hmpfit.geometry import rotations
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.handdgcl.branch import DisturbingBranch
-from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
+from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder, spread
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
 from hmpfit.regressors.handdgcl.switches import Switches
 from hmpfit.regressors.two_hands.eyes import Eyes
@@ -88,7 +88,7 @@ class HandGraph(nn.Module):
             six, shift = self.rigid(features).split((6, 3), dim=-1)
             turn_R = rotations.from_6d(six)
             nodes = (self.flat + nodes) @ turn_R.mT + SHIFT_M * shift[:, None]
-        return self.upsample @ nodes, camera, decoded, turn_R
+        return spread(self.upsample, nodes), camera, decoded, turn_R
 
 
 class HandDgcl(nn.Module):
