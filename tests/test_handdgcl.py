@@ -174,6 +174,11 @@ def test_mesh_losses_are_those_of_plain_loops(models: HandModels, labels: losses
             assert labels.orient_R is not None
             mirror = torch.diag(torch.tensor([-1.0 if h else 1.0, 1, 1]))  # labels are in right-hand form
             expected["turn"] += float((turns[b, h] - mirror @ labels.orient_R[b, h] @ mirror).abs().mean()) / 5
+            mine, true = (j - j[OPENPOSE_MIDDLE_MCP] for j in (predicted[b, h], true_joints[h]))
+            own = torch.stack(
+                [turns[b, h].T @ p - mirror @ labels.orient_R[b, h].T @ mirror @ q for p, q in zip(mine, true)]
+            )
+            expected["bend"] += float(own.abs().mean()) / 5
             expected["joints"] += float((predicted[b, h] - true_joints[h]).abs().mean()) / 5
             expected["vertices"] += float((meshes.vertices[b, h] - true_mesh[h]).abs().mean()) / 5
             expected["joints_2d"] += float((xy[b, h] - labels.xy[b, h] * 256).abs().mean()) / 5

@@ -50,7 +50,7 @@ def normalised(labels: Labels) -> tuple[Tensor, Tensor | None, Tensor]:
 
 
 def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: Labels) -> dict[str, Tensor]:
-    """Return L_joints, L_vertices, L_2d, L_length and L_transition, each a mean absolute error over known hands."""
+    """Return L_joints, L_vertices, L_2d, L_length, L_transition and our own: mean absolute errors over known hands."""
     joints, vertices, valid = normalised(labels)
     predicted = regress(meshes.vertices)
     lengths, true_lengths = _bones(predicted) * MM, _bones(joints) * MM
@@ -64,7 +64,9 @@ def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: Labels) -> dict[str
         losses["points_2d"] = point_loss(meshes.points, labels.xy, valid)
     if meshes.turn_R is not None and labels.orient_R is not None:
         flip = mirror_left(joints)
-        losses["turn"] = _mean(meshes.turn_R - flip * labels.orient_R * flip.mT, labels.meshed)
+        true_R = flip * labels.orient_R * flip.mT
+        losses["turn"] = _mean(meshes.turn_R - true_R, labels.meshed)
+        losses["bend"] = _mean(_rooted(predicted) @ meshes.turn_R - _rooted(joints) @ true_R, labels.meshed)
     if vertices is not None:
         losses["vertices"] = _mean(meshes.vertices - vertices, labels.meshed)
         apart, truly = (mesh[:, 1] - mesh[:, 0] for mesh in (meshes.vertices, vertices))
@@ -95,6 +97,10 @@ def contrast_losses(hands: list[Contrast], labels: Labels) -> dict[str, Tensor]:
 def total_loss(parts: dict[str, Tensor], switches: Switches) -> dict[str, Tensor]:
     """Return the losses with their weighted sum as "total" (equation 7)."""
     return {**parts, "total": torch.stack([getattr(switches, name) * value for name, value in parts.items()]).sum()}
+
+
+def _rooted(joints: Tensor) -> Tensor:
+    return joints - joints[..., OPENPOSE_MIDDLE_MCP, None, :]
 
 
 def _bones(joints: Tensor) -> Tensor:

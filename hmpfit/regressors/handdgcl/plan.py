@@ -10,7 +10,7 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.regressors.handdgcl.estimation import estimate, view
 from hmpfit.regressors.handdgcl.losses import Labels, contrast_losses, mesh_losses, normalised, total_loss
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.handdgcl.switches import SIZES
+from hmpfit.regressors.handdgcl.switches import SIZES, TAUGHT_BY
 from hmpfit.regressors.plan import Batch, Plan, Recipe
 from hmpfit.regressors.training.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
@@ -81,7 +81,7 @@ PLAN = Plan(
         ),
         "small": Recipe(
             epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
-            average=0.99, clip=5.0, augmentation=Augmentation(0.12, 10.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
+            average=0.99, clip=5.0, augmentation=Augmentation(0.15, 20.0, 0.8, 0.25, shift=0.06, flip_share=0.5),
         ),
     },
     build=HandDgcl,
@@ -91,4 +91,5 @@ PLAN = Plan(
     best="mpjpe_scaled_mm",
     lean=lean,
     estimate=estimate,
+    taught_by=TAUGHT_BY,
 )  # fmt: skip

@@ -43,6 +43,7 @@ class Switches:
     points: bool = False  # ours: the 42 points in the picture are read first and join the picture's features
     points_2d: float = 0.0  # ours, weight of the points that are read
     turn: float = 0.0  # ours, weight of the orientation's error where `rigid_first` has one
+    bend: float = 0.0  # ours, weight of the joints in each hand's own axes: an unknown turn shrinks the hand otherwise
 
     def __post_init__(self) -> None:
         """Refuse what does not exist. Raises InputError, listing what does."""
@@ -68,8 +69,15 @@ SIZES = {
         points=True,
         points_2d=10.0,
         turn=0.3,
+        bend=30.0,
     ),
 }
+
+# What a second stage of training may change: the losses and what disturbs.
+TAUGHT_BY = (
+    "dropout", "queue", "momentum", "temperature", "joints", "vertices", "joints_2d", "length", "consistent",
+    "transition", "contrast", "points_2d", "turn", "bend",
+)  # fmt: skip
 
 # Rows of table 2.
 ABLATIONS: dict[str, dict[str, str | bool]] = {

@@ -93,7 +93,7 @@ PLAN = Plan(
         ),
         "small": Recipe(
             epochs=20, batch=24, learning_rate=1.5e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
-            average=0.99, clip=50.0, augmentation=Augmentation(0.12, 10.0, 0.8, 0.25, shift=0.05, flip_share=0.5),
+            average=0.99, clip=50.0, augmentation=Augmentation(0.15, 20.0, 0.8, 0.25, shift=0.06, flip_share=0.5),
         ),
     },
     build=Stc,

@@ -13,7 +13,7 @@ from hmpfit.regressors.training.samples import ClipSource, HandClip
 from hmpfit.regressors.two_hands import side_by_side
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
-_SWAPPED, _TURNED = 0.15, 0.3  # shares of crossed hands, and of hands turned by right angles
+_SWAPPED, _TURNED = 0.15, 0.6  # shares of crossed hands, and of hands turned by right angles
 _QUARTER = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # anticlockwise, as np.rot90
 _BLOCK = 120  # clips: a partner is a neighbour, so that what is held out at the end of a source stays held out
 
