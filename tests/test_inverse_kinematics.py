@@ -6,7 +6,7 @@ import torch
 
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.anatomy import anatomy
-from hmpfit.hands.bone_lengths import fit_shape, lengths, robust_lengths, with_measured_bones
+from hmpfit.hands.bone_lengths import fit_shape, lengths, log_lengths, robust_lengths, with_measured_bones
 from hmpfit.hands.inverse_kinematics import IKSettings, Targets, place_by_rays, solve_pose
 from hmpfit.hands.joint_limits import ANATOMICAL_LIMITS, clip_to_limits, from_anatomical, to_anatomical
 from hmpfit.hands.kinematics import Kinematics, landmark_points
@@ -110,6 +110,14 @@ def test_place_by_rays_is_exact_for_exact_rays(kin):
     centred = points - points[:, :1]
     found = place_by_rays(centred, points[..., :2] / points[..., 2:], torch.ones(5, 21, dtype=torch.float64))
     torch.testing.assert_close(found, points[:, 0], atol=1e-6, rtol=0)
+
+
+def test_logarithms_of_bone_lengths_and_their_derivatives(kin):
+    betas = torch.linspace(-1, 1, 10, dtype=torch.float64)
+    logs, by_betas = log_lengths(kin, betas)
+    torch.testing.assert_close(logs, lengths(kin.rest(betas)[1]).log())
+    expected = torch.autograd.functional.jacobian(lambda b: lengths(kin.rest(b)[1]).log(), betas)
+    torch.testing.assert_close(by_betas, expected)
 
 
 def test_shape_and_scale_follow_bone_lengths(kin):

@@ -52,12 +52,9 @@ def fit_shape(kin: Kinematics, measured: Tensor, relative_std: float, free_scale
         return Shape(betas, 1.0)
     target = measured[known].log()
 
-    def model_log(b: Tensor) -> Tensor:
-        return lengths(kin.rest(b)[1])[known].log()
-
     for _ in range(steps):
-        by_betas = torch.func.jacfwd(model_log)(betas)
-        residual = (model_log(betas) + log_scale - target) / relative_std
+        logs, by_betas = (part[known] for part in log_lengths(kin, betas))
+        residual = (logs + log_scale - target) / relative_std
         rows = torch.cat((by_betas, torch.ones_like(residual)[:, None]), dim=1) / relative_std
         if not free_scale:
             rows[:, 10] = 0
@@ -66,6 +63,18 @@ def fit_shape(kin: Kinematics, measured: Tensor, relative_std: float, free_scale
         step = torch.linalg.solve(rows.T @ rows + torch.diag(prior), gradient)
         betas, log_scale = betas - step[:10], log_scale - step[10:]
     return Shape(betas, float(log_scale.exp()))
+
+
+def log_lengths(kin: Kinematics, betas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logarithms of the bone lengths [20] of the shape betas [10], and their derivatives [20, 10].
+
+    Written out because torch's forward mode would load its compiler for this alone: a second of every run.
+    """
+    parents, children = (torch.tensor(side, device=betas.device) for side in zip(*BONES))
+    places = kin.rest(betas)[1]
+    bones, dirs = places[children] - places[parents], kin.points_dirs[children] - kin.points_dirs[parents]
+    squared = (bones**2).sum(-1)
+    return 0.5 * squared.log(), (bones[:, None] @ dirs)[:, 0] / squared[:, None]
 
 
 def with_measured_bones(kin: Kinematics, betas: Tensor, points: Tensor, weights: Tensor) -> Kinematics:
