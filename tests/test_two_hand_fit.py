@@ -83,7 +83,8 @@ def pushed(models):
 
 def test_planes_are_at_vertices_of_the_meshes_and_their_depths_are_seen(pushed):
     problem, motion, pairs = pushed
-    points = contact_points(motion, problem.points(motion), problem.evidence)
+    landmarks = problem.points(motion)
+    points = contact_points(motion, landmarks, problem.evidence) + landmarks[:, :, :1]
     mesh = pairs._mesh(0, 0, motion, torch.arange(12)).double()
     real = problem.evidence.contact_weight[0] > 0
     nearest = torch.cdist(points[0], mesh).amin(-1)

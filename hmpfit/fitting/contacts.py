@@ -1,8 +1,9 @@
 """Where two fitted hands meet: planes between their surfaces that neither may cross, found anew now and then.
 
 Hands are problems of their own in a batch, so a collision of two is split in the middle: each vertex that is inside the
-other hand (or near it) gets the plane half way to the other's surface, and both hands have to get behind it. Pairs are
-searched coarse to fine; frames whose hands are apart cost a comparison of two boxes.
+other hand (or near it) gets the plane half way to the other's surface, and both hands have to get behind it, by turning
+and bending: planes stay with the wrist. Pairs are searched coarse to fine; frames whose hands are apart cost a
+comparison of two boxes.
 """
 
 from dataclasses import dataclass, replace
@@ -118,7 +119,7 @@ class Pairs:
         joint = torch.zeros(batch, count, most, dtype=torch.long, device=points.device)
         offset, plane, normal = (new(batch, count, most, 3) for _ in range(3))
         weight = new(batch, count, most)
-        turns = joint_rotations(motion)
+        turns, wrist = joint_rotations(motion), points[:, :, :1]
         for meeting, planes in found:
             k, frames = slice(0, planes.gap.shape[1]), meeting.frames
             for side, row in enumerate(meeting.rows):
@@ -129,7 +130,8 @@ class Pairs:
                 turn = turns[row, frames].gather(1, owner[..., None, None].expand(-1, -1, 3, 3))
                 joint[row, frames, k] = owner
                 offset[row, frames, k] = (turn.mT @ (at - start)[..., None])[..., 0]
-                plane[row, frames, k] = (planes.place[0] + planes.place[1]).to(points) / 2 * flip
+                middle = (planes.place[0] + planes.place[1]).to(points) / 2
+                plane[row, frames, k] = middle * flip - wrist[row, frames]
                 normal[row, frames, k] = planes.normal.to(points) * flip * (1.0 if side == 0 else -1.0)
                 weight[row, frames, k] = planes.real.to(points) * planes.share
         return replace(
@@ -196,9 +198,9 @@ def joint_rotations(motion: Motion) -> Tensor:
 
 
 def contact_points(motion: Motion, points: Tensor, evidence: Evidence) -> Tensor:
-    """Return where the vertices of the planes are now, [B, T, K, 3]: each fixed to its joint."""
+    """Return where the planes' vertices are now, [B, T, K, 3] from their hand's wrist: each fixed to its joint."""
     arm, start = _arms(joint_rotations(motion), points, evidence)
-    return start + arm
+    return start + arm - points[..., :1, :]
 
 
 def contact_jacobian(motion: Motion, points: Tensor, d_points: Tensor, evidence: Evidence) -> Tensor:
@@ -212,7 +214,7 @@ def contact_jacobian(motion: Motion, points: Tensor, d_points: Tensor, evidence:
     owner = evidence.contact_joint.long()
     columns = d_points.shape[-1]
     at = _landmark(owner)[..., None, None].expand(-1, -1, -1, 3, columns)
-    out = d_points.gather(2, at)
+    out = d_points.gather(2, at) - d_points[:, :, :1]
     eye = torch.eye(3, dtype=points.dtype, device=points.device)
     out[..., :3] += torch.linalg.cross(eye.expand(*arm.shape, 3), arm[..., None].expand(*arm.shape, 3), dim=-2)
     if columns > 16:

@@ -1,8 +1,8 @@
-"""Lay two hands apart that a stage left in each other: the shortest moves, as the objective measures them.
+"""Place two hands beside each other: out of each other, near in depth where their pictures meet; the shortest moves.
 
 Both hands are one system here: six numbers a frame (their translations), the objective's own second-order model around
-the solution as it is, chained over time by its smoothness terms, and the penetration term on top. A banded solve costs
-next to nothing, so most of the time goes into finding where the hands are.
+the solution as it is, chained over time by its smoothness terms, and on top the penetration term and what
+`near_in_depth.py` says. A banded solve costs next to nothing; most of the time goes into finding where the hands are.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from hmpfit.fitting.contacts import Pairs, Planes
+from hmpfit.fitting.kernels import Kernel
 from hmpfit.fitting.linearize import linearize
 from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.term import Motion
@@ -40,39 +41,74 @@ class _Stiffness:
     following: Array  # [T - 1, 6, 6]
 
 
-def lay_apart(problem: Problem, motion: Motion, item: WeightedTerm, how: dict[str, Any], pairs: Pairs) -> Motion:
-    """Return the motion with the translations of hands changed that are in each other; nothing else changes.
+@dataclass(frozen=True)
+class Pull:
+    """What wants both hands moved: N residuals, each of a frame, that shrink as the hands go its way."""
 
-    `item` is the penetration term as the stage weighs it. Looks at the meshes up to `how["looks"]` times; the hands aim
-    at `how["skin_m"]` metres between their surfaces.
-    """
-    terms = tuple(one for one in problem.terms if one.term.reads not in (*_OF_WINDOWS, "contact"))
-    rigid = replace(problem, terms=terms, free=RIGID)
-    meetings = pairs.meetings(motion, problem.points(motion))
-    blocks = None
-    moved = motion.transl.clone()
-    for meeting in meetings:
-        right, left = meeting.rows
-        planes = meeting.planes(pairs.bodies)
-        if not planes.touching:
-            continue
-        if blocks is None:
-            blocks = linearize(rigid, replace(motion, latent=None, six=None))
-        flips = [pairs.flips[row].double().cpu().numpy() for row in meeting.rows]
-        stiffness = _joined([_of_hand(blocks, row, flip) for row, flip in zip(meeting.rows, flips)])
-        move = np.zeros((motion.transl.shape[1], 6))
-        for look in range(int(how["looks"])):
-            if look:
+    frames: Array  # [N] one frame after the other
+    ways: Array  # [N, 6] of the right and the left hand, camera's frame
+    size: Array  # [N] metres where the hands are at first
+    share: Array  # [N]
+    weight: float
+    kernel: Kernel
+    one_sided: bool  # whether nothing is left to do once the size is below 0
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Two hands of a problem, their stiffness, and the motion that they are moved from."""
+
+    motion: Motion
+    rows: tuple[int, int]
+    flips: tuple[Array, Array]
+    stiffness: _Stiffness
+    near: Pull
+
+    @classmethod
+    def of(cls, problem: Problem, motion: Motion, pairs: Pairs, near: Pull) -> "Placing":
+        """Look at the pair of a problem around a motion; `near` says what else than penetration moves the hands."""
+        ((right, left),) = pairs.rows
+        terms = tuple(one for one in problem.terms if one.term.reads not in (*_OF_WINDOWS, "contact"))
+        rigid = replace(problem, terms=terms, free=RIGID)
+        blocks = linearize(rigid, replace(motion, latent=None, six=None))
+        flips = tuple(pairs.flips[row].double().cpu().numpy() for row in (right, left))
+        stiffness = _joined([_of_hand(blocks, row, flip) for row, flip in zip((right, left), flips)])
+        return cls(motion, (right, left), (flips[0], flips[1]), stiffness, near)
+
+    def near_each_other(self) -> Array:
+        """Return the moves [T, 6] of both hands that bring them near in depth, be they in each other or not."""
+        return _settled(self.stiffness, (self.near,), np.zeros((self.motion.transl.shape[1], 6)))
+
+    def apart(
+        self, pairs: Pairs, points: Tensor, item: WeightedTerm, looks: int, skin_m: float, firmness: float
+    ) -> Array:
+        """Return the moves [T, 6] that also take them out of each other, `skin_m` metres between their surfaces.
+
+        `item` is the penetration term as the stage weighs it, here `firmness` times, `points` [B, T, 21, 3] are the
+        motion's. Looks at the meshes up to `looks` times.
+        """
+        near, move = self.near_each_other(), np.zeros((points.shape[1], 6))
+        placed = self.moved(near)
+        meetings = pairs.meetings(placed, points + (placed.transl - self.motion.transl)[:, :, None])
+        for meeting in meetings:
+            for look in range(looks):
                 planes = meeting.moved(torch.as_tensor(move)).planes(pairs.bodies)
-            if not planes.touching:
-                break
-            rows = planes.rows(meeting.frames, float(how["skin_m"]))
-            move = _settled(stiffness, _one_way(rows, len(move)), item, move)
-            if look == 0:
-                meeting = meeting.some(_around(planes))
-        for row, part, flip in ((right, move[:, :3], flips[0]), (left, move[:, 3:], flips[1])):
-            moved[row] = motion.transl[row] + torch.as_tensor(part * flip).to(moved)
-    return replace(motion, transl=moved)
+                if not planes.touching:
+                    break
+                frames, ways, depth, share = _one_way(planes.rows(meeting.frames, skin_m), len(move))
+                depth = depth + (ways * move[frames.astype(np.int64)]).sum(1)  # where the hands were at first
+                out = Pull(frames, ways, depth, share, firmness * item.weight, item.kernel, one_sided=True)
+                move = _settled(self.stiffness, (out,), move)
+                if look == 0:
+                    meeting = meeting.some(_around(planes))
+        return near + move
+
+    def moved(self, move: Array) -> Motion:
+        """Return the motion with both hands moved by [T, 6]."""
+        transl = self.motion.transl.clone()
+        for row, part, flip in zip(self.rows, (move[:, :3], move[:, 3:]), self.flips):
+            transl[row] = self.motion.transl[row] + torch.as_tensor(part * flip).to(transl)
+        return replace(self.motion, transl=transl)
 
 
 def _around(planes: Planes) -> Tensor:
@@ -94,24 +130,26 @@ def _one_way(rows: tuple[Array, Array, Array, Array], count: int) -> tuple[Array
     return frames[kept], ways[kept], depth[kept], share[kept]
 
 
-def _settled(stiffness: _Stiffness, rows: tuple[Array, Array, Array, Array], item: WeightedTerm, start: Array) -> Array:
-    """Minimise d' H d + weight sum rho(depth) over both hands' moves [T, 6], by reweighted least squares.
-
-    `rows`: frames [N], ways [N, 6] in which the depth shrinks, depths [N] where the hands are at `start`, shares [N].
-    """
-    frames, ways, depth, share = rows
-    at = frames.astype(np.int64)
-    held, starts = np.unique(at, return_index=True)  # rows come frame by frame
-    depth = depth + (ways * start[at]).sum(1)  # where the hands were at first
+def _settled(stiffness: _Stiffness, pulls: tuple[Pull, ...], start: Array) -> Array:
+    """Minimise d' H d + sum of weight rho(size) over both hands' moves [T, 6], by reweighted least squares."""
     move = start
     for _ in range(_ROUNDS):
-        now = depth - (ways * move[at]).sum(1)
-        squared = torch.as_tensor(np.maximum(now, 0) ** 2)
-        weight = item.weight * share * item.kernel.weight(squared).numpy() * (now > -_SLACK_M)
-        own, pull = stiffness.own.copy(), np.zeros_like(move)
-        own[held] += np.add.reduceat((weight[:, None, None] * ways[:, :, None]) * ways[:, None, :], starts)
-        pull[held] = np.add.reduceat((weight * depth)[:, None] * ways, starts)
-        after = _solve(own, stiffness.following, pull)
+        own, right = stiffness.own.copy(), np.zeros_like(move)
+        for pull in pulls:
+            if not len(pull.frames):
+                continue
+            at = pull.frames.astype(np.int64)
+            held, starts = np.unique(at, return_index=True)
+            now = pull.size - (pull.ways * move[at]).sum(1)
+            off = np.maximum(now, 0) if pull.one_sided else now
+            weight = pull.weight * pull.share * pull.kernel.weight(torch.as_tensor(off**2)).numpy()
+            if pull.one_sided:
+                weight = weight * (now > -_SLACK_M)
+            own[held] += np.add.reduceat(
+                (weight[:, None, None] * pull.ways[:, :, None]) * pull.ways[:, None, :], starts
+            )
+            right[held] += np.add.reduceat((weight * pull.size)[:, None] * pull.ways, starts)
+        after = _solve(own, stiffness.following, right)
         if np.abs(after - move).max() < _STILL_M:
             return after
         move = after

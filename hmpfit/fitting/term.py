@@ -53,9 +53,12 @@ class Evidence:
     # What a hand knows of the other hand of its clip (contacts.Pairs); None where there is none.
     pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
     pair_weight: Tensor | None = None  # [B] 1 where there is another hand
+    near_landmark: Tensor | None = None  # [B, T, 21] shares of the landmarks where the hands' pictures meet, sum 1 or 0
+    near_depth: Tensor | None = None  # [B, T] half way to touching the other hand there, metres
+    near_share: Tensor | None = None  # [B, T] 0..1 how much the pictures meet
     contact_joint: Tensor | None = None  # [B, T, K] the joint that a vertex near the other hand is fixed to, MANO order
     contact_offset: Tensor | None = None  # [B, T, K, 3] of the vertex from the joint's landmark, in the joint's frame
-    contact_plane: Tensor | None = None  # [B, T, K, 3] a point of the plane that the vertex must get behind
+    contact_plane: Tensor | None = None  # [B, T, K, 3] a point, from the wrist, of the plane it must get behind
     contact_normal: Tensor | None = None  # [B, T, K, 3] the way that the vertex has to go
     contact_weight: Tensor | None = None  # [B, T, K] 0 where there is no such vertex
 

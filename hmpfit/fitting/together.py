@@ -1,31 +1,48 @@
-"""One stage of the fit for hands that know of each other: solve, and where the hands are in each other, lay them apart.
+"""One stage of the fit for two hands that know of each other: solve, place, bend them out of each other, lay apart.
 
 Separate from the stages, which know records, and from the solvers, which know one hand at a time, so that any solver
 will do.
 """
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.laying_apart import lay_apart
-from hmpfit.fitting.problem import Problem
+from hmpfit.fitting.laying_apart import Placing
+from hmpfit.fitting.near_in_depth import NearInDepth
+from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.solvers.outcome import Solved
 from hmpfit.fitting.term import Motion
 
 COUPLED = ("penetration", "shape_consistency")
+ADAM_STEPS = 10  # of a first-order solver, where Gauss-Newton takes one
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A stage's `apart` table: how hands come out of each other."""
+
+    looks: int = 4  # at the meshes, while hands are moved
+    skin_m: float = 0.0015  # left between their surfaces
+    firmness: float = 10.0  # of the penetration term while hands are moved
+    bends: int = 1  # looks at the meshes while hands turn and bend
+    bend_steps: int = 4  # of the solver after each of them
+    near_weight: float = 4000.0  # of the squared depth between hands whose pictures meet, metres
+    near_scale_m: float = 0.2  # Geman-McClure's: hands much farther apart than this are left there
 
 
 def solve_together(
     solve: Any, problem: Problem, motion: Motion, stage: dict[str, Any], on_step: Any, pairs: Pairs | None
 ) -> Solved:
-    """Solve a stage. Two hands are drawn to one shape; and where they end up in each other, they are laid apart.
+    """Solve a stage. Two hands are drawn to one shape; where they end up in each other, they turn, bend and are moved.
 
-    One hand alone, and a stage without the coupled terms, are solved as if there were none. The stage's `apart` table
-    says how hands are laid apart (`laying_apart.py`).
+    Which relative place to believe: across the picture the keypoints', in depth as near each other as the evidence
+    allows where the pictures meet (`near_in_depth`). There the meshes must not cross: first the solver goes on with the
+    term `penetration`, which turns wrists and bends fingers; what is left is moved apart (`laying_apart`). One hand
+    alone, and a stage without the coupled terms, are solved as if there were none.
     """
     coupled = {item.term.name for item in problem.terms} & set(COUPLED)
     if pairs is None or not coupled:
@@ -37,10 +54,31 @@ def solve_together(
         return solved
     began = time.perf_counter()
     (item,) = (one for one in problem.terms if one.term.name == "penetration")
-    with torch.no_grad():
-        motion = lay_apart(shaped, solved.motion, item, stage["apart"], pairs)
+    motion = _out_of_each_other(solve, shaped, solved.motion, item, stage, pairs)
     share = (time.perf_counter() - began) / len(solved.reports)
     return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in solved.reports))
+
+
+def _out_of_each_other(
+    solve: Any, problem: Problem, motion: Motion, item: WeightedTerm, stage: dict[str, Any], pairs: Pairs
+) -> Motion:
+    how = Apart(**stage["apart"])
+    near = NearInDepth(pairs, how.near_weight, how.near_scale_m)
+    if not len((pull := near.pull(problem, motion)).frames):
+        return motion
+    with torch.no_grad():
+        placing = Placing.of(problem, motion, pairs, pull)
+    for _ in range(how.bends):
+        with torch.no_grad():
+            placed = placing.moved(placing.near_each_other())
+            evidence, _ = pairs.planes(problem.evidence, placed, problem.points(placed))
+            held = near.held(replace(problem, evidence=evidence), placed)
+        few = {**stage, "steps": how.bend_steps, "adam_steps": ADAM_STEPS * how.bend_steps}
+        motion = solve(held, placed, few, None).motion
+        placing = replace(placing, motion=motion, near=near.pull(problem, motion))  # as stiff as before, nearly
+    with torch.no_grad():
+        move = placing.apart(pairs, problem.points(motion), item, how.looks, how.skin_m, how.firmness)
+        return placing.moved(move)
 
 
 def without(problem: Problem, *names: str) -> Problem:

@@ -15,7 +15,8 @@ def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, op
     """Return how deep vertices are in the other hand, [B, T, K, 1] metres, 0 outside.
 
     Depth along the normal of the other's surface: twice what is missing to the plane half way, which the other hand has
-    to reach from its side; each hand bears half the cost. Kernel `tanh` with scale 0.02 makes it the paper's
+    to reach from its side; each hand bears half the cost. Planes keep their distance to the wrist: a hand gets behind
+    them by turning and bending (moving it is `laying_apart`'s). Kernel `tanh` with scale 0.02 makes it the paper's
     alpha tanh(x / alpha), alpha = 2 cm; confidence makes the vertices asked stand for MANO's 778.
     """
     if evidence.contact_joint is None:
