@@ -31,7 +31,7 @@ class Apart:
     bends: int = 1  # looks at the meshes while hands turn and bend
     bend_steps: int = 4  # of the solver after each of them
     near_weight: float = 4000.0  # of the squared depth between hands whose pictures meet, metres
-    near_scale_m: float = 0.2  # Geman-McClure's: hands much farther apart than this are left there
+    near_scale_m: float = 0.1  # Geman-McClure's: hands much farther apart than this are left there
 
 
 def solve_together(
