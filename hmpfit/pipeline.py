@@ -32,6 +32,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.heap import give_back
 from hmpfit.keypoints import mediapipe
+from hmpfit.keypoints.confidence import without_doubtful
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
@@ -237,7 +238,7 @@ class _Run:
 
     def _tracks(self, hidden: Bools) -> KeypointTracks:
         settings, recipe = self.settings, self.settings.recipe["keypoints"]
-        return self._stage(
+        found = self._stage(
             "tracks",
             KeypointTracks,
             (self.source, hidden, self.camera.K, settings.hands, recipe, settings.seed, settings.hand_landmarker),
@@ -257,6 +258,7 @@ class _Run:
                 progress=self.progress,
             ),
         )
+        return without_doubtful(found, recipe["least_frame_confidence"])
 
     def hidden_px(self, seen: KeypointTracks) -> Floats | None:
         """Return landmarks of the withheld frames, found without the fit's knowledge and never shown to it."""

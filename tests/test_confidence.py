@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
-from hmpfit.keypoints.confidence import LEAST_TURN, MOST_TURN, confidence, draw_views, hopeless
+from hmpfit.keypoints.confidence import (
+    LEAST_TURN,
+    MOST_TURN,
+    confidence,
+    draw_views,
+    hopeless,
+    without_doubtful,
+)
+from hmpfit.records import KeypointTracks
 
 
 def made_hand() -> np.ndarray:
@@ -70,3 +78,20 @@ def test_the_shortcut_never_contradicts_the_whole_sum(shift: float) -> None:
     settled = hopeless(base, views[:1], 4, gamma=0.05)
     assert settled == (confidence(base, views, gamma=0.05) <= 1e-12).all()
     assert not hopeless(base, views[:0], 4)
+
+
+def test_doubtful_frames_are_unseen_and_a_hand_of_only_such_keeps_them() -> None:
+    shape = (2, 4, 21)
+    trust = np.zeros(shape)
+    trust[0, :, :7] = np.array([0.9, 0.3, 0.06, 0.0])[:, None]  # means 0.3, 0.1, 0.02, 0
+    tracks = KeypointTracks(
+        xy_px=np.ones((*shape, 2)), confidence=trust, seen=np.ones((2, 4), dtype=bool),
+        is_right=np.array([True, False]), times_s=np.arange(4) / 30, world_m=np.ones((*shape, 3)),
+    )  # fmt: skip
+    kept = without_doubtful(tracks, 0.05)
+    assert kept.seen.tolist() == [[True, True, False, False], [True] * 4]
+    assert kept.world_m is not None
+    for values in (kept.xy_px, kept.world_m):
+        assert np.isnan(values[0, 2:]).all() and np.isfinite(values[0, :2]).all() and np.isfinite(values[1]).all()
+    assert (kept.confidence[0, 2:] == 0).all() and (kept.confidence[0, :2] == trust[0, :2]).all()
+    assert without_doubtful(tracks, 0.0) is tracks

@@ -110,6 +110,22 @@ def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
     assert masked > whole + 0.1  # it knows that it does not know
 
 
+def test_the_posterior_is_the_product_of_two_normals() -> None:
+    torch.manual_seed(0)
+    prior = MotionPrior(dataclasses.replace(SMALL, latent=12, path_channels=8, path_waves=24, gap_width=24)).double()
+    batch = draw_batch([Clips(waving())], 64, 128, np.random.default_rng(1))
+    hand_R, known = batch.hand_R.double(), torch.ones(64, 128, dtype=torch.bool)
+    start_from_data(prior, hand_R)
+    z = prior.start(hand_R, known)
+    assert torch.allclose(z.square().mean(0), torch.ones(12, dtype=z.dtype), atol=1e-6)
+    for std in (0.02, 1.0, 50.0):
+        mean, log_var = prior.encode(hand_R, known, std)
+        noise = prior.encoder.to_latent.weight.square().sum(1) * std**2 / 128  # of z, by the frames' white noise
+        assert torch.allclose(log_var.exp(), (1 / (1 + 1 / noise)).expand_as(z))
+        assert torch.allclose(mean, z * (1 / noise) / (1 + 1 / noise))
+    assert torch.equal(prior.encode(hand_R, known)[0], prior.encode(hand_R, known, prior.sizes.observed_std)[0])
+
+
 def test_the_loss_of_a_straight_line_is_known() -> None:
     torch.manual_seed(0)
     made = GapNetwork(CHANNELS, 8)
@@ -120,3 +136,21 @@ def test_the_loss_of_a_straight_line_is_known() -> None:
     parts = gap_loss(made, path, gaps, torch.Generator().manual_seed(1))
     assert parts["gap_to_line"].item() == pytest.approx(1.0, abs=1e-5)
     assert torch.isfinite(parts["total"])
+
+
+def test_a_shortened_prior_has_the_first_numbers_of_the_latent() -> None:
+    torch.manual_seed(0)
+    prior = MotionPrior(dataclasses.replace(SMALL, latent=12, path_channels=8, path_waves=24, gap_width=24)).double()
+    batch = draw_batch([Clips(waving())], 16, 128, np.random.default_rng(1))
+    hand_R, known = batch.hand_R.double(), torch.ones(16, 128, dtype=torch.bool)
+    start_from_data(prior, hand_R)
+    short = prior.shortened(5)
+    assert short.latent_size == 5 and prior.latent_size == 12
+    for whole, part in zip(prior.encode(hand_R, known), short.encode(hand_R, known)):
+        assert torch.allclose(whole[:, :5], part)
+    z = short.start(hand_R, known)
+    padded = torch.nn.functional.pad(z, (0, 7))
+    assert torch.allclose(short.decode(z, prior.frame_times), prior.decode(padded, prior.frame_times))
+    moved = prior.decoder.path_basis.square().sum((1, 2))
+    assert (moved.diff() <= 1e-12).all()  # the first move the hand most
+    assert prior.shortened(0) is prior and prior.shortened(12) is prior

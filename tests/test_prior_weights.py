@@ -31,7 +31,7 @@ def error_mm(prior: MotionPrior, found: torch.Tensor, truth: torch.Tensor) -> to
 
 
 def decoded(prior: MotionPrior, hand_R: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    return rotations.from_6d(prior.decode(prior.encode(hand_R, known)[0], prior.frame_times))
+    return rotations.from_6d(prior.decode(prior.start(hand_R, known), prior.frame_times))
 
 
 def test_the_file_is_small_and_its_card_complete() -> None:

@@ -32,10 +32,14 @@ class MotionPriorLike(Protocol):
     def latent_size(self) -> int:
         """Numbers that describe a window, L."""
 
-    def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode windows [B, N, 15, 3, 3] with known frames [B, N] to mean and log variance [B, L]."""
+    def encode(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> tuple[Tensor, Tensor]:
+        """Encode windows [B, N, 15, 3, 3] with known frames [B, N] to mean and log variance [B, L].
 
-    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
+        `observed_std` is how far known frames may be off, radians of white noise; None, or a prior that learned how
+        wide its posterior is: the prior's own.
+        """
+
+    def start(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> Tensor:
         """Return the latents [B, L] that best explain the known frames of such windows: where a fit starts."""
 
     def prepare(self, t: Tensor) -> Any:
@@ -46,6 +50,9 @@ class MotionPriorLike(Protocol):
 
     def decode_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
         """Decode, and return the exact derivative [B, N, 90, L] as well."""
+
+    def shortened(self, numbers: int) -> "MotionPriorLike":
+        """Return the prior with at most so many numbers (0: all), where it has them in the order of what they move."""
 
     @property
     def has_path(self) -> bool:

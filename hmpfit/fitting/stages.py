@@ -89,6 +89,8 @@ def fit_batch(
     mix the clips, takes them one by one.
     """
     dtypes = _precision(recipe)
+    if prior is not None:
+        prior = prior.shortened(_prior_option(recipe, "numbers") or 0)
     items = []
     for number, one in enumerate(sequences):
         evidence, start = gather_hands(one, dtypes[0], device)
@@ -134,7 +136,7 @@ def _fit_batch(
     motion = _initial_motion(evidence)
     field, low_field = None, None
     if priors is not None:
-        evidence, motion = _encode(priors[0], layout, evidence, motion)
+        evidence, motion = _encode(priors[0], layout, evidence, motion, _prior_option(recipe, "observed_std"))
         field = low_field = PoseField.build(priors[0], layout, evidence.times_s, dtype)
         if low_dtype != dtype:
             low_field = PoseField.build(priors[1], layout, evidence.times_s, low_dtype)
@@ -201,8 +203,14 @@ def _layout(evidence: Evidence, prior: MotionPriorLike | None, recipe: dict[str,
     return lay_windows(evidence.times_s.cpu(), frames / fps, overlap / fps)
 
 
+def _prior_option(recipe: dict[str, Any], name: str) -> Any:
+    """Return an option of the prior term that holds for the whole fit: the first that a stage gives, or None."""
+    told = (stage.get("options", {}).get("prior", {}).get(name) for stage in recipe["stages"])
+    return next((value for value in told if value is not None), None)
+
+
 def _encode(
-    prior: MotionPriorLike, layout: WindowLayout, evidence: Evidence, motion: Motion
+    prior: MotionPriorLike, layout: WindowLayout, evidence: Evidence, motion: Motion, observed_std: float | None
 ) -> tuple[Evidence, Motion]:
     """Encode the initial poses window by window: the posterior of L_MP, and the latents that stage II starts from."""
     dtype, times = motion.transl.dtype, evidence.times_s
@@ -215,7 +223,8 @@ def _encode(
     for first in range(0, len(windows), TOGETHER):
         some = windows[first : first + TOGETHER]
         poses, mask = (torch.stack(parts, 1).flatten(0, 1) for parts in zip(*some))
-        for kept, part in zip(found, (*prior.encode(poses, mask), prior.start(poses, mask))):
+        posterior, start = prior.encode(poses, mask, observed_std), prior.start(poses, mask, observed_std)
+        for kept, part in zip(found, (*posterior, start)):
             kept.append(part.unflatten(0, (-1, len(some))).to(dtype))
     mean, log_var, latent = (torch.cat(parts, dim=1) for parts in found)
     std = (0.5 * log_var).exp()

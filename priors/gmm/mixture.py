@@ -79,6 +79,10 @@ class GaussianMixture(nn.Module):
         """Numbers of z: one per coefficient and one that names the component."""
         return len(self.axes) + 1
 
+    def shortened(self, numbers: int) -> "GaussianMixture":
+        """Return the prior itself: its coefficients are few, and those of a component belong together."""
+        return self
+
     @property
     def has_path(self) -> bool:
         """Whether `decode_path_jacobian` applies: no."""
@@ -89,19 +93,22 @@ class GaussianMixture(nn.Module):
         """Times in seconds of the window's own frames, [window_frames]."""
         return torch.arange(self.window_frames, dtype=self.mean.dtype, device=self.mean.device) / self.fps
 
-    def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log variance [B, L] of z for the prior term: 0 and 1, and the window's component by name.
 
         Unlike a learned encoder's, this is no posterior: the Gaussians know no more than the likelihood of whole
-        windows. `start` has the coefficients.
+        windows, whatever `observed_std` is. `start` has the coefficients.
         """
         component, _ = self._explain(hand_R, mask)
         mean = torch.zeros(len(hand_R), self.latent_size, dtype=self.mean.dtype, device=self.mean.device)
         mean[:, -1] = self._names()[component]
         return mean, torch.zeros_like(mean)
 
-    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
-        """Return the most probable z [B, L] given the known frames of windows [B, N, 15, 3, 3], mask [B, N]."""
+    def start(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> Tensor:
+        """Return the most probable z [B, L] given the known frames of windows [B, N, 15, 3, 3], mask [B, N].
+
+        Known angles are as noisy as the windows are about their PCA, whatever `observed_std` is.
+        """
         component, coefficients = self._explain(hand_R, mask)
         away = (coefficients - self.centres[component])[..., None]
         z = torch.linalg.solve_triangular(self.factors[component], away, upper=False)[..., 0]

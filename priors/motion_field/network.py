@@ -1,5 +1,7 @@
 """The motion prior as fitting and training see it: encoder, decoder, skeleton and statistics in one module."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -67,16 +69,16 @@ class MotionPrior(nn.Module):
         """Times in seconds of the window's own frames, [window_frames]."""
         return torch.arange(self.window_frames, dtype=self.skeleton.dtype, device=self.skeleton.device) / self.fps
 
-    def encode(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> tuple[Tensor, Tensor]:
         """Return the posterior (mu, log_var), each [B, L], of windows hand_R [B, window_frames, 15, 3, 3].
 
-        mask [B, window_frames] is True where a frame is known; what unknown frames hold is never read.
+        mask [B, window_frames] is True where a frame is known; what unknown frames hold is never read. `observed_std`
+        is the noise of known frames in radians, for priors with a latent path; None: the sizes' own.
         """
         assert hand_R.shape[1] == self.window_frames, "encode takes whole windows; mask what is missing"
         if isinstance(self.encoder, PathEncoder):
-            hand_R = self._nothing_unknown(hand_R, mask)
-            waves = self.decoder.waves(self._to_field(self.frame_times))
-            return self.encoder(self.numbers(hand_R), mask, waves, self.decoder.path_basis)
+            numbers = self.numbers(self._nothing_unknown(hand_R, mask))
+            return self.encoder(numbers, mask, self._frame_waves(), self.decoder.path_basis, observed_std)
         filled = features.bridge(hand_R, mask)
         x = features.features(filled, self.skeleton, self.tips, self.fps)
         x = (x - self.feature_mean) / self.feature_std
@@ -112,9 +114,15 @@ class MotionPrior(nn.Module):
             found = rotations.from_6d(self.decode(self.encode(hand_R, mask)[0], self.frame_times))
         return torch.where(mask[..., None, None, None], hand_R, found)
 
-    def start(self, hand_R: Tensor, mask: Tensor) -> Tensor:
-        """Return the posterior's mean, [B, L], of windows as `encode` takes them: where a fit starts."""
-        return self.encode(hand_R, mask)[0]
+    def start(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> Tensor:
+        """Return the latent [B, L] that decodes to windows as `encode` takes them: where a fit starts.
+
+        The posterior's mean; of a prior with a latent path and known frames that are not said to be off, the path's
+        own latent, which doubts none of them.
+        """
+        if isinstance(self.encoder, PathEncoder) and observed_std is None:
+            return self.encoder.latent(self.numbers(self._nothing_unknown(hand_R, mask)), mask, self._frame_waves())
+        return self.encode(hand_R, mask, observed_std)[0]
 
     def decode(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the 6D rotations [B, T, 15, 6] of latents z [B, L] at any times t [T], seconds from its start."""
@@ -145,6 +153,21 @@ class MotionPrior(nn.Module):
         """
         return self.decoder.path_jacobian(z, prepared)
 
+    def shortened(self, numbers: int) -> "MotionPrior":
+        """Return this prior with the first `numbers` of its latent only, in which motion varies most.
+
+        For priors with a latent path, whose numbers are in that order; others, and 0, give the prior itself.
+        """
+        if not self.has_path or not 0 < numbers < self.latent_size:
+            return self
+        assert isinstance(self.encoder, PathEncoder)
+        short = MotionPrior(replace(self.sizes, latent=numbers), self.name, self.fingerprint).to(self.skeleton)
+        own = self.state_dict()
+        for key in ("decoder.path_basis", "encoder.to_latent.weight"):
+            own[key] = own[key][:numbers]
+        short.load_state_dict(own)
+        return short.train(self.training).requires_grad_(False)
+
     @property
     def has_path(self) -> bool:
         """Whether z acts through a latent path alone, so that `decode_path_jacobian` applies."""
@@ -158,6 +181,9 @@ class MotionPrior(nn.Module):
     def _nothing_unknown(hand_R: Tensor, mask: Tensor) -> Tensor:
         """Put the identity where a frame is unknown, so that nothing there is ever read."""
         return torch.where(mask[..., None, None, None], hand_R, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device))
+
+    def _frame_waves(self) -> Tensor:
+        return self.decoder.waves(self._to_field(self.frame_times))
 
     def _to_field(self, t: Tensor) -> Tensor:
         return t * (2 * self.fps / self.window_frames) - 1

@@ -1,7 +1,8 @@
 """The encoder of a prior with a latent path: gaps bridged by the network, then the path's linear fit in closed form.
 
-The posterior's width is computed, not guessed: a latent is as uncertain as the noise of known frames and the network's
-doubt about each gap make it. Separate from the skeleton-convolution encoder, which learns all that.
+The posterior is computed, not guessed: the noise of known frames and the network's doubt about each gap say how far the
+path's own latents may be off, and what they leave open stays at the prior's mean. Separate from the
+skeleton-convolution encoder, which learns all that.
 """
 
 import torch
@@ -15,7 +16,7 @@ END_SCALE = 32.0  # frames over which a motion beyond its last known frame becom
 
 
 class PathEncoder(nn.Module):
-    """Poses with known and unknown frames -> mean and log variance of the latent."""
+    """Poses with known and unknown frames -> mean and log variance of the latent, and the latent of the path itself."""
 
     def __init__(self, sizes: Sizes, numbers: int) -> None:
         super().__init__()
@@ -33,15 +34,34 @@ class PathEncoder(nn.Module):
         part = part.to(path.dtype)[..., None]
         return torch.where(known[..., None], path, path[rows, before] * (1 - part) + path[rows, after] * part)
 
-    def forward(self, poses: Tensor, known: Tensor, waves: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, poses: Tensor, known: Tensor, waves: Tensor, basis: Tensor, observed_std: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode poses [B, T, numbers], known [B, T], to (mu, log_var), each [B, L].
 
-        waves [T, K] at the frames and basis [L, K, C] are the decoder's.
+        waves [T, K] at the frames and basis [L, K, C] are the decoder's; `observed_std` is the noise of known frames in
+        radians, white, so that an error of 0.2 that lasts 25 frames counts as 1.0; None: the sizes'. With the path's
+        own latent z of variance v, and N(0, 1) before anything was seen, the posterior is N(z / (1 + v), v / (1 + v)).
         """
-        path, frames = self.path(poses, known), len(waves)
-        beyond = self._beyond(known).to(path.dtype)  # [B, 2, T]
+        std = self.sizes.observed_std if observed_std is None else observed_std
+        found, doubt = self._through(poses, known, waves)
+        beyond = self._beyond(known).to(found.dtype)  # [B, 2, T]
         spread = basis.square().sum((0, 1))  # of each channel, [C]
-        doubt = (beyond @ waves / frames).square().sum(1)[..., None] * spread  # variance of the spectrum, [B, K, C]
+        doubt = doubt + (beyond @ waves / len(waves)).square().sum(1)[..., None] * spread
+        noise = self.to_latent.weight.square().sum(1) * std**2 / len(waves)
+        variance = doubt.flatten(1) @ self.to_latent.weight.square().T + noise
+        something = known.any(1)[:, None]
+        mu = torch.where(something, found / (1 + variance), 0.0)
+        return mu, torch.where(something, variance / (1 + variance), 1.0).log()
+
+    def latent(self, poses: Tensor, known: Tensor, waves: Tensor) -> Tensor:
+        """Return the latent [B, L] of the path through known and bridged frames as it is; 0 where nothing is known."""
+        return torch.where(known.any(1)[:, None], self._through(poses, known, waves)[0], 0.0)
+
+    def _through(self, poses: Tensor, known: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the path's latent [B, L] and the variance [B, K, C] that gaps leave in its spectrum."""
+        path, frames = self.path(poses, known), len(waves)
+        doubt = path.new_zeros(len(path), waves.shape[1], path.shape[2])
         gaps = Gaps.between(known)
         if len(gaps.row):
             course, log_var = self.gaps(path, gaps)
@@ -49,12 +69,7 @@ class PathEncoder(nn.Module):
             path = path.index_add(0, gaps.row, profile @ course)
             through = torch.einsum("tk,ntj->nkj", waves, profile) / frames
             doubt = doubt.index_add(0, gaps.row, through.square() @ log_var.exp())
-        mu = self.to_latent((waves.T @ path / frames).flatten(1))
-        noise = self.to_latent.weight.square().sum(1) * self.sizes.observed_std**2 / frames
-        variance = doubt.flatten(1) @ self.to_latent.weight.square().T + noise
-        something = known.any(1)[:, None]
-        mu = torch.where(something, mu, 0.0)
-        return mu, torch.where(something, variance / (1 + variance), 1.0).log()
+        return self.to_latent((waves.T @ path / frames).flatten(1)), doubt
 
     def complete(self, poses: Tensor, known: Tensor, back: Tensor) -> Tensor:
         """Return poses [B, T, numbers] with inner gaps filled: straight lines plus the network's course.

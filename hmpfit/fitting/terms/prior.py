@@ -14,8 +14,10 @@ def latent_residuals(motion: Motion, points: Tensor, evidence: Evidence, options
     """Return the latent's standardised distance from its prior, [B, W, L, 1] (L_MP up to a constant).
 
     Option `form`: "posterior", the poster's N(mu, sigma) of the encoded initial motion, divided by sqrt(2) so that its
-    square is the negative log-likelihood; or "standard_normal", what the paper's released runs used. Option
-    `min_std`: the least sigma, so that a confident encoder cannot freeze the latent.
+    square is the negative log-likelihood; or "standard_normal", what the paper's released runs used. Option `min_std`:
+    the least sigma, so that a confident encoder cannot freeze the latent. Two more hold for the whole fit:
+    `observed_std`, how far the initial motion may be off where it was seen, radians of white noise; and `numbers`, how
+    many of the latent's numbers the fit has (0: all), because few cannot follow landmarks that stray together.
     """
     form = options.get("form", "posterior")
     if form not in FORMS:
@@ -35,5 +37,5 @@ def overlap_residuals(motion: Motion, points: Tensor, evidence: Evidence, option
     return Residual(values[..., None], evidence.overlap[..., None].expand(values.shape))
 
 
-LATENT = Term("prior", "latent", latent_residuals, options=("form", "min_std"))
+LATENT = Term("prior", "latent", latent_residuals, options=("form", "min_std", "observed_std", "numbers"))
 OVERLAP = Term("overlap", "overlap", overlap_residuals)
