@@ -88,7 +88,8 @@ def test_the_term_has_the_gradient_of_its_cost(models):
 
 def test_a_fit_believes_clear_evidence_that_hands_are_apart(models):
     recipe = load_recipe("default")
-    recipe["stages"] = [{**recipe["stages"][1], "free": recipe["stages"][0]["free"]}]
+    apart = {**recipe["stages"][1]["apart"], "bends": 1, "near_weight": 4000.0}
+    recipe["stages"] = [{**recipe["stages"][1], "free": recipe["stages"][0]["free"], "apart": apart}]
     start = behind(models, 0.25)
     found = fit(start, tracks_of(start, models), CAMERA, models, None, recipe).motion
     wrists = [pose_hands(models, one).joints[:, :, 0] for one in (start, found)]

@@ -55,6 +55,10 @@ class NearInDepth:
     def _kernel(self) -> Kernel:
         return make_kernel(__import__("os").environ.get("NEARK", "geman_mcclure"), self.scale_m)
 
+    def met(self, problem: Problem, motion: Motion) -> bool:
+        """Tell whether the pictures of the hands meet anywhere."""
+        return self._meet(problem, motion).met
+
     def _meet(self, problem: Problem, motion: Motion) -> "Meet":
         points = problem.points(motion)
         here, there = (points[row] * self.pairs.flips[row].to(points) for row in self.pairs.rows[0])
@@ -69,6 +73,7 @@ class Meet:
     depths: tuple[Tensor, Tensor]  # [T] each: their mean depth, metres
     missing: Tensor  # [T] metres by which the first hand is too far behind the other to touch it, negative: before it
     share: Tensor  # [T] 0..1, 0 in frames without such landmarks, and where the hands are near
+    met: bool  # whether there are such landmarks in any frame
 
 
 def where_pictures_meet(here: Tensor, there: Tensor) -> Meet:
@@ -82,7 +87,7 @@ def where_pictures_meet(here: Tensor, there: Tensor) -> Meet:
     gap = depths[0] - depths[1]
     missing = gap - gap.clamp(-THICK_M, THICK_M)
     share = torch.where(missing != 0, (total / ENOUGH).clamp_max(1.0), 0.0)
-    return Meet((landmarks[0], landmarks[1]), (depths[0], depths[1]), missing, share)
+    return Meet((landmarks[0], landmarks[1]), (depths[0], depths[1]), missing, share, bool((total > 0).any()))
 
 
 def near_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:

@@ -28,9 +28,9 @@ class Apart:
     looks: int = 4  # at the meshes, while hands are moved
     skin_m: float = 0.0015  # left between their surfaces
     firmness: float = 10.0  # of the penetration term while hands are moved
-    bends: int = 1  # looks at the meshes while hands turn and bend
+    bends: int = 0  # looks at the meshes while hands turn and bend: costs a third of a fit and more
     bend_steps: int = 4  # of the solver after each of them
-    near_weight: float = 4000.0  # of the squared depth between hands whose pictures meet, metres
+    near_weight: float = 0.0  # of the squared depth between hands whose pictures meet, metres
     near_scale_m: float = 0.1  # Geman-McClure's: hands much farther apart than this are left there
 
 
@@ -40,9 +40,9 @@ def solve_together(
     """Solve a stage. Two hands are drawn to one shape; where they end up in each other, they turn, bend and are moved.
 
     Which relative place to believe: across the picture the keypoints', in depth as near each other as the evidence
-    allows where the pictures meet (`near_in_depth`). There the meshes must not cross: first the solver goes on with the
-    term `penetration`, which turns wrists and bends fingers; what is left is moved apart (`laying_apart`). One hand
-    alone, and a stage without the coupled terms, are solved as if there were none.
+    allows where the pictures meet (`near_in_depth`, where `near_weight` is set). There the meshes must not cross: the
+    solver goes on with the term `penetration`, which turns wrists and bends fingers (`bends` times); what is left is
+    moved apart (`laying_apart`). One hand alone, and a stage without the coupled terms, are solved without any of it.
     """
     coupled = {item.term.name for item in problem.terms} & set(COUPLED)
     if pairs is None or not coupled:
@@ -64,10 +64,10 @@ def _out_of_each_other(
 ) -> Motion:
     how = Apart(**stage["apart"])
     near = NearInDepth(pairs, how.near_weight, how.near_scale_m)
-    if not len((pull := near.pull(problem, motion)).frames):
+    if not near.met(problem, motion):
         return motion
     with torch.no_grad():
-        placing = Placing.of(problem, motion, pairs, pull)
+        placing = Placing.of(problem, motion, pairs, near.pull(problem, motion))
     for _ in range(how.bends):
         with torch.no_grad():
             placed = placing.moved(placing.near_each_other())
