@@ -222,7 +222,8 @@ class _Run:
         """The keypoints of `--keypoints file:PATH`, without the withheld frames."""
         if self._keypoint_file is None:
             return None
-        return _without(registry.load("keypoints", "file")(self._keypoint_file, self.clip, self.camera), self._hidden())
+        found = registry.load("keypoints", "file")(self._keypoint_file, self.clip, self.camera)
+        return found.only_where(~self._hidden())
 
     def _hidden(self) -> Bools:
         """Return which frames of the clip are withheld, [T]. Raises InputError for a stretch outside the clip."""
@@ -495,13 +496,7 @@ def _matched(tracks: KeypointTracks, motion: HandMotion) -> KeypointTracks:
     rows = [np.flatnonzero(tracks.is_right == side) for side in motion.is_right]
     picked = _rows(tracks, np.array([row[0] if len(row) else 0 for row in rows]))
     lost = np.array([len(row) == 0 for row in rows])
-    return replace(
-        picked,
-        is_right=motion.is_right,
-        seen=picked.seen & ~lost[:, None],
-        confidence=np.where(lost[:, None, None], 0.0, picked.confidence),
-        xy_px=np.where(lost[:, None, None, None], np.nan, picked.xy_px),
-    )
+    return replace(picked, is_right=motion.is_right).only_where(~lost[:, None])
 
 
 def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, motion: HandMotion) -> Floats:
@@ -512,16 +507,6 @@ def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, motion: HandMoti
             hidden_px[sides.index(side)] if side in sides else np.full(hidden_px.shape[1:], np.nan)
             for side in motion.is_right
         ]
-    )
-
-
-def _without(tracks: KeypointTracks, hidden: Bools) -> KeypointTracks:
-    """Withhold frames from tracks that came from a file."""
-    return replace(
-        tracks,
-        seen=tracks.seen & ~hidden,
-        confidence=np.where(hidden[:, None], 0.0, tracks.confidence),
-        xy_px=np.where(hidden[:, None, None], np.nan, tracks.xy_px),
     )
 
 

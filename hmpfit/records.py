@@ -64,6 +64,17 @@ class KeypointTracks:
         low, high = np.fmin.reduce(self.xy_px, axis=2), np.fmax.reduce(self.xy_px, axis=2)
         return np.linalg.norm(high - low, axis=-1)
 
+    def only_where(self, kept: Bools) -> "KeypointTracks":
+        """Return the same tracks unseen in the other frames; kept [H, T], or what broadcasts to it."""
+        seen = self.seen & kept
+        return replace(
+            self,
+            seen=seen,
+            confidence=np.where(seen[..., None], self.confidence, 0.0),
+            xy_px=np.where(seen[..., None, None], self.xy_px, np.nan),
+            world_m=None if self.world_m is None else np.where(seen[..., None, None], self.world_m, np.nan),
+        )
+
 
 @dataclass(frozen=True)
 class HandMotion:

@@ -13,7 +13,7 @@ from hmpfit.priors.motion_field.sizes import SMALL
 from hmpfit.priors.training.gaps import draw_gaps, gap_loss
 from hmpfit.priors.training.objective import Weights, training_loss
 from hmpfit.priors.training.start import start_from_data
-from hmpfit.priors.training.windows import Clips, draw_batch
+from hmpfit.priors.training.windows import Batch, Clips, draw_batch
 
 CHANNELS = 4
 
@@ -83,11 +83,18 @@ def test_drawn_gaps_are_true_frames_between_known_ones() -> None:
     assert lengths.min() >= 4 and lengths.max() <= 62
 
 
-def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
+def started(latent: int, windows: int, dtype: torch.dtype = torch.float32) -> tuple[MotionPrior, Batch]:
+    """Return a small prior whose codec comes from drawn windows, and these."""
     torch.manual_seed(0)
-    prior = MotionPrior(dataclasses.replace(SMALL, latent=96, path_channels=8, path_waves=24, gap_width=24))
-    batch = draw_batch([Clips(waving())], 16, 128, np.random.default_rng(1))
-    start_from_data(prior, batch.hand_R)
+    prior = MotionPrior(dataclasses.replace(SMALL, latent=latent, path_channels=8, path_waves=24, gap_width=24))
+    batch = draw_batch([Clips(waving())], windows, 128, np.random.default_rng(1))
+    batch = dataclasses.replace(batch, hand_R=batch.hand_R.to(dtype))
+    start_from_data(prior.to(dtype), batch.hand_R)
+    return prior, batch
+
+
+def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
+    prior, batch = started(latent=96, windows=16)
     known = torch.ones(16, 128, dtype=torch.bool)
     known[:, 50:65] = False
 
@@ -111,11 +118,8 @@ def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
 
 
 def test_the_posterior_is_the_product_of_two_normals() -> None:
-    torch.manual_seed(0)
-    prior = MotionPrior(dataclasses.replace(SMALL, latent=12, path_channels=8, path_waves=24, gap_width=24)).double()
-    batch = draw_batch([Clips(waving())], 64, 128, np.random.default_rng(1))
-    hand_R, known = batch.hand_R.double(), torch.ones(64, 128, dtype=torch.bool)
-    start_from_data(prior, hand_R)
+    prior, batch = started(latent=12, windows=64, dtype=torch.float64)
+    hand_R, known = batch.hand_R, torch.ones(64, 128, dtype=torch.bool)
     z = prior.start(hand_R, known)
     assert torch.allclose(z.square().mean(0), torch.ones(12, dtype=z.dtype), atol=1e-6)
     for std in (0.02, 1.0, 50.0):
@@ -139,11 +143,8 @@ def test_the_loss_of_a_straight_line_is_known() -> None:
 
 
 def test_a_shortened_prior_has_the_first_numbers_of_the_latent() -> None:
-    torch.manual_seed(0)
-    prior = MotionPrior(dataclasses.replace(SMALL, latent=12, path_channels=8, path_waves=24, gap_width=24)).double()
-    batch = draw_batch([Clips(waving())], 16, 128, np.random.default_rng(1))
-    hand_R, known = batch.hand_R.double(), torch.ones(16, 128, dtype=torch.bool)
-    start_from_data(prior, hand_R)
+    prior, batch = started(latent=12, windows=16, dtype=torch.float64)
+    hand_R, known = batch.hand_R, torch.ones(16, 128, dtype=torch.bool)
     short = prior.shortened(5)
     assert short.latent_size == 5 and prior.latent_size == 12
     for whole, part in zip(prior.encode(hand_R, known), short.encode(hand_R, known)):

@@ -3,16 +3,16 @@
 Separate from the command because this is where datasets and synthesis meet; the regressors know neither.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.datasets.cache import cache_home
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.training.samples import ClipSource, View
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hmpfit" / "rendered"
+CACHE = cache_home() / "rendered"
 GENERATED = "generated"
 _MARGIN_PIXELS = 1.25  # stored pictures are larger than crops, which turn and shift inside them
 

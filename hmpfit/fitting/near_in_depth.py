@@ -53,7 +53,7 @@ class NearInDepth:
 
     @property
     def _kernel(self) -> Kernel:
-        return make_kernel(__import__("os").environ.get("NEARK", "geman_mcclure"), self.scale_m)
+        return make_kernel("geman_mcclure", self.scale_m)
 
     def met(self, problem: Problem, motion: Motion) -> bool:
         """Tell whether the pictures of the hands meet anywhere."""

@@ -4,7 +4,7 @@ Separate from any detector, so that the formula can be read and tested alone. So
 section 4: sigma_j^2 = 1/N sum_n |P_n - P_0|^2, alpha_j = 1 - min(sigma_j, gamma) / gamma.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,12 +73,4 @@ def without_doubtful(tracks: KeypointTracks, least: float) -> KeypointTracks:
     """
     kept = tracks.seen & (tracks.confidence.mean(-1) >= least)
     kept = np.where(kept.any(1, keepdims=True), kept, tracks.seen)
-    if (kept == tracks.seen).all():
-        return tracks
-    return replace(
-        tracks,
-        seen=kept,
-        confidence=np.where(kept[..., None], tracks.confidence, 0.0),
-        xy_px=np.where(kept[..., None, None], tracks.xy_px, np.nan),
-        world_m=None if tracks.world_m is None else np.where(kept[..., None, None], tracks.world_m, np.nan),
-    )
+    return tracks if (kept == tracks.seen).all() else tracks.only_where(kept)
