@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.fitting import mirroring
-from hmpfit.fitting.initializers.from_keypoints import LEAST_WEIGHT, initialize, normalised
 from hmpfit.geometry import rotations
 from hmpfit.geometry.intrinsics import camera_for
+from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points, pose_joints
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import LANDMARK_OFFSETS, load_hand_models
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, initialize, normalised
 from hmpfit.keypoints.mediapipe import extract
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21
@@ -95,8 +95,8 @@ def with_offsets(models: HandModels, offsets: Tensor) -> HandModels:
 
 def reprojection_percent(clips: list[tuple[KeypointTracks, Camera]], models: HandModels) -> list[float]:
     """Return the median landmark error of the initialiser per hand, in percent of the hand box's diagonal."""
-    from hmpfit.fitting.initializers.gaps import fill_gaps
     from hmpfit.fitting.stages import fit
+    from hmpfit.initializers.gaps import fill_gaps
     from hmpfit.recipes import load_recipe
 
     out = []

@@ -21,14 +21,14 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan
 from hmpfit.regressors.plan import Plan
-from hmpfit.regressors.training.batches import HeldOutBatches, Mixed
-from hmpfit.regressors.training.samples import View
+from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels
 from hmpfit.synthesis.crop_folder import crop_folder
 from hmpfit.synthesis.crops import Close
 from hmpfit.synthesis.motion import HELD_OUT
+from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
 
 BATCH = 48
 Scores = dict[str, float]

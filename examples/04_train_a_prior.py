@@ -14,11 +14,11 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.loading import load_prior, save_prior
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
-from hmpfit.priors.training.run import train
-from hmpfit.priors.training.schedules import Schedule
-from hmpfit.priors.training.start import start_from_data
-from hmpfit.priors.training.windows import Clips, draw_batch
 from hmpfit.synthesis.motion import generate_motion
+from hmpfit.training.priors.draw_windows import Clips, draw_batch
+from hmpfit.training.priors.schedules import Schedule
+from hmpfit.training.priors.start import start_from_data
+from hmpfit.training.priors.train import train
 
 folder, steps = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 50
 rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ _FRONT_DOOR = {
     "fit_video": "hmpfit.pipeline",
     "FitResult": "hmpfit.records",
     "HandMotion": "hmpfit.records",
-    "read_result": "hmpfit.exporters.npz",
+    "read_result": "hmpfit.results.npz",
     "load_hand_models": "hmpfit.hands.model_files",
 }
 

@@ -19,27 +19,27 @@ import numpy as np
 import hmpfit
 from hmpfit import registry
 from hmpfit.errors import InputError, NoHandError
-from hmpfit.exporters.npz import write_result
-from hmpfit.exporters.records import load_record, save_record
-from hmpfit.exporters.summary import summarise, write_summary
-from hmpfit.fitting.gathering import Sequence as Batched
-from hmpfit.fitting.initializers.agreement import agreeing
-from hmpfit.fitting.initializers.gaps import fill_gaps
+from hmpfit.fingerprints import fingerprint
+from hmpfit.fitting.batching.gather import Sequence as Batched
 from hmpfit.fitting.stages import Fitted, fit, fit_batch
+from hmpfit.free_memory import give_back
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.heap import give_back
+from hmpfit.initializers.accept_estimates import agreeing
+from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.keypoints import mediapipe
 from hmpfit.keypoints.confidence import without_doubtful
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
-from hmpfit.recipes.fingerprints import fingerprint
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandEstimates, HandMotion, KeypointTracks
 from hmpfit.regressors.learned import Learned
+from hmpfit.results.npz import write_result
+from hmpfit.results.record_files import load_record, save_record
+from hmpfit.results.summary import summarise, write_summary
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.viewing.overlay import write_overlay

@@ -144,7 +144,7 @@ class SolveReport:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Everything a run found; `exporters/npz.py` writes it, `recipe` and `provenance` say how it was made."""
+    """Everything a run found; `results/npz.py` writes it, `recipe` and `provenance` say how it was made."""
 
     motion: HandMotion
     joints: Floats  # [H, T, 21, 3] camera-frame metres

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hmpfit.errors import InputError, RunFolderError
-from hmpfit.exporters.records import UNREADABLE
+from hmpfit.results.record_files import UNREADABLE
 
 Stage = TypeVar("Stage")
 

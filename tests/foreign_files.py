@@ -1,6 +1,6 @@
 """Write result files in the formats of other systems, as their own code lays them out, from a known motion.
 
-The formats are described in `hmpfit/fitting/initializers/foreign/`; nothing here uses the readers.
+The formats are described in `hmpfit/initializers/foreign/`; nothing here uses the readers.
 """
 
 import json

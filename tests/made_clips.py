@@ -5,7 +5,7 @@ import numpy as np
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
-from hmpfit.regressors.training.samples import HandClip
+from hmpfit.regressors.samples import HandClip
 
 SIZE = 96
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.exporters.npz import StoredResult, write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
+from hmpfit.results.npz import StoredResult, write_copy
 
 
 def two_hands(models: HandModels, frames: int) -> StoredResult:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.hands.mirroring import mirror_arrays
+from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.model import HandModel
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.skeleton import MANO_PARENTS

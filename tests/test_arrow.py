@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hmpfit.fitting import linearize as in_pieces
 from hmpfit.fitting import pose_field
-from hmpfit.fitting.linearize import linearize, with_gradient
-from hmpfit.fitting.solvers import arrow
-from hmpfit.fitting.solvers.arrow import cut_frames, factor
+from hmpfit.fitting.normal_equations import arrowhead as arrow
+from hmpfit.fitting.normal_equations import linearize as in_pieces
+from hmpfit.fitting.normal_equations.arrowhead import cut_frames, factor
+from hmpfit.fitting.normal_equations.linearize import linearize, with_gradient
 from hmpfit.fitting.solvers.gauss_newton import cut_of
 from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale
 from hmpfit.geometry import rotations

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from hmpfit.batch import Job, run_batch
-from hmpfit.exporters.npz import read_result
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.pipeline import fit_video, fit_videos
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import Camera
+from hmpfit.results.npz import read_result
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.video.writer import VideoWriter

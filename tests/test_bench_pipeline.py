@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from hmpfit.bench.pipeline_speed import Timing, lengthened, linearity, time_run
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import HmpfitError, InputError
-from hmpfit.evaluation.pipeline_speed import Timing, lengthened, linearity, time_run
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from hmpfit.bench.published_loop import _decode_initial_poses, _Mesh
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import InputError
-from hmpfit.evaluation.published_loop import _decode_initial_poses, _Mesh
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model_files import load_hand_models

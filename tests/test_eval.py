@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from hmpfit.command_line import evaluate
 from hmpfit.errors import InputError
 from hmpfit.evaluation.scoring import PROTOCOLS, read_truth, score_motion
-from hmpfit.exporters.npz import StoredResult, write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
+from hmpfit.results.npz import StoredResult, write_copy
 from tests.made_result import two_hands
 
 FRAMES = 12

@@ -19,11 +19,11 @@ from hmpfit import registry
 from hmpfit.command_line.export import export
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_vertices
-from hmpfit.exporters.matching import read_with_model
-from hmpfit.exporters.npz import StoredResult, read_result
-from hmpfit.hands.mirroring import mirror_arrays
+from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.results.matching import read_with_model
+from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21
 from tests.made_result import two_hands
 

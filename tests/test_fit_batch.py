@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hmpfit.fitting.gathering import Sequence
+from hmpfit.fitting.batching.gather import Sequence
 from hmpfit.fitting.stages import Fitted, fit, fit_batch
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models

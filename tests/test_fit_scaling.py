@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from hmpfit.bench.fit_scaling import Point, measure_scaling, write_curve
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import InputError
-from hmpfit.evaluation.fit_scaling import Point, measure_scaling, write_curve
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.priors.motion_field.loading import load_default
 from hmpfit.progress import Silent

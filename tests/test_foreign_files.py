@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from hmpfit.errors import InputError
-from hmpfit.fitting.initializers.from_file import initialize
 from hmpfit.fitting.stages import fit
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.initializers.from_file import initialize
 from hmpfit.recipes import load_recipe
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 from tests.foreign_files import HEIGHT, WIDTH, WRITERS, hamer_npz

@@ -10,10 +10,10 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.gap_network import WAVES, GapNetwork, Gaps, sines
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
-from hmpfit.priors.training.gaps import draw_gaps, gap_loss
-from hmpfit.priors.training.objective import Weights, training_loss
-from hmpfit.priors.training.start import start_from_data
-from hmpfit.priors.training.windows import Batch, Clips, draw_batch
+from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
+from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
+from hmpfit.training.priors.objective import Weights, training_loss
+from hmpfit.training.priors.start import start_from_data
 
 CHANNELS = 4
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.mirroring import motion_as_right
 from hmpfit.fitting.stages import fit
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
+from hmpfit.hands.as_right_hands import motion_as_right
 from hmpfit.hands.collision import vertices_inside
 from hmpfit.hands.kinematics import Kinematics, landmark_jacobian, landmark_points
+from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.mano import pose_hands
-from hmpfit.hands.mirroring import mirror_arrays
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.recipes import load_recipe

@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.initializers.agreement import agreeing
-from hmpfit.fitting.initializers.from_network import initialize
 from hmpfit.geometry import rotations
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.initializers.accept_estimates import agreeing
+from hmpfit.initializers.from_network import initialize
 from hmpfit.keypoints.projected import projected
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
-from hmpfit.regressors.training.samples import View
-from hmpfit.regressors.two_hands.believing import believed
-from hmpfit.regressors.two_hands.estimating import PairEstimate, PairOutput, PairParameters, estimate_pair
-from hmpfit.regressors.two_hands.looks import Apart, Together, look_at
-from hmpfit.regressors.two_hands.side_by_side import offset
+from hmpfit.regressors.samples import View
+from hmpfit.regressors.two_hands.accept_estimates import believed
+from hmpfit.regressors.two_hands.estimate_pair import PairEstimate, PairOutput, PairParameters, estimate_pair
+from hmpfit.regressors.two_hands.pair_crops import Apart, Together, look_at
+from hmpfit.regressors.two_hands.pasted_image import offset
 from hmpfit.regressors.two_hands.tracks import points_to_see
 from hmpfit.regressors.two_hands.windows import sliding_windows
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA

@@ -16,12 +16,12 @@ from hmpfit.command_line.main import main
 from hmpfit.datasets.hand_clips import HandClips
 from hmpfit.datasets.opening import open_dataset, prefetch, sequence_at
 from hmpfit.errors import InputError, UnknownNameError
-from hmpfit.exporters.npz import write_copy
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import HandMotion
-from hmpfit.regressors.training.samples import View
+from hmpfit.regressors.samples import View
+from hmpfit.results.npz import write_copy
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 from hmpfit.video.clip import open_clip
 from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hmpfit.fitting.linearize import linearize, with_gradient
+from hmpfit.fitting.normal_equations.linearize import linearize, with_gradient
 from hmpfit.fitting.solvers.gauss_newton import _Search, _step
 
 from .made_problem import make

@@ -19,8 +19,8 @@ from hmpfit.regressors.ifvonet.network import IFVONet, SpatialGate
 from hmpfit.regressors.ifvonet.recovery import RecoveryBlock
 from hmpfit.regressors.ifvonet.switches import GOR, PDV, SIZES, VOF, Switches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
-from hmpfit.regressors.training.batches import stack
-from hmpfit.regressors.training.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, draw
+from hmpfit.training.regressors.batches import stack
 from tests.made_clips import Dots
 
 TINY = Switches(image=64, backbone="light", width=16, heads=2, tiny_start=False)

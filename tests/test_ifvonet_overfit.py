@@ -11,9 +11,9 @@ from hmpfit.regressors.ifvonet.losses import losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.regressors.ifvonet.plan import view
 from hmpfit.regressors.ifvonet.switches import SIZES
-from hmpfit.regressors.training.batches import HeldOutBatches, Mixed
 from hmpfit.synthesis.crop_folder import crop_folder
 from hmpfit.synthesis.crops import Close
+from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
 
 STEPS = 300
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from hmpfit.errors import InputError
-from hmpfit.fitting.initializers.agreement import agreeing, contradicted
-from hmpfit.fitting.initializers.from_network import SHARE, initialize
 from hmpfit.geometry.rotations import angle_between, exp, log
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.initializers.accept_estimates import agreeing, contradicted
+from hmpfit.initializers.from_network import SHARE, initialize
 from hmpfit.keypoints.blend import blend
 from hmpfit.keypoints.projected import projected
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Camera, HandEstimates, HandMotion, KeypointTracks
+from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.checkpoints import save_network
 from hmpfit.regressors.crops import Crop
-from hmpfit.regressors.following import followed_points
 from hmpfit.regressors.ifvonet.estimation import certainty, estimate
 from hmpfit.regressors.ifvonet.head import Prediction
 from hmpfit.regressors.ifvonet.network import IFVONet

@@ -8,8 +8,8 @@ from smplx.lbs import lbs
 from smplx.utils import Struct
 
 from hmpfit.geometry.rotations import exp
+from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.mano import ManoHand, pose_hands
-from hmpfit.hands.mirroring import mirror_arrays
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.gathering import gather_evidence
-from hmpfit.fitting.laying_apart import Placing
-from hmpfit.fitting.linearize import linearize
-from hmpfit.fitting.mirroring import motion_as_right
-from hmpfit.fitting.near_in_depth import THICK_M, NearInDepth, where_pictures_meet
+from hmpfit.fitting.batching.gather import gather_evidence
+from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.fitting.stages import fit
 from hmpfit.fitting.term import Motion
+from hmpfit.fitting.two_hands.contacts import Pairs
+from hmpfit.fitting.two_hands.near_in_depth import THICK_M, NearInDepth, where_pictures_meet
+from hmpfit.fitting.two_hands.resolve_penetration import Placing
+from hmpfit.hands.as_right_hands import motion_as_right
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models

@@ -10,11 +10,11 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.training_data import open_sources
 from hmpfit.datasets.shards import write_index, write_shard
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.training.batches import stack
-from hmpfit.regressors.training.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, draw
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import pair_labels
 from hmpfit.regressors.two_hands.pasted import PastedPairs, paste
+from hmpfit.training.regressors.batches import stack
 from tests.made_clips import Dots
 
 DOTS = Dots(4)

@@ -11,9 +11,9 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
-from hmpfit.priors.training.objective import Weights, step_loss
-from hmpfit.priors.training.start import start_from_data
-from hmpfit.priors.training.windows import Clips, draw_batch, random_mask
+from hmpfit.training.priors.draw_windows import Clips, draw_batch, random_mask
+from hmpfit.training.priors.objective import Weights, step_loss
+from hmpfit.training.priors.start import start_from_data
 
 
 @pytest.mark.parametrize("angle", [0.01, 0.5, 2.0, 3.0])

@@ -10,10 +10,10 @@ import torch
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
-from hmpfit.priors.training.objective import Weights
-from hmpfit.priors.training.schedules import PAPER, Schedule
-from hmpfit.priors.training.start import start_from_data
-from hmpfit.priors.training.windows import Clips, draw_batch
+from hmpfit.training.priors.draw_windows import Clips, draw_batch
+from hmpfit.training.priors.objective import Weights
+from hmpfit.training.priors.schedules import PAPER, Schedule
+from hmpfit.training.priors.start import start_from_data
 
 pytest.importorskip("lightning")
 
@@ -28,7 +28,7 @@ def clips() -> Clips:
 
 
 def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZES, taller: float = 1.0) -> MotionPrior:
-    from hmpfit.priors.training import run
+    from hmpfit.training.priors import train as run
 
     torch.manual_seed(0)
     prior, data = MotionPrior(sizes), clips()
@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_size_or_hand_is_refused_and_stays(tmp_path: Pat
 
 
 def test_the_papers_optimiser_runs() -> None:
-    from hmpfit.priors.training import run
+    from hmpfit.training.priors import train as run
 
     module = run.PriorTraining(MotionPrior(SIZES), Weights(), PAPER, [])
     found = module.configure_optimizers()["optimizer"]

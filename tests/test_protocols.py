@@ -9,7 +9,8 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from hmpfit.errors import InputError
-from hmpfit.evaluation import measures, penetration, single_hand, submissions, two_hands
+from hmpfit.evaluation import measures, penetration, single_hand, two_hands
+from hmpfit.evaluation import score_submission as submissions
 from hmpfit.evaluation.alignments import procrustes_aligned
 from hmpfit.evaluation.coverage import charged, neutral_hand
 from hmpfit.evaluation.tables import Table, mean_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fingerprints import file_fingerprint, fingerprint
 from hmpfit.recipes import RunSettings, apply_overrides, load_recipe, recipe_names
-from hmpfit.recipes.fingerprints import file_fingerprint, fingerprint
 
 
 @pytest.mark.parametrize("name", recipe_names())

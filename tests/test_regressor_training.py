@@ -16,9 +16,9 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network
 from hmpfit.regressors.plan import Recipe
-from hmpfit.regressors.training.batches import Mixed
-from hmpfit.regressors.training.run import Machine, train
-from hmpfit.regressors.training.samples import NOTHING
+from hmpfit.regressors.samples import NOTHING
+from hmpfit.training.regressors.batches import Mixed
+from hmpfit.training.regressors.train import Machine, train
 from tests.made_clips import Dots
 
 PLAN = load_plan("ifvonet")

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from hmpfit.command_line.report import report
 from hmpfit.errors import InputError
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import EXTRAPOLATED, INTERPOLATED
+from hmpfit.results.npz import StoredResult
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.report import write_report
 from hmpfit.viewing.warnings import medians, stretches, warnings

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
-from hmpfit.exporters.npz import SCHEMA, read_result, write_result
-from hmpfit.exporters.records import load_record, save_record
-from hmpfit.exporters.summary import summarise, write_summary
 from hmpfit.records import Camera, FitResult, HandDetections, HandMotion, KeypointTracks, SolveReport
+from hmpfit.results.npz import SCHEMA, read_result, write_result
+from hmpfit.results.record_files import load_record, save_record
+from hmpfit.results.summary import summarise, write_summary
 from hmpfit.strict_json import to_json
 
 RESULT_KEYS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import RunFolderError
-from hmpfit.exporters.records import write_npz
+from hmpfit.results.record_files import write_npz
 from hmpfit.run_folder import RunFolder, describe_differences
 
 

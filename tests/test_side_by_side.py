@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hmpfit.fitting.side_by_side import OnStep, side_by_side
+from hmpfit.fitting.batching.parallel import OnStep, side_by_side
 from hmpfit.fitting.stages import fit, fit_batch
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.priors.motion_field.loading import load_default

@@ -9,9 +9,9 @@ import pytest
 
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.datasets.sequence import Sequence
-from hmpfit.datasets.submissions import Prediction, write_submission
+from hmpfit.datasets.submission_files import Prediction, write_submission
 from hmpfit.errors import InputError
-from hmpfit.evaluation.submissions import score_submission
+from hmpfit.evaluation.score_submission import score_submission
 from hmpfit.records import Floats
 from tests.dataset_fixtures.ho3d import write_ho3d
 from tests.dataset_fixtures.single_camera import FRAMES, write_dexycb, write_freihand

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.exporters.npz import read_result
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Camera
+from hmpfit.results.npz import read_result
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.video.clip import open_clip

@@ -7,7 +7,7 @@ import torch
 
 from hmpfit import registry
 from hmpfit.errors import InputError, UnknownNameError
-from hmpfit.fitting.linearize import linearize
+from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.geometry import rotations

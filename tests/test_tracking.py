@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import NoHandError, UnknownNameError
-from hmpfit.keypoints.following import Trail
+from hmpfit.keypoints.extend_tracklets import Trail
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link
 from hmpfit.records import HandDetections

@@ -14,7 +14,7 @@ from hmpfit.command_line.train import train
 from hmpfit.datasets.hand_clips import open_hand_clips
 from hmpfit.errors import InputError
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.training.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, draw
 from tests.dataset_fixtures.ho3d import write_ho3d
 
 

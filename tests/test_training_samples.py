@@ -11,11 +11,11 @@ from hmpfit.errors import InputError, RunFolderError
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors import crops
-from hmpfit.regressors.training.batches import Mixed, TrainingBatches
-from hmpfit.regressors.training.samples import NOTHING, Augmentation, View, draw
+from hmpfit.regressors.samples import NOTHING, Augmentation, View, draw
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 from hmpfit.synthesis.crop_folder import crop_folder
 from hmpfit.synthesis.crops import Close
+from hmpfit.training.regressors.batches import Mixed, TrainingBatches
 from tests.made_clips import SIZE, Dots
 
 WILD = Augmentation(0.2, 40.0, 1.0, 0.2, shift=0.1)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.contacts import Pairs, contact_jacobian, contact_points
-from hmpfit.fitting.gathering import gather_evidence
-from hmpfit.fitting.linearize import linearize
-from hmpfit.fitting.mirroring import motion_as_right
+from hmpfit.fitting.batching.gather import gather_evidence
+from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.fitting.stages import fit
 from hmpfit.fitting.term import Motion
+from hmpfit.fitting.two_hands.contacts import Pairs, contact_jacobian, contact_points
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
+from hmpfit.hands.as_right_hands import motion_as_right
 from hmpfit.hands.collision import vertices_inside
 from hmpfit.hands.kinematics import Kinematics, landmark_jacobian, landmark_points
 from hmpfit.hands.mano import pose_hands

@@ -19,9 +19,9 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import borrow_backbone, is_regressor, load_network, load_plan
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.training.batches import HeldOutBatches, Mixed
-from hmpfit.regressors.training.run import Machine, train
-from hmpfit.regressors.training.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, draw
+from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
+from hmpfit.training.regressors.train import Machine, train
 from tests.dataset_fixtures.many_cameras import NUMBERS, write_interhand
 from tests.dataset_fixtures.single_camera import write_hic
 from tests.made_clips import Dots

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hmpfit.exporters.animation import hand_vertices
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.registry import load
+from hmpfit.results.npz import StoredResult
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.viewer import Viewer, _colours
 from tests.made_result import two_hands

@@ -22,10 +22,10 @@ from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.scoring import flattened, score_motion
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.evaluation.truth_files import OCCLUDED_SHARE, TruthFile, of_sequence
-from hmpfit.exporters.records import load_record
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import DETECTED, HandMotion
+from hmpfit.results.record_files import load_record
 
 Scores = dict[str, dict[str, float]]  # row -> numbers of one clip
 

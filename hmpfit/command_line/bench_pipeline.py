@@ -30,7 +30,7 @@ def pipeline(
 
     CPU seconds tell more than wall seconds where other work shares the machine.
     """
-    from hmpfit.evaluation.pipeline_speed import lengthened, linearity, make_lengths, time_run
+    from hmpfit.bench.pipeline_speed import lengthened, linearity, make_lengths, time_run
 
     seconds = [] if no_generated else _lengths(lengths)
     if video is None and (times or not seconds):

@@ -21,7 +21,7 @@ from hmpfit.strict_json import to_json
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json: bool, quiet: bool) -> None:
     """Fit batches of generated clips of one window each, and the same clips one by one."""
-    from hmpfit.evaluation.fit_scaling import COLUMNS, measure_scaling, write_curve
+    from hmpfit.bench.fit_scaling import COLUMNS, measure_scaling, write_curve
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.pipeline import device_for
     from hmpfit.priors.motion_field.loading import load_default

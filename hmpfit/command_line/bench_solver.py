@@ -23,7 +23,7 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     The published loop skins the whole mesh and evaluates a decoder of the paper's size at every step: one window takes
     minutes. Data terms are means of squared confidence times Geman-McClure (40 px) in pixels squared.
     """
-    from hmpfit.evaluation.solver_speed import compare_solvers, cut, frames_of, made_start
+    from hmpfit.bench.solver_speed import compare_solvers, cut, frames_of, made_start
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.priors.motion_field.loading import load_default
     from hmpfit.recipes import load_recipe
@@ -59,11 +59,11 @@ def _counts(text: str) -> list[int]:
 
 
 def _start_of(folder: Path) -> Any:
-    from hmpfit.evaluation.solver_speed import Start
-    from hmpfit.exporters.npz import read_result
-    from hmpfit.exporters.records import load_record
+    from hmpfit.bench.solver_speed import Start
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.records import HandMotion, KeypointTracks
+    from hmpfit.results.npz import read_result
+    from hmpfit.results.record_files import load_record
 
     for name in ("initial.npz", "tracks.npz"):
         if not (folder / name).is_file():

@@ -90,10 +90,10 @@ def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, qui
 def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
     """Return the errors of a run's fit and of its initialiser (gaps filled) against the truth of the right hand."""
     from hmpfit.evaluation.scoring import demo_errors, read_truth
-    from hmpfit.exporters.npz import read_result
-    from hmpfit.exporters.records import load_record
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.records import HandMotion
+    from hmpfit.results.npz import read_result
+    from hmpfit.results.record_files import load_record
 
     models, true = load_hand_models(HAND), read_truth(truth)
     motions = {"fit": read_result(run).motion, "initializer": load_record(run / "initial.npz", HandMotion)}

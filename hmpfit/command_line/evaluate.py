@@ -48,8 +48,8 @@ def evaluate(
     txt. Frames without an estimate are left out in one set of numbers and charged with a neutral hand in the other
     (`_charged`). Where the truth knows what is hidden, frames with many hidden joints are scored apart (`occluded`).
     """
+    from hmpfit.evaluation.run_scores import Pair, pairs_of, score_all
     from hmpfit.evaluation.tables import Table, mean_of
-    from hmpfit.exporters.scores import Pair, pairs_of, score_all
 
     opened, written = None, None
     if result is not None and truth is not None and dataset is None:
@@ -115,7 +115,7 @@ def _opened(
 
 
 def _submit(opened: Any, predictions: Path, hand_model: str, file: Path) -> dict[str, Any]:
-    from hmpfit.exporters.submission import submit
+    from hmpfit.evaluation.write_submission import submit
 
     made = submit(opened, predictions, hand_model, file)
     return {"submission": {"path": str(made.path), "frames": made.frames, "filled": made.filled}}

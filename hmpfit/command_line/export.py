@@ -44,7 +44,7 @@ def export(
     GLB, BVH and OBJ have upright axes (y up); CSV, JSON, AMASS and HaMeR files keep the camera's. Metres throughout.
     """
     writers = [(name, registry.load("exporters", name)) for name in formats]  # a misspelt name costs nothing
-    from hmpfit.exporters.matching import read_with_model
+    from hmpfit.results.matching import read_with_model
 
     stored, models = read_with_model(result, hand_model)
     folder = (result if result.is_dir() else result.parent) / "export" if out is None else out

@@ -60,11 +60,11 @@ def predict(
 
 
 def _one(sequence: Any, learned: Any, models: Any, device: str, folder: Path) -> None:
-    from hmpfit.exporters.npz import StoredResult, write_copy
-    from hmpfit.fitting.initializers.from_network import initialize
-    from hmpfit.fitting.initializers.gaps import fill_gaps
     from hmpfit.hands.mano import pose_hands
+    from hmpfit.initializers.from_network import initialize
+    from hmpfit.initializers.gaps import fill_gaps
     from hmpfit.records import DETECTED, KeypointTracks
+    from hmpfit.results.npz import StoredResult, write_copy
 
     boxes = np.asarray(sequence.boxes_px, dtype=np.float64)
     hands, frames = boxes.shape[:2]

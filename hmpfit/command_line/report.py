@@ -14,7 +14,7 @@ from hmpfit.strict_json import to_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout: the page and its warnings.")
 def report(result: Path, out: Path | None, as_json: bool) -> None:
     """Write one page on RESULT (a run folder) that any browser opens without a network."""
-    from hmpfit.exporters.npz import read_result
+    from hmpfit.results.npz import read_result
     from hmpfit.viewing.report import read_summary, write_report
     from hmpfit.viewing.warnings import warnings
 

@@ -85,15 +85,15 @@ def train(
     settings = json.loads(json.dumps(settings))
     _same_settings(out, settings)
     try:
-        from hmpfit.regressors.training.run import Machine
-        from hmpfit.regressors.training.run import train as learn
+        from hmpfit.training.regressors.train import Machine
+        from hmpfit.training.regressors.train import train as learn
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
     import torch
 
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.regressors.backbone.weights import load_imagenet
-    from hmpfit.regressors.training.batches import Mixed
+    from hmpfit.training.regressors.batches import Mixed
 
     models = load_hand_models(hand_model)
     torch.manual_seed(seed)
@@ -156,7 +156,7 @@ def _scores(plan: Any, network: Any, switches: Any, held_out: Any, models: Any, 
     import torch
 
     from hmpfit.hands.mano import ManoHand
-    from hmpfit.regressors.training.batches import HeldOutBatches
+    from hmpfit.training.regressors.batches import HeldOutBatches
 
     hand, rows = ManoHand(models.right), []
     batches = HeldOutBatches(held_out, plan.view(switches), batch)

@@ -60,7 +60,7 @@ def train_prior(
         "kind": kind, "amass": [str(path) for path in amass], "motion": [str(path) for path in motion],
         "generated": generated, "hold_out": list(hold_out), "seed": seed, "hand_model": hand_model,
     }  # fmt: skip
-    from hmpfit.priors.training.schedules import PRESETS
+    from hmpfit.training.priors.schedules import PRESETS
 
     batch, learning_rate = batch or PRESETS[size].batch, learning_rate or PRESETS[size].learning_rate
     steps = steps or (0 if size == "paper" else PRESETS[size].steps)
@@ -117,7 +117,7 @@ def _gaussians(kind: str) -> Callable[..., tuple[str, dict[str, Any]]]:
         from hmpfit.priors.gmm.files import save_gaussians
         from hmpfit.priors.gmm.learning import COEFFICIENTS, COMPONENTS, learn_gaussians
         from hmpfit.priors.motion_field.sizes import SMALL
-        from hmpfit.priors.training.windows import draw_batch
+        from hmpfit.training.priors.draw_windows import draw_batch
 
         frames = SMALL.window_frames
         advance = progress.phase("learning", 1)
@@ -135,7 +135,7 @@ def _field(
 ) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what trains a motion field on Lightning and writes the best of it."""
     try:
-        from hmpfit.priors.training import run
+        from hmpfit.training.priors import train as run
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train-prior", error.name or "lightning", "pip install lightning") from error
 
@@ -148,10 +148,10 @@ def _field(
         from hmpfit.priors.motion_field.loading import save_prior
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
-        from hmpfit.priors.training.objective import PAPER, Weights
-        from hmpfit.priors.training.schedules import PRESETS
-        from hmpfit.priors.training.start import start_from_data
-        from hmpfit.priors.training.windows import draw_batch
+        from hmpfit.training.priors.draw_windows import draw_batch
+        from hmpfit.training.priors.objective import PAPER, Weights
+        from hmpfit.training.priors.schedules import PRESETS
+        from hmpfit.training.priors.start import start_from_data
 
         torch.manual_seed(seed)
         prior = MotionPrior(KNOWN[size])

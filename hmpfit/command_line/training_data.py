@@ -10,7 +10,7 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.datasets.cache import cache_home
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
-from hmpfit.regressors.training.samples import ClipSource, View
+from hmpfit.regressors.samples import ClipSource, View
 
 CACHE = cache_home() / "rendered"
 GENERATED = "generated"

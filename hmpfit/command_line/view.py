@@ -16,7 +16,7 @@ from hmpfit.command_line.options import hand_model_option
 @hand_model_option("The hand model that the result was fitted with.")
 def view(result: Path, video: Path | None, port: int, hand_model: str) -> None:
     """Serve RESULT (a run folder or its result.npz) as an interactive 3D page; Ctrl-C ends it."""
-    from hmpfit.exporters.matching import read_with_model
+    from hmpfit.results.matching import read_with_model
     from hmpfit.viewing.report import read_summary
     from hmpfit.viewing.viewer import Viewer
 

@@ -14,7 +14,7 @@ from hmpfit.datasets.sequence import Sequence, Truth
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Floats, HandMotion
-from hmpfit.regressors.training.samples import HandClip, View
+from hmpfit.regressors.samples import HandClip, View
 
 log = logging.getLogger("hmpfit")
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from hmpfit.errors import InputError
-from hmpfit.regressors.training.samples import HandClip
+from hmpfit.regressors.samples import HandClip
 
 INDEX = "shards.json"
 QUALITY = 92

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.geometry.rotations import exp
+from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.mano import pose_hands
-from hmpfit.hands.mirroring import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_21, MANO_JOINTS, MANO_PARENTS, OPENPOSE_TO_MANO21
 
 # From the camera's axes (x right, y down, z forward) to the upright ones of Blender, three.js and BVH players (y up).

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate, frames_per_second, target
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 
 RIGID_M = 1e-5  # a tip that strays less than this from its joint is a rigid end of it
 

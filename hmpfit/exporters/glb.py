@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate
 from hmpfit.exporters.bvh import RIGID_M
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_JOINTS
 
 _SKIN = (0.80, 0.61, 0.51, 1.0)  # base colour, linear RGBA

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import STATUS_NAMES
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES, OPENPOSE_21
 
 _COLUMNS = ("frame", "time_s", "hand", "status", "joint", "x_m", "y_m", "z_m", "std_mm", "x_px", "y_px", "confidence")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, hand_labels, hand_vertices
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
+from hmpfit.results.npz import StoredResult
 
 
 def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import hand_labels, hand_vertices
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import STATUS_NAMES
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
 
 _RGB = {True: (250, 150, 70), False: (80, 170, 250)}  # the overlay's colours

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from hmpfit.errors import InputError, UnknownNameError
-from hmpfit.fitting import mirroring
-from hmpfit.fitting.contacts import Pairs
-from hmpfit.fitting.gathering import Item, Sequence, batches, gather_hands, merge
+from hmpfit.fitting.batching.gather import Item, Sequence, batches, gather_hands, merge
+from hmpfit.fitting.batching.parallel import OnStep, side_by_side
 from hmpfit.fitting.pose_field import TOGETHER, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
-from hmpfit.fitting.side_by_side import OnStep, side_by_side
-from hmpfit.fitting.solvers.outcome import Solved, sum_reports
+from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.term import Evidence, Motion
-from hmpfit.fitting.together import alone, solve_together
+from hmpfit.fitting.two_hands.contacts import Pairs
+from hmpfit.fitting.two_hands.solve import alone, solve_together
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
+from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, Floats, HandMotion, KeypointTracks, SolveReport

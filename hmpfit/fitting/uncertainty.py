@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmpfit.fitting.blocks import lift
-from hmpfit.fitting.linearize import POSE, RIGID, SHAPE, linearize
+from hmpfit.fitting.normal_equations.arrowhead import ArrowFactor, factor
+from hmpfit.fitting.normal_equations.blocks import lift
+from hmpfit.fitting.normal_equations.elimination import Cut
+from hmpfit.fitting.normal_equations.linearize import POSE, RIGID, SHAPE, linearize
 from hmpfit.fitting.problem import Problem
-from hmpfit.fitting.solvers.arrow import ArrowFactor, factor
-from hmpfit.fitting.solvers.elimination import Cut
 from hmpfit.fitting.solvers.gauss_newton import cut_of
-from hmpfit.fitting.solvers.outcome import take_rows
+from hmpfit.fitting.solvers.history import take_rows
 from hmpfit.fitting.term import Motion, cast
 from hmpfit.hands.kinematics import landmark_jacobian
 

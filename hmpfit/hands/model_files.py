@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hmpfit.errors import InputError
-from hmpfit.hands.mirroring import fix_left_shapedirs, mirror_arrays
+from hmpfit.hands.left_right import fix_left_shapedirs, mirror_arrays
 from hmpfit.hands.model import Floats, HandModel, HandModels
 from hmpfit.hands.restricted_pickle import read_pickle
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, OPENPOSE_21, chain

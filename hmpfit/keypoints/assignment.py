@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hmpfit.keypoints.following import Trail
+from hmpfit.keypoints.extend_tracklets import Trail
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import HandDetections
 

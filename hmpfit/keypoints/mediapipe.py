@@ -13,7 +13,7 @@ import numpy as np
 from hmpfit.errors import NoHandError
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL
 from hmpfit.keypoints.detection import detect
-from hmpfit.keypoints.following import follow
+from hmpfit.keypoints.extend_tracklets import follow
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.refinement import RefineOptions, refine

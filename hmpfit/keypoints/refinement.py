@@ -16,7 +16,7 @@ from hmpfit.keypoints.keyframes import key_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.regions import Regions, from_landmarks
-from hmpfit.keypoints.steadying import steady
+from hmpfit.keypoints.smooth_regions import steady
 from hmpfit.keypoints.tracking import HandTracks
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError, UnknownNameError
 from hmpfit.keypoints.assignment import LEFT, RIGHT, assign
-from hmpfit.keypoints.following import Trail
-from hmpfit.keypoints.strands import join
+from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.merge_tracklets import join
 from hmpfit.keypoints.tracklets import Tracklet, distance, link, log_odds
 from hmpfit.records import Bools, Floats, HandDetections
 

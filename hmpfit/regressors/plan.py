@@ -14,7 +14,7 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.hands.mano import ManoHand
 from hmpfit.records import HandEstimates
 from hmpfit.regressors.backbone.resnet import ResNet50
-from hmpfit.regressors.training.samples import Augmentation, View
+from hmpfit.regressors.samples import Augmentation, View
 
 Batch = dict[str, Tensor]  # of `samples.Sample`, stacked
 Step = Callable[[nn.Module, Batch, ManoHand], dict[str, Tensor]]

@@ -14,7 +14,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Bools, Camera, Floats, HandMotion
 from hmpfit.regressors import crops
-from hmpfit.regressors.training.samples import HandClip
+from hmpfit.regressors.samples import HandClip
 from hmpfit.synthesis import occluders
 from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colours
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA

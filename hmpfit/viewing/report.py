@@ -13,8 +13,8 @@ import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.exporters.npz import StoredResult, read_result
 from hmpfit.records import DETECTED, Floats
+from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.warnings import medians, residuals_px, warnings

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.exporters.animation import frames_per_second, hand_labels, hand_vertices
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
 from hmpfit.video.clip import open_clip
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB

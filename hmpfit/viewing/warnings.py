@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats
+from hmpfit.results.npz import StoredResult
 
 SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
 POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye

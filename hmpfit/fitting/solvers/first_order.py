@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.outcome import Course, Solved, keep_better
+from hmpfit.fitting.solvers.history import Course, Solved, keep_better
 from hmpfit.fitting.term import Motion
 
 OnStep = Callable[[int, int], None] | None

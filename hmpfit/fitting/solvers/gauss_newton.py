@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.linearize import RIGID, Blocks, linearize, with_gradient
+from hmpfit.fitting.normal_equations.arrowhead import Step, cut_frames, factor
+from hmpfit.fitting.normal_equations.elimination import Cut
+from hmpfit.fitting.normal_equations.linearize import RIGID, Blocks, linearize, with_gradient
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.arrow import Step, cut_frames, factor
-from hmpfit.fitting.solvers.elimination import Cut
-from hmpfit.fitting.solvers.outcome import Course, Solved, keep_better, put_rows, take_rows
+from hmpfit.fitting.solvers.history import Course, Solved, keep_better, put_rows, take_rows
 from hmpfit.fitting.term import Motion
 
 RIGID_SEGMENT = 96

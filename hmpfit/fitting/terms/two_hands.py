@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from hmpfit.fitting.contacts import contact_points
 from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.fitting.two_hands.contacts import contact_points
 
 
 def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:

@@ -10,8 +10,8 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.handdgcl.switches import Switches
-from hmpfit.regressors.training.samples import View
-from hmpfit.regressors.two_hands.estimating import PairOutput
+from hmpfit.regressors.samples import View
+from hmpfit.regressors.two_hands.estimate_pair import PairOutput
 from hmpfit.regressors.two_hands.tracks import estimate_tracks
 from hmpfit.video.clip import Clip
 

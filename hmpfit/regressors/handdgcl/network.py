@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from hmpfit.geometry import rotations
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.regressors.backbone.named import Eyes
 from hmpfit.regressors.handdgcl.branch import DisturbingBranch
 from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder, spread
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
 from hmpfit.regressors.handdgcl.switches import Switches
-from hmpfit.regressors.two_hands.eyes import Eyes
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS
 

@@ -12,7 +12,7 @@ from hmpfit.regressors.handdgcl.losses import Labels, contrast_losses, mesh_loss
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.handdgcl.switches import SIZES, TAUGHT_BY
 from hmpfit.regressors.plan import Batch, Plan, Recipe
-from hmpfit.regressors.training.samples import Augmentation
+from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import pair_labels, with_vertices

@@ -12,12 +12,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
-from hmpfit.hands.mirroring import MIRROR_ANGLES
+from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
+from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.crops import Crop
-from hmpfit.regressors.following import followed_points
 from hmpfit.regressors.ifvonet.head import Prediction
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.video.clip import Clip

@@ -7,7 +7,7 @@ from hmpfit.regressors.ifvonet.losses import losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.regressors.ifvonet.switches import SIZES, Switches
 from hmpfit.regressors.plan import Plan, Recipe
-from hmpfit.regressors.training.samples import Augmentation, View
+from hmpfit.regressors.samples import Augmentation, View
 
 
 def view(switches: Any) -> View:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
+from hmpfit.regressors.samples import View
 from hmpfit.regressors.stc.network import Stc
 from hmpfit.regressors.stc.switches import Switches
-from hmpfit.regressors.training.samples import View
-from hmpfit.regressors.two_hands.estimating import PairOutput, PairParameters
+from hmpfit.regressors.two_hands.estimate_pair import PairOutput, PairParameters
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.tracks import estimate_tracks
 from hmpfit.video.clip import Clip

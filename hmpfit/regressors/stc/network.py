@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.geometry import rotations
+from hmpfit.regressors.backbone.named import Eyes
 from hmpfit.regressors.stc.switches import Switches
 from hmpfit.regressors.stc.temporal import TemporalBlock, rectified
-from hmpfit.regressors.two_hands.eyes import Eyes
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 
 FINGERS, BETAS = 45, 10

@@ -7,11 +7,11 @@ from hmpfit.hands.collision import interpenetration
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.regressors.plan import Batch, Plan, Recipe
+from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.stc.estimation import estimate, view
 from hmpfit.regressors.stc.losses import Labels, Predicted, total_loss
 from hmpfit.regressors.stc.network import Stc
 from hmpfit.regressors.stc.switches import SIZES, TAUGHT_BY
-from hmpfit.regressors.training.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels, with_vertices

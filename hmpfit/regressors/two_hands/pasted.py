@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.records import Floats
 from hmpfit.regressors.crops import Crop
-from hmpfit.regressors.training.samples import ClipSource, HandClip
-from hmpfit.regressors.two_hands import side_by_side
+from hmpfit.regressors.samples import ClipSource, HandClip
+from hmpfit.regressors.two_hands import pasted_image as side_by_side
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 _SWAPPED, _TURNED = 0.15, 0.6  # shares of crossed hands, and of hands turned by right angles

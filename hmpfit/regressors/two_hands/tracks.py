@@ -9,10 +9,10 @@ import numpy as np
 
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
-from hmpfit.regressors.following import followed_points
-from hmpfit.regressors.training.samples import View
-from hmpfit.regressors.two_hands.believing import believed
-from hmpfit.regressors.two_hands.estimating import Network, estimate_pair
+from hmpfit.regressors.carry_points import followed_points
+from hmpfit.regressors.samples import View
+from hmpfit.regressors.two_hands.accept_estimates import believed
+from hmpfit.regressors.two_hands.estimate_pair import Network, estimate_pair
 from hmpfit.regressors.two_hands.windows import hand_rows
 from hmpfit.video.clip import Clip
 

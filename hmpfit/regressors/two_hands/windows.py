@@ -9,7 +9,7 @@ import numpy as np
 
 from hmpfit.records import Floats, KeypointTracks
 from hmpfit.regressors.two_hands.hand_pair import SIDES
-from hmpfit.regressors.two_hands.looks import Look, look_at
+from hmpfit.regressors.two_hands.pair_crops import Look, look_at
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Several clips in one batch, and several batches on the cores of a CPU."""

@@ -1,0 +1,176 @@
+"""From records to the tensors that terms read, in right-hand form; and several clips side by side in one batch.
+
+Clips of a batch are padded to the longest. Padding has no evidence and no cost; it only holds a place.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.term import Evidence
+from hmpfit.fitting.windows import WindowLayout
+from hmpfit.geometry import rotations
+from hmpfit.hands import as_right_hands as mirroring
+from hmpfit.hands.kinematics import Kinematics
+from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
+
+SAME_TIMES_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A clip to fit: a filled first guess, its evidence, its camera and the hand models."""
+
+    initial: HandMotion
+    tracks: KeypointTracks
+    camera: Camera
+    models: HandModels
+
+
+@dataclass(frozen=True)
+class Item:
+    """The hands of one clip, ready to be put into a batch."""
+
+    sequence: int
+    is_right: np.ndarray
+    start: HandMotion  # as right hands
+    camera: Camera
+    models: HandModels
+    evidence: Evidence
+    layout: WindowLayout
+
+    @property
+    def hands(self) -> int:
+        """How many hands."""
+        return len(self.is_right)
+
+    @property
+    def model(self) -> HandModel:
+        """The hand model of the first hand; of all, unless they are paired."""
+        return self.models.side(bool(self.is_right[0]))
+
+    def kinematics(self, dtype: torch.dtype, device: str) -> Kinematics:
+        """Return the kinematics of these hands: of a batch, where a right and a left hand have models of their own."""
+        if not self.paired or self.models.right is self.models.left:
+            return Kinematics.of(self.model, dtype, device)
+        return Kinematics.stack([Kinematics.of(self.models.side(bool(side)), dtype, device) for side in self.is_right])
+
+    @property
+    def paired(self) -> bool:
+        """Whether these are both hands of a person, which keep out of each other and so need a batch of their own."""
+        return len(set(self.is_right.tolist())) == 2
+
+    @property
+    def frames(self) -> int:
+        """Frames of the clip."""
+        return len(self.evidence.times_s)
+
+
+def batches(items: list[Item], most_frames: int) -> list[list[Item]]:
+    """Put items together that one batch can hold: the same hand, the same number of windows, the same frame times.
+
+    A batch has at most `most_frames` frames of hands, padding included, unless one item alone has more.
+    """
+    out: list[list[Item]] = []
+    for item in sorted(items, key=lambda item: (len(item.layout.windows), -item.frames)):
+        if out and _fits(out[-1], item, most_frames):
+            out[-1].append(item)
+        else:
+            out.append([item])
+    return out
+
+
+def _fits(batch: list[Item], item: Item, most_frames: int) -> bool:
+    first = batch[0]
+    hands = sum(other.hands for other in batch) + item.hands
+    if item.model.fingerprint != first.model.fingerprint or hands * first.frames > most_frames:
+        return False
+    if first.paired or item.paired:
+        return False
+    if len(item.layout.windows) != len(first.layout.windows):
+        return False
+    one, other = (times - times[0] for times in (first.evidence.times_s, item.evidence.times_s))
+    return bool((one[: len(other)] - other).abs().max() < SAME_TIMES_S)
+
+
+def merge(items: list[Item]) -> Evidence:
+    """Return the evidence of a batch, padded to its longest clip, which comes first."""
+    first = items[0].evidence
+    if len(items) == 1:
+        return first
+    frames = items[0].frames
+    lenses = [item.evidence.distortion for item in items]
+    parts = {}
+    for name, value in vars(first).items():
+        if name in ("times_s", "distortion") or value is None:
+            parts[name] = value
+            continue
+        values = [getattr(item.evidence, name) for item in items]
+        if name == "K":
+            values = [K.expand(-1, item.frames, -1, -1) for K, item in zip(values, items)]
+        held = name in ("xy_px", "box_px", "K") or (name.startswith("initial_") and name != "initial_confidence")
+        grows = name != "initial_betas"
+        parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
+    if any(lens is not None for lens in lenses):
+        zero = torch.zeros(5, dtype=first.K.dtype, device=first.K.device)
+        rows = [(zero if lens is None else lens).expand(item.hands, 1, 1, 5) for lens, item in zip(lenses, items)]
+        parts["distortion"] = torch.cat(rows)
+    exists = [torch.ones(item.hands, item.frames, dtype=first.K.dtype, device=first.K.device) for item in items]
+    return Evidence(**{**parts, "exists": torch.cat([_padded(one, frames, False) for one in exists])})
+
+
+def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
+    """Lengthen [B, T, ...] by its last frame, or by zeros."""
+    missing = frames - values.shape[1]
+    if missing == 0:
+        return values
+    more = values[:, -1:].expand(-1, missing, *values.shape[2:])
+    return torch.cat((values, more if held else torch.zeros_like(more)), dim=1)
+
+
+def gather_hands(sequence: Sequence, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
+    """Return the evidence of a clip's hands and their first guess as right hands."""
+    start = mirroring.motion_as_right(sequence.initial)
+    return gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device), start
+
+
+def gather_evidence(
+    start: HandMotion, tracks: KeypointTracks, camera: Camera, is_right: np.ndarray, dtype: torch.dtype, device: str
+) -> Evidence:
+    """Turn records into the tensors that terms read; `start` is in right-hand form, `tracks` as seen.
+
+    NaN coordinates become 0 and are not seen: single landmarks may lack, such as a finger that was withheld.
+    """
+    tracks = mirroring.tracks_as_right(tracks, camera.width)
+    world = tracks.world_m if tracks.world_m is not None else np.full((*tracks.seen.shape, 21, 3), np.nan)
+    seen = tracks.seen[..., None] & np.isfinite(tracks.xy_px).all(-1)
+    has_world = tracks.seen[..., None] & np.isfinite(world).all(-1)
+    box = tracks.box_diagonal_px
+
+    def tensor(array: Any) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+
+    def rotation(angles: Any) -> Tensor:
+        return rotations.exp(tensor(angles))
+
+    return Evidence(
+        times_s=tensor(tracks.times_s),
+        xy_px=tensor(np.nan_to_num(tracks.xy_px)),
+        seen=tensor(seen),
+        confidence=tensor(np.where(seen, tracks.confidence, 0.0)),
+        box_px=tensor(np.where(np.isfinite(box) & (box > 1), box, 1.0)),
+        world_m=tensor(np.nan_to_num(world)),
+        world_confidence=tensor(np.where(has_world, tracks.confidence, 0.0)),
+        world_seen=tensor(has_world),
+        K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
+        distortion=None if camera.distortion is None else tensor(camera.distortion),
+        initial_R=rotation(start.global_orient),
+        initial_transl=tensor(start.transl),
+        initial_betas=tensor(start.betas),
+        initial_hand_R=rotation(start.hand_pose),
+        initial_confidence=tensor(start.status == DETECTED),
+    )

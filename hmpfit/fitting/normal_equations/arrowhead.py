@@ -1,0 +1,278 @@
+"""Linear algebra of the fit: the damped normal equations, factored along time.
+
+Per window segment the inner frames are eliminated (`elimination.py`, Schur complement); what is left is a chain over
+(last frame, latent) of each segment with the shape as a border. Cost and memory are linear in the number of frames. The
+same factor gives the marginal covariances that the uncertainty needs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from hmpfit.fitting.normal_equations.blocks import Blocks
+from hmpfit.fitting.normal_equations.elimination import Cut, Eliminated, Inner, columns_of, eliminate, last_frames
+from hmpfit.fitting.normal_equations.linearize import SHAPE
+
+FRAMES = {"cpu": 384, "cuda": 65536}  # gone through together: a CPU keeps to its cache, a GPU wants many
+
+
+@dataclass(frozen=True)
+class Step:
+    """A solution in the unknowns' order: `frame` [B, T, F], `betas` [B, 10], `latent` [B, W, L]."""
+
+    frame: Tensor
+    betas: Tensor
+    latent: Tensor
+
+
+@dataclass(frozen=True)
+class Run:
+    """Segments first..last, which are gone through together: their inner frames' factor, None where there are none."""
+
+    first: int
+    last: int
+    inner: Inner | None
+
+
+@dataclass(frozen=True)
+class ArrowFactor:
+    """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite.
+
+    Of the inner frames it keeps their factor only; the far larger columns are made anew a run of segments at a time.
+    """
+
+    blocks: Blocks
+    damping: Tensor
+    cut: Cut
+    runs: tuple[Run, ...]
+    diagonal: Tensor  # [S, B, m, m] lower Cholesky factors of the chain's blocks
+    coupling: Tensor  # [S - 1, B, m, m] L_s^-1 E_s to the next block
+    border: tuple[Tensor, ...]  # L_s^-1 B_s
+    corner: Tensor  # Cholesky factor of the shape's Schur complement
+    right: tuple[Tensor, ...]
+    corner_right: Tensor
+    ok: Tensor
+
+    @property
+    def width(self) -> int:
+        """Unknowns of a frame of its own, F."""
+        return self.blocks.frame.shape[-1]
+
+    def solve(self) -> Step:
+        """Return the solution of (H + damping) x = -gradient."""
+        betas = torch.cholesky_solve(self.corner_right, self.corner)
+        count = len(self.cut.segments)
+        chain: list[Tensor] = [betas] * count
+        for s in reversed(range(count)):
+            rest = self.right[s] - self.border[s] @ betas
+            if s + 1 < count:
+                rest = rest - self.coupling[s] @ chain[s + 1]
+            chain[s] = torch.linalg.solve_triangular(self.diagonal[s].mT, rest, upper=True)
+        outer = torch.stack(chain, dim=1)
+        frame = outer.new_zeros(len(outer), self.cut.segments[-1][1], self.width)
+        frame[:, last_frames(self.cut, outer.device)] = outer[..., : self.width, 0]
+        before = torch.cat((torch.zeros_like(outer[:, :1]), outer[:, :-1]), dim=1)
+        for run in self.runs:
+            if run.inner is not None:
+                here, start = slice(run.first, run.last), self.cut.segments[run.first][0]
+                found = self._inner(run, run.inner, outer[:, here], before[:, here], betas)
+                frame[:, start + run.inner.plan.at] = found.flatten(1).unflatten(1, (-1, self.width))[
+                    :, run.inner.plan.slots
+                ]
+        return Step(frame, betas[..., 0], outer[..., self.width :, 0])
+
+    def _inner(self, run: Run, inner: Inner, outer: Tensor, before: Tensor, betas: Tensor) -> Tensor:
+        """Return the solution in the inner frames of a run, given that of its segments' ends, [B, S, n, G, 1]."""
+        columns, previous = columns_of(self.blocks.some(self.cut.segments, run.first, run.last), inner.plan)
+        tail = columns.shape[2] - previous.shape[2]
+        own = torch.cat((outer, betas[:, None].expand(-1, outer.shape[1], -1, -1)), dim=2)
+        rows = -columns[..., -1:] - columns[..., :-1] @ own[:, :, None]
+        rows[:, :, tail:] -= previous @ before[:, :, None]
+        return inner.back(inner.forward(rows))
+
+    def eliminated(self, segment: int) -> Eliminated | None:
+        """Return the inner frames of one segment as they were eliminated."""
+        part, cut = self.blocks.some(self.cut.segments, segment, segment + 1), self.cut.some(segment, segment + 1)
+        return eliminate(part, _damped(part.frame, self.damping), cut)[0]
+
+    @cached_property
+    def shape_covariance(self) -> Tensor:
+        """Covariance of the shape, [B, 10, 10]."""
+        eye = torch.eye(self.corner.shape[-1], dtype=self.corner.dtype, device=self.corner.device)
+        return torch.cholesky_solve(eye.expand_as(self.corner), self.corner)
+
+    def outer_covariances(self) -> Iterator[Tensor]:
+        """Yield the joint covariance of (previous, current, shape) of each segment, last first, [B, 2m + 10, 2m + 10].
+
+        Selected inversion, backwards along the chain; the previous block of the first segment does not exist and is 0.
+        """
+        shape = self.shape_covariance
+        m = self.diagonal[0].shape[-1]
+        eye = torch.eye(m, dtype=shape.dtype, device=shape.device)
+        later: tuple[Tensor, Tensor] | None = None  # of the next segment: its covariance, and that with the shape
+        for s in reversed(range(len(self.cut.segments))):
+            inverse = torch.linalg.solve_triangular(self.diagonal[s].mT, eye, upper=True)
+            to_b = inverse @ self.border[s]
+            if later is None:
+                to_shape = -to_b @ shape
+                own = inverse @ inverse.mT - to_b @ to_shape.mT
+            else:
+                to_n = inverse @ self.coupling[s]
+                to_shape = -(to_n @ later[1] + to_b @ shape)
+                to_next = -(to_n @ later[0] + to_b @ later[1].mT)
+                own = inverse @ inverse.mT - to_n @ to_next.mT - to_b @ to_shape.mT
+                yield _joint(own, to_next, to_shape, *later, shape)
+            later = own, to_shape
+        assert later is not None
+        zero = torch.zeros_like(later[0])
+        yield _joint(zero, zero, torch.zeros_like(later[1]), *later, shape)
+
+
+def _joint(
+    before: Tensor, cross: Tensor, before_shape: Tensor, own: Tensor, own_shape: Tensor, shape: Tensor
+) -> Tensor:
+    rows = (before, cross, before_shape), (cross.mT, own, own_shape), (before_shape.mT, own_shape.mT, shape)
+    return torch.cat([torch.cat(row, -1) for row in rows], -2)
+
+
+def cut_frames(frames: int, every: int) -> Cut:
+    """Cut a clip into segments of at most `every` frames."""
+    return Cut(tuple((a, min(a + every, frames)) for a in range(0, frames, every)))
+
+
+def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
+    """Factor the blocks with Levenberg-Marquardt damping [B]: the diagonal times (1 + damping), plus a floor of 1e-9.
+
+    The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
+    damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
+    """
+    chain = _Chain(blocks, damping, len(cut.segments))
+    runs = []
+    for first, last in cut.runs(FRAMES[blocks.frame.device.type]):
+        part, part_cut = blocks.some(cut.segments, first, last), cut.some(first, last)
+        frame = _damped(part.frame, damping)
+        eliminated, bad = eliminate(part, frame, part_cut)
+        chain.add(_outer(part, frame, part_cut, damping, eliminated), bad)
+        runs.append(Run(first, last, None if eliminated is None else eliminated.inner))
+    return chain.close(cut, tuple(runs))
+
+
+@dataclass(frozen=True)
+class _Outer:
+    """What is left of a run of S segments: its part of the chain and what it takes from its surroundings, m = F + L."""
+
+    diagonal: Tensor  # [B, S, m, m]
+    before: Tensor  # [B, S, m, m] between the previous segment (rows) and this one (columns)
+    border: Tensor  # [B, S, m, 10]
+    right: Tensor  # [B, S, m, 1]
+    corner: Tensor  # [B, 10, 10] to take from the shape's block
+    corner_right: Tensor  # [B, 10, 1]
+    previous: tuple[Tensor, Tensor, Tensor] | None  # to take from the previous run's last diagonal, border and right
+
+
+def _outer(part: Blocks, frame: Tensor, cut: Cut, damping: Tensor, eliminated: Eliminated | None) -> _Outer:
+    """Set up the chain of a run's segments and take the inner frames out of it."""
+    segments, count = cut.segments, len(cut.segments)
+    width, size = part.frame.shape[-1], part.latent.shape[-1]
+    m = width + size
+    last = last_frames(cut, frame.device)
+    diagonal = frame.new_zeros(len(frame), count, m, m)
+    diagonal[..., :width, :width] = frame[:, last]
+    border, right = part.frame_betas[:, last], -part.g_frame[:, last, :, None]
+    coupling = frame.new_zeros(len(frame), count, m, m)  # rows: this segment's block, columns: the previous one's
+    if size:
+        border = torch.cat((border, part.latent_betas), dim=2)
+        right = torch.cat((right, -part.g_latent[..., None]), dim=2)
+        own = part.frame_latent[:, last]
+        diagonal[..., width:, width:] = _damped(part.latent, damping)
+        diagonal[..., :width, width:], diagonal[..., width:, :width] = own[:, :, 0], own[:, :, 0].mT
+        coupling[..., width:, width:] = part.latent_previous
+        coupling[..., :width, width:] = own[:, :, 1]
+    for s, (a, z) in enumerate(segments):  # a segment of one frame has no inner frame between it and the one before
+        if z - a == 1:
+            coupling[:, s, :width, :width] = part.before[:, a].mT
+    if eliminated is None:
+        zero = border.new_zeros(len(border), SHAPE, SHAPE + 1)
+        return _Outer(diagonal, coupling.mT, border, right, zero[..., :-1], zero[..., -1:], None)
+    o, p = eliminated.own.flatten(2, 3), eliminated.previous.flatten(2, 3)
+    tail = o[:, :, o.shape[2] - p.shape[2] :]
+    oo, pp, po = o[..., :-1].mT @ o, p.mT @ p, p.mT @ tail
+    diagonal -= oo[..., :m, :m]
+    border, right = border - oo[..., :m, m:-1], right + oo[..., :m, -1:]
+    coupling -= po[..., :m].mT
+    diagonal[:, :-1] -= pp[:, 1:]
+    border[:, :-1] -= po[:, 1:, :, m:-1]
+    right[:, :-1] += po[:, 1:, :, -1:]
+    before = pp[:, 0], po[:, 0, :, m:-1], po[:, 0, :, -1:]
+    return _Outer(diagonal, coupling.mT, border, right, oo[..., m:, m:-1].sum(1), oo[..., m:, -1:].sum(1), before)
+
+
+class _Chain:
+    """The chain of segments as it is factored, run after run; the last segment waits for what the next run takes.
+
+    What stays has its place from the start: laid between what goes again, it would leave holes in the heap.
+    """
+
+    def __init__(self, blocks: Blocks, damping: Tensor, count: int) -> None:
+        b, m = len(blocks.frame), blocks.frame.shape[-1] + blocks.latent.shape[-1]
+        new = blocks.frame.new_empty
+        self._lowers, self._couplings = new(count, b, m, m), new(count - 1, b, m, m)
+        self._settled = 0
+        self._blocks, self._damping = blocks, damping
+        self._corner, self._corner_right = _damped(blocks.betas, damping), -blocks.g_betas[..., None]
+        self._bad = torch.zeros(len(damping), dtype=torch.int32, device=damping.device)
+        self._borders: list[Tensor] = []
+        self._rights: list[Tensor] = []
+        self._waiting: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def add(self, run: _Outer, bad: Tensor) -> None:
+        """Add a run of segments."""
+        self._bad = self._bad + bad
+        self._corner, self._corner_right = self._corner - run.corner, self._corner_right + run.corner_right
+        if self._waiting is not None and run.previous is not None:
+            diagonal, border, right = self._waiting
+            taken = run.previous
+            self._waiting = diagonal - taken[0], border - taken[1], right + taken[2]
+        for s in range(run.diagonal.shape[1]):
+            self._settle(run.before[:, s])
+            self._waiting = run.diagonal[:, s], run.border[:, s], run.right[:, s]
+
+    def _settle(self, to_next: Tensor | None) -> None:
+        """Factor the waiting segment, which hangs together with the next one by `to_next`."""
+        if self._waiting is None:
+            return
+        d, b, r = self._waiting
+        here = self._settled
+        if here:
+            e = self._couplings[here - 1]
+            d, b, r = d - e.mT @ e, b - e.mT @ self._borders[-1], r - e.mT @ self._rights[-1]
+        lower, info = torch.linalg.cholesky_ex(d)
+        self._bad = self._bad + info
+        columns = [b, r] if to_next is None else [b, r, to_next]
+        solved = torch.linalg.solve_triangular(lower, torch.cat(columns, dim=-1), upper=False)
+        self._lowers[here] = lower
+        self._borders.append(solved[..., :SHAPE].clone())
+        self._rights.append(solved[..., SHAPE : SHAPE + 1].clone())
+        if to_next is not None:
+            self._couplings[here] = solved[..., SHAPE + 1 :]
+        self._settled += 1
+        self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
+        self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
+
+    def close(self, cut: Cut, runs: tuple[Run, ...]) -> ArrowFactor:
+        """Factor the last segment and the shape."""
+        self._settle(None)
+        corner, info = torch.linalg.cholesky_ex(self._corner)
+        return ArrowFactor(
+            self._blocks.by_frame(), self._damping, cut, runs, self._lowers, self._couplings,
+            tuple(self._borders), corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
+        )  # fmt: skip
+
+
+def _damped(matrix: Tensor, damping: Tensor) -> Tensor:
+    diagonal = torch.diagonal(matrix, dim1=-2, dim2=-1)
+    extra = diagonal * damping.to(diagonal).reshape(-1, *[1] * (diagonal.ndim - 1)) + 1e-9
+    return matrix + torch.diag_embed(extra)

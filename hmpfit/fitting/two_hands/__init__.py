@@ -1,0 +1,1 @@
+"""Two interacting hands: contact planes between their surfaces, and how penetration is resolved."""

@@ -1,0 +1,85 @@
+"""The initialiser `file:PATH`: a first guess from a file of ours or of another system.
+
+The kind is recognised by what the file holds, never by its name; the readers lie in `foreign/`.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.errors import InputError
+from hmpfit.hands.model import HandModels
+from hmpfit.initializers.foreign import amass_style, dyn_hamr, hamer, metro, pymaf_x
+from hmpfit.initializers.foreign.contents import read_contents
+from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, into_camera
+from hmpfit.initializers.gaps import fill_gaps
+from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+
+log = logging.getLogger("hmpfit")
+
+_KNOWN = "hmpfit's result.npz, PyMAF-X, METRO, HaMeR, WiLoR, Dyn-HaMR and AMASS-style files"
+
+
+def initialize(
+    path: Path,
+    times_s: Floats,
+    camera: Camera,
+    models: HandModels,
+    tracks: KeypointTracks | None = None,
+    first_frame: int = 0,
+) -> HandMotion:
+    """Read a first guess for a clip's frames at `times_s` [T], whose first frame is `first_frame` of its video.
+
+    The result is in the clip's camera, metres; frames that a foreign file does not know are filled from those it does.
+    `tracks` place the hands of systems that give no position. Raises InputError when the file cannot be read, is of no
+    known kind, or has too few frames.
+    """
+    contents = read_contents(path)
+    own = [name for name in HandMotion.__dataclass_fields__ if name in contents]
+    if len(own) == len(HandMotion.__dataclass_fields__):
+        return _own(contents, path, len(times_s))
+    if len(own) > 3:
+        missing = sorted(set(HandMotion.__dataclass_fields__) - set(own))
+        raise InputError(f"'{path}' lacks {', '.join(missing)}; an hmpfit result has {_fields()}.")
+    foreign = _foreign(contents, path, times_s, camera, models)
+    log.info("'%s' is a %s file: %d hands, %d frames.", path, foreign.system, *foreign.seen.shape)
+    foreign = foreign.part(first_frame, len(times_s))
+    if not foreign.seen.any():
+        raise InputError(f"'{path}' ({foreign.system}) knows no hand in the clip's frames.")
+    with_hands = foreign.seen.any(axis=1)
+    motion = into_camera(foreign, camera, models, tracks)
+    known = with_hands & (motion.status == DETECTED).any(axis=1)
+    if not known.any():
+        raise InputError(f"No hand of '{path}' ({foreign.system}) could be placed in the clip.")
+    motion = HandMotion(**{name: getattr(motion, name)[known] for name in HandMotion.__dataclass_fields__})
+    return fill_gaps(motion, motion.status == DETECTED, times_s)
+
+
+def _foreign(
+    contents: dict[str, Any], path: Path, times_s: Floats, camera: Camera, models: HandModels
+) -> ForeignMotion:
+    if dyn_hamr.recognise(contents):
+        return dyn_hamr.read(contents, camera, models)
+    if pymaf_x.recognise(contents):
+        return pymaf_x.read(contents, camera)
+    if hamer.recognise(contents):
+        return hamer.read(contents, camera)
+    if amass_style.recognise(contents):
+        return amass_style.read(contents, times_s)
+    if metro.recognise(contents):
+        return metro.read(contents, models)
+    held = ", ".join(sorted(str(key) for key in contents)[:12])
+    raise InputError(f"'{path}' is of no known kind (it holds {held or 'nothing'}); --init file: reads {_KNOWN}.")
+
+
+def _own(contents: dict[str, Any], path: Path, frames: int) -> HandMotion:
+    motion = HandMotion(**{name: np.asarray(contents[name]) for name in HandMotion.__dataclass_fields__})
+    if motion.transl.ndim != 3 or motion.transl.shape[1] != frames:
+        raise InputError(f"'{path}' holds {motion.transl.shape[1:2]} frames, and the clip has {frames}.")
+    return motion
+
+
+def _fields() -> str:
+    return ", ".join(HandMotion.__dataclass_fields__)

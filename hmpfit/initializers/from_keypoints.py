@@ -1,0 +1,87 @@
+"""The initialiser `keypoints`: inverse kinematics from 2D landmarks and hand-centred 3D landmarks, frame by frame.
+
+Shape first (bone lengths do not depend on pose), then all frames in one batch. No smoothing: that is the fit's work.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmpfit.errors import InputError
+from hmpfit.geometry import rotations
+from hmpfit.hands import as_right_hands as mirroring
+from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
+from hmpfit.hands.inverse_kinematics import Targets, solve_pose
+from hmpfit.hands.kinematics import Kinematics
+from hmpfit.hands.model import HandModels
+from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+
+LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
+LEAST_WEIGHT = 0.1  # of a landmark that was seen, however little its views agree
+BONE_RELATIVE_STD = 0.2  # detectors guess the size of a hand: stay near the mean hand
+PIXEL_STD_PER_DIAGONAL = 0.015
+
+
+def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> HandMotion:
+    """Solve every seen frame of every hand; others, and those of which too little is known, hold zeros and status 0.
+
+    The result is in the camera's metric frame; its scale is the hand model's, so depth is as good as the focal length.
+    Raises InputError when the tracks hold no 3D landmarks.
+    """
+    if tracks.world_m is None:
+        raise InputError("--init keypoints needs 3D landmarks, which these keypoints lack; choose --init file:PATH.")
+    right = mirroring.tracks_as_right(tracks, camera.width)
+    K = mirroring.intrinsics_as_right(camera, tracks.is_right)
+    assert right.world_m is not None
+    hands, frames = tracks.seen.shape
+    orient, transl = np.zeros((hands, frames, 3)), np.zeros((hands, frames, 3))
+    pose, betas, solved = np.zeros((hands, frames, 15, 3)), np.zeros((hands, 10)), np.zeros((hands, frames), bool)
+    for hand in range(hands):
+        known = np.isfinite(right.world_m[hand]).all(-1) & np.isfinite(right.xy_px[hand]).all(-1)
+        seen = tracks.seen[hand] & (known.sum(-1) >= LEAST_LANDMARKS)
+        solved[hand] = seen
+        if not seen.any():
+            continue
+        kin = Kinematics.of(models.side(bool(tracks.is_right[hand])))
+        world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
+        trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
+        weights = torch.as_tensor(trusted, dtype=torch.float64)
+        shape = fit_shape(kin, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
+        intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
+        xy, focal = normalised(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, camera.distortion)
+        diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
+        targets = Targets(
+            points_m=world,
+            weights=weights,
+            xy=xy,
+            xy_weights=weights,
+            xy_std=PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal,
+        )
+        found = solve_pose(kin, shape, targets)
+        orient[hand, seen] = rotations.log(found.global_R).numpy()
+        transl[hand, seen] = found.transl.numpy()
+        pose[hand, seen] = rotations.log(rotations.exp(found.pose)).numpy()
+        betas[hand] = shape.numpy()
+    motion = HandMotion(
+        global_orient=orient,
+        hand_pose=pose,
+        transl=transl,
+        betas=betas,
+        is_right=right.is_right,
+        status=np.where(solved, DETECTED, 0).astype(np.uint8),
+    )
+    return mirroring.motion_as_sides(motion, tracks.is_right)
+
+
+def normalised(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
+    """Return undistorted x / z and y / z [N, 21, 2] of pixels [N, 21, 2] under K [N, 3, 3], and focal lengths [N]."""
+    if distortion is not None:
+        import cv2
+
+        undone = [cv2.undistortPoints(xy[:, None].astype(np.float64), k, distortion)[:, 0] for xy, k in zip(xy_px, K)]
+        xy = np.stack(undone)
+    else:
+        homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[..., :1])), axis=-1)
+        xy = (homogeneous @ np.linalg.inv(K).swapaxes(-1, -2))[..., :2]
+    focal = 0.5 * (K[:, 0, 0] + K[:, 1, 1])
+    return torch.as_tensor(xy, dtype=torch.float64), torch.as_tensor(np.array(focal), dtype=torch.float64)

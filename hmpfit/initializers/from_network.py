@@ -1,0 +1,108 @@
+"""A learned initialiser's hands placed in the camera: their pose is the network's, their place is fitted.
+
+Separate from the networks: it takes what any of them says of the frames (`HandEstimates`). The translation is that
+which brings the joints closest to their 2D keypoints along the rays, a linear problem in each frame; where a detector
+saw the hand, its keypoints then correct the network's turn as well.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from hmpfit.geometry import rotations
+from hmpfit.hands import as_right_hands as mirroring
+from hmpfit.hands.kinematics import Kinematics, landmark_points
+from hmpfit.hands.model import HandModels
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalised
+from hmpfit.initializers.rotate_onto_keypoints import turned
+from hmpfit.records import DETECTED, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
+
+NEAREST_M, FARTHEST_M = 0.08, 5.0
+LEAST_CERTAIN = 0.5  # mean confidence of 21 joints below which a frame that only the network saw is left to its gaps
+SHARE = 0.25  # of a steady detection's weight, for what a network says of its own joints
+
+
+def initialize(
+    estimates: HandEstimates,
+    tracks: KeypointTracks,
+    camera: Camera,
+    models: HandModels,
+    least_certain: float = LEAST_CERTAIN,
+) -> tuple[HandMotion, KeypointTracks]:
+    """Place the estimated hands; return the motion and the network's own 2D joints as keypoints.
+
+    Frames that the detector saw are placed and turned by its keypoints, others placed by the network's. Frames without
+    an estimate, and those that only the network saw and of which it is less certain than `least_certain`, hold zeros
+    and status 0. The shape is the median over the frames. The keypoints are moved from joints to the detector's
+    landmarks by what lies between them on the model.
+    """
+    sides = tracks.is_right
+    right = mirroring.tracks_as_right(tracks, camera.width)
+    K = mirroring.intrinsics_as_right(camera, sides)
+    hands, frames = estimates.estimated.shape
+    still = HandMotion(
+        global_orient=estimates.global_orient, hand_pose=estimates.hand_pose, transl=np.zeros((hands, frames, 3)),
+        betas=np.zeros((hands, 10)), is_right=sides, status=np.zeros((hands, frames), np.uint8),
+    )  # fmt: skip
+    motion = mirroring.motion_as_right(still)
+    own = mirroring.pixels_as_sides(estimates.joints_px, sides, camera.width)  # a mirror undoes itself
+    certain = estimates.confidence.mean(-1) >= least_certain
+    used = estimates.estimated & (right.seen | certain)
+    transl, status, betas = motion.transl.copy(), motion.status.copy(), motion.betas.copy()
+    shifted, orient = own.copy(), motion.global_orient.copy()
+    for hand in np.flatnonzero(used.any(1)):
+        at = used[hand]
+        kin = Kinematics.of(models.side(bool(sides[hand])))
+        plain = Kinematics.of(models.side(bool(sides[hand])), landmark_offsets=False)
+        betas[hand] = np.median(estimates.betas[hand, at], axis=0)
+        pose = [torch.as_tensor(part[hand, at]) for part in (motion.global_orient, motion.hand_pose)]
+        fields = rotations.exp(pose[0]), rotations.exp(pose[1]), torch.as_tensor(betas[hand]), torch.zeros(3).double()
+        points, joints = landmark_points(kin, *fields).numpy(), landmark_points(plain, *fields).numpy()
+        intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[at]
+        seen = right.seen[hand, at][:, None]
+        xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
+        weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
+        rays, _ = normalised(xy, intrinsics, camera.distortion)
+        weights = weights.clip(LEAST_WEIGHT)
+        places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
+        if seen.any():
+            turns, places = turned(kin, *fields[:3], places, rays.numpy(), weights * seen)
+            fields = (turns, *fields[1:])
+            orient[hand, at] = rotations.log(turns).numpy()
+            points, joints = landmark_points(kin, *fields).numpy(), landmark_points(plain, *fields).numpy()
+        good = (places[:, 2] > NEAREST_M) & (places[:, 2] < FARTHEST_M)
+        rows = np.flatnonzero(at)[good]
+        transl[hand, rows], status[hand, rows] = places[good], DETECTED
+        between = _pixels(points + places[:, None], intrinsics) - _pixels(joints + places[:, None], intrinsics)
+        shifted[hand, rows] = own[hand, rows] + between[good]
+    placed = mirroring.motion_as_sides(
+        replace(motion, global_orient=orient, transl=transl, status=status, betas=betas), sides
+    )
+    known = status == DETECTED
+    keypoints = KeypointTracks(
+        xy_px=np.where(known[..., None, None], mirroring.pixels_as_sides(shifted, sides, camera.width), np.nan),
+        confidence=np.where(known[..., None], SHARE * estimates.confidence, 0.0),
+        seen=known,
+        is_right=sides,
+        times_s=tracks.times_s,
+    )
+    return placed, keypoints
+
+
+def _placed(points: Floats, rays: Floats, weights: Floats) -> Floats:
+    """Return translations [N, 3] that bring points [N, 21, 3] closest to rays (x / z, y / z) [N, 21, 2].
+
+    Minimises sum w |(p + t)_xy - ray (p + t)_z|^2: distances at the hand's depth, linear in t.
+    """
+    a = np.zeros((*rays.shape, 3))  # [N, 21, 2 equations, 3]
+    a[..., 0, 0] = a[..., 1, 1] = 1.0
+    a[..., 2] = -rays
+    b = rays * points[..., 2:] - points[..., :2]
+    normal = np.einsum("nkei,nkej,nk->nij", a, a, weights)
+    return np.linalg.solve(normal + 1e-9 * np.eye(3), np.einsum("nkei,nke,nk->ni", a, b, weights)[..., None])[..., 0]
+
+
+def _pixels(points: Floats, K: Floats) -> Floats:
+    homogeneous = np.einsum("nij,nkj->nki", K, points)
+    return np.asarray(homogeneous[..., :2] / np.maximum(homogeneous[..., 2:], 1e-2))

@@ -1,0 +1,62 @@
+"""Joining tracklets that arrive at one another: fewer, longer pieces, whose votes about the side weigh more.
+
+Separate from `tracklets` (certain from positions alone) and from `assignment` (a matter of plausibility). No pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.tracklets import Tracklet, distance, gather
+from hmpfit.records import HandDetections
+
+_SAME = 0.25  # two sightings this near in one frame are one hand, in hand boxes' diagonals
+
+
+def join(
+    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail]
+) -> tuple[list[Tracklet], list[Trail]]:
+    """Join tracklets along unbroken arrivals and return them, ordered by first frame, with trails renumbered.
+
+    Arrivals both ways come first, then shorter trails. Nothing is joined that would put one hand at two places at once.
+    """
+    group = list(range(len(pieces)))
+    rows = {n: piece.rows for n, piece in enumerate(pieces)}
+    for before, after in _links(trails):
+        a, b = group[before], group[after]
+        if a == b or not _compatible(detections, rows[a], rows[b]):
+            continue
+        rows[a] = np.concatenate((rows[a], rows.pop(b)))
+        group = [a if g == b else g for g in group]
+    joined = {g: gather(detections, _one_a_frame(detections, r)) for g, r in rows.items()}
+    order = sorted(joined, key=lambda g: (joined[g].frames[0], joined[g].rows[0]))
+    place = {g: n for n, g in enumerate(order)}
+    renumbered = [
+        replace(t, tracklet=place[group[t.tracklet]], arrived=None if t.arrived is None else place[group[t.arrived]])
+        for t in trails
+    ]
+    return [joined[g] for g in order], renumbered
+
+
+def _links(trails: Sequence[Trail]) -> list[tuple[int, int]]:
+    found: dict[tuple[int, int], list[int]] = {}
+    for trail in trails:
+        if trail.arrived is not None and trail.unbroken:
+            pair = (trail.tracklet, trail.arrived) if trail.onward else (trail.arrived, trail.tracklet)
+            found.setdefault(pair, []).append(len(trail.frames))
+    return sorted(found, key=lambda pair: (-len(found[pair]), min(found[pair]), pair))
+
+
+def _compatible(detections: HandDetections, a: np.ndarray, b: np.ndarray) -> bool:
+    common, in_a, in_b = np.intersect1d(detections.frame[a], detections.frame[b], return_indices=True)
+    if len(common) == 0:
+        return True
+    return bool((distance(detections.xy_px[a[in_a]], detections.xy_px[b[in_b]]) < _SAME).all())
+
+
+def _one_a_frame(detections: HandDetections, rows: np.ndarray) -> np.ndarray:
+    """Order rows by frame and keep the most certain of each frame."""
+    ordered = rows[np.lexsort((-detections.score[rows], detections.frame[rows]))]
+    return np.asarray(ordered[np.unique(detections.frame[ordered], return_index=True)[1]])

@@ -1,0 +1,1 @@
+"""Training of motion priors and regressors on Lightning (extra `train`)."""
