@@ -18,7 +18,7 @@ from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.video.clip import Clip, clip_of_images, open_clip
-from hmpfit.video.image_folder import read_image
+from hmpfit.video.image_file import read_image
 
 log = logging.getLogger("hmpfit")
 

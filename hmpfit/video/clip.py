@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.video.image_file import is_still
 
 Image = NDArray[np.uint8]  # [height, width, 3] RGB
 IMAGE_LIST = ".images.json"  # a list of images with their times: what `hmpfit batch --dataset` gives to a run
+
+MOST_FPS = 100_000.0
 
 _LOG = logging.getLogger("hmpfit")
 
@@ -29,6 +32,9 @@ class FrameStore(Protocol):
     height: int
     times_s: NDArray[np.float64]  # [frames of the source, or those up to the asked-for end], strictly increasing
     fps: float
+    still: bool  # a single picture, which has no time
+    focal_px: float | None  # what the file says of its lens, for the shown size
+    stored_size: tuple[int, int]  # width, height before turns and before pixels are made square
 
     def images(self, start: int, stop: int) -> Iterator[Image]:
         """Yield the frames start..stop."""
@@ -46,6 +52,7 @@ class Clip:
     times_s: NDArray[np.float64]  # [T] seconds from the source's first frame, strictly increasing
     fps: float  # mean rate over the source
     store: FrameStore
+    told_fps: float | None = None  # the rate that the user gave
 
     @property
     def frames(self) -> int:
@@ -62,6 +69,11 @@ class Clip:
         """Height in pixels, as shown (rotation applied)."""
         return self.store.height
 
+    @property
+    def still(self) -> bool:
+        """Whether this is a single picture, which has no time."""
+        return self.store.still
+
     def images(self, start: int | None = None, stop: int | None = None) -> Iterator[tuple[int, Image]]:
         """Yield (index, RGB image [height, width, 3] uint8) of the clip's frames start..stop, in order.
 
@@ -77,6 +89,8 @@ class Clip:
     def fingerprint(self) -> str:
         """Return a digest of the source's contents and of the chosen frames; it does not depend on the path."""
         digest = hashlib.sha256(f"{self.first_frame}:{self.first_frame + self.frames}\n".encode())
+        if self.told_fps:
+            digest.update(f"{self.told_fps!r} fps\n".encode())
         self.store.hash_into(digest)
         return digest.hexdigest()
 
@@ -85,17 +99,21 @@ def open_clip(
     path: str | Path,
     frames: tuple[int, int] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
+    fps: float | None = None,
 ) -> Clip:
-    """Open a video file or a folder of images, or the half-open range `frames` of it in source frames.
+    """Open a video file, a photo or a folder of images, or the half-open range `frames` of it in source frames.
 
     Every frame is decoded once to learn what really decodes and when it is shown; `on_frame(done, expected)` watches
-    that. Images of a folder are shown at 30 frames a second, which is assumed and logged. A video that breaks off is
-    opened as far as it decodes, with a logged warning. Raises InputError when the path is missing, empty, no video,
-    or a folder without images, when nothing decodes, and when `frames` does not lie inside it.
+    that. `fps` takes the place of a video's own time stamps and of the 30 frames a second that are assumed, and logged,
+    for a folder. A video that breaks off is opened as far as it decodes, with a logged warning. Raises InputError when
+    the path is missing, empty, no video, or a folder without images, when nothing decodes, when `frames` does not lie
+    inside it, and when `fps` is not positive.
     """
     path = Path(path)
     if frames is not None and not 0 <= frames[0] < frames[1]:
         raise InputError(f"--frames {frames[0]}:{frames[1]} names no frames; A:B needs 0 <= A < B, B not included.")
+    if fps is not None and not (0 < fps <= MOST_FPS):
+        raise InputError(f"--fps must be above 0 and at most {MOST_FPS:g} frames a second, not {fps:g}.")
     if not path.exists():
         raise InputError(f"There is no file or folder '{path}'; give the path of a video or of a folder of images.")
     end = frames[1] if frames is not None else None
@@ -103,22 +121,28 @@ def open_clip(
     if path.is_dir():
         from hmpfit.video.image_folder import ImageFolder
 
-        store = ImageFolder(path, end, on_frame)
+        store = ImageFolder(path, end, on_frame, fps)
     elif path.name.endswith(IMAGE_LIST):
         from hmpfit.video.image_folder import ImageFiles, read_image_list
 
-        files, times_s, fps = read_image_list(path)
-        store = ImageFiles(files[:end], times_s[:end], fps, on_frame, lenient=True)
+        files, times_s, listed_fps = read_image_list(path)
+        if fps is not None:
+            times_s, listed_fps = np.arange(len(files)) / fps, fps
+        store = ImageFiles(files[:end], times_s[:end], listed_fps, on_frame, lenient=True)
+    elif is_still(path):
+        from hmpfit.video.image_folder import Photo
+
+        store = Photo(path)
     else:
         from hmpfit.video.video_file import VideoFile
 
-        store = VideoFile(path, end, on_frame)
+        store = VideoFile(path, end, on_frame, fps)
     available = len(store.times_s)
     first, last = frames or (0, available)
     if last > available:
         raise InputError(f"--frames {first}:{last} lies outside '{path}', which has frames 0:{available}.")
     _LOG.info("%s: %d frames, %dx%d, %.2f fps", path, last - first, store.width, store.height, store.fps)
-    return Clip(path=path, first_frame=first, times_s=store.times_s[first:last], fps=store.fps, store=store)
+    return Clip(path, first, store.times_s[first:last], store.fps, store, fps)
 
 
 def clip_of_images(files: Sequence[Path], times_s: NDArray[np.float64], fps: float) -> Clip:

@@ -1,12 +1,13 @@
-"""Frames stored as images: a folder in natural order (2 before 10), or a list with the frames' times.
+"""Frames stored as images: a folder in natural order (2 before 10), a list with the frames' times, or one photo.
 
-Separate from `clip` because a folder knows no time: 30 frames a second is assumed there, and said.
+Separate from `clip` because a folder knows no time: it is told by the option `--fps` and the numbers in the names.
 """
 
 import hashlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.video.image_file import SUFFIXES, focal_px, read_image, rough_shape
 
 ASSUMED_FPS = 30.0
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 _LOG = logging.getLogger("hmpfit")
 
@@ -27,6 +28,9 @@ class ImageFiles:
     With `lenient`, frames whose image is missing, damaged or of another size are black, counted and logged: the clip
     keeps its time, and nothing is found there. Otherwise, and when no image is any good, InputError names the file.
     """
+
+    still = False
+    focal_px: float | None = None
 
     def __init__(
         self,
@@ -45,8 +49,9 @@ class ImageFiles:
             try:
                 if first is None:
                     first = read_image(file)
-                    small = _reduced(file).shape[:2]
-                elif np.abs(np.subtract(_reduced(file).shape[:2], small)).max() > 1:  # decoders round by one
+                    small = rough_shape(file)
+                    self.focal_px = focal_px(file, first.shape[1], first.shape[0])
+                elif np.abs(np.subtract(rough_shape(file), small)).max() > 1:  # decoders round by one
                     raise _other_size(file)
             except InputError as error:
                 if not lenient:
@@ -61,6 +66,7 @@ class ImageFiles:
             _LOG.warning("%d of %d images are no good and count as black frames; the first: %s",
                          len(self._lost), len(files), reason)  # fmt: skip
         self.height, self.width = first.shape[:2]
+        self.stored_size = (self.width, self.height)
 
     def images(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the images start..stop as RGB [height, width, 3]."""
@@ -82,25 +88,71 @@ class ImageFiles:
 
 
 class ImageFolder(ImageFiles):
-    """All images of a folder; `end` leaves those after that many alone."""
+    """All images of a folder; `end` leaves those after that many alone.
 
-    def __init__(self, path: Path, end: int | None, on_frame: Callable[[int, int], None] | None = None) -> None:
-        found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-        if not found:
+    Numbers that lack between names such as 0005.jpg and 0015.jpg are a gap in time. `fps` counts those numbers, lacking
+    ones included; None assumes 30 and says so.
+    """
+
+    def __init__(
+        self, path: Path, end: int | None, on_frame: Callable[[int, int], None] | None = None, fps: float | None = None
+    ) -> None:
+        files = images_in(path)[:end]
+        if not files:
             raise InputError(f"The folder '{path}' holds no images ({', '.join(SUFFIXES)}).")
-        files = sorted(found, key=_natural)[:end]
-        super().__init__(files, np.arange(len(files)) / ASSUMED_FPS, ASSUMED_FPS, on_frame)
-        _LOG.warning("'%s' is a folder of images: %g frames a second are assumed", path, ASSUMED_FPS)
+        rate = ASSUMED_FPS if fps is None else fps
+        ticks = frame_numbers(files)
+        super().__init__(files, ticks / rate, rate, on_frame)
+        if fps is None:
+            _LOG.warning(
+                "'%s' is a folder of images: %g frames a second are assumed; --fps says otherwise", path, ASSUMED_FPS
+            )
+        gaps = np.flatnonzero(np.diff(ticks) > 1)
+        if len(gaps):
+            lost = int((np.diff(ticks)[gaps] - 1).sum())
+            _LOG.warning(
+                "'%s': the numbers in the names leave out %d frames (first between '%s' and '%s'); they are kept as gaps "
+                "in time", path, lost, files[gaps[0]].name, files[gaps[0] + 1].name,
+            )  # fmt: skip
 
 
-def read_image(file: Path) -> NDArray[np.uint8]:
-    """Read one image as RGB [height, width, 3]. Raises InputError, naming it, when it is missing or damaged."""
-    import cv2
+class Photo(ImageFiles):
+    """A single picture: a clip of one frame that has no time."""
 
-    image = _decode(file, cv2.IMREAD_COLOR)
-    if image is None:
-        raise _damaged(file)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    still = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__([path], np.zeros(1), ASSUMED_FPS)
+
+
+def images_in(path: Path) -> list[Path]:
+    """Return the images of a folder in natural order, hidden files left out."""
+    try:
+        found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"The folder '{path}' cannot be read: {error.strerror or error}.") from None
+    return sorted(found, key=_natural)
+
+
+def frame_numbers(files: Sequence[Path]) -> NDArray[np.float64]:
+    """Return each file's place in time in frames [T], from the number in its name.
+
+    0, 1, 2, ... where the names do not count: they differ in more than one number, or the numbers are no multiples of
+    the step that most of them take (time stamps). A step of 10 throughout is a step of one frame.
+    """
+    in_a_row = np.arange(len(files), dtype=np.float64)
+    split = [re.split(r"(\d+)", file.stem) for file in files]
+    if len(files) < 3 or len({len(parts) for parts in split}) > 1:
+        return in_a_row
+    varying = [k for k in range(len(split[0])) if len({parts[k] for parts in split}) > 1]
+    if len(varying) != 1 or not all(parts[varying[0]].isdigit() for parts in split):
+        return in_a_row
+    numbers = [int(parts[varying[0]]) for parts in split]
+    steps = np.diff(np.array([number - numbers[0] for number in numbers], dtype=np.float64))
+    unit, times = max(Counter(steps.tolist()).items(), key=lambda item: (item[1], -item[0]))
+    if unit <= 0 or 2 * times <= len(steps) or (steps % unit != 0).any():
+        return in_a_row
+    return np.concatenate(([0.0], np.cumsum(steps / unit)))
 
 
 def read_image_list(path: Path) -> tuple[list[Path], NDArray[np.float64], float]:
@@ -127,35 +179,11 @@ def write_image_list(path: Path, files: Sequence[Path], times_s: NDArray[np.floa
     return path
 
 
-def _decode(file: Path, flags: int) -> NDArray[np.uint8] | None:
-    """Return BGR, grey and transparent images included and orientation applied, or None for what is no image."""
-    import cv2
-
-    try:
-        content = np.fromfile(file, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"The image '{file}' cannot be read: {error.strerror or error}.") from None
-    if len(content) == 0:
-        return None
-    image = cv2.imdecode(content, flags)
-    return None if image is None else np.asarray(image, dtype=np.uint8)
-
-
-def _reduced(file: Path) -> NDArray[np.uint8]:
-    import cv2
-
-    image = _decode(file, cv2.IMREAD_REDUCED_COLOR_8)
-    if image is None:
-        raise _damaged(file)
-    return image
-
-
-def _damaged(file: Path) -> InputError:
-    return InputError(f"The image '{file}' cannot be decoded; mend or remove it.")
-
-
 def _other_size(file: Path) -> InputError:
-    return InputError(f"The image '{file}' has another size than the first one in its folder; all must be equal.")
+    return InputError(
+        f"The image '{file}' has another size than the first one in its folder; all must be equal. "
+        "If they have nothing to do with each other, add --unordered."
+    )
 
 
 def _natural(file: Path) -> list[tuple[int, int | str]]:

@@ -1,7 +1,8 @@
-"""Frames of a video file through PyAV: real timestamps, rotation, seeking, and damage survived as players do.
+"""Frames of a video file through PyAV: real timestamps, seeking, and damage survived as players do.
 
-Separate from `clip` because only this file knows about containers and codecs. One pass at opening decodes every frame
-without converting it (under a millisecond at 720p), because headers lie about what decodes.
+Separate from `clip` because only this file knows about containers and codecs, and from `placement`, which knows how
+stored pixels are shown. One pass at opening decodes every frame without converting it (under a millisecond at 720p),
+because headers lie about what decodes.
 """
 
 import logging
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.video.metadata import focal_from_metadata
+from hmpfit.video.placement import Placement, letterboxed
 
 if TYPE_CHECKING:
     import hashlib
@@ -33,48 +36,50 @@ _UNKNOWN_FPS = 30.0
 
 
 class VideoFile:
-    """A video on disk; see `clip.FrameStore`. `end` stops the opening pass after that many frames."""
+    """A video on disk; see `clip.FrameStore`. `end` stops the opening pass after that many frames.
 
-    def __init__(self, path: Path, end: int | None, on_frame: Callable[[int, int], None] | None = None) -> None:
+    `fps` replaces the file's time stamps. Frames of another size than the first one's are fitted into it.
+    """
+
+    still = False
+
+    def __init__(
+        self,
+        path: Path,
+        end: int | None,
+        on_frame: Callable[[int, int], None] | None = None,
+        fps: float | None = None,
+    ) -> None:
         self.path = path
         if path.stat().st_size == 0:
             raise InputError(f"'{path}' is empty; give a video with at least one frame.")
         with _opened(path) as container:
             stream = _video_stream(container, path)
-            expected = int(stream.frames) if end is None else min(end, int(stream.frames) or end)
-            step = 1 / float(stream.average_rate) if stream.average_rate else 1 / _UNKNOWN_FPS
-            damage: list[str] = []
-            pts: list[int | None] = []
-            times: list[float] = []
-            keys: list[int] = []
-            for frame in _decoded(container, stream, damage):
-                if not pts:
-                    self.width, self.height = _shown_size(frame)
-                if frame.key_frame:
-                    keys.append(len(pts))
-                pts.append(frame.pts)
-                times.append(np.nan if frame.time is None else float(frame.time))
-                if on_frame is not None:
-                    on_frame(len(pts), max(expected, len(pts)))
-                if len(pts) == end:
-                    break
-        if not pts:
+            found = _Pass(stream, end, on_frame)
+            found.decode_all(container)
+            metadata = {**container.metadata, **stream.metadata}
+        if found.placement is None:
             raise InputError(f"Nothing in '{path}' can be decoded; the file is damaged or not a video.")
-        if damage or (end is None and len(pts) < expected):
-            reason = damage[0] if damage else "it ends early"
-            promised = f" of the {expected} it announces" if expected > len(pts) else ""
-            _LOG.warning("'%s' is damaged (%s): using the %d frames%s that decode", path, reason, len(pts), promised)
-        self.times_s = _increasing(np.array(times), step)
-        span = self.times_s[-1] - self.times_s[0]
-        mean_fps = (len(pts) - 1) / span if span > 0 else 1 / step
-        self.fps = float(1 / step if abs(mean_fps * step - 1) < 1e-3 else mean_fps)
+        found.warn(path)
+        self._placement = found.placement
+        self.width, self.height = found.placement.width, found.placement.height
+        self.stored_size = found.placement.stored_size
+        self.focal_px = focal_from_metadata(metadata, self.width, self.height)
+        pts, step = found.pts, found.step
+        if fps is None:
+            self.times_s = _increasing(np.array(found.times), step)
+            span = self.times_s[-1] - self.times_s[0]
+            mean_fps = (len(pts) - 1) / span if span > 0 else 1 / step
+            self.fps = float(1 / step if abs(mean_fps * step - 1) < 1e-3 else mean_fps)
+        else:
+            self.times_s, self.fps = np.arange(len(pts)) / fps, fps
         known = [stamp for stamp in pts if stamp is not None]
         self._index = {stamp: i for i, stamp in enumerate(known)} if len(set(known)) == len(pts) else {}
-        self._keys = np.array(keys or [0])
+        self._keys = np.array(found.keys or [0])
         self._pts = pts
 
     def images(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames start..stop as RGB [height, width, 3], turned as players show them."""
+        """Yield the frames start..stop as RGB [height, width, 3], as players show them."""
         next_wanted = start
         for index, frame in self._frames_from(start):
             if index >= stop:
@@ -120,17 +125,74 @@ class VideoFile:
                 expected = index + 1
 
     def _rgb(self, frame: "av.video.frame.VideoFrame") -> NDArray[np.uint8]:
-        turns = _quarter_turns(frame)
-        width, height = (self.height, self.width) if turns % 2 else (self.width, self.height)
+        here = Placement.of(frame, self._placement.aspect)
+        if here.stored_size == self._placement.stored_size:
+            here = self._placement
+        width, height = here.unturned_size
         image = np.asarray(frame.to_ndarray(format="rgb24", width=width, height=height), dtype=np.uint8)
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        return letterboxed(here.turned(image), self.width, self.height)
+
+
+class _Pass:
+    """What the opening pass over a stream finds: time stamps, key frames, sizes and damage."""
+
+    def __init__(
+        self, stream: "av.video.stream.VideoStream", end: int | None, on_frame: Callable[[int, int], None] | None
+    ) -> None:
+        self._stream, self._end, self._on_frame = stream, end, on_frame
+        # An edit list makes the index shorter than the number of stored frames.
+        indexed = len(stream.index_entries)
+        promised = min(int(stream.frames), indexed) if indexed else int(stream.frames)
+        self.expected = promised if end is None else min(end, promised or end)
+        self.step = 1 / float(stream.average_rate) if stream.average_rate else 1 / _UNKNOWN_FPS
+        self.placement: Placement | None = None
+        self.other_size: tuple[int, Placement] | None = None  # first frame of another size
+        self.damage: list[str] = []
+        self.pts: list[int | None] = []
+        self.times: list[float] = []
+        self.keys: list[int] = []
+        self._trimmed = [0]
+
+    def decode_all(self, container: "av.container.InputContainer") -> None:
+        """Decode up to the asked-for end and note what comes."""
+        aspect = self._stream.sample_aspect_ratio
+        for frame in _decoded(container, self._stream, self.damage, self._trimmed):
+            if self.placement is None:
+                self.placement = Placement.of(frame, aspect)
+            elif self.other_size is None and (frame.width, frame.height) != self.placement.stored_size:
+                self.other_size = len(self.pts), Placement.of(frame, aspect)
+            if frame.key_frame:
+                self.keys.append(len(self.pts))
+            self.pts.append(frame.pts)
+            self.times.append(np.nan if frame.time is None else float(frame.time))
+            if self._on_frame is not None:
+                self._on_frame(len(self.pts), max(self.expected, len(self.pts)))
+            if len(self.pts) == self._end:
+                return
+
+    def warn(self, path: Path) -> None:
+        """Log what is wrong with the file."""
+        count = len(self.pts) + self._trimmed[0]
+        if self.damage or (self._end is None and count < self.expected):
+            reason = self.damage[0] if self.damage else "it ends early"
+            promised = f" of the {self.expected} it announces" if self.expected > count else ""
+            _LOG.warning(
+                "'%s' is damaged (%s): using the %d frames%s that decode", path, reason, len(self.pts), promised
+            )
+        if self.other_size is not None and self.placement is not None:
+            index, other = self.other_size
+            _LOG.warning(
+                "'%s' changes its picture from %dx%d to %dx%d at frame %d: such frames are scaled into the first one's "
+                "size with their shape kept. Intrinsics hold for the first size",
+                path, self.placement.width, self.placement.height, other.width, other.height, index,
+            )  # fmt: skip
 
 
 def _opened(path: Path) -> "av.container.InputContainer":
     import av
 
     try:
-        return av.open(str(path), options=_OPTIONS)
+        return av.open(f"file:{path}", options=_OPTIONS)  # a colon in a bare name would name a protocol
     except PermissionError as error:
         raise InputError(f"'{path}' cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError) as error:
@@ -142,17 +204,34 @@ def _opened(path: Path) -> "av.container.InputContainer":
 def _video_stream(container: "av.container.InputContainer", path: Path) -> "av.video.stream.VideoStream":
     if not container.streams.video:
         raise InputError(f"'{path}' holds no pictures ({container.format.long_name}); give a video.")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
+    readable = [stream for stream in container.streams.video if stream.codec_context is not None]
+    if not readable:
         raise InputError(f"'{path}' is coded in a way that cannot be decoded here; convert it to H.264.")
+    stream = max(readable, key=_rank)
     stream.thread_type = "NONE"  # damaged frames come out the same each time; the steps after this fill the cores
     return stream
 
 
+def _rank(stream: "av.video.stream.VideoStream") -> tuple[bool, bool, bool, int]:
+    """Return how likely a stream is the film: cover pictures and thumbnails come last, then the largest wins."""
+    from av.stream import Disposition
+
+    kind = stream.disposition
+    picture = bool(kind & (Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image))
+    moves = stream.frames != 1 and len(stream.index_entries) != 1
+    return not picture, moves, bool(kind & Disposition.default), stream.width * stream.height
+
+
 def _decoded(
-    container: "av.container.InputContainer", stream: "av.video.stream.VideoStream", damage: list[str]
+    container: "av.container.InputContainer",
+    stream: "av.video.stream.VideoStream",
+    damage: list[str],
+    trimmed: list[int] | None = None,
 ) -> Iterator["av.video.frame.VideoFrame"]:
-    """Yield every frame that decodes, in order of showing; what does not is skipped and noted in `damage`."""
+    """Yield every frame that decodes, in order of showing; what does not is skipped and noted in `damage`.
+
+    `trimmed[0]` counts packets that the file itself says are not to be shown (edit lists).
+    """
     import av
 
     packets = container.demux(stream)
@@ -165,6 +244,8 @@ def _decoded(
         if packet is not None and packet.is_corrupt:
             damage.append("it breaks off")
             continue
+        if packet is not None and packet.is_discard and trimmed is not None:
+            trimmed[0] += 1
         try:
             yield from stream.decode(packet)
         except av.EOFError:
@@ -173,15 +254,6 @@ def _decoded(
             damage.append(f"parts of it do not decode: {error.strerror}")
         if packet is None:
             return
-
-
-def _quarter_turns(frame: "av.video.frame.VideoFrame") -> int:
-    """Return how often `np.rot90` must turn the frame to stand as players show it."""
-    return round(frame.rotation / 90) % 4
-
-
-def _shown_size(frame: "av.video.frame.VideoFrame") -> tuple[int, int]:
-    return (frame.height, frame.width) if _quarter_turns(frame) % 2 else (frame.width, frame.height)
 
 
 def _increasing(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:

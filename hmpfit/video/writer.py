@@ -42,7 +42,7 @@ class VideoWriter:
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         try:
             self._partial.touch()
-            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+            self._container = av.open(f"file:{self._partial}", "w", format="mp4", options={"movflags": "+faststart"})
         except (av.FFmpegError, OSError) as error:
             raise self._explained(error) from error
         rate = Fraction(fps).limit_denominator(1001)

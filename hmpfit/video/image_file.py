@@ -1,0 +1,151 @@
+"""One image from a file: any usual format, upright as viewers show it, with the focal length its camera wrote down.
+
+Separate from `image_folder`, which knows order and time. Formats are told by content, not by name.
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.video.metadata import focal_from_exif
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
+_MOTION_JPEG = (".mjpeg", ".mjpg")
+_ORIENTATION = 0x0112
+# What must be done to the stored picture: transpose it, then mirror it in y, then in x.
+_UPRIGHT = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1),
+            8: (1, 1, 0)}  # fmt: skip
+_HEAD = 1 << 16
+
+
+def is_still(path: Path) -> bool:
+    """Tell whether a file is a single picture by its first bytes; an animation and a video are none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from None
+    if head.startswith(b"\xff\xd8\xff"):
+        return path.suffix.lower() not in _MOTION_JPEG
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" not in head  # an animated PNG
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        if head[12:16] == b"VP8X" and head[20] & 2:
+            raise InputError(f"'{path}' is an animated WebP, which cannot be read; convert it to MP4 or GIF.")
+        return True
+    if head[:4] in (b"II*\0", b"MM\0*") or head[:2] == b"BM":
+        return True
+    return _is_heif(head) or (head[4:8] == b"ftyp" and head[8:12] == b"avif")
+
+
+def read_image(file: Path) -> NDArray[np.uint8]:
+    """Read one image as RGB [height, width, 3], upright.
+
+    Raises InputError, naming it, when it is missing or damaged, MissingExtraError for HEIC without its package.
+    """
+    import cv2
+
+    content = _content(file)
+    image = _decode(content, cv2.IMREAD_COLOR)
+    if image is not None:
+        return _upright(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), _orientation(content))
+    opened = _pillow(content, file)
+    if opened is None:
+        raise damaged(file)
+    from PIL import ImageOps
+
+    try:
+        return np.ascontiguousarray(ImageOps.exif_transpose(opened).convert("RGB"), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise damaged(file) from error
+
+
+def rough_shape(file: Path) -> tuple[int, int]:
+    """Return rows and columns, upright, of a decoding at an eighth of the size (far quicker). Raises as `read_image`."""
+    import cv2
+
+    content = _content(file)
+    image = _decode(content, cv2.IMREAD_REDUCED_COLOR_8)
+    if image is None:
+        rows, columns = read_image(file).shape[:2]
+        return -(-rows // 8), -(-columns // 8)
+    shape = _upright(image, _orientation(content)).shape
+    return shape[0], shape[1]
+
+
+def focal_px(file: Path, width: int, height: int) -> float | None:
+    """Return the focal length in pixels that the file's EXIF tells for a picture shown at this size, or None."""
+    opened = _pillow(_content(file), file)
+    return None if opened is None else focal_from_exif(opened.getexif(), width, height)
+
+
+def damaged(file: Path) -> InputError:
+    """Return the error for an image that does not decode."""
+    return InputError(f"The image '{file}' cannot be decoded; mend or remove it.")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"The image '{file}' cannot be read: {error.strerror or error}.") from None
+
+
+def _decode(content: bytes, flags: int) -> NDArray[np.uint8] | None:
+    """Return BGR as stored, grey and transparent images included, or None for what OpenCV does not know."""
+    import cv2
+
+    if not content:
+        return None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a size beyond OpenCV's limit
+        return None
+    return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def _pillow(content: bytes, file: Path) -> "PillowImage | None":
+    from PIL import Image, UnidentifiedImageError
+
+    if _is_heif(content[:32]):
+        try:
+            from pi_heif import open_heif
+        except ImportError:
+            raise MissingExtraError(f"'{file}' (HEIC)", "pi-heif", "pip install 'hmpfit[heic]'") from None
+        try:
+            return open_heif(BytesIO(content)).to_pillow()
+        except (OSError, ValueError, SyntaxError, RuntimeError):
+            return None
+    try:
+        return Image.open(BytesIO(content))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _orientation(content: bytes) -> int:
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            return int(opened.getexif().get(_ORIENTATION, 1))
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
+        return 1
+
+
+def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    transposed, flip_y, flip_x = _UPRIGHT.get(orientation, (0, 0, 0))
+    if transposed:
+        image = image.transpose(1, 0, 2)
+    return np.ascontiguousarray(image[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
