@@ -65,7 +65,7 @@ def with_lens(path: Path, size: tuple[int, int], **tags: object) -> Path:
 
 
 def test_the_focal_length_is_the_lens_own(tmp_path: Path) -> None:
-    # A phone's main camera: 26 mm equivalent at 4032 x 3024 is 26 x 5040 / 43.27 = 3029 px; calibrations find 3000-3050.
+    # A phone, 26 mm equivalent at 4032 x 3024: 26 x 5040 / 43.27 = 3029 px; calibrations find 3000 to 3050.
     path = with_lens(tmp_path / "a.jpg", (1008, 756), equivalent=26, x=4032, y=3024)
     assert open_clip(path).store.focal_px == pytest.approx(3029 / 4, rel=1e-3)
     # A full-frame camera, 50 mm on 36 mm with 6000 pixels: 8333 px, and the picture is a tenth of that.

@@ -69,7 +69,7 @@ def read_image(file: Path) -> NDArray[np.uint8]:
 
 
 def rough_shape(file: Path) -> tuple[int, int]:
-    """Return rows and columns, upright, of a decoding at an eighth of the size (far quicker). Raises as `read_image`."""
+    """Return rows and columns, upright, of a decoding at an eighth of the size; raise as `read_image`."""
     import cv2
 
     content = _content(file)

@@ -111,8 +111,8 @@ class ImageFolder(ImageFiles):
         if len(gaps):
             lost = int((np.diff(ticks)[gaps] - 1).sum())
             _LOG.warning(
-                "'%s': the numbers in the names leave out %d frames (first between '%s' and '%s'); they are kept as gaps "
-                "in time", path, lost, files[gaps[0]].name, files[gaps[0] + 1].name,
+                "'%s': the numbers in the names leave out %d frames (first between '%s' and '%s'); they are kept as "
+                "gaps in time", path, lost, files[gaps[0]].name, files[gaps[0] + 1].name,
             )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Separate from `video_file`, which knows where the pixels and these facts are sto
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,8 @@ def letterboxed(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np
 
 
 def _display_matrix(frame: "av.video.frame.VideoFrame") -> tuple[int, ...] | None:
-    for data in (frame.side_data[place] for place in range(len(frame.side_data))):
+    every: Any = frame.side_data  # the types that PyAV tells for it change with its version
+    for data in every:
         if data.type.name == "DISPLAYMATRIX":
             return struct.unpack("=9i", bytes(data)[:36])
     return None
