@@ -88,7 +88,7 @@ def _animate(result: StoredResult, models: HandModels, hand: int, label: str) ->
     angles = np.concatenate((motion.global_orient[hand][:, None], motion.hand_pose[hand]), axis=1)
     rotations = exp(torch.as_tensor(angles, dtype=torch.float64)).numpy()
     points = result.joints[hand][:, OPENPOSE_TO_MANO21]
-    world = _world(rotations)
+    world = world_rotations(rotations)
     ends = np.array(PARENTS_21[len(MANO_JOINTS) :])
     reach = points[:, len(MANO_JOINTS) :] - points[:, ends]
     return AnimatedHand(
@@ -106,8 +106,8 @@ def _animate(result: StoredResult, models: HandModels, hand: int, label: str) ->
     )
 
 
-def _world(rotations: Floats) -> Floats:
-    """Chain the joints' own rotations [T, 16, 3, 3] to rotations in the camera's frame."""
+def world_rotations(rotations: Floats) -> Floats:
+    """Chain the joints' own rotations [T, 16, 3, 3] to rotations [T, 16, 3, 3] in the result's frame."""
     world = [rotations[:, 0]]
     for joint in range(1, len(MANO_JOINTS)):
         world.append(world[MANO_PARENTS[joint]] @ rotations[:, joint])

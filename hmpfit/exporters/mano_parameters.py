@@ -1,4 +1,4 @@
-"""MANO parameters for other people's code: AMASS-style and HaMeR-style npz."""
+"""MANO parameters for other people's code: AMASS-style, HaMeR-style and smplx npz."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels, target
+from hmpfit.exporters.options import ExportOptions
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.results.npz import StoredResult
@@ -35,13 +36,34 @@ def write_amass(result: StoredResult, models: HandModels, out: Path) -> list[Pat
     return files
 
 
-def write_hamer(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_mano(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+    """Write all hands to one `mano.npz`, or to `out` itself if it ends in .npz, for `smplx.MANO`.
+
+    Per hand `<hand>_global_orient` [T, 3], `_hand_pose` [T, 45] (absolute: `use_pca=False, flat_hand_mean=True`),
+    `_transl` [T, 3], `_betas` [T, 10] and `_is_right`; `hands` lists the names (`right`, `left`, `right2`, ...).
+    """
+    motion, labels = result.motion, hand_labels(result)
+    arrays: dict[str, np.ndarray] = {"hands": np.array(labels), "times_s": result.tracks.times_s}
+    for hand, label in enumerate(labels):
+        frames = len(motion.transl[hand])
+        arrays[f"{label}_global_orient"] = motion.global_orient[hand]
+        arrays[f"{label}_hand_pose"] = motion.hand_pose[hand].reshape(frames, -1)
+        arrays[f"{label}_transl"] = motion.transl[hand]
+        arrays[f"{label}_betas"] = np.tile(motion.betas[hand], (frames, 1))
+        arrays[f"{label}_is_right"] = np.array(motion.is_right[hand])
+    return [_write(out if out.suffix == ".npz" else out / "mano.npz", arrays)]
+
+
+def write_hamer(
+    result: StoredResult, models: HandModels, out: Path, options: ExportOptions = ExportOptions()
+) -> list[Path]:
     """Write HaMeR's outputs as arrays over detections [N], hand by hand, frame by frame.
 
     `global_orient` [N, 1, 3, 3], `hand_pose` [N, 15, 3, 3] and `betas` [N, 10] are a right hand's (a left hand is given
     as its mirror image, `right` [N] says which); `cam_t_full` [N, 3] is the translation of the hand in the camera of
     the whole image, with `focal_length` [N] in its pixels; `frame` [N] and `img_size` (width, height) complete it.
     """
+    options.need_camera_frame("hamer")
     motion = result.motion
     upright = motion.mirrored(~motion.is_right)
     hands, frames = motion.transl.shape[:2]

@@ -1,0 +1,53 @@
+"""What an exporter may be told besides the result: one record, so that a new option changes no other exporter.
+
+A writer is `write(result, models, out)`, or `write(result, models, out, options)` when it reads any of these.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hmpfit.errors import InputError
+from hmpfit.exporters.npz import StoredResult
+from hmpfit.hands.model import HandModels
+from hmpfit.records import Floats
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of exporters; every field has a value that suits a run folder without further files."""
+
+    frame: str = "camera"  # "camera" or "world": the frame that the result was moved to
+    camera_pose: Floats | None = None  # [T, 4, 4] camera in that frame; None is the identity, the camera's own frame
+    variant: str | None = None  # what follows the colon: "allegro" of robot:allegro
+    bones: str = "mano"  # bone names of GLB and USD, a key of `bone_names.BONE_NAMES`
+    merge_into: Path | None = None  # a body result that takes the hands
+    video: Path | None = None  # the clip itself
+    first_frame: int = 0  # of the clip, where frame 0 of the result lies
+    task: str = "Move the hands as in the video."  # the sentence that describes an episode
+
+    def camera_poses(self, frames: int) -> Floats:
+        """Return the poses [T, 4, 4] of the camera in the exported frame."""
+        if self.camera_pose is None:
+            return np.broadcast_to(np.eye(4), (frames, 4, 4))
+        return np.broadcast_to(self.camera_pose, (frames, 4, 4))
+
+    def need_camera_frame(self, name: str) -> None:
+        """Raise InputError when a format that is about one image was asked for in another frame."""
+        if self.frame != "camera":
+            raise InputError(f"--to {name} is defined in the camera's frame; leave out --frame {self.frame}.")
+
+
+Writer = Callable[..., list[Path]]
+
+
+def call_writer(
+    write: Writer, result: StoredResult, models: HandModels, out: Path, options: ExportOptions
+) -> list[Path]:
+    """Call an exporter, with the options if it takes them, and return the files that it wrote."""
+    if "options" in inspect.signature(write).parameters:
+        return write(result, models, out, options)
+    return write(result, models, out)
