@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
@@ -14,22 +15,37 @@ from hmpfit.results.npz import StoredResult, write_copy
 
 def two_hands(models: HandModels, frames: int) -> StoredResult:
     """A right and a left hand in front of a 640 x 480 camera, moving, at 30 frames per second, seen throughout."""
-    rng = np.random.default_rng(3)
+    return several_hands(models, frames, (True, False))
+
+
+def several_hands(models: HandModels, frames: int, is_right: tuple[bool, ...]) -> StoredResult:
+    """Hands of the given sides, otherwise as `two_hands`."""
+    rng, hands = np.random.default_rng(3), len(is_right)
     steps = np.linspace(0, 1, frames)[None, :, None]
     motion = HandMotion(
-        global_orient=rng.normal(size=(2, 1, 3)) + steps * rng.normal(size=(2, 1, 3)),
-        hand_pose=(rng.normal(scale=0.3, size=(2, 1, 45)) * (1 + steps)).reshape(2, frames, 15, 3),
-        transl=rng.normal(scale=0.1, size=(2, 1, 3)) + steps * 0.1 + [0, 0, 0.6],
-        betas=rng.normal(size=(2, 10)),
-        is_right=np.array([True, False]),
-        status=np.full((2, frames), DETECTED, np.uint8),
+        global_orient=rng.normal(size=(hands, 1, 3)) + steps * rng.normal(size=(hands, 1, 3)),
+        hand_pose=(rng.normal(scale=0.3, size=(hands, 1, 45)) * (1 + steps)).reshape(hands, frames, 15, 3),
+        transl=rng.normal(scale=0.1, size=(hands, 1, 3)) + steps * 0.1 + [0, 0, 0.6],
+        betas=rng.normal(size=(hands, 10)),
+        is_right=np.array(is_right),
+        status=np.full((hands, frames), DETECTED, np.uint8),
     )
     joints = pose_hands(models, motion).joints
     K = np.array([[[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]]])
     pixels = joints[..., :2] / joints[..., 2:] * 500 + [320, 240]
-    ones = np.ones((2, frames, 21))
+    ones = np.ones((hands, frames, 21))
     tracks = KeypointTracks(pixels, ones, ones[..., 0] > 0, motion.is_right, np.arange(frames) / 30)
     return StoredResult(motion, joints, ones, tracks, Camera(K, 640, 480), pixels)
+
+
+def camera_path(frames: int) -> np.ndarray:
+    """World from camera [T, 4, 4] of a camera that turns and moves."""
+    rng = np.random.default_rng(5)
+    poses = np.tile(np.eye(4), (frames, 1, 1))
+    turns = rng.normal(size=3) + np.linspace(0, 1, frames)[:, None] * rng.normal(size=3)
+    poses[:, :3, :3] = Rotation.from_rotvec(turns).as_matrix()
+    poses[:, :3, 3] = np.linspace(0, 0.5, frames)[:, None] * rng.normal(size=3)
+    return poses
 
 
 def summary_of(stored: StoredResult, **changes: Any) -> dict[str, Any]:

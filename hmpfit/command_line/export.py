@@ -1,6 +1,10 @@
-"""`hmpfit export`: a finished run in the formats of other programs."""
+"""`hmpfit export`: finished runs in the formats of other programs."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,21 +14,33 @@ from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import known_names
 from hmpfit.strict_json import to_json
 
+if TYPE_CHECKING:
+    from hmpfit.exporters.options import ExportOptions
+    from hmpfit.hands.model import HandModels
+    from hmpfit.results.npz import StoredResult
+
 _SUFFIXES = {
     "amass": ".npz",
-    "hamer": ".npz",
-    "glb": ".glb",
+    "angles": ".csv",
     "bvh": ".bvh",
+    "c3d": ".c3d",
+    "coco": ".json",
     "csv": ".csv",
+    "glb": ".glb",
+    "hamer": ".npz",
     "json": ".json",
-    "rrd": ".rrd",
+    "mano": ".npz",
     "npz": ".npz",
+    "openxr": ".json",
+    "parquet": ".parquet",
+    "rrd": ".rrd",
+    "trc": ".trc",
 }
-_HELP = f"Format: {', '.join(known_names('exporters'))}."
+_HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as NAME:VARIANT, see docs/exports.md."
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RESULT...")
 @click.option("--to", "formats", multiple=True, required=True, metavar="FORMAT", help=f"{_HELP} (repeatable)")
 @click.option(
     "-o",
@@ -33,31 +49,97 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}."
     metavar="PATH",
     help="A folder, or a file with the format's suffix [RESULT's folder/export].",
 )
+@click.option(
+    "--frame",
+    type=click.Choice(("camera", "world")),
+    default="camera",
+    show_default=True,
+    help="The frame of positions; world needs a run with a known camera path.",
+)
 @hand_model_option("The hand model that the result was fitted with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Print nothing; errors only.")
 def export(
-    result: Path, formats: tuple[str, ...], out: Path | None, hand_model: str, as_json: bool, quiet: bool
+    results: tuple[Path, ...],
+    formats: tuple[str, ...],
+    out: Path | None,
+    frame: str,
+    hand_model: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write RESULT (a run folder or its result.npz) in other programs' formats.
 
-    GLB, BVH and OBJ have upright axes (y up); CSV, JSON, AMASS and HaMeR files keep the camera's. Metres throughout.
+    Animation formats have upright axes (y up); CSV, JSON, parquet, AMASS and HaMeR files keep the camera's. Metres
+    unless a format has its own unit. Several results go to one folder each below -o.
     """
-    writers = [(name, registry.load("exporters", name)) for name in formats]  # a misspelt name costs nothing
+    # A misspelt name costs nothing.
+    writers = [(name, registry.load("exporters", name.partition(":")[0])) for name in formats]
+    if len(results) > 1 and out is None:
+        raise InputError(f"{len(results)} results need a folder for their files; give -o FOLDER.")
+    written: dict[str, list[str]] = {}
+    for result in results:
+        folder = _folder(result, out, len(results) > 1)
+        _check_target(folder, formats)
+        for name, files in _export(result, writers, folder, frame, hand_model):
+            written.setdefault(name, []).extend(str(file) for file in files)
+            if not (as_json or quiet):
+                more = f" and {len(files) - 1} more below it" if len(files) > 1 else ""
+                click.echo(f"{name}: {files[0]}{more}")
+    if as_json:
+        click.echo(to_json({"files": written}))
+
+
+def _export(
+    result: Path, writers: list[tuple[str, Callable[..., list[Path]]]], folder: Path, frame: str, hand_model: str
+) -> list[tuple[str, list[Path]]]:
+    from hmpfit.exporters.options import call_writer
     from hmpfit.results.matching import read_with_model
 
     stored, models = read_with_model(result, hand_model)
-    folder = (result if result.is_dir() else result.parent) / "export" if out is None else out
-    _check_target(folder, formats)
-    written: dict[str, list[str]] = {}
+    stored, options = _in_frame(stored, models, frame, result)
+    if frame != "camera" and any(name == "npz" for name, _ in writers):
+        raise InputError("result.npz is in the camera's frame; leave out --frame or --to npz.")
+    done = []
     for name, write in writers:
-        files = write(stored, models, folder)
-        written[name] = [str(file) for file in files]
-        if not (as_json or quiet):
-            more = f" and {len(files) - 1} more below it" if len(files) > 1 else ""
-            click.echo(f"{name}: {files[0]}{more}")
-    if as_json:
-        click.echo(to_json({"files": written}))
+        variant = name.partition(":")[2] or None
+        done.append((name, call_writer(write, stored, models, folder, replace(options, variant=variant))))
+    return done
+
+
+def _in_frame(
+    stored: "StoredResult", models: "HandModels", frame: str, result: Path
+) -> "tuple[StoredResult, ExportOptions]":
+    """Return the result in the frame that was asked for, and what the exporters are told of it."""
+    from hmpfit.exporters.options import ExportOptions
+    from hmpfit.results.frames import move_result
+
+    known = _summary(result)
+    video = Path(known["video"]) if known.get("video") else None
+    options = ExportOptions(video=video, first_frame=int(known.get("first_frame") or 0))
+    if frame == "camera":
+        return stored, options
+    poses = getattr(stored, "world_from_camera", None)
+    if poses is None:
+        raise InputError(f"'{result}' knows no path of its camera, so it has no world frame; leave out --frame world.")
+    return move_result(stored, models, poses), replace(options, frame=frame, camera_pose=poses)
+
+
+def _summary(result: Path) -> dict[str, Any]:
+    """Return what `result.json` beside the result says; nothing when it is missing or damaged."""
+    file = (result if result.is_dir() else result.parent) / "result.json"
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _folder(result: Path, out: Path | None, several: bool) -> Path:
+    own = result if result.is_dir() else result.parent
+    if out is None:
+        return own / "export"
+    return out / own.resolve().name if several else out
 
 
 def _check_target(out: Path, formats: tuple[str, ...]) -> None:
@@ -65,7 +147,7 @@ def _check_target(out: Path, formats: tuple[str, ...]) -> None:
     if out.suffix in _SUFFIXES.values() and not out.is_dir():
         if len(formats) > 1:
             raise InputError(f"'{out}' names one file for {len(formats)} formats; give -o a folder.")
-        if _SUFFIXES.get(formats[0]) != out.suffix:
+        if _SUFFIXES.get(formats[0].partition(":")[0]) != out.suffix:
             raise InputError(f"'{out}' has not the suffix of {formats[0]}; give -o a folder or another name.")
     elif out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file; give -o a folder.")

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
-from hmpfit.hands.mirroring import MIRROR_ANGLES
+from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
 from hmpfit.records import STATUS_NAMES, Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_HAND_JOINTS
 
 COLUMNS = (

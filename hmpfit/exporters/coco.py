@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.exporters.npz import StoredResult
-from hmpfit.exporters.options import ExportOptions
+from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.persons import persons
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES, OPENPOSE_21
 
 _BODY, _FEET, _FACE = 17, 6, 68
 _ESTIMATED, _SEEN = 1, 2  # COCO's visibility: labelled but not visible, labelled and visible
 
 
-def write(
-    result: StoredResult, models: HandModels, out: Path, options: ExportOptions = ExportOptions()
-) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `coco_wholebody.json`, or `out` itself if it ends in .json: an image per frame, an annotation per person.
 
     Pixels are projections of the result, which a frame without evidence has too (visibility 1). A right and a left hand

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels, target
-from hmpfit.exporters.options import ExportOptions
+from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.results.npz import StoredResult
@@ -54,9 +54,7 @@ def write_mano(result: StoredResult, models: HandModels, out: Path) -> list[Path
     return [_write(out if out.suffix == ".npz" else out / "mano.npz", arrays)]
 
 
-def write_hamer(
-    result: StoredResult, models: HandModels, out: Path, options: ExportOptions = ExportOptions()
-) -> list[Path]:
+def write_hamer(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write HaMeR's outputs as arrays over detections [N], hand by hand, frame by frame.
 
     `global_orient` [N, 1, 3, 3], `hand_pose` [N, 15, 3, 3] and `betas` [N, 10] are a right hand's (a left hand is given

@@ -9,9 +9,9 @@ import numpy as np
 
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, frames_per_second, hand_labels
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import OPENPOSE_21
 
 _MILLIMETRES = 1000.0
@@ -39,7 +39,7 @@ def write_trc(result: StoredResult, models: HandModels, out: Path) -> list[Path]
 
 
 def write_c3d(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
-    """Write `hands.c3d`, or `out` itself if it ends in .c3d; a point's residual is its `joint_std_mm` where known.
+    """Write `hands.c3d`, or `out` itself if it ends in .c3d; every point is valid.
 
     Raises MissingExtraError when ezc3d is not installed.
     """
@@ -50,7 +50,6 @@ def write_c3d(result: StoredResult, models: HandModels, out: Path) -> list[Path]
     file = _file(out, ".c3d")
     names, points = _markers(result)
     frames = len(points)
-    std_mm = np.nan_to_num(result.joint_std_mm).transpose(1, 0, 2).reshape(frames, -1)
     content = ezc3d.c3d()
     parameters = content["parameters"]["POINT"]
     parameters["UNITS"]["value"] = ["mm"]
@@ -61,7 +60,7 @@ def write_c3d(result: StoredResult, models: HandModels, out: Path) -> list[Path]
     content.add_parameter("MANUFACTURER", "SOFTWARE", "hmpfit")
     content["data"]["points"] = np.concatenate((points.transpose(2, 1, 0), np.ones((1, len(names), frames))))
     content["data"]["meta_points"] = {
-        "residuals": std_mm.T[None],
+        "residuals": np.zeros((1, len(names), frames)),
         "camera_masks": np.zeros((7, len(names), frames), dtype=bool),
     }
     content["data"]["analogs"] = np.zeros((1, 0, 0))

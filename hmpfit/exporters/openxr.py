@@ -12,11 +12,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate, world_rotations
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
-from hmpfit.hands.mirroring import MIRROR_X
+from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.records import STATUS_NAMES, Floats
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_HAND_JOINTS, mano, openpose
 
 _LONG = ("metacarpal", "proximal", "intermediate", "distal", "tip")

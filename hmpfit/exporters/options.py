@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.errors import InputError
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class ExportOptions:
         if self.frame != "camera":
             raise InputError(f"--to {name} is defined in the camera's frame; leave out --frame {self.frame}.")
 
+
+DEFAULTS = ExportOptions()
 
 Writer = Callable[..., list[Path]]
 

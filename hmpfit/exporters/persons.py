@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hmpfit.exporters.npz import StoredResult
+from hmpfit.results.npz import StoredResult
 
 
 def persons(result: StoredResult) -> list[list[int]]:
@@ -11,7 +11,7 @@ def persons(result: StoredResult) -> list[list[int]]:
     Without `person_id` in the result, a clip of one right and one left hand shows one person.
     """
     is_right = result.motion.is_right
-    known = getattr(result, "person_id", None)
+    known = getattr(result.tracks, "person_id", None)
     if known is None:
         pair = len(is_right) == 2 and is_right[0] != is_right[1]
         known = np.zeros(2, int) if pair else np.full(len(is_right), -1)

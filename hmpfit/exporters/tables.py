@@ -9,9 +9,9 @@ import numpy as np
 
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.hands.model import HandModels
 from hmpfit.records import STATUS_NAMES
+from hmpfit.results.npz import StoredResult
 
 
 def write_parquet(result: StoredResult, models: HandModels, out: Path) -> list[Path]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hmpfit.errors import InputError
+from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
 from hmpfit.results.record_files import UNREADABLE, write_npz
@@ -53,6 +55,7 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "is_right": motion.is_right,
         "status": motion.status.astype(np.uint8),
         "joints": result.joints,
+        "joints_wrist": in_wrist_frame(result.joints, motion.global_orient),
         "joint_std_mm": result.joint_std_mm,
         "keypoints_px": np.where(evidence[..., None], tracks.xy_px, 0.0),
         "keypoint_confidence": np.where(evidence, tracks.confidence, 0.0),
@@ -63,6 +66,15 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "times_s": tracks.times_s,
         "schema": np.array(SCHEMA),
     }
+
+
+def in_wrist_frame(joints: Floats, global_orient: Floats) -> Floats:
+    """Return joints [H, T, 21, 3] seen from the wrist: its place is 0 and its axes, those of the hand model, are x y z.
+
+    A flat right hand has its fingers along -x and the palm facing -y; a left hand's along +x.
+    """
+    rotations = exp(torch.as_tensor(global_orient, dtype=torch.float64)).numpy()
+    return np.einsum("htji,htkj->htki", rotations, joints - joints[:, :, :1])
 
 
 def write_copy(result: StoredResult, models: HandModels, out: Path) -> list[Path]:

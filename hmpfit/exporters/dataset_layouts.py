@@ -10,21 +10,19 @@ import numpy as np
 
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_labels
-from hmpfit.exporters.frames import move
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.exporters.openxr import OPENXR_26, joint_orientations, joint_positions
-from hmpfit.exporters.options import ExportOptions
+from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.persons import persons
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.frames import move_result
+from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 
 _PROTOCOL = 2  # readable from Python 2.3 on, as HO3D's own
 
 
-def write_ho3d(
-    result: StoredResult, models: HandModels, out: Path, options: ExportOptions = ExportOptions()
-) -> list[Path]:
+def write_ho3d(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `ho3d/train/<hand>/meta/<frame>.pkl` and `ho3d/train.txt`; OpenGL axes (y up, z backwards), metres.
 
     Each pickle holds `handPose` [48], `handTrans` [3], `handBeta` [10], `handJoints3D` [21, 3] (MANO's order, then the
@@ -33,7 +31,7 @@ def write_ho3d(
     options.need_camera_frame("ho3d")
     upright = np.eye(4)
     upright[:3, :3] = UPRIGHT_FROM_CAMERA
-    turned = move(result, models, upright[None])
+    turned = move_result(result, models, upright[None])
     motion, files, listed = turned.motion, [], []
     frames = motion.transl.shape[1]
     K = np.broadcast_to(result.camera.K, (frames, 3, 3))
@@ -58,9 +56,7 @@ def write_ho3d(
     return [index, *files]
 
 
-def write_egodex(
-    result: StoredResult, models: HandModels, out: Path, options: ExportOptions = ExportOptions()
-) -> list[Path]:
+def write_egodex(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `egodex/<person>.hdf5` with `transforms/<joint>` [T, 4, 4], `confidences/<joint>` and `camera/intrinsic`.
 
     The world is upright as ARKit's (y up); the camera keeps OpenCV's axes. Joints have ARKit's names; their positions

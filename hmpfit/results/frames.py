@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hmpfit.exporters.npz import StoredResult
 from hmpfit.geometry.rotations import exp, log
-from hmpfit.hands.mirroring import MIRROR_X
+from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
+from hmpfit.results.npz import StoredResult
 
 
-def move(result: StoredResult, models: HandModels, poses: Floats) -> StoredResult:
+def move_result(result: StoredResult, models: HandModels, poses: Floats) -> StoredResult:
     """Return the result in the frame that rigid `poses` [T | 1, 4, 4] map the camera's frame to.
 
     MANO's root turns about its rest place J0(betas), so with p the wrist the new `transl` is R p + t - J0(betas).
