@@ -151,7 +151,7 @@ def test_openxr_read_into_the_structs_of_pyopenxr(hands: str, frame: str, tmp_pa
             forward = turned[step, 0] @ [-1.0 if moving[hand].is_right else 1.0, 0, 0]
             assert np.allclose(-wrist[:, 2], forward, atol=1e-6)
             assert np.allclose(wrist[:, 1], turned[step, 0] @ [0, 1.0, 0], atol=1e-6)
-        assert 0.003 < min(stored["radius_m"]) and max(stored["radius_m"]) < 0.03
+        assert min(stored["radius_m"]) > 0.003 and max(stored["radius_m"]) < 0.03
 
 
 @camera_cases
@@ -187,7 +187,9 @@ def test_coco_wholebody_read_by_pycocotools(hands: str, tmp_path: Path) -> None:
                 points = np.reshape(note[f"{side}hand_kpts"], (21, 3))
                 found[note[f"{side}hand_name"], note["image_id"]] = points
                 x, y, w, h = note["bbox"]
-                assert (points[:, :2] >= [x - 0.01, y - 0.01]).all() and (points[:, :2] <= [x + w + 0.01, y + h + 0.01]).all()
+                assert (points[:, :2] >= [x - 0.01, y - 0.01]).all() and (
+                    points[:, :2] <= [x + w + 0.01, y + h + 0.01]
+                ).all()
     labels = hand_labels(case.result)
     assert len(found) == len(labels) * FRAMES
     for hand, label in enumerate(labels):
@@ -239,7 +241,7 @@ def _only_arrays(content: bytes) -> dict[str, np.ndarray]:
     return read
 
 
-def _mano(case, hand: int) -> smplx.MANO:  # noqa: ANN001
+def _mano(case, hand: int) -> smplx.MANO:
     is_right = bool(case.result.motion.is_right[hand])
     model = case.models.side(is_right)
     arrays = {
@@ -264,7 +266,8 @@ def test_mano_npz_posed_by_smplx(hands: str, frame: str, tmp_path: Path) -> None
         assert labels == hand_labels(case.result)
         for hand, label in enumerate(labels):
             given = {
-                key: torch.as_tensor(read[f"{label}_{key}"]) for key in ("global_orient", "hand_pose", "transl", "betas")
+                key: torch.as_tensor(read[f"{label}_{key}"])
+                for key in ("global_orient", "hand_pose", "transl", "betas")
             }
             joints = _mano(case, hand)(**given).joints.numpy()
             expected = case.result.joints[hand][:, list(OPENPOSE_TO_MANO21)[:16]]
