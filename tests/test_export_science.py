@@ -251,9 +251,10 @@ def _mano(case, hand: int) -> smplx.MANO:
     }  # fmt: skip
     arrays = arrays if is_right else mirror_arrays(arrays)
     arrays["posedirs"] = arrays["posedirs"].reshape(135, -1, 3).transpose(1, 2, 0)
+    tree = np.array([MANO_PARENTS, range(16)])
     return smplx.MANO(
-        model_path="", data_struct=Struct(**arrays, f=arrays["faces"], kintree_table=np.array([MANO_PARENTS, range(16)])),
-        is_rhand=is_right, use_pca=False, flat_hand_mean=True, dtype=torch.float64,
+        model_path="", data_struct=Struct(**arrays, f=arrays["faces"], kintree_table=tree), is_rhand=is_right,
+        use_pca=False, flat_hand_mean=True, dtype=torch.float64,
     )  # fmt: skip
 
 
