@@ -43,6 +43,7 @@ class Job:
     intrinsics: str | None = None
     hands: str | None = None
     problem: str | None = None  # why it cannot even be tried
+    told: str | None = None  # what the result calls the video where that is not its path, such as a web address
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def run_job(job: Job, settings: RunSettings) -> Outcome:
     if job.problem is not None:
         return Outcome(job, None, job.problem, 0.0)
     try:
-        summary = run_video(job.video, job.folder, of_job(job, settings))
+        summary = run_video(job.video, job.folder, of_job(job, settings), told=job.told)
         return Outcome(job, summary, None, time.perf_counter() - began)
     except HmpfitError as error:
         reason = " ".join(str(error).split())

@@ -42,38 +42,41 @@ from hmpfit.results.record_files import load_record, save_record
 from hmpfit.results.summary import summarise, write_summary
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
-from hmpfit.viewing.overlay import write_overlay
+from hmpfit.video.sources import local_file
+from hmpfit.viewing.overlay import write_overlay, write_overlay_picture
 from hmpfit.viewing.report import write_report
 
 log = logging.getLogger("hmpfit")
 
 
-def run_video(video: Path, out: Path, settings: RunSettings, progress: Progress | None = None) -> dict[str, Any]:
-    """Fit the hands of one video into the run folder `out` and return the content of its `result.json`.
+def run_video(
+    video: Path, out: Path, settings: RunSettings, progress: Progress | None = None, told: str | None = None
+) -> dict[str, Any]:
+    """Fit the hands of one video or photo into the run folder `out` and return the content of its `result.json`.
 
-    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was.
+    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was. `told` is
+    what the result calls its video where that is not the path, such as a web address.
     Raises InputError, NoHandError and RunFolderError.
     """
-    return _Run.open(video, out, settings, progress or Silent()).finish()
+    return _Run.open(video, out, settings, progress or Silent(), told).finish()
 
 
 def fit_video(
     video: str | Path, out: str | Path | None = None, progress: Progress | None = None, **choices: Any
 ) -> FitResult:
-    """Fit the hands of one video and return the records that `hmpfit run` writes.
+    """Fit the hands of one video, photo or folder of images (a path or web address) and return what `hmpfit run` writes.
 
     `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
     `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...
     With `out` the run folder is written and reused like the command's; without it nothing is left on the disk.
     Positions are camera-frame metres, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
     """
-    settings = resolve_settings(**choices)
-    if out is not None:
-        run = _Run.open(Path(video), Path(out), settings, progress or Silent())
-        run.finish()
+    settings, progress = resolve_settings(**choices), progress or Silent()
+    with local_file(video, progress) as path, tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
+        run = _Run.open(path, Path(out or folder), settings, progress, str(video))
+        if out is not None:
+            run.finish()
         return run.fit()
-    with tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
-        return _Run.open(Path(video), Path(folder), settings, progress or Silent()).fit()
 
 
 def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
@@ -129,19 +132,23 @@ class _Run:
     folder: RunFolder
     progress: Progress
     source: str  # fingerprint of the clip
+    told: str  # what the result calls the video
     seconds: dict[str, float] = field(default_factory=dict)
     _seen: KeypointTracks | None = None
     _own: KeypointTracks | None = None  # 2D joints of a learned initialiser
 
     @classmethod
-    def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress) -> "_Run":
+    def open(
+        cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None
+    ) -> "_Run":
         began = time.perf_counter()
         models = load_hand_models(settings.hand_model)
-        clip = open_clip(video, settings.frames, _counted(progress, "reading the video"))
+        clip = open_clip(video, settings.frames, _counted(progress, "reading the video"), settings.fps)
         lens = settings.recipe["camera"]
         camera = camera_for(
-            clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0)
-        )
+            clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0),
+            clip.store.focal_px,
+        )  # fmt: skip
         if len(camera.K) not in (1, clip.frames):
             raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
         source = clip.fingerprint()[:16]
@@ -153,13 +160,15 @@ class _Run:
             "clip": source,
             "version": hmpfit.__version__,
             "hand": _hand_prints(models),
+            "camera": fingerprint(camera)[:16],
             "prior_weights": None if prior is None else prior.fingerprint,
             "network_weights": None if learned is None else learned.fingerprint,
             **settings.comparable(),
         }
         folder = RunFolder(out, identity, settings.overwrite)
         seconds = {"decode": time.perf_counter() - began}
-        return cls(clip, camera, models, prior, learned, device, settings, folder, progress, source, seconds)
+        told = str(video) if told is None else told
+        return cls(clip, camera, models, prior, learned, device, settings, folder, progress, source, told, seconds)
 
     def finish(self) -> dict[str, Any]:
         done = self.folder.finished()
@@ -174,8 +183,11 @@ class _Run:
         with self.folder.publish() as scratch:
             write_result(scratch / "result.npz", result)
             with self._timed("render"):
-                report = _counted(self.progress, "drawing the overlay")
-                write_overlay(scratch / "overlay.mp4", self.clip, result, self.models, on_frame=report)
+                if self.clip.still:
+                    write_overlay_picture(scratch / "overlay.jpg", self.clip, result, self.models)
+                else:
+                    report = _counted(self.progress, "drawing the overlay")
+                    write_overlay(scratch / "overlay.mp4", self.clip, result, self.models, on_frame=report)
             self.seconds["total"] = time.perf_counter() - began
             summary = summarise(result, self.clip.fps, self.seconds, hidden_px)
             write_summary(scratch / "result.json", summary)
@@ -408,7 +420,8 @@ class _Run:
             windows=fitted.windows,
             recipe=recipe,
             provenance={
-                "video": str(self.clip.path),
+                "video": self.told,
+                "still": self.clip.still,
                 "first_frame": self.clip.first_frame,
                 "hand_model": self.models.right.name,
                 "prior": prior_name,

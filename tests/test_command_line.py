@@ -14,6 +14,7 @@ from hmpfit.command_line.main import COMMANDS, main
 from hmpfit.command_line.run import output_folders
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.recipes import RunSettings
+from hmpfit.video.sources import expand_sources
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SUMMARY = {
@@ -42,7 +43,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Stand in for the pipeline, record its calls; a video called `bad` has no hand."""
     made: list[Call] = []
 
-    def run_video(video: Path, out: Path, settings: RunSettings, progress: Any) -> dict[str, Any]:
+    def run_video(
+        video: Path, out: Path, settings: RunSettings, progress: Any, told: str | None = None
+    ) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
         if video.stem == "bad":
             raise NoHandError(f"No hand was found in '{video}'.")
@@ -170,11 +173,11 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
 
 
 def test_each_video_gets_its_folder() -> None:
-    videos = (Path("a/one.mp4"), Path("two"))
+    videos = expand_sources(("a/one.mp4", "two"))
     assert output_folders(videos, None) == [Path("hmpfit_out/one"), Path("hmpfit_out/two")]
     assert output_folders(videos[:1], Path("x")) == [Path("x")]
     with pytest.raises(InputError, match="two"):
-        output_folders((Path("a/two.mp4"), Path("b/two.avi")), Path("x"))
+        output_folders(expand_sources(("a/two.mp4", "b/two.avi")), Path("x"))
 
 
 def test_doctor_reports_every_part_and_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:

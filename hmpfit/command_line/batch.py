@@ -1,23 +1,27 @@
 """`hmpfit batch`: many videos, several at a time, one run folder each."""
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hmpfit.command_line.options import fit_options
+from hmpfit.command_line.options import fit_options, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
 from hmpfit.errors import InputError
+from hmpfit.progress import Progress
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.registry import names
 from hmpfit.strict_json import to_json
+from hmpfit.video.sources import STDIN, Source, expand_sources, is_url, local_file
 
 FAILED = 1
 
 
 @click.command()
-@click.argument("videos", nargs=-1, metavar="VIDEO...", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, metavar="VIDEO...")
 @click.option("--dataset", metavar="KIND:PATH", help=f"A dataset instead of videos: {', '.join(names('datasets'))}.")
 @click.option("--split", metavar="S", help="Its part, such as train (default: the evaluation's).")
 @click.option(
@@ -45,24 +49,27 @@ FAILED = 1
     metavar="N",
     help="Sequences fitted at once in one device batch, locally (default: 16 on a GPU, else 0: each by its worker).",
 )
+@unordered_option
 @fit_options
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
-    videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path, engine: str, workers: int | None,
-    devices: str | None, ray_address: str | None, gpus_per_job: float, fit_together: int | None, overwrite: bool,
-    as_json: bool, quiet: bool, **options: Any,
+    videos: tuple[str, ...], dataset: str | None, split: str | None, out: Path, engine: str, workers: int | None,
+    devices: str | None, ray_address: str | None, gpus_per_job: float, fit_together: int | None, unordered: bool,
+    overwrite: bool, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Fit many videos, several at a time; run the same command again to resume.
+    """Fit many videos or photos, several at a time; run the same command again to resume.
+
+    VIDEO is a file, a folder of videos or of images, or a web address.
 
     Exits with 1 when any of them failed: batch.json in DIR says which, and why.
     """
     from hmpfit.batch import run_batch
 
     settings = resolve_settings(overwrite=overwrite, **options)
-    work = _work(videos, dataset, split, out)
-    with TerminalProgress(quiet) as progress:
+    with TerminalProgress(quiet) as progress, ExitStack() as fetched:
+        work = _work(videos, dataset, split, out, unordered, fetched, progress)
         advance = progress.phase("fitting videos", len(work))
         outcomes = run_batch(
             work, settings, engine, workers, ray_address, gpus_per_job, _devices(devices), lambda outcome: advance(1),
@@ -81,7 +88,7 @@ def batch(
         _tell(outcomes)
     for outcome in outcomes:
         if outcome.error is not None:
-            click.echo(f"hmpfit: {outcome.job.video}: {outcome.error}", err=True)
+            click.echo(f"hmpfit: {outcome.job.told or outcome.job.video}: {outcome.error}", err=True)
     return FAILED if content["failed"] else 0
 
 
@@ -111,7 +118,7 @@ def _plain(outcome: Any) -> dict[str, Any]:
     summary = outcome.summary or {}
     return {
         "name": outcome.job.name,
-        "video": str(outcome.job.video),
+        "video": outcome.job.told or str(outcome.job.video),
         "folder": str(outcome.job.folder),
         "error": outcome.error,
         "seconds": outcome.seconds,
@@ -120,7 +127,10 @@ def _plain(outcome: Any) -> dict[str, Any]:
     }
 
 
-def _work(videos: tuple[Path, ...], dataset: str | None, split: str | None, out: Path) -> list[Any]:
+def _work(
+    videos: tuple[str, ...], dataset: str | None, split: str | None, out: Path, unordered: bool, fetched: ExitStack,
+    progress: Progress,
+) -> list[Any]:  # fmt: skip
     from hmpfit.batch import Job, dataset_jobs
 
     if bool(videos) == (dataset is not None):
@@ -128,8 +138,11 @@ def _work(videos: tuple[Path, ...], dataset: str | None, split: str | None, out:
     if dataset is None:
         if split is not None:
             raise InputError("--split names a part of a --dataset, and there is none.")
-        folders = output_folders(videos, out) if len(videos) > 1 else [out / videos[0].resolve().stem]
-        return [Job(folder.name, video, folder) for video, folder in zip(videos, folders, strict=True)]
+        sources = [replace(source, member=True) for source in expand_sources(videos, unordered)]
+        return [
+            _job(source, folder, fetched, progress)
+            for source, folder in zip(sources, output_folders(sources, out), strict=True)
+        ]
     from hmpfit.datasets.opening import open_dataset
 
     opened = open_dataset(dataset, split)
@@ -139,6 +152,19 @@ def _work(videos: tuple[Path, ...], dataset: str | None, split: str | None, out:
     if not jobs:
         raise InputError(f"No sequence of {dataset} can be fitted.")
     return jobs
+
+
+def _job(source: Source, folder: Path, fetched: ExitStack, progress: Progress) -> Any:
+    """Return the job of one input; what lies elsewhere is fetched now and kept until the batch is done."""
+    from hmpfit.batch import Job
+
+    if source.text != STDIN and not is_url(source.text):
+        return Job(folder.name, Path(source.text), folder)
+    try:
+        video = fetched.enter_context(local_file(source.text, progress))
+        return Job(folder.name, video, folder, told=source.text)
+    except InputError as error:
+        return Job(folder.name, Path(source.name), folder, problem=str(error), told=source.text)
 
 
 def _tell(outcomes: Any) -> None:

@@ -28,6 +28,10 @@ detector_threads = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
 )
 
+unordered_option = click.option(
+    "--unordered", is_flag=True, help="A folder's images are unrelated photos: fit each by itself."
+)
+
 
 _OPTIONS = (
     click.option(
@@ -92,6 +96,12 @@ _OPTIONS = (
         help="Withhold these frames' pixels, then score against them (repeatable).",
     ),
     click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included)."),
+    click.option(
+        "--fps",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="N",
+        help="Frames a second of a folder of images, or of a file whose time stamps lie.",
+    ),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option(

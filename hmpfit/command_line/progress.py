@@ -70,7 +70,7 @@ class TerminalProgress:
         return self._lines
 
     def _start_bar(self, bars: Progress, name: str, total: int) -> TaskID:
-        self._task = bars.add_task(name, total=total)
+        self._task = bars.add_task(name, total=total or None)  # None: moves without an end in sight
         return self._task
 
     def _end_phase(self, completed: bool) -> None:
@@ -93,7 +93,10 @@ class _Lines:
         stop_if_asked()
         self._done += count
         now = time.monotonic()
-        if now - self._said >= _LINE_EVERY_S and 0 < self._done < self._total:
+        if now - self._said >= _LINE_EVERY_S and not self._total:
+            self._said = now
+            click.echo(f"{self._name}: {self._done}", err=True)
+        elif now - self._said >= _LINE_EVERY_S and 0 < self._done < self._total:
             self._said = now
             left = (now - self._start) * (self._total - self._done) / self._done
             click.echo(f"{self._name}: {self._done} of {self._total}, about {left:.0f} s left", err=True)

@@ -3,25 +3,26 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hmpfit.command_line.main import WRONG_INPUT
-from hmpfit.command_line.options import detector_threads, fit_options
+from hmpfit.command_line.options import detector_threads, fit_options, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.strict_json import to_json
+from hmpfit.video.sources import Source, expand_sources, local_file
 
 DEFAULT_OUT = Path("hmpfit_out")
 
 
 @click.command()
-@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @click.option(
     "-o",
     "--out",
@@ -29,54 +30,68 @@ DEFAULT_OUT = Path("hmpfit_out")
     metavar="DIR",
     help="Output folder [./hmpfit_out/<stem>]; with several videos, one folder each below it.",
 )
+@unordered_option
 @fit_options
 @detector_threads
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary; errors only.")
-def run(videos: tuple[Path, ...], out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Fit the hands of one or more videos, folders of images, or sequence folders of a dataset (with its camera)."""
+def run(
+    videos: tuple[str, ...], out: Path | None, unordered: bool, overwrite: bool, as_json: bool, quiet: bool,
+    **options: Any,
+) -> int:  # fmt: skip
+    """Fit the hands of videos, photos, folders of either, or sequence folders of a dataset (with its camera).
+
+    VIDEO is a file, a folder, a web address (http, https), or - for standard input.
+    """
     settings = resolve_settings(overwrite=overwrite, **options)
-    folders = output_folders(videos, out)
+    sources = expand_sources(videos, unordered)
+    folders = output_folders(sources, out)
+    several = len(sources) > 1 or sources[0].member
     runs: list[dict[str, Any]] = []
     failed = False
-    for video, folder in zip(videos, folders, strict=True):
+    for source, folder in zip(sources, folders, strict=True):
         try:
-            runs.append(run_one(video, folder, settings, quiet))
+            runs.append(run_one(source.text, folder, settings, quiet))
         except HmpfitError as error:
-            if len(videos) == 1:
+            if not several:
                 raise
             failed = True
-            runs.append({"video": str(video), "error": str(error)})
-            click.echo(f"hmpfit: {video}: {error}", err=True)
+            runs.append({"video": source.text, "error": str(error)})
+            click.echo(f"hmpfit: {source.text}: {error}", err=True)
             continue
         if not quiet and not as_json:
-            _tell(video, folder, runs[-1])
+            _tell(source.text, folder, runs[-1])
     if as_json:
-        click.echo(to_json(runs[0] if len(videos) == 1 else {"runs": runs}))
+        click.echo(to_json({"runs": runs} if several else runs[0]))
     return WRONG_INPUT if failed else 0
 
 
-def output_folders(videos: tuple[Path, ...], out: Path | None) -> list[Path]:
-    """Return a folder per video: `out` itself for one video, one below it for each of several.
+def output_folders(sources: Sequence[Source], out: Path | None) -> list[Path]:
+    """Return a folder per input: `out` itself for one, one below it for each of several or of a folder's files.
 
-    Raises InputError when two videos would share a folder.
+    Raises InputError when two inputs would share a folder.
     """
-    if out is not None and len(videos) == 1:
+    if out is not None and len(sources) == 1 and not sources[0].member:
         return [out]
-    stems = [video.resolve().stem for video in videos]
-    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    names = [source.name for source in sources]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"Two of the videos are called '{twice[0]}' and would share a folder; run them one by one.")
-    return [(out or DEFAULT_OUT) / stem for stem in stems]
+    return [(out or DEFAULT_OUT) / name for name in names]
 
 
-def run_one(video: Path, folder: Path, settings: RunSettings, quiet: bool) -> dict[str, Any]:
-    """Run one video into its folder and return the summary; leave no empty folder behind when the input is no good."""
+def run_one(video: str | Path, folder: Path, settings: RunSettings, quiet: bool) -> dict[str, Any]:
+    """Run one input into its folder and return the summary; leave no empty folder behind when the input is no good."""
     from hmpfit.pipeline import run_video
 
-    with _no_empty_folder(folder), TerminalProgress(quiet) as progress, _frames_of(video, settings) as (source, chosen):
-        return run_video(source, folder, chosen, progress)
+    with (
+        _no_empty_folder(folder),
+        TerminalProgress(quiet) as progress,
+        local_file(video, progress) as path,
+        _frames_of(path, settings) as (source, chosen),
+    ):
+        return run_video(source, folder, chosen, progress, None if path == Path(video) else str(video))
 
 
 @contextlib.contextmanager
@@ -113,13 +128,16 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def _tell(video: Path, folder: Path, summary: dict[str, Any]) -> None:
-    frames, fps = summary["frames"], summary["fps"]
-    click.echo(f"{video}: {frames} frames at {fps:.4g} frames/s, {summary['seconds']['total']:.1f} s")
+def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
+    frames, fps, still = summary["frames"], summary["fps"], summary.get("still", False)
+    length = "a photo" if still else f"{frames} frames at {fps:.4g} frames/s"
+    click.echo(f"{video}: {length}, {summary['seconds']['total']:.1f} s")
     for hand in summary["hands"]:
         side = "right" if hand["is_right"] else "left"
-        line = f"  {side} hand: detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
-        line += f" and {hand['extrapolated']} at the ends"
+        line = f"  {side} hand"
+        if not still:
+            line += f": detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
+            line += f" and {hand['extrapolated']} at the ends"
         if hand["reprojection_px"]:
             line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off (median)"
         if hand["joint_std_mm_median"] is not None:
@@ -127,4 +145,4 @@ def _tell(video: Path, folder: Path, summary: dict[str, Any]) -> None:
         click.echo(line)
         if hand["hidden_keypoint_px"]:
             click.echo(f"    withheld frames: {hand['hidden_keypoint_px']['median']:.1f} px off (median)")
-    click.echo(f"  {folder / 'overlay.mp4'}, result.npz, result.json")
+    click.echo(f"  {folder / ('overlay.jpg' if still else 'overlay.mp4')}, result.npz, result.json")

@@ -17,17 +17,25 @@ _FORMS = "fx,fy,cx,cy in pixels, or a file: .json or .npz with K (and distortion
 
 
 def camera_for(
-    width: int, height: int, intrinsics: str | None, focal_per_longer_side: float, focal_px: float = 0.0
+    width: int,
+    height: int,
+    intrinsics: str | None,
+    focal_per_longer_side: float,
+    focal_px: float = 0.0,
+    metadata_px: float | None = None,
 ) -> Camera:
     """Return the camera of a clip of `width` x `height` pixels.
 
     `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path); without it the focal length is `focal_px` where
-    that is positive, else the given share of the longer side. Raises InputError when the text is neither.
+    that is positive, else `metadata_px`, which the file itself tells, else the given share of the longer side. Raises InputError when the text is neither.
     """
     if intrinsics is None:
         K = assumed_intrinsics(width, height, focal_per_longer_side)
         if focal_px > 0:
             K[0, 0] = K[1, 1] = focal_px
+        elif metadata_px is not None:
+            K[0, 0] = K[1, 1] = metadata_px
+            return Camera(K[None], width, height, source="metadata")
         return Camera(K[None], width, height, source="assumed")
     K, distortion = _read(intrinsics)
     if K.shape[-2:] != (3, 3) or not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():

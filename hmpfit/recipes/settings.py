@@ -17,6 +17,7 @@ class RunSettings:
     """Every choice of `hmpfit run`; ranges are half-open (start, end) pairs of source frames.
 
     Whatever a recipe can say (weights, views, solver) is said by `recipe` alone.
+    `fps` takes the place of the file's own time stamps.
     `intrinsics` is the text the user gave (`fx,fy,cx,cy` in pixels, or a file), `hand_model` "open" or a path.
     Raises InputError when two choices contradict each other.
     """
@@ -31,6 +32,7 @@ class RunSettings:
     recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
     hide_keypoints: tuple[tuple[int, int], ...] = ()
     frames: tuple[int, int] | None = None
+    fps: float | None = None
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False

@@ -1,4 +1,4 @@
-"""The overlay video: fitted hands over the frames, with what is known about them in sight.
+"""The overlay, a video or a picture: fitted hands over the frames, with what is known about them in sight.
 
 Mesh colour tells the side and pales where the hand was not detected; dots are the evidence, as strong as its
 confidence; the strip at the bottom is the status over time with a cursor. Streams, so any length fits in memory.
@@ -23,11 +23,13 @@ from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
 
 LONGEST_SIDE_PX = 1280
+LONGEST_SIDE_OF_A_PHOTO_PX = 2048
 RIGHT_RGB, LEFT_RGB = (250, 150, 70), (80, 170, 250)
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 64  # frames whose vertices are in memory at once
 _STRIP_PX, _LABEL_SCALE = 7, 0.55
 _SUBPIXEL_BITS = 3
+_JPEG_QUALITY = 92
 
 Image = NDArray[np.uint8]
 
@@ -61,6 +63,25 @@ def write_overlay(
             behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
             if on_frame is not None:
                 on_frame(frame + 1, clip.frames)
+
+
+def write_overlay_picture(path: str | Path, clip: Clip, result: FitResult, models: HandModels) -> None:
+    """Write the one frame of a photo with the fitted hands over it as JPEG, the longer side at most 2048.
+
+    Raises OSError when the file cannot be written.
+    """
+    import cv2
+
+    scale = min(1.0, LONGEST_SIDE_OF_A_PHOTO_PX / max(clip.width, clip.height))
+    _, image = next(clip.images())
+    if scale < 1:
+        size = (max(1, round(clip.width * scale)), max(1, round(clip.height * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    image = np.ascontiguousarray(image)
+    draw_frame(image, result, 0, next(_posed(result, models, True)), models, scale)
+    done, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    assert done
+    Path(path).write_bytes(content.tobytes())
 
 
 def draw_frame(

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page on a run, made from its `result.npz`, `result.json` and `overlay.mp4`.
+"""`report.html`: one self-contained page on a run, made from its `result.npz`, `result.json` and overlay.
 
 The page's words and looks are in `report.html.j2`; here its numbers are gathered. No network is needed to read it.
 """
@@ -41,11 +41,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     stored, summary = read_result(folder), read_summary(folder)
-    overlay = folder / "overlay.mp4"
+    overlay, picture = folder / "overlay.mp4", folder / "overlay.jpg"
     pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
     video = _in_base64(overlay) if overlay.is_file() else ()
+    still = _in_base64(picture) if picture.is_file() and summary.get("still") else ()
     content = _content(stored, summary)
-    parts = pages.get_template("report.html.j2").generate(video=video, left=LEFT, width=WIDTH, **content)
+    parts = pages.get_template("report.html.j2").generate(video=video, picture=still, left=LEFT, width=WIDTH, **content)
     file = out or folder / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8") as page:
@@ -84,6 +85,7 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
             {"label": label, "side": side, "strip": status_strip(stored.motion.status[hand])}
             for hand, (label, side) in enumerate(zip(labels, sides, strict=True))
         ],
+        "still": bool(summary.get("still")),
         "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
         "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimetres") if known_std else "",
         "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared"),
@@ -102,6 +104,8 @@ _SETTINGS = ("video", "first_frame", "initializer", "keypoints", "prior", "hand_
 def _lead(summary: Mapping[str, Any]) -> str:
     hands = summary["hands"]
     sides = " and a ".join("right hand" if hand["is_right"] else "left hand" for hand in hands)
+    if summary.get("still"):
+        return f"A photo, a {sides}; hmpfit {summary.get('version', '')}"
     return (
         f"{summary['frames']} frames at {summary['fps']:.4g} per second, a {sides}; hmpfit {summary.get('version', '')}"
     )
