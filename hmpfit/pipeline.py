@@ -138,9 +138,7 @@ class _Run:
     _own: KeypointTracks | None = None  # 2D joints of a learned initialiser
 
     @classmethod
-    def open(
-        cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None
-    ) -> "_Run":
+    def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None) -> "_Run":
         began = time.perf_counter()
         models = load_hand_models(settings.hand_model)
         clip = open_clip(video, settings.frames, _counted(progress, "reading the video"), settings.fps)

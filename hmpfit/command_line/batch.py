@@ -131,7 +131,7 @@ def _work(
     videos: tuple[str, ...], dataset: str | None, split: str | None, out: Path, unordered: bool, fetched: ExitStack,
     progress: Progress,
 ) -> list[Any]:  # fmt: skip
-    from hmpfit.batch import Job, dataset_jobs
+    from hmpfit.batch import dataset_jobs
 
     if bool(videos) == (dataset is not None):
         raise InputError("Give videos, or --dataset KIND:PATH, and not both.")

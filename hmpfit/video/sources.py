@@ -126,7 +126,9 @@ def _suffix(text: str) -> str:
 
 def _read_stdin(file: BinaryIO, progress: Progress) -> None:
     if sys.stdin is None or sys.stdin.isatty():
-        raise InputError("'-' reads a video from standard input, and nothing is piped in; try: cat a.mp4 | hmpfit run -")
+        raise InputError(
+            "'-' reads a video from standard input, and nothing is piped in; try: cat a.mp4 | hmpfit run -"
+        )
     advance = progress.phase("reading standard input (KiB)", 0)
     if _copy(sys.stdin.buffer, file, advance) == 0:
         raise InputError("Standard input is empty; pipe a video into it.")
@@ -179,4 +181,3 @@ def _copy(source: BinaryIO, file: BinaryIO, advance: Advance) -> int:
         advance((done + len(piece)) // _KIB - done // _KIB)
         done += len(piece)
     return done
-
