@@ -64,7 +64,7 @@ def run_video(
 def fit_video(
     video: str | Path, out: str | Path | None = None, progress: Progress | None = None, **choices: Any
 ) -> FitResult:
-    """Fit the hands of one video, photo or folder of images (a path or web address) and return what `hmpfit run` writes.
+    """Fit the hands of a video, photo or folder of images (a path or web address); return what `hmpfit run` writes.
 
     `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
     `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...

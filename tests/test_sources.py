@@ -122,8 +122,8 @@ def test_a_path_stays_where_it_is(tmp_path: Path) -> None:
 
 
 def test_folders_are_taken_apart(tmp_path: Path) -> None:
-    for name in ("v/a.mp4", "v/b.MOV", "v/b.webm", "v/._b.mov", "v/notes.txt", "i/2.jpg", "i/10.jpg", "m/a.mp4", "m/a.png",
-                 "e/notes.txt"):  # fmt: skip
+    for name in ("v/a.mp4", "v/b.MOV", "v/b.webm", "v/._b.mov", "v/notes.txt", "i/2.jpg", "i/10.jpg", "m/a.mp4",
+                 "m/a.png", "e/notes.txt"):  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
 

@@ -27,7 +27,8 @@ def camera_for(
     """Return the camera of a clip of `width` x `height` pixels.
 
     `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path); without it the focal length is `focal_px` where
-    that is positive, else `metadata_px`, which the file itself tells, else the given share of the longer side. Raises InputError when the text is neither.
+    that is positive, else `metadata_px`, which the file itself tells, else the given share of the longer side.
+    Raises InputError when the text is neither.
     """
     if intrinsics is None:
         K = assumed_intrinsics(width, height, focal_per_longer_side)

@@ -127,7 +127,7 @@ def _suffix(text: str) -> str:
 def _read_stdin(file: BinaryIO, progress: Progress) -> None:
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
-            "'-' reads a video from standard input, and nothing is piped in; try: cat a.mp4 | hmpfit run -"
+            "'-' reads a video from standard input, and nothing is piped in; type: cat VIDEO | hmpfit run -"
         )
     advance = progress.phase("reading standard input (KiB)", 0)
     if _copy(sys.stdin.buffer, file, advance) == 0:
