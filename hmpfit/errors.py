@@ -15,6 +15,14 @@ class InputError(HmpfitError):
     """A file, video, model or option given by the user cannot be used."""
 
 
+class UnreadableFileError(InputError):
+    """A file cannot be read; `reason` says why without naming it, for callers with a sentence of their own."""
+
+    def __init__(self, path: object, reason: str, what: str = "") -> None:
+        super().__init__(f"'{path}' {'is not ' + what if what else 'cannot be read'}: {reason}.")
+        self.path, self.reason = path, reason
+
+
 class UnknownNameError(InputError):
     """A plug-in, recipe, key or field that does not exist was asked for."""
 

@@ -1,0 +1,1 @@
+"""Read files that others made: every reader here has limits, runs nothing, and fails with one sentence."""
