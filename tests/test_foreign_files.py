@@ -151,7 +151,7 @@ def _bad(name: str, folder: Path, models: HandModels) -> Path:
         ("unknown", "apples.*PyMAF-X, METRO, HaMeR"),
         ("payload", "refused and nothing in it ran"),
         ("objects", "refused and nothing in it ran"),
-        ("damaged", "cannot be read"),
+        ("damaged", "is not a result file"),
         ("short", "holds 3 frames"),
         ("body", "156 columns"),
         ("mesh", "778 vertices"),

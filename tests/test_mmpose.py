@@ -115,7 +115,7 @@ def test_checkpoints_are_read_without_running_them(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="refused and nothing in it ran"):
         read_state(path)
     path.write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="not a readable mmpose checkpoint"):
+    with pytest.raises(InputError, match="is not an mmpose checkpoint"):
         read_state(path)
 
 

@@ -67,11 +67,11 @@ def python2_pickle(content: dict[str, bytes]) -> bytes:
 
 
 def test_python_2_byte_strings(tmp_path: Path) -> None:
-    from hmpfit.hands.restricted_pickle import read_pickle
+    from hmpfit.files.pickled_values import read_pickled_table
 
     data = bytes(range(256))
     (tmp_path / "old.pkl").write_bytes(python2_pickle({"weights": data, "f": b"\x00\xff"}))
-    read = read_pickle(tmp_path / "old.pkl")
+    read = read_pickled_table(tmp_path / "old.pkl", "a MANO pickle")
     assert read["weights"].tobytes() == data and read["weights"].dtype == np.uint8
     assert read["f"].tolist() == [0, 255]
 

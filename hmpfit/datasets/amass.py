@@ -17,7 +17,11 @@ import numpy as np
 import torch
 
 from hmpfit.datasets.cache import cache_home
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.pickled_values import LARGE_MOST, read_object_npy
+from hmpfit.files.schemas import Fields
+from hmpfit.files.structured import read_json_table
 from hmpfit.geometry import rotations
 from hmpfit.records import Floats
 
@@ -25,6 +29,8 @@ log = logging.getLogger("hmpfit")
 
 FPS = 30.0
 SHORTEST_S = 1.0
+RATES_HZ = (10.0, 1000.0)  # motion capture and video
+ANGLE_MOST = 100.0  # radians of an axis-angle, some of which count whole turns
 MIDDLE = 0.9  # the share of frames kept, for T-poses and calibration at the ends
 UNTRIMMED = ("TCDHands", "TCD_handMocap")
 LEAST_VARIANCE = 5e-3  # rad^2, mean over the 45 angles: below it the fingers were not captured
@@ -66,7 +72,7 @@ def read_amass(root: Path, cache: Path | None = None, hands_mean: HandsMean | No
     folder = (cache or cache_home()) / _fingerprint(root, files, hands_mean is not None)
     if not (folder / "index.json").is_file():
         _fill(folder, root, files, hands_mean)
-    index = json.loads((folder / "index.json").read_text())
+    index = read_json_table(folder / "index.json", LARGE_MOST)
     for path, reason in index["skipped"]:
         log.warning("'%s' was skipped: %s", path, reason)
     if not index["lengths"]:
@@ -97,8 +103,6 @@ def read_sequence(path: Path, trim: bool, hands_mean: HandsMean | None = None) -
     if relative and hands_mean is None:
         raise InputError("ARCTIC's angles are relative to MANO's mean pose; give your MANO files with --hand-model")
     hands, rate = _arctic(path) if relative else _smpl(path)
-    if not np.isfinite(rate) or rate <= 0:
-        raise InputError(f"its frame rate is {rate}")
     out = {}
     for side, pose in hands.items():
         if not np.isfinite(pose).all():
@@ -122,14 +126,20 @@ def moves(pose: Floats) -> bool:
 
 def _smpl(path: Path) -> tuple[dict[str, Floats], float]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            poses = np.asarray(stored["poses"], dtype=np.float64)
-            rate = next((float(stored[key]) for key in _RATES if key in stored.files), float("nan"))
-    except KeyError as error:
-        raise InputError(f"it lacks {error}") from None
-    except Exception as error:  # whatever broken bytes make numpy do
-        raise InputError(f"it cannot be read ({type(error).__name__}: {error})") from None
-    if poses.ndim != 2 or poses.shape[1] not in _COLUMNS:
+        stored = Fields(read_npz(path, ("poses", *_RATES).__contains__), path, "a file of AMASS")
+    except UnreadableFileError as error:
+        raise InputError(f"it cannot be read: {error.reason}") from None
+    if "poses" not in stored:
+        raise InputError("it lacks 'poses'")
+    key = next((key for key in _RATES if key in stored), None)
+    if key is None:
+        raise InputError("it has no frame rate")
+    try:
+        rate = stored.number(key, *RATES_HZ)
+        poses = stored.array("poses", (None, None), low=-ANGLE_MOST, high=ANGLE_MOST)
+    except UnreadableFileError as error:
+        raise InputError(error.reason) from None
+    if poses.shape[1] not in _COLUMNS:
         raise InputError(f"its poses have the shape {poses.shape}; 156 columns (SMPL-H) or 165 (SMPL-X) are read")
     left, right = _COLUMNS[poses.shape[1]]
     fingers = {"left": poses[:, left : left + 45], "right": poses[:, right : right + 45]}
@@ -150,9 +160,10 @@ def _wrist(poses: Floats, side: str) -> Floats:
 
 def _arctic(path: Path) -> tuple[dict[str, Floats], float]:
     """Read ARCTIC's parameters, relative to MANO's mean pose."""
-    from hmpfit.datasets.numpy_pickle import read_object
-
-    content = read_object(path)
+    try:
+        content = read_object_npy(path, "an annotation of ARCTIC")
+    except UnreadableFileError as error:
+        raise InputError(f"it cannot be read: {error.reason}") from None
     hands: dict[str, Floats] = {}
     for side in ("left", "right"):
         if not isinstance(content.get(side), dict) or "pose" not in content[side]:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.datasets.arctic_truth import read_truth
+from hmpfit.datasets.arctic_truth import WHAT, read_truth
 from hmpfit.datasets.json_lists import read_json
 from hmpfit.datasets.layout import FilesIn, numbers, require
-from hmpfit.datasets.numpy_pickle import read_object
 from hmpfit.datasets.sequence import Broken, Dataset, Reader, Sequence, log
 from hmpfit.errors import InputError
+from hmpfit.files.pickled_values import LARGE_MOST, read_object_npy
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera
 
@@ -78,8 +78,8 @@ def _recordings(path: Path, protocol: str, part: str) -> list[str]:
     file = path / "splits" / f"{protocol}_{part}.npy"
     if file.is_file():
         try:
-            return sorted(str(name) for name in read_object(file)["data_dict"])
-        except (InputError, KeyError) as error:
+            return sorted(str(name) for name in read_object_npy(file, WHAT, LARGE_MOST)["data_dict"])
+        except (KeyError, TypeError) as error:
             raise InputError(f"'{file}' cannot be used: {error}.") from None
     raise InputError(f"'{path}' has neither splits_json/protocol_{protocol}.json nor {file.relative_to(path)}.")
 
@@ -112,10 +112,7 @@ def _extrinsics(path: Path, misc: Any, name: str, view: int) -> tuple[np.ndarray
 
 def _head(path: Path, name: str) -> dict[str, Any]:
     file = path / "raw_seqs" / f"{name}.egocam.dist.npy"
-    try:
-        content = read_object(file)
-    except InputError as error:
-        raise InputError(f"'{file}' cannot be used: {error}.") from None
+    content = read_object_npy(file, WHAT)
     missing = [key for key in ("R_k_cam_np", "T_k_cam_np", "intrinsics", "dist8") if key not in content]
     if missing:
         raise InputError(f"'{file}' lacks '{missing[0]}'.")

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
-from hmpfit.datasets.numpy_pickle import read_object
 from hmpfit.datasets.parameters import StoredHand, motion_of, place
 from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
+from hmpfit.files.pickled_values import LARGE_MOST, read_object_npy
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
+WHAT = "an annotation of ARCTIC"
 _SIDES = ("right", "left")
 _IS_RIGHT = np.array([True, False])
 _ENDS = 10  # frames at either end that ARCTIC's own splits leave out
@@ -97,8 +98,8 @@ def _split(file: Path) -> dict[str, Any]:
     key = (file, file.stat().st_mtime_ns)
     if key not in _opened:
         try:
-            content = read_object(file)["data_dict"]
-        except (InputError, KeyError) as error:
+            content = read_object_npy(file, WHAT, LARGE_MOST)["data_dict"]
+        except KeyError as error:
             raise InputError(f"'{file}' cannot be used: {error}.") from None
         _opened.clear()
         _opened[key] = content
@@ -108,7 +109,7 @@ def _split(file: Path) -> dict[str, Any]:
 def _parameters(file: Path) -> dict[str, Floats]:
     """Return each side's numbers [F, 61]: 3 + 45 angles, 3 of translation, 10 of shape."""
     try:
-        content = read_object(file)
+        content = read_object_npy(file, WHAT)
         out = {}
         for side in _SIDES:
             rot = np.asarray(content[side]["rot"], dtype=np.float64).reshape(-1, 3)

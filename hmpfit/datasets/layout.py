@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
-from hmpfit.hands.restricted_pickle import read_pickle
+from hmpfit.files.pickled_values import read_pickled_table
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,6 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 def pickled(path: Path) -> dict[str, Any]:
     """Read a dataset's pickle through the restricted loader. Raises ValueError with the reason, without the path."""
     try:
-        return read_pickle(path)
+        return read_pickled_table(path, "an annotation")
     except InputError as error:
         raise ValueError(str(error).replace(f"'{path}' ", "").rstrip(".")) from None

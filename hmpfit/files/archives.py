@@ -122,7 +122,7 @@ def _array(stream: IO[bytes], size: int, name: str) -> np.ndarray:
     if count * dtype.itemsize != size - start:
         raise ValueError(f"'{name}' announces {count} values of {dtype.itemsize} bytes in {size - start} bytes")
     flat = np.empty(count * dtype.itemsize, np.uint8)
-    view, at = memoryview(flat), 0
+    view, at = flat.data, 0
     while at < len(flat):
         got = stream.readinto(view[at : at + (1 << 24)])  # type: ignore[attr-defined]
         if not got:
@@ -141,10 +141,6 @@ def array_of_bytes(
     if dtype.kind == "b" and (content > 1).any():  # numpy counts on 0 and 1, and goes astray in memory otherwise
         raise ValueError("an array of true and false holds something else")
     values = content.view(dtype) if dtype.itemsize and len(content) else np.empty(count_of(shape), dtype)
-    if (
-        dtype.kind == "U"
-        and len(content)
-        and (content.view(np.dtype("u4").newbyteorder(dtype.byteorder)) > 0x10FFFF).any()
-    ):
+    if dtype.kind == "U" and len(content) and (content.view(np.dtype(f"{dtype.str[0]}u4")) > 0x10FFFF).any():
         raise ValueError("an array of texts holds no characters")
     return values.reshape(shape, order="F" if columns_first else "C")

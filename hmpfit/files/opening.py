@@ -6,6 +6,7 @@ Every reader of this package opens its file here, so that no library's error and
 import contextlib
 import os
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +56,10 @@ def reason_of(error: Exception) -> str:
         return "it breaks off"
     text = " ".join(str(error).split()).rstrip(".")
     text = text if len(text) <= _REASON_MOST else text[:_REASON_MOST] + " ..."
+    if isinstance(error, zipfile.BadZipFile):
+        return "it is no zip archive, or a damaged one"
+    if type(error) is ValueError and text:
+        return text
     return f"{text} ({type(error).__name__})" if text else type(error).__name__
 
 

@@ -42,7 +42,8 @@ class _Dtype(Stub):
     def numpy(self) -> np.dtype:
         """Return the dtype. Raises ValueError for any but plain numbers and texts."""
         text = self.text.decode("latin1") if isinstance(self.text, bytes) else self.text
-        return plain_dtype(text).newbyteorder(self.order or "=")
+        kind = plain_dtype(text)
+        return kind if kind.str[0] == "|" or not self.order else np.dtype(self.order + kind.str[1:])
 
 
 class Record(Stub):

@@ -19,6 +19,7 @@ from hmpfit.files.pickled_arrays import MAKERS, Record, find_among
 from hmpfit.files.restricted_pickle import Makers, Name, PickleMachine, Stub
 
 PICKLE_MOST = 2048 * MIB
+LARGE_MOST = 16384 * MIB  # of a dataset's annotations in one file
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), np.ndarray, np.generic)
 
 
@@ -41,9 +42,9 @@ def read_pickled_table(path: Path, what: str, more: Makers | None = None) -> dic
     return {str(key): value for key, value in content.items()}
 
 
-def read_object_npy(path: Path, what: str) -> dict[str, Any]:
+def read_object_npy(path: Path, what: str, most: int = PICKLE_MOST) -> dict[str, Any]:
     """Return the dictionary that `np.save(path, dictionary)` wrote. Raises as `read_pickle` does."""
-    content = read_bytes(path, PICKLE_MOST)
+    content = read_bytes(path, most)
     with reading_pickle(path, what):
         stream = io.BytesIO(content)
         read_npy_header(stream)

@@ -97,11 +97,6 @@ class PickleMachine:
         self.budget.take(items=sum(len(part) for part in arguments if isinstance(part, list | tuple | dict)))
         self.stack.append(callee.maker(*arguments))
 
-    def _append(self, target: Any, items: list[Any]) -> None:
-        if not isinstance(target, list):
-            raise ValueError("it appends to what is no list")
-        target.extend(items)
-
     def _set(self, target: Any, items: list[Any]) -> None:
         if isinstance(target, Stub):
             return  # logs of foreign classes, whose content is not needed
@@ -119,6 +114,13 @@ class PickleMachine:
             self.marks.pop()
         else:
             self._pop()
+
+    def _op_pop_mark(self, _: None) -> None:
+        self._to_mark()
+
+    def _push_table(self, items: list[Any]) -> None:
+        self.stack.append({})
+        self._set(self.stack[-1], items)
 
     def _op_get(self, place: int) -> None:
         if place not in self.memo:
@@ -176,11 +178,17 @@ class PickleMachine:
 
     def _append_one(self) -> None:
         item, target = self._pop(), self._top()
-        self._append(target, [item])
+        _extend(target, [item])
 
     def _set_one(self) -> None:
         value, key, target = self._pop(), self._pop(), self._top()
         self._set(target, [key, value])
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if not isinstance(target, list):
+        raise ValueError("it appends to what is no list")
+    target.extend(items)
 
 
 def _key(key: Any) -> Any:
@@ -195,7 +203,7 @@ def _python2_string(line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in b"\"'":
         raise ValueError("a text in it is damaged")
-    return codecs.escape_decode(text[1:-1])[0].decode("latin1")  # type: ignore[attr-defined]
+    return codecs.escape_decode(text[1:-1])[0].decode("latin1")
 
 
 def _push(machine: PickleMachine, value: Any) -> None:
@@ -230,12 +238,12 @@ _PUSHED = (
     "BINUNICODE", "BINUNICODE8",
 )  # fmt: skip
 _HANDLERS: dict[str, Callable[[PickleMachine, Any], None]] = {
-    **dict.fromkeys(_PUSHED, _push),
+    **{name: _push for name in _PUSHED},
     "NONE": _push_constant(None), "NEWTRUE": _push_constant(True), "NEWFALSE": _push_constant(False),
     "EMPTY_TUPLE": _push_constant(()),
     "PROTO": lambda machine, _: None, "FRAME": lambda machine, _: None,
     "MARK": PickleMachine._op_mark, "POP": PickleMachine._op_pop,
-    "POP_MARK": lambda machine, _: machine._to_mark() and None,
+    "POP_MARK": PickleMachine._op_pop_mark,
     "DUP": lambda machine, _: machine.stack.append(machine._top()),
     "GET": PickleMachine._op_get, "BINGET": PickleMachine._op_get, "LONG_BINGET": PickleMachine._op_get,
     "PUT": PickleMachine._op_put, "BINPUT": PickleMachine._op_put, "LONG_BINPUT": PickleMachine._op_put,
@@ -246,12 +254,12 @@ _HANDLERS: dict[str, Callable[[PickleMachine, Any], None]] = {
     "LIST": _then(_items, lambda machine, items: machine.stack.append(items)),
     "TUPLE": _then(_items, lambda machine, items: machine.stack.append(tuple(items))),
     "FROZENSET": _then(_items, lambda machine, items: machine.stack.append(items)),
-    "DICT": _then(_items, lambda machine, items: machine.stack.append({}) or machine._set(machine.stack[-1], items)),
+    "DICT": _then(_items, PickleMachine._push_table),
     "TUPLE1": lambda machine, _: machine._op_tuple_of(1), "TUPLE2": lambda machine, _: machine._op_tuple_of(2),
     "TUPLE3": lambda machine, _: machine._op_tuple_of(3),
     "APPEND": lambda machine, _: machine._append_one(), "SETITEM": lambda machine, _: machine._set_one(),
-    "APPENDS": _then(_items, lambda machine, items: machine._append(machine._top(), items)),
-    "ADDITEMS": _then(_items, lambda machine, items: machine._append(machine._top(), items)),
+    "APPENDS": _then(_items, lambda machine, items: _extend(machine._top(), items)),
+    "ADDITEMS": _then(_items, lambda machine, items: _extend(machine._top(), items)),
     "SETITEMS": _then(_items, lambda machine, items: machine._set(machine._top(), items)),
     "GLOBAL": PickleMachine._op_global_name, "STACK_GLOBAL": PickleMachine._op_stack_global,
     "REDUCE": PickleMachine._op_reduce, "NEWOBJ": PickleMachine._op_reduce, "NEWOBJ_EX": PickleMachine._op_newobj_ex,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hmpfit.errors import InputError
+from hmpfit.errors import UnreadableFileError
 
 Sides = tuple[int | str | None, ...]
 METRES = 1e4  # no hand lies farther from a camera, and no number in a file of positions is larger
@@ -40,7 +40,7 @@ class Fields:
     ) -> np.ndarray:
         """Return an array of numbers of the given shape, all within [low, high].
 
-        With `allow_nan` an entry may be NaN, which stands for unknown. Raises InputError naming file and key.
+        With `allow_nan` an entry may be NaN, which stands for unknown. Raises UnreadableFileError naming file and key.
         """
         array = self.any_array(key)
         if array.ndim != len(shape) or any(not self._fits(have, want) for have, want in zip(array.shape, shape)):
@@ -57,7 +57,7 @@ class Fields:
         return array.astype(dtype)
 
     def any_array(self, key: str) -> np.ndarray:
-        """Return an array of any shape; None inside lists becomes NaN. Raises InputError when it is none."""
+        """Return an array of any shape; None inside lists becomes NaN. Raises UnreadableFileError when it is none."""
         if key not in self:
             raise self.wrong(key, "is missing")
         try:
@@ -69,7 +69,7 @@ class Fields:
         return array
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
-        """Return a finite number within [low, high]. Raises InputError naming file, key and range."""
+        """Return a finite number within [low, high]. Raises UnreadableFileError naming file, key and range."""
         if key not in self and default is not None:
             return default
         value = self.any_array(key)
@@ -78,12 +78,12 @@ class Fields:
         return float(value.reshape(-1)[0])
 
     def flags(self, key: str, shape: Sides) -> np.ndarray:
-        """Return true and false, which may be stored as 0 and 1. Raises InputError naming file and key."""
+        """Return true and false, which may be stored as 0 and 1. Raises UnreadableFileError naming file and key."""
         return self.array(key, shape, np.float64, 0, 1) > 0.5
 
-    def wrong(self, key: str, how: str) -> InputError:
+    def wrong(self, key: str, how: str) -> UnreadableFileError:
         """Return the error that says how a key is wrong."""
-        return InputError(f"'{self.path}' is not {self.kind}: '{key}' {how}.")
+        return UnreadableFileError(self.path, f"'{key}' {how}", self.kind)
 
     def _fits(self, have: int, want: int | str | None) -> bool:
         return have == self.sides.get(want, have) if isinstance(want, str) else want is None or have == want

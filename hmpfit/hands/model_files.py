@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.opening import explained, open_regular
+from hmpfit.files.pickled_values import read_pickled_table
 from hmpfit.hands.left_right import fix_left_shapedirs, mirror_arrays
 from hmpfit.hands.model import Floats, HandModel, HandModels
-from hmpfit.hands.restricted_pickle import read_pickle
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, OPENPOSE_21, chain
 
 OPEN_HAND = Path(__file__).with_name("open_hand") / "open_hand_right.npz"
@@ -84,23 +86,12 @@ def _both(files: list[Path]) -> HandModels:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    with explained(path), open_regular(path) as file:
+        zipped = file.read(2) == b"PK"
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from None
-    if start[:2] != b"PK":
-        try:
-            return read_pickle(path)
-        except InputError as error:
-            if "asks to load" in str(error):
-                raise
-            raise InputError(f"{error} {WHAT_IS_MANO}") from None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except Exception as error:  # whatever a broken archive makes numpy and zipfile raise
-        raise InputError(f"'{path}' is not a readable npz of plain arrays ({error}). {WHAT_IS_MANO}") from None
+        return dict(read_npz(path)) if zipped else read_pickled_table(path, "a MANO pickle")
+    except UnreadableFileError as error:
+        raise InputError(f"{error} {WHAT_IS_MANO}") from None
 
 
 def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:

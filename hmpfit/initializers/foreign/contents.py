@@ -4,17 +4,18 @@ npz, JSON, restricted pickles (plain and joblib's), and a folder of such files, 
 flattened by their last key, as people store HaMeR's `pred_mano_params`.
 """
 
-import io
-import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError, MissingExtraError
-from hmpfit.hands.restricted_pickle import Refused, Restricted
+from hmpfit.errors import InputError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.opening import explained
+from hmpfit.files.pickled_values import read_pickle
+from hmpfit.files.structured import read_json
+from hmpfit.files.torch_files import TENSOR_MAKERS
 
 SUFFIXES = (".npz", ".json", ".pkl", ".pickle", ".joblib")
 
@@ -40,21 +41,11 @@ def _number(file: Path, place: int) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                return _unwrapped({key: stored[key] for key in stored.files})
-        if path.suffix == ".json":
-            return _flat(json.loads(path.read_text()))
-        return _flat(_unpickled(path))
-    except (InputError, MissingExtraError):
-        raise
-    except Refused as refused:
-        raise InputError(
-            f"'{path}' asks to load '{refused}', which no result needs; the file was refused and nothing in it ran."
-        ) from None
-    except Exception as error:  # whatever broken bytes make the readers do
-        raise InputError(f"'{path}' cannot be read as a result file ({type(error).__name__}: {error}).") from None
+    if path.suffix == ".npz":
+        return _unwrapped(read_npz(path))
+    content = read_json(path) if path.suffix == ".json" else read_pickle(path, "a result file", TENSOR_MAKERS)
+    with explained(path, "a result file"):
+        return _flat(content)
 
 
 def _unwrapped(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -75,51 +66,3 @@ def _flat(content: Any) -> dict[str, Any]:
         else:
             flat[str(key)] = value
     return flat
-
-
-def _unpickled(path: Path) -> Any:
-    try:
-        from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"reading '{path}'", "joblib", "pip install joblib") from error
-
-    class PlainArray(NumpyArrayWrapper):
-        def read_array(self, unpickler: Any, *arguments: Any) -> Any:
-            if self.dtype.hasobject:  # joblib would unpickle these without any restriction
-                raise Refused("an array of Python objects")
-            return super().read_array(unpickler, *arguments)
-
-    class Unpickler(Restricted, NumpyUnpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
-                return PlainArray
-            if (module, name) == ("collections", "OrderedDict"):
-                return dict
-            if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-                return _tensor
-            if (module, name) == ("torch.storage", "_load_from_bytes"):
-                return _storage
-            return super().find_class(module, name)
-
-        # joblib looks for its own array class by this table of handlers
-        dispatch = NumpyUnpickler.dispatch.copy()
-
-    with path.open("rb") as stream:
-        if stream.read(1) != pickle.PROTO:
-            raise ValueError("it is no pickle, or a compressed one; write it again without compression")
-        stream.seek(0)
-        return Unpickler(str(path), stream, ensure_native_byte_order=True).load()
-
-
-def _storage(content: bytes) -> Any:
-    import torch
-
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> np.ndarray:
-    import torch
-
-    empty = torch.empty(0, dtype=storage.dtype)
-    source = storage.untyped() if hasattr(storage, "untyped") else storage
-    return empty.set_(source, offset, torch.Size(size), tuple(stride)).clone().numpy()

@@ -4,15 +4,14 @@ Separate from the network so that only this file knows what torchvision's files 
 weights train too; nothing is ever downloaded.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.torch_files import read_weights
+from hmpfit.files.weights import read_tensors
 from hmpfit.regressors.backbone.resnet import ResNet50
 
 WHERE = "torchvision's resnet50-*.pth (https://download.pytorch.org/models), or the same tensors as safetensors"
@@ -24,13 +23,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(f"There are no backbone weights at '{path}'; expected {WHERE}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' does not hold plain weights ({type(error).__name__}); expected {WHERE}.") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"'{path}' is not a state dict of tensors; expected {WHERE}.")
+            state = read_tensors(path)
+        else:
+            state = {key: torch.from_numpy(value) for key, value in read_weights(path, "a file of weights").items()}
+    except UnreadableFileError as error:
+        raise InputError(f"'{path}' does not hold plain weights: {error.reason}; expected {WHERE}.") from error
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
