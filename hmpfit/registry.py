@@ -66,6 +66,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "coco": "hmpfit.exporters.coco:write",
         "ho3d": "hmpfit.exporters.dataset_layouts:write_ho3d",
         "egodex": "hmpfit.exporters.dataset_layouts:write_egodex",
+        "lerobot": "hmpfit.exporters.lerobot:write",
         "parquet": "hmpfit.exporters.tables:write_parquet",
     },
     "datasets": {

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 from hmpfit import registry
 from hmpfit.command_line.options import hand_model_option
+from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import known_names
 from hmpfit.strict_json import to_json
@@ -36,6 +37,7 @@ _SUFFIXES = {
     "rrd": ".rrd",
     "trc": ".trc",
 }
+_GATHERING = ("lerobot",)  # many results make one of these
 _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as NAME:VARIANT, see docs/exports.md."
 
 
@@ -56,6 +58,8 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as 
     show_default=True,
     help="The frame of positions; world needs a run with a known camera path.",
 )
+@click.option("--video", metavar="PATH|none", help="The clip, for formats that hold pictures [the run's own].")
+@click.option("--task", metavar="TEXT", help="What is done in the clip, in words, for data sets.")
 @hand_model_option("The hand model that the result was fitted with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Print nothing; errors only.")
@@ -64,6 +68,8 @@ def export(
     formats: tuple[str, ...],
     out: Path | None,
     frame: str,
+    video: str | None,
+    task: str | None,
     hand_model: str,
     as_json: bool,
     quiet: bool,
@@ -78,32 +84,53 @@ def export(
     if len(results) > 1 and out is None:
         raise InputError(f"{len(results)} results need a folder for their files; give -o FOLDER.")
     written: dict[str, list[str]] = {}
-    for result in results:
-        folder = _folder(result, out, len(results) > 1)
-        _check_target(folder, formats)
-        for name, files in _export(result, writers, folder, frame, hand_model):
-            written.setdefault(name, []).extend(str(file) for file in files)
-            if not (as_json or quiet):
-                more = f" and {len(files) - 1} more below it" if len(files) > 1 else ""
-                click.echo(f"{name}: {files[0]}{more}")
+    told = _Told(frame, hand_model, video, task)
+    with TerminalProgress(quiet) as progress:
+        for result in results:
+            folder = _folder(result, out, len(results) > 1)
+            _check_target(folder, formats)
+            for name, files in _export(result, writers, folder, out, told, progress):
+                known = written.setdefault(name, [])
+                known.extend(file for file in map(str, files) if file not in known)
+    if not (as_json or quiet):
+        for name, found in written.items():
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            click.echo(f"{name}: {found[0]}{more}")
     if as_json:
         click.echo(to_json({"files": written}))
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What the command line says of every result."""
+
+    frame: str
+    hand_model: str
+    video: str | None
+    task: str | None
+
+
 def _export(
-    result: Path, writers: list[tuple[str, Callable[..., list[Path]]]], folder: Path, frame: str, hand_model: str
+    result: Path,
+    writers: list[tuple[str, Callable[..., list[Path]]]],
+    folder: Path,
+    out: Path | None,
+    told: _Told,
+    progress: TerminalProgress,
 ) -> list[tuple[str, list[Path]]]:
     from hmpfit.exporters.options import call_writer
     from hmpfit.results.matching import read_with_model
 
-    stored, models = read_with_model(result, hand_model)
-    stored, options = _in_frame(stored, models, frame, result)
-    if frame != "camera" and any(name == "npz" for name, _ in writers):
+    stored, models = read_with_model(result, told.hand_model)
+    if told.frame != "camera" and any(name == "npz" for name, _ in writers):
         raise InputError("result.npz is in the camera's frame; leave out --frame or --to npz.")
+    stored, options = _in_frame(stored, models, told.frame, result)
+    options = replace(options, progress=progress, **_options(result, told))
     done = []
     for name, write in writers:
-        variant = name.partition(":")[2] or None
-        done.append((name, call_writer(write, stored, models, folder, replace(options, variant=variant))))
+        base, _, variant = name.partition(":")
+        target = out if base in _GATHERING and out is not None else folder
+        done.append((name, call_writer(write, stored, models, target, replace(options, variant=variant or None))))
     return done
 
 
@@ -114,20 +141,26 @@ def _in_frame(
     from hmpfit.exporters.options import ExportOptions
     from hmpfit.results.frames import move_result
 
-    known = _summary(result)
-    video = Path(known["video"]) if known.get("video") else None
-    options = ExportOptions(video=video, first_frame=int(known.get("first_frame") or 0))
     if frame == "camera":
-        return stored, options
+        return stored, ExportOptions()
     poses = getattr(stored, "world_from_camera", None)
     if poses is None:
         raise InputError(f"'{result}' knows no path of its camera, so it has no world frame; leave out --frame world.")
-    return move_result(stored, models, poses), replace(options, frame=frame, camera_pose=poses)
+    return move_result(stored, models, poses), ExportOptions(frame=frame, camera_pose=poses)
+
+
+def _options(result: Path, told: _Told) -> dict[str, Any]:
+    """Return the options that the command line and `result.json` give."""
+    known = _summary(result)
+    given, kept = told.video, known.get("video")
+    video = None if given == "none" else Path(given) if given else Path(kept) if kept else None
+    task = {"task": told.task} if told.task else {}
+    return {"video": video, "first_frame": int(known.get("first_frame") or 0), **task}
 
 
 def _summary(result: Path) -> dict[str, Any]:
     """Return what `result.json` beside the result says; nothing when it is missing or damaged."""
-    file = (result if result.is_dir() else result.parent) / "result.json"
+    file = _own(result) / "result.json"
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -135,11 +168,14 @@ def _summary(result: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _own(result: Path) -> Path:
+    return (result if result.is_dir() else result.parent).resolve()
+
+
 def _folder(result: Path, out: Path | None, several: bool) -> Path:
-    own = result if result.is_dir() else result.parent
     if out is None:
-        return own / "export"
-    return out / own.resolve().name if several else out
+        return (result if result.is_dir() else result.parent) / "export"
+    return out / _own(result).name if several else out
 
 
 def _check_target(out: Path, formats: tuple[str, ...]) -> None:

@@ -5,13 +5,14 @@ A writer is `write(result, models, out)`, or `write(result, models, out, options
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
+from hmpfit.progress import Progress, Silent
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 
@@ -28,6 +29,7 @@ class ExportOptions:
     video: Path | None = None  # the clip itself
     first_frame: int = 0  # of the clip, where frame 0 of the result lies
     task: str = "Move the hands as in the video."  # the sentence that describes an episode
+    progress: Progress = field(default_factory=Silent)
 
     def camera_poses(self, frames: int) -> Floats:
         """Return the poses [T, 4, 4] of the camera in the exported frame."""
