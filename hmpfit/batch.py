@@ -142,8 +142,8 @@ def dataset_jobs(dataset: Dataset, out: Path) -> list[Job]:
 
 def sequence_job(sequence: Recording, name: str, folder: Path, lists: Path) -> Job:
     """Return the job of one sequence into a run folder; its list of images is written below `lists`."""
-    sides: dict[tuple[bool, ...], str] = {(True,): "right", (False,): "left", (): "auto"}
-    hands = sides.get(sequence.sides, "both")
+    sides: dict[tuple[bool, ...], str] = {(True,): "right", (False,): "left", (True, False): "both"}
+    hands = sides.get(sequence.sides, sides.get(sequence.sides[::-1], "auto"))
     try:
         video = sequence.video or write_image_list(
             lists / "sequences" / f"{name}{IMAGE_LIST}", sequence.images, sequence.times_s, sequence.fps
@@ -182,6 +182,8 @@ def of_job(job: Job, settings: RunSettings) -> RunSettings:
         settings = replace(settings, intrinsics=job.intrinsics)
     if job.hands is not None and settings.hands == "auto":
         settings = replace(settings, hands=job.hands)
+        if job.hands in ("left", "right") and settings.max_hands is None:  # one hand is annotated
+            settings = replace(settings, max_hands=1)
     return settings
 
 

@@ -25,6 +25,7 @@ from hmpfit.fitting.stages import Fitted, fit, fit_batch
 from hmpfit.free_memory import give_back
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.accept_estimates import agreeing
@@ -177,7 +178,7 @@ class _Run:
         result = self.fit()
         seen, hidden_px = self._seen, self.hidden_px(self._seen) if self._seen is not None else None
         if hidden_px is not None:
-            hidden_px = _same_hands(hidden_px, seen, result.motion)
+            hidden_px = _same_hands(hidden_px, seen, result)
         with self.folder.publish() as scratch:
             write_result(scratch / "result.npz", result)
             with self._timed("render"):
@@ -252,12 +253,13 @@ class _Run:
         found = self._stage(
             "tracks",
             KeypointTracks,
-            (self.source, hidden, self.camera.K, settings.hands, recipe, settings.seed, settings.hand_landmarker),
+            (self.source, hidden, self.camera.K, *self._wanted_hands, recipe, settings.seed, settings.hand_landmarker),
             lambda: mediapipe.extract(
                 self.clip,
                 self.camera,
                 mediapipe.Options(
                     hands=settings.hands,
+                    max_hands=settings.max_hands,
                     views=settings.views,
                     gamma=recipe["gamma"],
                     seed=settings.seed,
@@ -280,22 +282,27 @@ class _Run:
         scored = self._stage(
             "hidden",
             KeypointTracks,
-            (self.source, hidden, settings.hands, settings.hand_landmarker),
+            (self.source, hidden, seen.xy_px, seen.is_right, *self._wanted_hands, settings.hand_landmarker),
             lambda: mediapipe.score_hidden(
                 self.clip,
                 self.camera,
+                seen,
                 mediapipe.Options(
-                    hands=settings.hands, views=0, landmarker=settings.hand_landmarker, workers=settings.workers
+                    hands=settings.hands,
+                    max_hands=settings.max_hands,
+                    views=0,
+                    landmarker=settings.hand_landmarker,
+                    workers=settings.workers,
                 ),
                 frames_hidden=hidden,
                 progress=self.progress,
             ),
         )
-        out = np.full(seen.xy_px.shape, np.nan)
-        for row, is_right in enumerate(seen.is_right):
-            for other in np.flatnonzero(scored.is_right == is_right)[:1]:
-                out[row, hidden] = scored.xy_px[other][hidden]
-        return out
+        return scored.xy_px
+
+    @property
+    def _wanted_hands(self) -> tuple[str, int | None]:
+        return self.settings.hands, self.settings.max_hands
 
     def _first_guess(self, seen: KeypointTracks | None) -> tuple[HandMotion, KeypointTracks]:
         """Return the filled initial motion and the evidence of the fit, hands most detected first."""
@@ -318,7 +325,7 @@ class _Run:
                 lambda: _filled(initialize(basis, self.camera, self.models), basis.times_s),
             )
         motion = _hide(motion, self._hidden(), self.clip.times_s)
-        evidence = _matched(given, motion) if given is not None else self._blended(seen, motion)
+        evidence = self._matched(given, motion) if given is not None else self._blended(seen, motion)
         order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
         return _rows(motion, order), _rows(evidence, order)
 
@@ -326,10 +333,10 @@ class _Run:
         clip = self.clip
         motion = initialize(path, clip.times_s, self.camera, self.models, basis, clip.first_frame)
         sides = {"left": [False], "right": [True]}.get(self.settings.hands, [True, False])
-        kept = np.isin(motion.is_right, sides)
-        if not kept.any():
+        kept = np.flatnonzero(np.isin(motion.is_right, sides))[: self.settings.max_hands]
+        if not len(kept):
             raise NoHandError(f"'{path}' holds no {self.settings.hands} hand; choose another with --hands.")
-        return _rows(motion, np.flatnonzero(kept))
+        return _rows(motion, kept)
 
     def _learned(self, learned: Learned, initialize: Callable[..., Any], basis: KeypointTracks) -> HandMotion:
         hidden = self._hidden()
@@ -355,15 +362,23 @@ class _Run:
     def _blended(self, seen: KeypointTracks | None, motion: HandMotion) -> KeypointTracks:
         source = self.settings.keypoints
         if source == "mediapipe" and seen is not None:
-            return _matched(seen, motion)
+            return self._matched(seen, motion)
         if source == "mmpose" and seen is not None:
-            return _matched(self._mmpose(seen), motion)
+            return self._matched(self._mmpose(seen), motion)
         projected = self._own
         if projected is None:
             projected = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
         if source == "initializer" or seen is None:
             return projected
-        return registry.load("keypoints", "blend")(_matched(seen, motion), projected)
+        return registry.load("keypoints", "blend")(self._matched(seen, motion), projected)
+
+    def _matched(self, tracks: KeypointTracks, motion: HandMotion) -> KeypointTracks:
+        """Pick for each hand of the motion its own track; a hand that was not tracked has no evidence."""
+        found = registry.load("keypoints", "initializer")(motion, self.models, self.camera, self.clip.times_s)
+        rows = match_hands(tracks.xy_px, tracks.is_right, found.xy_px, motion.is_right)
+        picked = _rows(tracks, np.maximum(rows, 0))
+        picked = replace(picked, is_right=motion.is_right, hand_id=motion.hand_id, person_id=motion.person_id)
+        return picked.only_where((rows >= 0)[:, None])
 
     def _mmpose(self, seen: KeypointTracks) -> KeypointTracks:
         from hmpfit.keypoints.mmpose import load_estimator
@@ -502,23 +517,11 @@ def _rows(record: Any, order: np.ndarray) -> Any:
     return replace(record, **changes)
 
 
-def _matched(tracks: KeypointTracks, motion: HandMotion) -> KeypointTracks:
-    """Pick for each hand of the motion the track of its side; a hand that was not tracked has no evidence."""
-    rows = [np.flatnonzero(tracks.is_right == side) for side in motion.is_right]
-    picked = _rows(tracks, np.array([row[0] if len(row) else 0 for row in rows]))
-    lost = np.array([len(row) == 0 for row in rows])
-    return replace(picked, is_right=motion.is_right).only_where(~lost[:, None])
-
-
-def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, motion: HandMotion) -> Floats:
+def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, result: FitResult) -> Floats:
+    """Return landmarks of the withheld frames by the result's hands, which may be others than the detector's."""
     assert seen is not None
-    sides = list(seen.is_right)
-    return np.stack(
-        [
-            hidden_px[sides.index(side)] if side in sides else np.full(hidden_px.shape[1:], np.nan)
-            for side in motion.is_right
-        ]
-    )
+    rows = match_hands(seen.xy_px, seen.is_right, result.tracks.xy_px, result.motion.is_right)
+    return pick_hands(hidden_px, rows)
 
 
 def _hide(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
+Ids = NDArray[np.int64]
 
 EXTRAPOLATED, INTERPOLATED, DETECTED = 0, 1, 2
 STATUS_NAMES = ("extrapolated", "interpolated", "detected")
@@ -43,12 +44,41 @@ class HandDetections:
 
 
 @dataclass(frozen=True)
+class DroppedHand:
+    """Something that was taken for a hand by the detector and not kept; frames are the clip's, both ends included."""
+
+    first_frame: int
+    last_frame: int
+    detections: int
+    is_right: bool
+    score: float
+    center_px: tuple[float, float]
+    size_px: float
+    reason: str
+
+
+def number_hands(hands: int, hand_id: Ids | None) -> Ids:
+    """Return the identities of hands: those that are given, or their places."""
+    return np.arange(hands) if hand_id is None else hand_id
+
+
+def number_persons(is_right: Bools, person_id: Ids | None) -> Ids:
+    """Return whose hands they are: what is given, or one person for the first right and the first left hand, etc."""
+    if person_id is not None:
+        return person_id
+    nth = np.where(is_right, np.cumsum(is_right), np.cumsum(~is_right)) - 1
+    return nth.astype(np.int64)
+
+
+@dataclass(frozen=True)
 class KeypointTracks:
     """The evidence: one row per hand followed through the clip.
 
     `seen` is False where no hand was detected; there `confidence` is 0 and the coordinates are NaN.
     `world_m` are hand-centred 3D landmarks in camera axes (already turned from the crop's to the camera's direction),
-    NaN where unknown; None for sources that have none.
+    NaN where unknown; None for sources that have none. `hand_id` and `person_id` stay with a hand wherever it is
+    sorted to. `right_log_odds` is the mean vote for a right hand, `agreement` the share of detections that vote for the
+    hand's side; None for sources without votes.
     """
 
     xy_px: Floats  # [H, T, 21, 2]
@@ -57,6 +87,16 @@ class KeypointTracks:
     is_right: Bools  # [H]
     times_s: Floats  # [T]
     world_m: Floats | None = None  # [H, T, 21, 3]
+    hand_id: Ids | None = None  # [H], never None once made
+    person_id: Ids | None = None  # [H], never None once made
+    right_log_odds: Floats | None = None  # [H]
+    agreement: Floats | None = None  # [H]
+    dropped: tuple[DroppedHand, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Number hands and persons where nobody did."""
+        object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
+        object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
 
     @property
     def box_diagonal_px(self) -> Floats:
@@ -89,6 +129,13 @@ class HandMotion:
     betas: Floats  # [H, 10]
     is_right: Bools  # [H]
     status: NDArray[np.uint8]  # [H, T] 0 extrapolated, 1 interpolated, 2 detected
+    hand_id: Ids | None = None  # [H] stays with a hand wherever it is sorted to; never None once made
+    person_id: Ids | None = None  # [H] whose hand it is; never None once made
+
+    def __post_init__(self) -> None:
+        """Number hands and persons where nobody did."""
+        object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
+        object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
 
     def mirrored(self, hands: Bools) -> "HandMotion":
         """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""

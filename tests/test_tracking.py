@@ -100,9 +100,10 @@ def test_spurious_detection_is_dropped() -> None:
     assert list(tracks.is_right) == [True]
 
 
-def test_third_hand_is_left_out() -> None:
+def test_third_hand_is_a_hand_unless_two_were_asked_for() -> None:
     hands = (still(300, range(60)), 0.9), (still(900, range(60)), 0.1), (still(600, range(10, 40), 600), 0.6)
-    tracks = track(scene(*hands, frames=60))
+    assert list(track(scene(*hands, frames=60)).is_right) == [True, False, True]
+    tracks = track(scene(*hands, frames=60), max_hands=2)
     assert sorted(tracks.is_right) == [False, True]
     assert centers(tracks, True)[:, 0] == pytest.approx(300)
     assert centers(tracks, False)[:, 0] == pytest.approx(900)

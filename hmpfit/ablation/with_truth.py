@@ -22,6 +22,8 @@ from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.scoring import flattened, score_motion
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.evaluation.truth_files import OCCLUDED_SHARE, TruthFile, of_sequence
+from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import DETECTED, HandMotion
@@ -115,7 +117,7 @@ def measure_clip(truths: Truths, name: str, plan: Plan, out: Path) -> Scores:
         elif how.as_found:
             motion = _as_found(motion)
         scores[row] = _numbers(motion, models, truth)
-        scores[row] |= _in_sight(motion, truth) if row == INITIALISER else {}
+        scores[row] |= _in_sight(motion, models, truth) if row == INITIALISER else {}
     return scores
 
 
@@ -137,14 +139,15 @@ def _same_frames(flat: dict[str, float]) -> dict[str, float]:
     return out | {name: flat[name] for name in (JITTER, "coverage") if name in flat}
 
 
-def _in_sight(motion: HandMotion, truth: TruthFile) -> dict[str, float]:
+def _in_sight(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[str, float]:
     """Count the annotated frames of hands in sight, and those that the initialiser saw."""
     if truth.visible is None:
         return {}
     in_sight = truth.annotated().all(-1) & ~truth.occluded()
     seen = np.zeros_like(in_sight)
-    for hand, is_right in enumerate(truth.is_right):
-        for row in np.flatnonzero(motion.is_right == is_right)[:1]:
+    same = match_hands(pose_hands(models, motion).joints, motion.is_right, truth.joints, truth.is_right)
+    for hand, row in enumerate(same):
+        if row >= 0:
             seen[hand] = motion.status[row] == DETECTED
     return {"in_sight_frames": float(in_sight.sum()), "in_sight_detected": float((in_sight & seen).sum())}
 

@@ -14,6 +14,7 @@ from hmpfit.ablation.rows import Plan
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.recipes import RunSettings
+from hmpfit.hands.matching import match_hands
 from hmpfit.records import FitResult, Floats, KeypointTracks
 from hmpfit.skeleton import FINGERS, OPENPOSE_21
 from hmpfit.video.clip import open_clip
@@ -91,8 +92,8 @@ def scores(result: FitResult, withheld: Withheld) -> dict[str, float]:
     """Return the numbers of one row: median pixel errors over landmarks, and the mean acceleration of the joints."""
     given = withheld.given
     frames, fingers, shown, acceleration = [], [], [], []
-    for hand, is_right in enumerate(given.is_right):
-        for row in np.flatnonzero(result.motion.is_right == is_right)[:1]:
+    for hand, row in enumerate(match_hands(result.tracks.xy_px, result.motion.is_right, given.xy_px, given.is_right)):
+        if row >= 0:
             found = result.landmarks_px[row]
             frames.append(np.linalg.norm(found - withheld.frames_px[hand], axis=-1).ravel())
             fingers.append(np.linalg.norm(found - withheld.fingers_px[hand], axis=-1).ravel())

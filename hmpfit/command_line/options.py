@@ -65,6 +65,12 @@ _OPTIONS = (
         help="Which hands to fit.",
     ),
     click.option(
+        "--max-hands",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Fit at most N hands, the most seen ones (default: all that are found).",
+    ),
+    click.option(
         "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
     ),
     click.option(

@@ -7,7 +7,9 @@ import numpy as np
 from hmpfit.datasets.sequence import Sequence
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.evaluation.truth_files import OCCLUDED_SHARE
+from hmpfit.hands.matching import match_hands
 from hmpfit.keypoints import mediapipe
+from hmpfit.records import Floats
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,25 @@ def detection_rate(sequence: Sequence, workers: int = 1) -> DetectionRate:
     hidden = truth.valid & ((~truth.visible).mean(-1) > OCCLUDED_SHARE)
     in_sight = truth.valid & ~hidden
     found = np.zeros_like(in_sight)
-    sides = {(True,): "right", (False,): "left"}.get(tuple(truth.is_right.tolist()), "both")
+    hands = {(True,): "right", (False,): "left", (True, False): "both"}.get(tuple(truth.is_right.tolist()), "auto")
+    options = mediapipe.Options(hands, views=0, workers=workers, max_hands=len(truth.is_right))
     try:
-        tracks = mediapipe.extract(sequence.clip, sequence.camera, mediapipe.Options(sides, views=0, workers=workers))
+        tracks = mediapipe.extract(sequence.clip, sequence.camera, options)
     except NoHandError:
         tracks = None
     if tracks is not None:
-        for hand, is_right in enumerate(truth.is_right):
-            for row in np.flatnonzero(tracks.is_right == is_right)[:1]:
+        pixels = np.where(truth.valid[..., None, None], _pixels(truth.joints_m, sequence.camera.K), np.nan)
+        for hand, row in enumerate(match_hands(tracks.xy_px, tracks.is_right, pixels, truth.is_right)):
+            if row >= 0:
                 found[hand] = tracks.seen[row]
     counts = (in_sight.sum(), (in_sight & found).sum(), hidden.sum(), (hidden & found).sum())
     return DetectionRate(*(int(count) for count in counts))
+
+
+def _pixels(joints_m: Floats, K: Floats) -> Floats:
+    """Project joints [H, T, 21, 3] by K [1 | T, 3, 3]."""
+    homogeneous = np.einsum("htkj,tij->htki", joints_m, np.broadcast_to(K, (joints_m.shape[1], 3, 3)))
+    return np.asarray(homogeneous[..., :2] / np.maximum(homogeneous[..., 2:], 1e-6))
 
 
 def total(rates: list[DetectionRate]) -> DetectionRate:

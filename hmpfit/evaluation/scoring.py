@@ -15,6 +15,7 @@ from hmpfit.evaluation.protocols import check, frames_of, scores_of
 from hmpfit.evaluation.truth_files import TruthFile as TruthFile
 from hmpfit.evaluation.truth_files import read_truth as read_truth
 from hmpfit.hands.mano import pose_hands
+from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import HandMotion
 from hmpfit.skeleton import OPENPOSE_WRIST
@@ -42,14 +43,9 @@ def score_motion(
             f"{len(models.right.v_template)}; give the truth's with --hand-model."
         )
     posed = pose_hands(models, motion, vertices=truth.vertices is not None)
-    joints = np.full(truth.joints.shape, np.nan)
-    meshes = None if truth.vertices is None else np.full(truth.vertices.shape, np.nan)
-    for row, is_right in enumerate(truth.is_right):
-        same = np.flatnonzero(motion.is_right == is_right)
-        if len(same):
-            joints[row] = posed.joints[same[0]]
-            if meshes is not None and posed.vertices is not None:
-                meshes[row] = posed.vertices[same[0]]
+    same = match_hands(posed.joints, motion.is_right, truth.joints, truth.is_right)
+    joints = pick_hands(posed.joints, same)
+    meshes = None if truth.vertices is None or posed.vertices is None else pick_hands(posed.vertices, same)
     wanted = frames_of(protocol, truth)
     if subset:
         wanted = wanted & truth.occluded()

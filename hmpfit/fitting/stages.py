@@ -95,7 +95,7 @@ def fit_batch(
     for number, one in enumerate(sequences):
         evidence, start = gather_hands(one, dtypes[0], device)
         layout = _layout(evidence, prior, recipe)
-        items.append(Item(number, one.initial.is_right, start, one.camera, one.models, evidence, layout))
+        items.append(Item(number, one.initial, start, one.camera, one.models, evidence, layout))
     cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
     ready = batches(items, _most_frames(items, solver, device, cores, most_frames))
     priors = None
@@ -140,7 +140,7 @@ def _fit_batch(
         field = low_field = PoseField.build(priors[0], layout, evidence.times_s, dtype)
         if low_dtype != dtype:
             low_field = PoseField.build(priors[1], layout, evidence.times_s, low_dtype)
-    pairs = Pairs.of(items[0].is_right, items[0].models, evidence) if len(items) == 1 else None
+    pairs = Pairs.of(items[0].sides, items[0].models, evidence) if len(items) == 1 else None
     reports: list[tuple[SolveReport, ...]] = []
     problem = Problem(kinematics, evidence, (), ())
     for stage in recipe["stages"] if solver != "none" else ():

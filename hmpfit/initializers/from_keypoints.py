@@ -69,6 +69,8 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         betas=betas,
         is_right=right.is_right,
         status=np.where(solved, DETECTED, 0).astype(np.uint8),
+        hand_id=tracks.hand_id,
+        person_id=tracks.person_id,
     )
     return mirroring.motion_as_sides(motion, tracks.is_right)
 

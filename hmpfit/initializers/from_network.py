@@ -44,6 +44,7 @@ def initialize(
     still = HandMotion(
         global_orient=estimates.global_orient, hand_pose=estimates.hand_pose, transl=np.zeros((hands, frames, 3)),
         betas=np.zeros((hands, 10)), is_right=sides, status=np.zeros((hands, frames), np.uint8),
+        hand_id=tracks.hand_id, person_id=tracks.person_id,
     )  # fmt: skip
     motion = mirroring.motion_as_right(still)
     own = mirroring.pixels_as_sides(estimates.joints_px, sides, camera.width)  # a mirror undoes itself
@@ -86,6 +87,8 @@ def initialize(
         seen=known,
         is_right=sides,
         times_s=tracks.times_s,
+        hand_id=tracks.hand_id,
+        person_id=tracks.person_id,
     )
     return placed, keypoints
 

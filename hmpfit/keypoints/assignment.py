@@ -1,90 +1,101 @@
-"""Whose hand is it: every tracklet is given to the left hand, the right hand or nobody.
+"""Which tracklets are one hand: a minimum-cost assignment of tracklets to any number of right and left hands.
 
 Separate from `tracklets`, which only follows what is certain, and from `tracking`, which turns the answer into tracks.
-The least sum of four costs wins: a tracklet's handedness against the hand's side, how implausibly the hand would have
-moved between its tracklets, sightings that are thrown away, and two sightings at once. The search goes through the
-tracklets in time and keeps the best few hundred stories.
+A minimum-cost flow over time: hands start, move from tracklet to tracklet, or vanish and come back elsewhere. The sum
+of costs is least: votes against a hand's side, implausible motion, sightings left out, and hands that start.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.extend_tracklets import Trail
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import HandDetections
 
-LEFT, RIGHT, NOBODY = 0, 1, -1
+RIGHT, LEFT = 0, 1  # sides of the flow
 
 # Costs are in units of log-odds.
 _SIDE_FRAMES = 6  # a tracklet's votes are not independent: they count as at most this many
-_SIDE_LIMIT = 5.0
-_FRESH = 12.0  # a hand that appears for the first time: more than any handedness vote
+_NEW_HAND = 12.0
 _JUMP = 6.0  # a hand that was seen before, somewhere else altogether
 _ARRIVED_BOTH_WAYS, _ARRIVED, _ARRIVED_AFTER_A_GAP = 0.0, 1.0, 4.0
 _SPREAD, _SPREAD_PER_S = 0.12, 1.0  # expected distance from the prediction, in hand diagonals
 _SIZE_SPREAD, _SIZE_SPREAD_PER_S = 0.1, 0.5  # of the logarithm of the size
-_THROWN_AWAY = 1.5  # per frame, times score
-_COAST_S = 0.1  # how long a vanished hand is thought to move on
-_STORIES = 400
+_SPEED_STD = 0.5  # of a measured velocity, diagonals per second
+_SPEED = 2.0  # of hands in general, diagonals per second
+_COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
+_LEFT_OUT = 1.5  # per frame, times score
+_NEXT = 24  # tracklets that are looked at as a tracklet's continuation, in order of their start
+_MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 
 
-def assign(detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail] = ()) -> list[int]:
-    """Give every tracklet to LEFT, RIGHT or NOBODY: the cheapest story found. Tracklets are ordered by first frame."""
-    start: tuple[int, int] = (-1, -1)
-    back: list[dict[tuple[int, int], tuple[tuple[int, int], int]]] = []
-    costs = {start: 0.0}
-    moves: dict[tuple[int, int], float] = {}
+@dataclass(frozen=True)
+class Hand:
+    """One hand: its tracklets in order of time, and its side by their votes."""
 
-    arrivals = _arrivals(trails)
+    pieces: tuple[int, ...]
+    is_right: bool
+
+
+def assign(
+    detections: HandDetections,
+    pieces: Sequence[Tracklet],
+    trails: Sequence[Trail] = (),
+    most: int | None = None,
+) -> list[Hand]:
+    """Sort tracklets, ordered by first frame, into hands, at most `most`; a tracklet may belong to none.
+
+    A tracklet whose vote is consistent never joins a hand of the other side.
+    """
+    if not pieces:
+        return []
     # In a short clip no hand has enough frames to pay the full price; the best seen one must always be worth keeping.
-    fresh = min(_FRESH, 0.5 * _THROWN_AWAY * max((piece.weight for piece in pieces), default=0.0))
-    jump = min(_JUMP, fresh / 2)
-
-    def moving(before: int, after: int) -> float:
-        if before < 0:
-            return fresh
-        if (before, after) not in moves:
-            seen = arrivals.get((before, after), jump)
-            moves[before, after] = min(seen, jump, _moving_cost(detections, pieces[before], pieces[after]))
-        return moves[before, after]
-
-    for n, piece in enumerate(pieces):
-        vote = float(np.clip(piece.right_log_odds * min(len(piece.rows), _SIDE_FRAMES), -_SIDE_LIMIT, _SIDE_LIMIT))
-        unlikely = (max(vote, 0.0), max(-vote, 0.0))
-        grown: dict[tuple[int, int], float] = {}
-        came_from: dict[tuple[int, int], tuple[tuple[int, int], int]] = {}
-
-        def offer(state: tuple[int, int], cost: float, origin: tuple[int, int], side: int) -> None:
-            if cost < grown.get(state, np.inf):  # noqa: B023 (used within the iteration)
-                grown[state] = cost  # noqa: B023
-                came_from[state] = origin, side  # noqa: B023
-
-        for state, cost in costs.items():
-            offer(state, cost + _THROWN_AWAY * piece.weight, state, -1)
-            for side in (1, 0):
-                last = state[side]
-                price = cost + unlikely[side] + moving(last, n)
-                if last >= 0 and pieces[last].frames[-1] >= piece.frames[0]:
-                    price += _THROWN_AWAY * _doubled(pieces[last], piece)
-                    ends_last = n if piece.frames[-1] >= pieces[last].frames[-1] else last
-                else:
-                    ends_last = n
-                after = (ends_last, state[1]) if side == 0 else (state[0], ends_last)
-                offer(after, price, state, side)
-        best = sorted(grown, key=lambda state: (grown[state], state))[:_STORIES]
-        costs = {state: grown[state] for state in best}
-        back.append({state: came_from[state] for state in best})
-    state = min(costs, key=lambda s: (costs[s], s))
-    sides: list[int] = []
-    for step in reversed(back):
-        state, side = step[state]
-        sides.append(side)
-    return sides[::-1]
+    start = min(_NEW_HAND, 0.5 * _LEFT_OUT * max(piece.weight for piece in pieces))
+    jump = min(_JUMP, start / 2)
+    stretches = [
+        Stretch(int(piece.frames[0]), int(piece.frames[-1]), _LEFT_OUT * piece.weight, side_costs(piece))
+        for piece in pieces
+    ]
+    parts = least_cost_paths(stretches, _moves(detections, pieces, trails, jump), start, jump, most)
+    return _hands(detections, pieces, parts)
 
 
-def _moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -> float:
-    """Return how implausible it is that a hand moves from one tracklet to the other."""
+def side_costs(piece: Tracklet) -> tuple[float, float]:
+    """Return what it costs to take a tracklet for a right and for a left hand; infinite against a consistent vote."""
+    vote = piece.right_log_odds * min(len(piece.rows), _SIDE_FRAMES)
+    against = np.inf if piece.consistent else abs(vote)
+    return (float(against), 0.0) if vote < 0 else (0.0, float(against))
+
+
+def _moves(
+    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail], jump: float
+) -> list[Edge]:
+    """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
+    arrivals = _arrivals(trails)
+    edges = []
+    for n, before in enumerate(pieces):
+        for m in range(n + 1, min(n + 1 + _NEXT, len(pieces))):
+            after = pieces[m]
+            if after.frames[0] <= before.frames[0] or after.frames[-1] <= before.frames[-1]:
+                continue
+            doubled = len(np.intersect1d(before.frames, after.frames))
+            if doubled > min(_MOST_DOUBLED, len(after.frames) / 2, len(before.frames) / 2):
+                continue
+            cost = min(arrivals.get((n, m), np.inf), moving_cost(detections, before, after)) + _LEFT_OUT * doubled
+            if cost < jump:
+                edges.append(Edge(n, m, cost))
+    return edges
+
+
+def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -> float:
+    """Return how implausible it is that a hand moves from one tracklet to the other: place, size and velocity.
+
+    Half the squared distances, each by its spread over the gap; velocities decay with a time constant (an
+    Ornstein-Uhlenbeck process), forward from the one and backward from the other to the middle of the gap.
+    """
     times, xy = detections.times_s, detections.xy_px
     earlier = before.rows[before.frames < after.frames[0]]
     if len(earlier) == 0:
@@ -92,17 +103,18 @@ def _moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) 
     first = after.rows[0]
     gap = float(times[after.frames[0]] - times[detections.frame[earlier[-1]]])
     recent, soon = earlier[-8:], after.rows[:8]
-    coast = min(gap, _COAST_S) / 2
-    forward = velocity(xy[recent], times[detections.frame[recent]], at_end=True) * coast
-    backward = velocity(xy[soon], times[detections.frame[soon]], at_end=False) * coast
-    apart = float(distance(xy[earlier[-1]] + forward, xy[first] - backward)) / (_SPREAD + _SPREAD_PER_S * gap)
+    coast = _COAST_S * (1 - np.exp(-gap / 2 / _COAST_S))
+    forward = velocity(xy[recent], times[detections.frame[recent]], at_end=True)
+    backward = velocity(xy[soon], times[detections.frame[soon]], at_end=False)
+    size = float(sizes(xy[earlier[-1]]) + sizes(xy[first])) / 2
+    apart = float(distance(xy[earlier[-1]] + forward * coast, xy[first] - backward * coast))
+    apart /= _SPREAD + _SPREAD_PER_S * gap
     ratio = float(np.log(sizes(xy[first]) / sizes(xy[earlier[-1]]))) / (_SIZE_SPREAD + _SIZE_SPREAD_PER_S * gap)
-    return 0.5 * (apart**2 + ratio**2)
-
-
-def _doubled(before: Tracklet, after: Tracklet) -> float:
-    """Return how many frames would have two sightings of one hand."""
-    return float(len(np.intersect1d(before.frames, after.frames)))
+    change = 0.0
+    if min(len(recent), len(soon)) > 1:
+        spread = 2 * _SPEED_STD**2 + 2 * _SPEED**2 * (1 - np.exp(-gap / _COAST_S))
+        change = float(((forward - backward) ** 2).sum()) / max(size, 1e-9) ** 2 / float(spread)
+    return 0.5 * (apart**2 + ratio**2 + change)
 
 
 def _arrivals(trails: Sequence[Trail]) -> dict[tuple[int, int], float]:
@@ -116,3 +128,24 @@ def _arrivals(trails: Sequence[Trail]) -> dict[tuple[int, int], float]:
         pair: (_ARRIVED_AFTER_A_GAP, _ARRIVED, _ARRIVED_BOTH_WAYS)[min(sum(unbroken), 2)]
         for pair, unbroken in ways.items()
     }
+
+
+def _hands(detections: HandDetections, pieces: Sequence[Tracklet], parts: Sequence[Part]) -> list[Hand]:
+    """Join parts to hands, ordered by first frame: a part after a jump continues the likeliest hand that had vanished.
+
+    The flow says how many hands there are; which of several vanished ones comes back is decided here, by motion.
+    """
+    hands: list[Hand] = []
+    for part in parts:
+        first = pieces[part.stretches[0]]
+        vanished = [
+            n
+            for n, hand in enumerate(hands)
+            if hand.is_right == (part.side == RIGHT) and pieces[hand.pieces[-1]].frames[-1] < first.frames[0]
+        ]
+        if part.starts or not vanished:
+            hands.append(Hand(part.stretches, part.side == RIGHT))
+            continue
+        n = min(vanished, key=lambda n: moving_cost(detections, pieces[hands[n].pieces[-1]], first))
+        hands[n] = Hand((*hands[n].pieces, *part.stretches), hands[n].is_right)
+    return hands

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from hmpfit.errors import NoHandError
+from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import follow
@@ -18,7 +19,7 @@ from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.tracking import HandTracks, track
-from hmpfit.keypoints.tracklets import link
+from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.records import Bools, Camera, KeypointTracks
 
 
@@ -36,6 +37,7 @@ class Options:
     landmarker: str | Path | None = None
     workers: int | None = None
     views_every_s: float = 0.0
+    max_hands: int | None = None
 
 
 class Phases(Protocol):
@@ -83,19 +85,20 @@ def find_tracks(
     frames_hidden: Bools | None = None,
     progress: Phases | None = None,
 ) -> HandTracks:
-    """Detect hands, follow them where the detector loses them, and sort them into a left and a right hand."""
+    """Detect hands, follow them where the detector loses them, and sort them into hands of persons."""
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    pieces = link(detections)
+    pieces = split_by_vote(detections, link(detections))
     report = _report(progress, "following hands")
     trails = follow(clip, detections, pieces, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    return track(detections, pieces, trails, options.hands)
+    return track(detections, pieces, trails, options.hands, options.max_hands)
 
 
 def score_hidden(
     clip: FrameSource,
     camera: Camera,
+    like: KeypointTracks,
     options: Options = Options(),
     *,
     frames_hidden: Bools,
@@ -103,14 +106,26 @@ def score_hidden(
 ) -> KeypointTracks:
     """Measure landmarks of the hidden frames with everything visible: only to score a fit, never to feed it.
 
-    The tracks have no confidence (no augmented views) and are seen in hidden frames only.
+    The tracks are those of the hands `like`, in their order. They have no confidence (no augmented views) and are seen
+    in hidden frames only.
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, None, progress)
+    rows = match_hands(tracks.xy_px, tracks.is_right, like.xy_px, like.is_right)
+    found_px = pick_hands(tracks.xy_px, rows)
+    tracks = replace(tracks, xy_px=found_px, seen=np.isfinite(found_px[:, :, 0, 0]), is_right=like.is_right)
     chosen = RefineOptions(views=0, seed=options.seed)
     report = _report(progress, "measuring hidden landmarks")
     found = refine(clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report)
-    return replace(found, seen=found.seen & frames_hidden, confidence=np.zeros_like(found.confidence))
+    return KeypointTracks(
+        xy_px=found.xy_px,
+        confidence=np.zeros_like(found.confidence),
+        seen=found.seen & frames_hidden,
+        is_right=like.is_right,
+        times_s=found.times_s,
+        hand_id=like.hand_id,
+        person_id=like.person_id,
+    )
 
 
 def _report(progress: Phases | None, name: str) -> Callable[[int, int], None] | None:

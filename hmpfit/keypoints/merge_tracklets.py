@@ -12,6 +12,7 @@ from hmpfit.keypoints.extend_tracklets import Trail
 from hmpfit.keypoints.tracklets import Tracklet, distance, gather
 from hmpfit.records import HandDetections
 
+_FOLLOWED_FRAMES = 3  # seen by following alone, from which both ways outweigh opposed votes
 _SAME = 0.25  # two sightings this near in one frame are one hand, in hand boxes' diagonals
 
 
@@ -20,13 +21,18 @@ def join(
 ) -> tuple[list[Tracklet], list[Trail]]:
     """Join tracklets along unbroken arrivals and return them, ordered by first frame, with trails renumbered.
 
-    Arrivals both ways come first, then shorter trails. Nothing is joined that would put one hand at two places at once.
+    Pieces whose consistent votes name different sides are joined last, and only if they were followed both ways over
+    some frames. Before that, arrivals both ways come first, then shorter trails. Nothing is joined that would put one
+    hand at two places at once.
     """
     group = list(range(len(pieces)))
     rows = {n: piece.rows for n, piece in enumerate(pieces)}
-    for before, after in _links(trails):
+    opposed = {link for link in _links(trails) if _opposed(pieces[link[0]], pieces[link[1]])}
+    for before, after in sorted(_links(trails), key=lambda link: link in opposed):
         a, b = group[before], group[after]
         if a == b or not _compatible(detections, rows[a], rows[b]):
+            continue
+        if (before, after) in opposed and not _surely_followed(trails, before, after):
             continue
         rows[a] = np.concatenate((rows[a], rows.pop(b)))
         group = [a if g == b else g for g in group]
@@ -47,6 +53,21 @@ def _links(trails: Sequence[Trail]) -> list[tuple[int, int]]:
             pair = (trail.tracklet, trail.arrived) if trail.onward else (trail.arrived, trail.tracklet)
             found.setdefault(pair, []).append(len(trail.frames))
     return sorted(found, key=lambda pair: (-len(found[pair]), min(found[pair]), pair))
+
+
+def _opposed(a: Tracklet, b: Tracklet) -> bool:
+    return a.consistent and b.consistent and a.right_log_odds * b.right_log_odds < 0
+
+
+def _surely_followed(trails: Sequence[Trail], before: int, after: int) -> bool:
+    ways = [
+        trail.onward
+        for trail in trails
+        if trail.unbroken
+        and len(trail.frames) >= _FOLLOWED_FRAMES
+        and (trail.tracklet, trail.arrived) == ((before, after) if trail.onward else (after, before))
+    ]
+    return len(set(ways)) == 2
 
 
 def _compatible(detections: HandDetections, a: np.ndarray, b: np.ndarray) -> bool:

@@ -30,6 +30,8 @@ def projected(
         seen=seen,
         is_right=motion.is_right,
         times_s=np.asarray(times_s, dtype=np.float64),
+        hand_id=motion.hand_id,
+        person_id=motion.person_id,
     )
 
 

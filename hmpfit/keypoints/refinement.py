@@ -102,6 +102,11 @@ def refine(
         is_right=tracks.is_right,
         times_s=tracks.times_s,
         world_m=to_camera_axes(world, regions, seen, camera),
+        hand_id=tracks.hand_id,
+        person_id=tracks.person_id,
+        right_log_odds=tracks.right_log_odds,
+        agreement=tracks.agreement,
+        dropped=tracks.dropped,
     )
 
 

@@ -1,6 +1,6 @@
-"""From detections to tracks: at most one left and one right hand, with landmarks wherever each was seen.
+"""From detections to tracks: any number of right and left hands, with landmarks wherever each was seen.
 
-Separate from `tracklets`, `following` and `assignment`, whose answers it puts together. No pixels.
+Separate from `tracklets`, `following`, `assignment` and `earning`, whose answers it puts together. No pixels.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError, UnknownNameError
-from hmpfit.keypoints.assignment import LEFT, RIGHT, assign
+from hmpfit.keypoints.assignment import Hand, assign
+from hmpfit.keypoints.earning import Sightings, reasons_against, sightings_of
 from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.merge_tracklets import join
-from hmpfit.keypoints.tracklets import Tracklet, distance, link, log_odds
-from hmpfit.records import Bools, Floats, HandDetections
+from hmpfit.keypoints.tracklets import Tracklet, distance, link, log_odds, split_by_vote
+from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
 HANDS = ("auto", "left", "right", "both")
 
-_LEAST_FRAMES, _LEAST_SHARE = 5, 0.05  # a second hand seen less than this is spurious
-_SAME_HAND = 0.25  # a followed hand this close to the other hand's sighting has lost its own
+_SAME_HAND = 0.25  # a followed hand this close to another hand's sighting has lost its own
 
 
 @dataclass(frozen=True)
 class HandTracks:
-    """Hands followed through the clip: their landmarks where they were seen."""
+    """Hands followed through the clip, most seen first: their landmarks where they were seen."""
 
     xy_px: Floats  # [H, T, 21, 2], NaN where unseen
     seen: Bools  # [H, T]
     is_right: Bools  # [H]
     right_log_odds: Floats  # [H] the vote: mean over the track's detections, positive for a right hand
+    agreement: Floats  # [H] share of the detections that vote for the hand's side
     times_s: Floats  # [T]
+    hand_id: NDArray[np.int64]  # [H] in order of the first sighting
+    person_id: NDArray[np.int64]  # [H] in order of the persons' first hands
+    dropped: tuple[DroppedHand, ...] = ()
 
 
 def track(
@@ -38,12 +43,14 @@ def track(
     pieces: Sequence[Tracklet] | None = None,
     trails: Sequence[Trail] = (),
     hands: str = "auto",
+    max_hands: int | None = None,
 ) -> HandTracks:
-    """Follow at most one left and one right hand through the clip; most seen first.
+    """Follow the hands of a clip, at most `max_hands`; most seen first.
 
-    `pieces` are the detections' tracklets, `trails` where they were followed to (see `following`). `hands`: "auto" and
-    "both" follow what is there (a rarely seen second hand is spurious to "auto"); "left" and "right" keep one hand, and
-    trust the user about its side when only one is found. Raises NoHandError and UnknownNameError.
+    `pieces` are the detections' tracklets, `trails` where they were followed to (see `following`). `hands`: "auto"
+    keeps whatever earns it (see `earning`); "both" keeps a right and a left hand however rarely seen (half of
+    `max_hands` each); "left" and "right" keep hands of one side, and trust the user about it when only others are
+    found. Raises NoHandError and UnknownNameError.
     """
     if hands not in HANDS:
         raise UnknownNameError("choice of hands", hands, HANDS)
@@ -52,25 +59,98 @@ def track(
             "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, "
             "and that --frames and --hide-keypoints leave some of it."
         )
-    pieces = link(detections) if pieces is None else pieces
+    pieces = split_by_vote(detections, link(detections)) if pieces is None else pieces
     pieces, trails = join(detections, pieces, trails)
-    sides = assign(detections, pieces, trails)
-    rows = {side: _rows_by_frame(detections, pieces, sides, side) for side in (RIGHT, LEFT)}
-    counts = {side: int((rows[side] >= 0).sum()) for side in rows}
-    order = sorted(rows, key=lambda side: (-counts[side], -side))
-    least = 1.0 if hands == "both" else max(min(_LEAST_FRAMES, counts[order[0]]), _LEAST_SHARE * counts[order[0]])
-    kept = [side for side in order if counts[side] >= least]
-    labels = np.array([side == RIGHT for side in kept])
-    if hands in ("left", "right"):
-        wanted = RIGHT if hands == "right" else LEFT
-        kept = [wanted] if wanted in kept else kept[:1]
-        labels = np.array([wanted == RIGHT])
-    table = np.stack([rows[side] for side in kept])
+    found = assign(detections, pieces, trails, max_hands if hands == "auto" else None)
+    rows = [_rows_by_frame(detections, pieces, hand.pieces) for hand in found]
+    order = sorted(range(len(found)), key=lambda n: -int((rows[n] >= 0).sum()))
+    found, rows = [found[n] for n in order], [rows[n] for n in order]
+    sightings = [sightings_of(detections, row) for row in rows]
+    why = reasons_against(sightings, rare_too=hands == "both")
+    kept, labels, why = _chosen(found, why, hands, max_hands)
+    if not kept:
+        raise NoHandError(_nothing_earned(sightings, why))
+    table = np.stack([rows[n] for n in kept])
     seen = table >= 0
     xy = np.where(seen[..., None, None], detections.xy_px[table], np.nan)
-    odds = [log_odds(detections.right_probability[table[h][seen[h]]]).mean() for h in range(len(kept))]
-    xy = fill(xy, pieces, [kept.index(side) if side in kept else -1 for side in sides], trails)
-    return HandTracks(xy, np.isfinite(xy[:, :, 0, 0]), labels, np.array(odds), detections.times_s)
+    owner = {piece: h for h, n in enumerate(kept) for piece in found[n].pieces}
+    xy = fill(xy, pieces, [owner.get(n, -1) for n in range(len(pieces))], trails)
+    seen = np.isfinite(xy[:, :, 0, 0])
+    votes = [sightings[n] for n in kept]
+    ids = _in_order_of_appearance(seen, xy)
+    return HandTracks(
+        xy_px=xy,
+        seen=seen,
+        is_right=labels,
+        right_log_odds=np.array([vote.right_log_odds for vote in votes]),
+        agreement=np.array([vote.agreement_with(bool(side)) for vote, side in zip(votes, labels, strict=True)]),
+        times_s=detections.times_s,
+        hand_id=ids,
+        person_id=group_by_place(xy, labels, ids),
+        dropped=_dropped(detections, pieces, found, sightings, why),
+    )
+
+
+def _chosen(
+    found: Sequence[Hand], why: Sequence[str | None], hands: str, most: int | None
+) -> tuple[list[int], Bools, list[str | None]]:
+    """Choose among hands, most seen first: which are kept, their sides, and why the others are not."""
+    why = list(why)
+    kept = [n for n, reason in enumerate(why) if reason is None]
+    sides = {n: found[n].is_right for n in kept}
+    if hands in ("left", "right"):
+        right = hands == "right"
+        own = [n for n in kept if sides[n] == right] or kept[:1]  # the user knows what the votes do not
+        why = _told(why, [n for n in kept if n not in own], f"not a {hands} hand, which --hands {hands} asks for")
+        kept, sides = own, dict.fromkeys(own, right)
+    elif hands == "both":
+        each = 1 if most is None else max(1, most // 2)
+        own = sorted(n for right in (True, False) for n in [n for n in kept if sides[n] == right][:each])
+        why = _told(why, [n for n in kept if n not in own], f"more than {each} of its side, and --hands is both")
+        kept = own
+    if most is not None:
+        why = _told(why, kept[most:], f"more than --max-hands {most}, and seen less than the others")
+        kept = kept[:most]
+    return kept, np.array([sides[n] for n in kept], dtype=bool), why
+
+
+def _told(why: Sequence[str | None], hands: Sequence[int], reason: str) -> list[str | None]:
+    return [reason if n in hands else known for n, known in enumerate(why)]
+
+
+def _nothing_earned(sightings: Sequence[Sightings], why: Sequence[str | None]) -> str:
+    seen = f"was {why[0]}" if sightings else "was seen in too few frames"
+    return (
+        f"No hand was found: what looked like one {seen}. Check that the video shows a hand that is large and sharp "
+        "enough; --hands both keeps hands that are rarely seen."
+    )
+
+
+def _in_order_of_appearance(seen: Bools, xy_px: Floats) -> NDArray[np.int64]:
+    """Number hands by their first frame, those of one frame from left to right."""
+    first = seen.argmax(axis=1)
+    left = [float(xy_px[h, frame, :, 0].mean()) for h, frame in enumerate(first)]
+    ids = np.zeros(len(seen), dtype=np.int64)
+    ids[np.lexsort((left, first))] = np.arange(len(seen))
+    return ids
+
+
+def _dropped(
+    detections: HandDetections,
+    pieces: Sequence[Tracklet],
+    found: Sequence[Hand],
+    sightings: Sequence[Sightings],
+    why: Sequence[str | None],
+) -> tuple[DroppedHand, ...]:
+    """List what was seen and not kept: hands that were refused, and tracklets that belong to none."""
+    used = {piece for hand in found for piece in hand.pieces}
+    out = [sighting.dropped(reason) for sighting, reason in zip(sightings, why, strict=True) if reason is not None]
+    for n, piece in enumerate(pieces):
+        if n not in used:
+            rows = np.full(len(detections.times_s), -1, dtype=np.int64)
+            rows[piece.frames] = piece.rows
+            out.append(sightings_of(detections, rows).dropped("too short, and no part of a hand that was followed"))
+    return tuple(sorted(out, key=lambda one: (one.first_frame, one.last_frame, one.center_px)))
 
 
 def fill(xy_px: Floats, pieces: Sequence[Tracklet], hand: Sequence[int], trails: Sequence[Trail]) -> Floats:
@@ -99,14 +179,12 @@ def fill(xy_px: Floats, pieces: Sequence[Tracklet], hand: Sequence[int], trails:
 
 
 def _rows_by_frame(
-    detections: HandDetections, pieces: Sequence[Tracklet], sides: Sequence[int], side: int
+    detections: HandDetections, pieces: Sequence[Tracklet], own: Sequence[int]
 ) -> NDArray[np.int64]:
-    """Return each frame's detection of one hand, -1 where there is none; of two sightings the more certain."""
+    """Return each frame's detection of one hand's tracklets, -1 where there is none; of two the more certain."""
     rows = np.full(len(detections.times_s), -1, dtype=np.int64)
-    for piece, given in zip(pieces, sides, strict=True):
-        if given != side:
-            continue
-        for frame, row in zip(piece.frames, piece.rows, strict=True):
+    for n in own:
+        for frame, row in zip(pieces[n].frames, pieces[n].rows, strict=True):
             if rows[frame] < 0 or detections.score[row] > detections.score[rows[frame]]:
                 rows[frame] = row
     return rows

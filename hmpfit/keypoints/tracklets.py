@@ -19,6 +19,7 @@ _LONGEST_GAP_S = 0.2
 _AMBIGUOUS = 2.0  # the second-best partner must be this many times farther than the best
 _VELOCITY_MEMORY_S = 0.1
 _LOG_ODDS_LIMIT = 3.0  # one frame's word about the side counts at most this much
+_CONSISTENT_FRAMES, _CLEAR_ODDS, _AGREEMENT = 8, 1.0, 0.85  # a vote that is never outbid
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Tracklet:
     frames: NDArray[np.int64]  # [n]
     right_log_odds: float  # mean over the tracklet, positive for a right hand
     weight: float  # sum of scores
+    agreement: float = 0.0  # share of the detections, by score, that vote for that side
+
+    @property
+    def consistent(self) -> bool:
+        """Whether nearly all of enough detections say the same side clearly."""
+        enough = len(self.rows) >= _CONSISTENT_FRAMES
+        return enough and abs(self.right_log_odds) >= _CLEAR_ODDS and self.agreement >= _AGREEMENT
 
 
 def sizes(xy_px: Floats) -> Floats:
@@ -108,5 +116,30 @@ def _match(
 def gather(detections: HandDetections, rows: NDArray[np.int64]) -> Tracklet:
     """Make a tracklet of detections, one a frame, in the order of time."""
     score = detections.score[rows]
-    odds = np.average(log_odds(detections.right_probability[rows]), weights=np.maximum(score, 1e-6))
-    return Tracklet(rows, detections.frame[rows], float(odds), float(score.sum()))
+    odds, weights = log_odds(detections.right_probability[rows]), np.maximum(score, 1e-6)
+    mean = float(np.average(odds, weights=weights))
+    agreement = float(np.average((odds > 0) == (mean > 0), weights=weights))
+    return Tracklet(rows, detections.frame[rows], mean, float(score.sum()), agreement)
+
+
+def split_by_vote(detections: HandDetections, pieces: list[Tracklet]) -> list[Tracklet]:
+    """Cut tracklets in two where a consistent vote for one side turns into one for the other: two hands, not one.
+
+    Each part must be consistent as a whole, so that a wrong spell between right ones cuts nothing.
+    """
+    out = []
+    for piece in pieces:
+        at = _change_of_side(detections, piece)
+        out += [piece] if at is None else [gather(detections, piece.rows[:at]), gather(detections, piece.rows[at:])]
+    return sorted(out, key=lambda piece: (piece.frames[0], detections.xy_px[piece.rows[0]].mean(), piece.rows[0]))
+
+
+def _change_of_side(detections: HandDetections, piece: Tracklet) -> int | None:
+    odds = log_odds(detections.right_probability[piece.rows]) * detections.score[piece.rows]
+    if len(odds) < 2 * _CONSISTENT_FRAMES:
+        return None
+    before = np.cumsum(odds)[:-1]
+    at = int(np.abs(2 * before - odds.sum()).argmax()) + 1  # largest difference of the sums on both sides
+    parts = gather(detections, piece.rows[:at]), gather(detections, piece.rows[at:])
+    opposed = parts[0].right_log_odds * parts[1].right_log_odds < 0
+    return at if opposed and all(part.consistent for part in parts) else None

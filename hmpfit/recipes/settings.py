@@ -28,6 +28,7 @@ class RunSettings:
     prior: str = "default"
     hand_model: str = "open"
     hands: str = "auto"
+    max_hands: int | None = None
     intrinsics: str | None = None
     recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
     hide_keypoints: tuple[tuple[int, int], ...] = ()
@@ -56,6 +57,8 @@ class RunSettings:
             raise InputError(f"--mmpose-... names a model for --keypoints mmpose, and --keypoints is {self.keypoints}.")
         if self.checkpoint is not None and self.init.partition(":")[0] in ("keypoints", "file"):
             raise InputError(f"--checkpoint names weights of a learned initialiser, and --init {self.init} has none.")
+        if self.max_hands is not None and self.max_hands < 1:
+            raise InputError(f"--max-hands must be 1 or more, not {self.max_hands}.")
         if self.views < 0:
             raise InputError(f"--views must be 0 or more, not {self.views}.")
 

@@ -16,6 +16,7 @@ from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
 from hmpfit.results.record_files import UNREADABLE, write_npz
 
 SCHEMA = "hmpfit.result.1"
+_LATER = ("hand_id", "person_id")  # keys that older results lack
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "transl": motion.transl,
         "betas": motion.betas,
         "is_right": motion.is_right,
+        "hand_id": motion.hand_id,
+        "person_id": motion.person_id,
         "status": motion.status.astype(np.uint8),
         "joints": result.joints,
         "joints_wrist": in_wrist_frame(result.joints, motion.global_orient),
@@ -103,7 +106,7 @@ def read_result(path: Path) -> StoredResult:
 
 def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
     try:
-        motion = HandMotion(**{name: arrays[name] for name in HandMotion.__dataclass_fields__})
+        motion = HandMotion(**{name: arrays[name] for name in HandMotion.__dataclass_fields__ if name not in _LATER or name in arrays})
         confidence = arrays["keypoint_confidence"]
         evidence = confidence > 0
         tracks = KeypointTracks(
@@ -112,6 +115,8 @@ def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
             seen=evidence.any(axis=-1),
             is_right=motion.is_right,
             times_s=arrays["times_s"],
+            hand_id=motion.hand_id,
+            person_id=motion.person_id,
         )
         width, height = (int(side) for side in arrays.get("image_size", 2 * arrays["K"][0, :2, 2]))
         distortion = arrays.get("distortion", np.zeros(5))

@@ -1,12 +1,13 @@
 """`result.json`: how good a run is, in numbers that a script can read. The keys are a contract: add, never rename."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks
 from hmpfit.strict_json import finite, to_json
 
 _MILLIMETRES = 1000.0
@@ -25,6 +26,7 @@ def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
         "frames": len(result.tracks.times_s),
         "fps": fps,
         "hands": [_hand(result, hand, None if hidden_px is None else hidden_px[hand]) for hand in hands],
+        "dropped": [asdict(one) for one in result.tracks.dropped],
         "stages": [
             {
                 "name": report.stage,
@@ -62,6 +64,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 
 def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
     motion, tracks = result.motion, result.tracks
+    assert motion.hand_id is not None and motion.person_id is not None
     status = motion.status[hand]
     detected = (status == DETECTED) & tracks.seen[hand]
     landmarks_px = result.landmarks_px[hand]
@@ -69,6 +72,9 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
     acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETRES
     return {
         "is_right": bool(motion.is_right[hand]),
+        "hand_id": int(motion.hand_id[hand]),
+        "person_id": int(motion.person_id[hand]),
+        "vote": _vote(tracks, hand),
         "detected": int((status == DETECTED).sum()),
         "interpolated": int((status == INTERPOLATED).sum()),
         "extrapolated": int((status == EXTRAPOLATED).sum()),
@@ -80,6 +86,14 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
         if detected.any()
         else None,
     }
+
+
+def _vote(tracks: KeypointTracks, hand: int) -> dict[str, float] | None:
+    """Return what the detections say of a hand's side; None where the source has no votes."""
+    if tracks.right_log_odds is None or tracks.agreement is None:
+        return None
+    right = 1 / (1 + np.exp(-float(tracks.right_log_odds[hand])))
+    return {"right_probability": float(right), "agreement": float(tracks.agreement[hand])}
 
 
 def _distance(found_px: Floats, seen_px: Floats) -> dict[str, float] | None:

@@ -36,12 +36,17 @@ class Item:
     """The hands of one clip, ready to be put into a batch."""
 
     sequence: int
-    is_right: np.ndarray
+    sides: HandMotion  # the first guess as the hands are
     start: HandMotion  # as right hands
     camera: Camera
     models: HandModels
     evidence: Evidence
     layout: WindowLayout
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """Each hand's side."""
+        return self.sides.is_right
 
     @property
     def hands(self) -> int:
@@ -61,7 +66,7 @@ class Item:
 
     @property
     def paired(self) -> bool:
-        """Whether these are both hands of a person, which keep out of each other and so need a batch of their own."""
+        """Whether there are right and left hands, which may be a person's, keep out of each other and so need a batch."""
         return len(set(self.is_right.tolist())) == 2
 
     @property

@@ -6,6 +6,7 @@ and bending: planes stay with the wrist. Pairs are searched coarse to fine; fram
 comparison of two boxes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from hmpfit.hands.collision import boxes_meet
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.watertight import HandSurface
+from hmpfit.records import HandMotion
 from hmpfit.skeleton import MANO16_TO_OPENPOSE, MANO_PARENTS
 
 NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are looked at
@@ -58,14 +60,27 @@ class Pairs:
     flips: Tensor  # [B, 3] from a row's right-hand form to the camera's frame
 
     @classmethod
-    def of(cls, is_right: np.ndarray, models: HandModels, evidence: Evidence) -> "Pairs | None":
-        """Pair a right and a left hand of one clip; None unless the batch is exactly these two."""
-        if sorted(is_right.tolist()) != [False, True]:
+    def of(cls, start: HandMotion, models: HandModels, evidence: Evidence) -> "Pairs | None":
+        """Pair the right and the left hand of each person of one clip; None where nobody has both.
+
+        `start` says sides and persons; of several hands of a side of one person the first counts.
+        """
+        rows = []
+        assert start.person_id is not None
+        for person in np.unique(start.person_id):
+            own = start.person_id == person
+            right, left = np.flatnonzero(own & start.is_right), np.flatnonzero(own & ~start.is_right)
+            if len(right) and len(left):
+                rows.append((int(right[0]), int(left[0])))
+        if not rows:
             return None
-        right, left = int(np.flatnonzero(is_right)[0]), int(np.flatnonzero(~is_right)[0])
-        flips = torch.ones(len(is_right), 3, device=evidence.xy_px.device)
-        flips[left, 0] = -1
-        return cls(((right, left),), models, flips)
+        flips = torch.ones(len(start.is_right), 3, device=evidence.xy_px.device)
+        flips[torch.as_tensor(~start.is_right), 0] = -1
+        return cls(tuple(rows), models, flips)
+
+    def each(self) -> Iterator["Pairs"]:
+        """Yield every pair alone."""
+        yield from (replace(self, rows=(pair,)) for pair in self.rows)
 
     @cached_property
     def bodies(self) -> tuple[Body, Body]:

@@ -54,7 +54,9 @@ def solve_together(
         return solved
     began = time.perf_counter()
     (item,) = (one for one in problem.terms if one.term.name == "penetration")
-    motion = _out_of_each_other(solve, shaped, solved.motion, item, stage, pairs)
+    motion = solved.motion
+    for pair in pairs.each():
+        motion = _out_of_each_other(solve, shaped, motion, item, stage, pair)
     share = (time.perf_counter() - began) / len(solved.reports)
     return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in solved.reports))
 

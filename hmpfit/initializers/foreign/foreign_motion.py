@@ -123,7 +123,8 @@ def place_by_keypoints(
     transl, status = motion.transl.copy(), motion.status.copy()
     K = np.broadcast_to(camera.K, (joints.shape[1], 3, 3))
     for hand, is_right in enumerate(motion.is_right):
-        same = np.flatnonzero(tracks.is_right == is_right)
+        nth = int((motion.is_right[:hand] == is_right).sum())  # nothing but their order tells hands of a side apart
+        same = np.flatnonzero(tracks.is_right == is_right)[nth : nth + 1]
         known = tracks.seen[same[0]] & (status[hand] == DETECTED) if len(same) else np.zeros(len(K), bool)
         for frame in np.flatnonzero(known):
             xy, weights = tracks.xy_px[same[0], frame], tracks.confidence[same[0], frame]

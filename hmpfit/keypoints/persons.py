@@ -1,0 +1,40 @@
+"""Which right and which left hand belong to one person.
+
+Separate from `assignment`, which follows single hands. Here the hands' places, sizes and times decide.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from hmpfit.keypoints.tracklets import sizes
+from hmpfit.records import Bools, Floats
+
+_FAR = 8.0  # hand diagonals: a person's hands are rarely farther apart, about 1.6 m
+_SIZE_SPREAD = 0.35  # of the logarithm of the ratio of a person's hands' sizes in the picture
+
+
+def group_by_place(xy_px: Floats, is_right: Bools, hand_id: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a person [H] for each hand [H, T, 21, 2] (NaN where unseen): right and left hands paired, others alone.
+
+    Persons are numbered by their first hand. One right and one left hand are taken for one person's. Among more, the
+    pairs that are nearest to each other and most alike in size, over the frames that show both, win.
+    """
+    right, left = np.flatnonzero(is_right), np.flatnonzero(~is_right)
+    cost = np.array([[pair_cost(xy_px[r], xy_px[l]) for l in left] for r in right]).reshape(len(right), len(left))
+    person = hand_id.copy()
+    for r, l in zip(*linear_sum_assignment(cost), strict=True):
+        if max(len(right), len(left)) == 1 or cost[r, l] < _FAR:
+            person[right[r]] = person[left[l]] = min(hand_id[right[r]], hand_id[left[l]])
+    return np.unique(person, return_inverse=True)[1].astype(np.int64)
+
+
+def pair_cost(a_px: Floats, b_px: Floats) -> float:
+    """Return how far apart two hands [T, 21, 2] mostly are, in their diagonals, plus how unlike in size."""
+    both = np.isfinite(a_px[:, 0, 0]) & np.isfinite(b_px[:, 0, 0])
+    if not both.any():
+        return _FAR  # never seen together: nothing speaks for one person
+    size_a, size_b = sizes(a_px[both]), sizes(b_px[both])
+    apart = np.linalg.norm(a_px[both].mean(axis=1) - b_px[both].mean(axis=1), axis=-1) / ((size_a + size_b) / 2)
+    ratio = np.log(size_a / size_b) / _SIZE_SPREAD
+    return float(np.median(apart + 0.5 * ratio**2))
