@@ -4,6 +4,7 @@ Axes are always hands H, frames T, joints, xyz. Units: metres, radians, seconds,
 Cameras have OpenCV axes (x right, y down, z forward). 21 points are in OpenPose order. Arrays are float64 unless noted.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,14 +58,29 @@ class DroppedHand:
     reason: str
 
 
-def number_hands(hands: int, hand_id: Ids | None) -> Ids:
+def hand_names(is_right: Iterable[bool]) -> list[str]:
+    """Return a name per hand that is unique: right, left, right2, ..."""
+    names: list[str] = []
+    for right in is_right:
+        side = "right" if right else "left"
+        before = sum(name.startswith(side) for name in names)
+        names.append(f"{side}{before + 1}" if before else side)
+    return names
+
+
+def _nobody() -> Ids:
+    """Return the default of identities: none are given yet."""
+    return np.zeros(0, dtype=np.int64)
+
+
+def number_hands(hands: int, hand_id: Ids) -> Ids:
     """Return the identities of hands: those that are given, or their places."""
-    return np.arange(hands) if hand_id is None else hand_id
+    return hand_id if len(hand_id) == hands else np.arange(hands)
 
 
-def number_persons(is_right: Bools, person_id: Ids | None) -> Ids:
+def number_persons(is_right: Bools, person_id: Ids) -> Ids:
     """Return whose hands they are: what is given, or one person for the first right and the first left hand, etc."""
-    if person_id is not None:
+    if len(person_id) == len(is_right):
         return person_id
     nth = np.where(is_right, np.cumsum(is_right), np.cumsum(~is_right)) - 1
     return nth.astype(np.int64)
@@ -87,8 +103,8 @@ class KeypointTracks:
     is_right: Bools  # [H]
     times_s: Floats  # [T]
     world_m: Floats | None = None  # [H, T, 21, 3]
-    hand_id: Ids | None = None  # [H], never None once made
-    person_id: Ids | None = None  # [H], never None once made
+    hand_id: Ids = field(default_factory=_nobody)  # [H]
+    person_id: Ids = field(default_factory=_nobody)  # [H]
     right_log_odds: Floats | None = None  # [H]
     agreement: Floats | None = None  # [H]
     dropped: tuple[DroppedHand, ...] = ()
@@ -129,13 +145,19 @@ class HandMotion:
     betas: Floats  # [H, 10]
     is_right: Bools  # [H]
     status: NDArray[np.uint8]  # [H, T] 0 extrapolated, 1 interpolated, 2 detected
-    hand_id: Ids | None = None  # [H] stays with a hand wherever it is sorted to; never None once made
-    person_id: Ids | None = None  # [H] whose hand it is; never None once made
+    hand_id: Ids = field(default_factory=_nobody)  # [H] stays with a hand wherever it is sorted to
+    person_id: Ids = field(default_factory=_nobody)  # [H] whose hand it is
 
     def __post_init__(self) -> None:
         """Number hands and persons where nobody did."""
         object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
         object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "HandMotion":
+        """Build a motion from arrays of these names; identities may lack. Raises KeyError for any other."""
+        later = ("hand_id", "person_id")
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name not in later or name in arrays})
 
     def mirrored(self, hands: Bools) -> "HandMotion":
         """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""

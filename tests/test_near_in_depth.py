@@ -44,7 +44,7 @@ def stated(models, motion, weights):
     evidence = gather_evidence(start, tracks_of(motion, models), CAMERA, motion.is_right, torch.float64, "cpu")
     at = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
     problem = Problem(Kinematics.of(models.right), evidence, read_terms({**STAGE, "weights": weights}, FREE), FREE)
-    return problem, at, Pairs.of(motion.is_right, models, evidence)
+    return problem, at, Pairs.of(motion, models, evidence)
 
 
 def gap(problem, motion, pairs):

@@ -75,7 +75,7 @@ def pushed(models):
     evidence = gather_evidence(start, tracks_of(true, models), CAMERA, true.is_right, torch.float64, "cpu")
     motion = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
     problem = Problem(Kinematics.of(models.right), evidence, read_terms(STAGE, FREE), FREE)
-    pairs = Pairs.of(true.is_right, models, evidence)
+    pairs = Pairs.of(true, models, evidence)
     coupled, touching = pairs.planes(pairs.of_one_shape(evidence, motion), motion, problem.points(motion))
     assert touching
     return replace(problem, evidence=coupled), motion, pairs

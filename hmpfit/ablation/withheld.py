@@ -13,8 +13,8 @@ import numpy as np
 from hmpfit.ablation.rows import Plan
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.tables import Table, mean_of
-from hmpfit.recipes import RunSettings
 from hmpfit.hands.matching import match_hands
+from hmpfit.recipes import RunSettings
 from hmpfit.records import FitResult, Floats, KeypointTracks
 from hmpfit.skeleton import FINGERS, OPENPOSE_21
 from hmpfit.video.clip import open_clip

@@ -179,7 +179,7 @@ def _tell(outcomes: Any) -> None:
             table.add_row(outcome.job.name, "–", "failed", "–", f"{outcome.seconds:.1f}")
             continue
         hands = outcome.summary["hands"]
-        sides = ", ".join("right" if hand["is_right"] else "left" for hand in hands)
+        sides = ", ".join(hand["name"] for hand in hands)
         off = ", ".join(f"{hand['reprojection_px']['median']:.1f}" for hand in hands if hand["reprojection_px"])
         table.add_row(outcome.job.name, str(outcome.summary["frames"]), sides, off, f"{outcome.seconds:.1f}")
     Console().print(table)

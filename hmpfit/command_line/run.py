@@ -133,8 +133,7 @@ def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
     length = "a photo" if still else f"{frames} frames at {fps:.4g} frames/s"
     click.echo(f"{video}: {length}, {summary['seconds']['total']:.1f} s")
     for hand in summary["hands"]:
-        side = "right" if hand["is_right"] else "left"
-        line = f"  {side} hand"
+        line = f"  {hand['name']} hand"
         if not still:
             line += f": detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
             line += f" and {hand['extrapolated']} at the ends"

@@ -59,8 +59,7 @@ def _camera(folder: Path) -> Camera:
 
 def _truth(folder: Path) -> Truth:
     arrays = _arrays(folder / "truth.npz", ("is_right", "joints", "times_s"))
-    fields = [name for name in HandMotion.__dataclass_fields__]
-    motion = HandMotion(**{name: arrays[name] for name in fields}) if all(name in arrays for name in fields) else None
+    motion = HandMotion.of(arrays) if "global_orient" in arrays else None
     return Truth(
         is_right=arrays["is_right"].astype(bool),
         joints_m=arrays["joints"],

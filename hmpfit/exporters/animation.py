@@ -14,7 +14,7 @@ from hmpfit.geometry.rotations import exp
 from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Floats
+from hmpfit.records import Floats, hand_names
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_21, MANO_JOINTS, MANO_PARENTS, OPENPOSE_TO_MANO21
 
@@ -50,12 +50,7 @@ def animate(result: StoredResult, models: HandModels) -> list[AnimatedHand]:
 
 def hand_labels(result: StoredResult) -> list[str]:
     """Return a name per hand that is unique in the result: right, left, right2, ..."""
-    labels: list[str] = []
-    for is_right in result.motion.is_right:
-        side = "right" if is_right else "left"
-        before = sum(label.startswith(side) for label in labels)
-        labels.append(side if not before else f"{side}{before + 1}")
-    return labels
+    return hand_names(result.motion.is_right)
 
 
 def frames_per_second(result: StoredResult) -> float:

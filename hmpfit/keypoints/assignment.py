@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
-from hmpfit.records import HandDetections
+from hmpfit.records import Floats, HandDetections
 
 RIGHT, LEFT = 0, 1  # sides of the flow
 
@@ -27,7 +27,8 @@ _SIZE_SPREAD, _SIZE_SPREAD_PER_S = 0.1, 0.5  # of the logarithm of the size
 _SPEED_STD = 0.5  # of a measured velocity, diagonals per second
 _SPEED = 2.0  # of hands in general, diagonals per second
 _COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
-_LEFT_OUT = 1.5  # per frame, times score
+_LEFT_OUT = 1.5  # per thirtieth of a second, times score
+_MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
 _NEXT = 24  # tracklets that are looked at as a tracklet's continuation, in order of their start
 _MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 
@@ -52,15 +53,22 @@ def assign(
     """
     if not pieces:
         return []
+    left_out = _LEFT_OUT * _independence(detections.times_s)
     # In a short clip no hand has enough frames to pay the full price; the best seen one must always be worth keeping.
-    start = min(_NEW_HAND, 0.5 * _LEFT_OUT * max(piece.weight for piece in pieces))
+    start = min(_NEW_HAND, 0.5 * left_out * max(piece.weight for piece in pieces))
     jump = min(_JUMP, start / 2)
     stretches = [
-        Stretch(int(piece.frames[0]), int(piece.frames[-1]), _LEFT_OUT * piece.weight, side_costs(piece))
+        Stretch(int(piece.frames[0]), int(piece.frames[-1]), left_out * piece.weight, side_costs(piece))
         for piece in pieces
     ]
-    parts = least_cost_paths(stretches, _moves(detections, pieces, trails, jump), start, jump, most)
+    parts = least_cost_paths(stretches, _moves(detections, pieces, trails, jump, left_out), start, jump, most)
     return _hands(detections, pieces, parts)
+
+
+def _independence(times_s: Floats) -> float:
+    """Return how many thirtieths of a second of evidence a frame is: few for fast videos, more for slow ones."""
+    step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1 / 30
+    return min(30 * step_s, _MOST_INDEPENDENT)
 
 
 def side_costs(piece: Tracklet) -> tuple[float, float]:
@@ -71,7 +79,7 @@ def side_costs(piece: Tracklet) -> tuple[float, float]:
 
 
 def _moves(
-    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail], jump: float
+    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail], jump: float, left_out: float
 ) -> list[Edge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
     arrivals = _arrivals(trails)
@@ -84,7 +92,7 @@ def _moves(
             doubled = len(np.intersect1d(before.frames, after.frames))
             if doubled > min(_MOST_DOUBLED, len(after.frames) / 2, len(before.frames) / 2):
                 continue
-            cost = min(arrivals.get((n, m), np.inf), moving_cost(detections, before, after)) + _LEFT_OUT * doubled
+            cost = min(arrivals.get((n, m), np.inf), moving_cost(detections, before, after)) + left_out * doubled
             if cost < jump:
                 edges.append(Edge(n, m, cost))
     return edges
@@ -93,8 +101,10 @@ def _moves(
 def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -> float:
     """Return how implausible it is that a hand moves from one tracklet to the other: place, size and velocity.
 
-    Half the squared distances, each by its spread over the gap; velocities decay with a time constant (an
-    Ornstein-Uhlenbeck process), forward from the one and backward from the other to the middle of the gap.
+    Minus the logarithm of a normal density in the plane, 0 at best: half the squared distances, each by its spread over
+    the gap, and the place's spread itself, so that a hand may be anywhere after a long gap at a price. Velocities decay
+    with a time constant (an Ornstein-Uhlenbeck process), forward from the one and backward from the other to the middle
+    of the gap.
     """
     times, xy = detections.times_s, detections.xy_px
     earlier = before.rows[before.frames < after.frames[0]]
@@ -107,14 +117,14 @@ def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -
     forward = velocity(xy[recent], times[detections.frame[recent]], at_end=True)
     backward = velocity(xy[soon], times[detections.frame[soon]], at_end=False)
     size = float(sizes(xy[earlier[-1]]) + sizes(xy[first])) / 2
-    apart = float(distance(xy[earlier[-1]] + forward * coast, xy[first] - backward * coast))
-    apart /= _SPREAD + _SPREAD_PER_S * gap
+    wider = 1 + _SPREAD_PER_S / _SPREAD * gap
+    apart = float(distance(xy[earlier[-1]] + forward * coast, xy[first] - backward * coast)) / (_SPREAD * wider)
     ratio = float(np.log(sizes(xy[first]) / sizes(xy[earlier[-1]]))) / (_SIZE_SPREAD + _SIZE_SPREAD_PER_S * gap)
     change = 0.0
     if min(len(recent), len(soon)) > 1:
         spread = 2 * _SPEED_STD**2 + 2 * _SPEED**2 * (1 - np.exp(-gap / _COAST_S))
         change = float(((forward - backward) ** 2).sum()) / max(size, 1e-9) ** 2 / float(spread)
-    return 0.5 * (apart**2 + ratio**2 + change)
+    return 0.5 * (apart**2 + ratio**2 + change) + 2 * float(np.log(wider))
 
 
 def _arrivals(trails: Sequence[Trail]) -> dict[tuple[int, int], float]:

@@ -62,7 +62,11 @@ def reasons_against(sightings: Sequence[Sightings], rare_too: bool) -> list[str 
     """Return for each thing, most seen first, why it is no hand, or None where it is one."""
     out: list[str | None] = []
     for one in sightings:
-        least = 1.0 if rare_too else max(min(_LEAST_FRAMES, len(sightings[0].frames)), _LEAST_SHARE * len(sightings[0].frames))
+        least = (
+            1.0
+            if rare_too
+            else max(min(_LEAST_FRAMES, len(sightings[0].frames)), _LEAST_SHARE * len(sightings[0].frames))
+        )
         out.append(None if len(one.frames) >= least else "seen too rarely")
     return out
 

@@ -144,9 +144,8 @@ def _lay_pool(
     program: _Program, stretches: Sequence[Stretch], allowed: list[int], out: dict[int, int], back: dict[int, int]
 ) -> None:
     """Chain the pool through time: what left a stretch may come back in any that begins later."""
-    events = sorted(
-        [(stretches[n].last + 0.5, 1.0, out[n]) for n in allowed] + [(stretches[n].first, -1.0, back[n]) for n in allowed]
-    )
+    leaving = [(stretches[n].last + 0.5, 1.0, out[n]) for n in allowed]
+    events = sorted(leaving + [(float(stretches[n].first), -1.0, back[n]) for n in allowed])
     held: int | None = None
     for _, sign, column in events:
         after = program.column(0.0, np.inf)

@@ -21,11 +21,13 @@ def group_by_place(xy_px: Floats, is_right: Bools, hand_id: NDArray[np.int64]) -
     pairs that are nearest to each other and most alike in size, over the frames that show both, win.
     """
     right, left = np.flatnonzero(is_right), np.flatnonzero(~is_right)
-    cost = np.array([[pair_cost(xy_px[r], xy_px[l]) for l in left] for r in right]).reshape(len(right), len(left))
+    cost = np.array([[pair_cost(xy_px[one], xy_px[other]) for other in left] for one in right]).reshape(
+        len(right), len(left)
+    )
     person = hand_id.copy()
-    for r, l in zip(*linear_sum_assignment(cost), strict=True):
-        if max(len(right), len(left)) == 1 or cost[r, l] < _FAR:
-            person[right[r]] = person[left[l]] = min(hand_id[right[r]], hand_id[left[l]])
+    for one, other in zip(*linear_sum_assignment(cost), strict=True):
+        if max(len(right), len(left)) == 1 or cost[one, other] < _FAR:
+            person[right[one]] = person[left[other]] = min(hand_id[right[one]], hand_id[left[other]])
     return np.unique(person, return_inverse=True)[1].astype(np.int64)
 
 

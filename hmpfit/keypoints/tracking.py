@@ -13,9 +13,9 @@ from hmpfit.errors import NoHandError, UnknownNameError
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.earning import Sightings, reasons_against, sightings_of
 from hmpfit.keypoints.extend_tracklets import Trail
-from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.merge_tracklets import join
-from hmpfit.keypoints.tracklets import Tracklet, distance, link, log_odds, split_by_vote
+from hmpfit.keypoints.persons import group_by_place
+from hmpfit.keypoints.tracklets import Tracklet, distance, link, split_by_vote
 from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
 HANDS = ("auto", "left", "right", "both")
@@ -178,9 +178,7 @@ def fill(xy_px: Floats, pieces: Sequence[Tracklet], hand: Sequence[int], trails:
     return filled
 
 
-def _rows_by_frame(
-    detections: HandDetections, pieces: Sequence[Tracklet], own: Sequence[int]
-) -> NDArray[np.int64]:
+def _rows_by_frame(detections: HandDetections, pieces: Sequence[Tracklet], own: Sequence[int]) -> NDArray[np.int64]:
     """Return each frame's detection of one hand's tracklets, -1 where there is none; of two the more certain."""
     rows = np.full(len(detections.times_s), -1, dtype=np.int64)
     for n in own:

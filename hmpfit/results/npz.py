@@ -16,7 +16,6 @@ from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
 from hmpfit.results.record_files import UNREADABLE, write_npz
 
 SCHEMA = "hmpfit.result.1"
-_LATER = ("hand_id", "person_id")  # keys that older results lack
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def read_result(path: Path) -> StoredResult:
 
 def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
     try:
-        motion = HandMotion(**{name: arrays[name] for name in HandMotion.__dataclass_fields__ if name not in _LATER or name in arrays})
+        motion = HandMotion.of(arrays)
         confidence = arrays["keypoint_confidence"]
         evidence = confidence > 0
         tracks = KeypointTracks(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks, hand_names
 from hmpfit.strict_json import finite, to_json
 
 _MILLIMETRES = 1000.0
@@ -64,7 +64,6 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 
 def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
     motion, tracks = result.motion, result.tracks
-    assert motion.hand_id is not None and motion.person_id is not None
     status = motion.status[hand]
     detected = (status == DETECTED) & tracks.seen[hand]
     landmarks_px = result.landmarks_px[hand]
@@ -72,6 +71,7 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
     acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETRES
     return {
         "is_right": bool(motion.is_right[hand]),
+        "name": hand_names(motion.is_right)[hand],
         "hand_id": int(motion.hand_id[hand]),
         "person_id": int(motion.person_id[hand]),
         "vote": _vote(tracks, hand),

@@ -152,6 +152,7 @@ def _staged(
     right = HandMotion(
         np.stack(orient), np.stack(poses), np.stack(transl), np.stack(betas),
         np.ones(len(sides), dtype=bool), np.full((len(sides), close.frames), DETECTED, np.uint8),
+        person_id=np.zeros(len(sides), dtype=np.int64),
     )  # fmt: skip
     lefts: Bools = ~np.array(sides)
     return right.mirrored(lefts)

@@ -51,6 +51,7 @@ def stage(
         betas=np.stack(betas),
         is_right=np.ones(len(is_right), dtype=bool),
         status=np.full((len(is_right), count), DETECTED, np.uint8),
+        person_id=np.zeros(len(is_right), dtype=np.int64),
     )
     return right.mirrored(~np.array(is_right))
 

@@ -170,6 +170,7 @@ def _before_camera(
         betas=betas,
         is_right=np.ones(2, dtype=bool),
         status=np.full((2, len(times_s)), DETECTED, np.uint8),
+        person_id=np.zeros(2, dtype=np.int64),
     )
     return as_right.mirrored(np.array([False, True]))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion
+from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion, hand_names
 from hmpfit.skeleton import BONES, OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
@@ -100,6 +100,7 @@ def draw_frame(
     """
     motion = result.motion
     depth = result.joints[:, frame, OPENPOSE_WRIST, 2]
+    names = [name.replace("right", "R").replace("left", "L") for name in hand_names(motion.is_right)]
     for hand in np.argsort(-depth, kind="stable"):
         status = int(motion.status[hand, frame])
         colour = hand_colour(bool(motion.is_right[hand]), status)
@@ -112,9 +113,8 @@ def draw_frame(
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
         _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, colour, thin=mesh)
         _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
-        _draw_label(
-            image, result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale, bool(motion.is_right[hand]), status
-        )
+        wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
+        _draw_label(image, wrist_px, names[hand], bool(motion.is_right[hand]), status)
 
 
 def hand_colour(is_right: bool, status: int) -> NDArray[np.float64]:
@@ -190,12 +190,12 @@ def _draw_evidence(image: Image, xy_px: Floats, confidence: Floats) -> None:
         box[:] = cv2.addWeighted(inked, share, box, 1 - share, 0)
 
 
-def _draw_label(image: Image, wrist_px: Floats, is_right: bool, status: int) -> None:
+def _draw_label(image: Image, wrist_px: Floats, name: str, is_right: bool, status: int) -> None:
     import cv2
 
     if not np.isfinite(wrist_px).all():
         return
-    text = ("R " if is_right else "L ") + ("" if status == DETECTED else STATUS_NAMES[status])
+    text = f"{name} " + ("" if status == DETECTED else STATUS_NAMES[status])
     x = int(np.clip(wrist_px[0] + 8, 2, max(image.shape[1] - 30, 2)))
     y = int(np.clip(wrist_px[1] + 18, 16, max(image.shape[0] - 24, 16)))
     font = cv2.FONT_HERSHEY_SIMPLEX

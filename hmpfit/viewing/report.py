@@ -13,7 +13,7 @@ import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.records import DETECTED, Floats
+from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
@@ -30,6 +30,7 @@ CONVENTIONS = (
     "Frames marked interpolated or extrapolated were not seen; their pose is the prior's, not a measurement.",
 )
 
+DROPPED_SHOWN = 20  # rows of the table of dropped sightings; result.json has them all
 _PIECE = 3 << 18  # bytes at a time; base64 goes by threes
 
 
@@ -76,6 +77,7 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
     off_px, std_mm = residuals_px(stored), stored.joint_std_mm
     known_std = bool(np.isfinite(std_mm).all())
     times_s = stored.tracks.times_s - stored.tracks.times_s[0]
+    first = int(summary.get("first_frame", 0))
     return {
         "title": Path(str(summary.get("video", "result"))).name,
         "lead": _lead(summary),
@@ -89,6 +91,9 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
         "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimetres") if known_std else "",
         "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared"),
+        "votes": [_votes(label, hand) for label, hand in zip(labels, summary["hands"], strict=True)],
+        "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],
+        "more_dropped": max(len(summary.get("dropped", ())) - DROPPED_SHOWN, 0),
         "joints": _joints(stored, off_px, known_std),
         "stages": [_stage(stage) for stage in summary.get("stages", ())],
         "conventions": (_camera(stored, summary), *CONVENTIONS),
@@ -103,18 +108,17 @@ _SETTINGS = ("video", "first_frame", "initializer", "keypoints", "prior", "hand_
 
 def _lead(summary: Mapping[str, Any]) -> str:
     hands = summary["hands"]
-    sides = " and a ".join("right hand" if hand["is_right"] else "left hand" for hand in hands)
+    sides = [f"{name} hand" for name in hand_names(hand["is_right"] for hand in hands)]
+    said = f"a {' and a '.join(sides)}" if len(sides) < 3 else f"{len(sides)} hands"
     if summary.get("still"):
-        return f"A photo, a {sides}; hmpfit {summary.get('version', '')}"
-    return (
-        f"{summary['frames']} frames at {summary['fps']:.4g} per second, a {sides}; hmpfit {summary.get('version', '')}"
-    )
+        return f"A photo, {said}; hmpfit {summary.get('version', '')}"
+    return f"{summary['frames']} frames at {summary['fps']:.4g} per second, {said}; hmpfit {summary.get('version', '')}"
 
 
 def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures = []
-    for hand in summary["hands"]:
-        side = "right" if hand["is_right"] else "left"
+    names = hand_names(hand["is_right"] for hand in summary["hands"])
+    for side, hand in zip(names, summary["hands"], strict=True):
         figures.append((f"{hand['detected'] / max(summary['frames'], 1):.0%}", f"of frames with the {side} hand seen"))
         if hand["reprojection_px"]:
             figures.append((f"{hand['reprojection_px']['median']:.1f} px", f"{side}: fit to keypoints, median"))
@@ -124,6 +128,21 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             figures.append((f"{hand['joint_std_mm_median']:.1f} mm", f"{side}: joints known to, median"))
     figures.append((f"{summary['seconds']['total']:.1f} s", "for the whole run"))
     return figures
+
+
+def _votes(label: str, hand: Mapping[str, Any]) -> list[str]:
+    """Return a row of the table of hands: name, whose, and what its sightings say of its side."""
+    vote = hand.get("vote")
+    side = "right" if hand["is_right"] else "left"
+    said = "–" if vote is None else f"{vote['agreement']:.0%} of its sightings say {side}"
+    return [label, f"{hand.get('hand_id', '–')}", f"{hand.get('person_id', '–')}", said]
+
+
+def _dropped(one: Mapping[str, Any], first: int) -> list[str]:
+    """Return a row of the table of sightings that were not kept."""
+    where = f"{one['center_px'][0]:.0f}, {one['center_px'][1]:.0f}"
+    frames = f"{one['first_frame'] + first}–{one['last_frame'] + first}"
+    return [frames, f"{one['detections']}", where, f"{one['size_px']:.0f}", f"{one['score']:.2f}", str(one["reason"])]
 
 
 def _curves(sides: list[str], values: Floats) -> list[tuple[str, Floats]]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats, hand_names
 from hmpfit.results.npz import StoredResult
 
 SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
 POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye
+MIXED_VOTES = 0.7  # share of a hand's sightings that agree about its side, below which the side is in doubt
 UNSURE_MM = 25.0  # a joint known no better than a finger's width
 
 
@@ -24,6 +25,7 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
     """
     first = int(summary.get("first_frame", 0))
     said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
+    said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
     if summary.get("camera", {}).get("source") == "assumed":
         focal = result.camera.K[0, 0, 0]
         said.append(
@@ -62,7 +64,7 @@ def medians(values: Floats) -> Floats:
 
 def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
     status, times_s = result.motion.status[hand], result.tracks.times_s
-    side = "right" if result.motion.is_right[hand] else "left"
+    side = hand_names(result.motion.is_right)[hand]
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
     for a, b in stretches(status == INTERPOLATED):
         if (b - a) * step_s > SHORT_GAP_S:
@@ -83,6 +85,18 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
         if share > 0.5:
             known = f"known to no better than {UNSURE_MM:.0f} mm in {share:.0%} of its seen frames"
             yield f"The {side} hand's joints are {known}."
+
+
+def _is_mixed(vote: Mapping[str, float] | None) -> bool:
+    return vote is not None and vote["agreement"] < MIXED_VOTES
+
+
+def _mixed_votes(hand: Mapping[str, Any]) -> str:
+    side = "right" if hand["is_right"] else "left"
+    return (
+        f"Only {hand['vote']['agreement']:.0%} of the sightings of the {hand.get('name', side)} hand take it for a "
+        f"{side} hand; were it one of the other side, its 3D pose would be mirrored (--hands says which there are)."
+    )
 
 
 def _steady(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:

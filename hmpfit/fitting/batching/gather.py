@@ -66,7 +66,7 @@ class Item:
 
     @property
     def paired(self) -> bool:
-        """Whether there are right and left hands, which may be a person's, keep out of each other and so need a batch."""
+        """Whether there are right and left hands, which may be a person's and then need a batch of their own."""
         return len(set(self.is_right.tolist())) == 2
 
     @property

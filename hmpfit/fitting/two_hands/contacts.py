@@ -66,7 +66,6 @@ class Pairs:
         `start` says sides and persons; of several hands of a side of one person the first counts.
         """
         rows = []
-        assert start.person_id is not None
         for person in np.unique(start.person_id):
             own = start.person_id == person
             right, left = np.flatnonzero(own & start.is_right), np.flatnonzero(own & ~start.is_right)

@@ -4,7 +4,7 @@ Other systems assume their own focal length (5000 px, or 5000/256 of the longer 
 moved so that its wrist keeps its pixel, its apparent size and the face that it turns to the camera.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ def place_by_keypoints(
             xy, weights = tracks.xy_px[same[0], frame], tracks.confidence[same[0], frame]
             transl[hand, frame] += _shift_onto(joints[hand, frame], xy, weights, K[frame])
         status[hand, ~known] = 0
-    return HandMotion(motion.global_orient, motion.hand_pose, transl, motion.betas, motion.is_right, status)
+    return replace(motion, transl=transl, status=status)
 
 
 def _shift_onto(points: Floats, xy_px: Floats, weights: Floats, K: Floats) -> Floats:
@@ -166,4 +166,4 @@ def _between_cameras(motion: HandMotion, K_own: Floats, camera: Camera, models: 
             orient = rotations.exp(torch.as_tensor(motion.global_orient[hand, frame]))
             turned[hand, frame] = rotations.log(torch.as_tensor(turn) @ orient).numpy()
     transl = np.where((motion.status == DETECTED)[..., None], motion.transl + moved - wrist, 0.0)
-    return HandMotion(turned, motion.hand_pose, transl, motion.betas, motion.is_right, motion.status)
+    return replace(motion, global_orient=turned, transl=transl)

@@ -1,0 +1,146 @@
+"""Any number of hands: the cases of the shared inputs that went wrong, and what each result has to say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hmpfit.hands.matching import match_hands, pick_hands
+from hmpfit.keypoints.assignment import Hand, assign
+from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
+from hmpfit.keypoints.landmarker_files import load_landmarker
+from hmpfit.keypoints.mediapipe import Options, find_tracks
+from hmpfit.keypoints.persons import group_by_place
+from hmpfit.keypoints.tracking import HandTracks, track
+from hmpfit.keypoints.tracklets import link, split_by_vote
+from hmpfit.video.clip import open_clip
+from tests.test_tracking import SHAPE, scene, still
+
+SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
+
+
+def found_in(inputs: Path, name: str) -> HandTracks:
+    return find_tracks(open_clip(inputs / "cases" / name), load_landmarker(), Options(workers=1))
+
+
+def of_side(tracks: HandTracks, right: bool) -> np.ndarray:
+    return tracks.seen[tracks.is_right == right]
+
+
+@pytest.mark.parametrize("name, start", [("right_then_left", 50), ("right_then_left_4s", 150), ("reenter", 50)])
+def test_a_right_hand_and_then_a_left_one_are_two_hands(inputs: Path, name: str, start: int) -> None:
+    tracks = found_in(inputs, f"{name}.mp4")
+    assert list(tracks.is_right) == [True, False]
+    assert np.flatnonzero(tracks.seen[0]).tolist() == list(range(30))
+    assert np.flatnonzero(tracks.seen[1]).tolist() == list(range(start, start + 30))
+
+
+def test_two_right_hands_are_two_right_hands_of_two_persons(inputs: Path) -> None:
+    tracks = found_in(inputs, "two_right_hands.mp4")
+    assert list(tracks.is_right) == [True, True]
+    assert tracks.seen.all()
+    assert sorted(tracks.person_id) == [0, 1]
+
+
+def test_four_hands_are_of_two_persons_who_have_one_of_each_side(inputs: Path) -> None:
+    tracks = found_in(inputs, "four_hands.mp4")
+    assert len(tracks.is_right) == 4 and tracks.seen.all()
+    place = np.nanmean(tracks.xy_px, axis=(1, 2))[:, 0]
+    order = np.argsort(place)
+    assert tracks.is_right[order].tolist() == [True, False, True, False]
+    assert tracks.person_id[order].tolist() == [0, 0, 1, 1]
+    assert tracks.hand_id[order].tolist() == [0, 1, 2, 3]
+
+
+def test_control_is_one_right_hand(inputs: Path) -> None:
+    tracks = found_in(inputs, "base.mp4")
+    assert list(tracks.is_right) == [True]
+    assert tracks.seen.all()
+
+
+def test_flow_takes_the_cheapest_paths() -> None:
+    sides = (0.0, 1.0), (np.inf, 0.0), (0.0, 3.0)
+    stretches = [Stretch(first, first + 9, 20.0, cost) for first, cost in zip((0, 5, 20), sides, strict=True)]
+    parts = least_cost_paths(stretches, [Edge(0, 2, 2.0)], start=5.0, jump=4.0)
+    assert parts == [Part(0, True, (0, 2)), Part(1, True, (1,))]
+    assert least_cost_paths(stretches, [Edge(0, 2, 2.0)], start=5.0, jump=4.0, most=1) == [Part(0, True, (0, 2))]
+    assert least_cost_paths(stretches, [], start=50.0, jump=40.0) == []
+    apart = least_cost_paths(stretches, [], start=5.0, jump=4.0)
+    assert apart == [Part(0, True, (0,)), Part(1, True, (1,)), Part(0, False, (2,))]
+
+
+def test_consistent_vote_is_never_outbid_by_a_move_that_costs_nothing() -> None:
+    path = {frame: (300.0 + 10 * frame, 300.0) for frame in range(60) if not 28 <= frame < 36}
+    told = {frame: 0.95 if frame < 30 else 0.05 for frame in path}
+    detections = scene((path, told), frames=60)
+    assert [hand.is_right for hand in assign(detections, link(detections))] == [True, False]
+
+
+def test_tracklet_whose_votes_turn_for_good_is_split() -> None:
+    told = {frame: 0.95 if frame < 24 else 0.05 for frame in range(60)}
+    detections = scene((still(300, range(60)), told), frames=60)
+    assert [piece.frames[0] for piece in split_by_vote(detections, link(detections))] == [0, 24]
+    tracks = track(detections)
+    assert sorted(tracks.is_right) == [False, True]
+    assert (tracks.seen.sum(0) == 1).all()
+
+
+def test_same_sided_hands_keep_their_identity_through_a_crossing() -> None:
+    one = {frame: (200 + 12.0 * frame, 300.0) for frame in range(60) if not 24 <= frame < 36}
+    other = {frame: (908 - 12.0 * frame, 305.0) for frame in range(60) if not 24 <= frame < 36}
+    tracks = track(scene((one, 0.9), (other, 0.9), frames=60))
+    assert list(tracks.is_right) == [True, True]
+    centers = tracks.xy_px.mean(axis=2)[..., 0] - SHAPE[:, 0].mean()
+    way = centers[:, 50] - centers[:, 10]
+    assert sorted(way) == pytest.approx([-480, 480])
+
+
+def test_hand_that_leaves_and_comes_back_is_the_same_hand() -> None:
+    path = {frame: (200.0, 300.0) if frame < 40 else (1000.0, 500.0) for frame in range(160) if not 40 <= frame < 120}
+    tracks = track(scene((path, 0.9), frames=160))
+    assert list(tracks.is_right) == [True]
+    assert tracks.seen[0].sum() == 80
+
+
+@pytest.mark.parametrize("hands, most, sides", [
+    ("auto", None, [True, True, False]), ("right", None, [True, True]), ("left", None, [False]),
+    ("both", None, [True, False]), ("auto", 1, [True]), ("right", 1, [True]),
+])  # fmt: skip
+def test_choice_of_hands_among_several(hands: str, most: int | None, sides: list[bool]) -> None:
+    seen = (still(300, range(90)), 0.9), (still(700, range(80)), 0.9), (still(1100, range(70)), 0.1)
+    tracks = track(scene(*seen, frames=90), hands=hands, max_hands=most)
+    assert list(tracks.is_right) == sides
+    if most == 1 and hands == "auto":
+        assert [one.reason for one in tracks.dropped] == 2 * ["too short, and no part of a hand that was followed"]
+
+
+def test_persons_are_paired_by_nearness_and_size() -> None:
+    shape = SHAPE[None] + np.zeros((5, 1, 1))
+    places = ((1, 200), (1, 500), (2, 650), (2, 1100))
+    hands = np.stack([scale * shape + np.array([x, 300.0]) for scale, x in places])
+    right = np.array([True, False, True, False])
+    assert group_by_place(hands, right, np.arange(4)).tolist() == [0, 0, 1, 1]
+    assert group_by_place(hands[:3], right[:3], np.arange(3)).tolist() == [0, 0, 1]
+    assert group_by_place(hands[[0, 3]], right[[0, 3]], np.arange(2)).tolist() == [0, 0]
+
+
+def test_hands_are_matched_by_side_and_place() -> None:
+    points = np.stack([SQUARE[None] + shift for shift in (0.0, 100.0, 200.0)])
+    right = np.array([True, True, False])
+    order = np.array([2, 0, 1])
+    assert match_hands(points, right, points[order] + 3.0, right[order]).tolist() == order.tolist()
+    assert match_hands(points, right, points[:1] + 1e4, np.array([False])).tolist() == [2]
+    assert match_hands(points[:1], right[:1], points[2:], right[2:]).tolist() == [-1]
+    picked = pick_hands(points, np.array([-1, 2]))
+    assert np.isnan(picked[0]).all() and (picked[1] == points[2]).all()
+
+
+def test_hands_without_a_common_frame_are_matched_by_their_side() -> None:
+    points = np.full((2, 6, 4, 2), np.nan)
+    points[0, :3], points[1, 3:] = SQUARE, SQUARE
+    assert match_hands(points[:1], np.array([True]), points[1:], np.array([True])).tolist() == [0]
+
+
+def test_assign_without_tracklets_finds_no_hand() -> None:
+    assert assign(scene(frames=3), []) == []
+    assert Hand((0,), True).is_right
