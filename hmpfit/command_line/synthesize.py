@@ -23,21 +23,25 @@ from hmpfit.strict_json import to_json
     "--contact", type=click.Choice(["none", "mixed", "interacting", "crossing", "clasping", "touching_fingertips"]),
     default="none", show_default=True, help="How both hands meet; they touch and never overlap.",
 )  # fmt: skip
+@click.option(
+    "--camera", "camera_path", type=click.Choice(["static", "handheld", "orbit", "walk", "pan"]), default=None,
+    help="A textured room with depth, and how the camera moves in it; without it a still camera and a flat backdrop.",
+)  # fmt: skip
 @click.option("--size", default="640x480", show_default=True, metavar="WxH", help="Of the pictures, in pixels.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first clip.")
 @click.option("--overwrite", is_flag=True, help="Make clips anew that other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def synthesize(
-    out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, contact: str, size: str, seed: int,
-    overwrite: bool, as_json: bool, quiet: bool,
+    out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, contact: str,
+    camera_path: str | None, size: str, seed: int, overwrite: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Render clips of one or two hands with known truth: clip.mp4 and truth.npz in one folder each.
 
     Skin, lamp, background, camera, blur, noise and compression are drawn from the seed. With --contact both hands act
     on each other, cross, clasp or touch with their fingertips ("mixed": any of these). PATH is a recording of joint
-    positions (Leap or plain npz), or a folder of them; the hands take turns through it. Clips that are there already
-    are left alone.
+    positions (Leap or plain npz), or a folder of them; the hands take turns through it. With --camera truth.npz says
+    where the camera and the hands are in the world. Clips that are there already are left alone.
     """
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.run_folder import RunFolder
@@ -53,6 +57,7 @@ def synthesize(
         advance = progress.phase("rendering clips", count * frames)
         for number in range(seed, seed + count):
             source = Path(motion).stem if recordings is not None else "generated" if contact == "none" else contact
+            source = source if camera_path is None else f"{source}_{camera_path}"
             folder = out / f"{source}_{occlusion}_{hands}_{number:04d}"
             identity = {
                 "seed": number, "motion": motion, "frames": frames, "occlusion": occlusion, "hands": hands,
@@ -60,17 +65,19 @@ def synthesize(
             }  # fmt: skip
             if contact != "none":
                 identity["contact"] = contact
+            if camera_path is not None:
+                identity["camera"] = camera_path
             made.append(folder)
             run_folder = RunFolder(folder, identity, overwrite, summary="clip.json")
             if run_folder.finished() is not None:
                 advance(frames)
                 continue
-            scene = draw_scene(models, number, frames, hands, width, height, recordings, contact)
+            scene = draw_scene(models, number, frames, hands, width, height, recordings, contact, camera_path)
             others = occluders(occlusion, scene.joints, FPS, scene.generator)
             with run_folder.publish() as scratch:
                 make_clip(
                     scratch, scene.motion, models, scene.camera, number, FPS, scene.look, others,
-                    on_frame=lambda done, total: advance(1),
+                    on_frame=lambda done, total: advance(1), place=scene.place,
                 )  # fmt: skip
                 (scratch / "clip.json").write_text(json.dumps(identity))
     if as_json:

@@ -1,21 +1,23 @@
 """Ground-truth clips: a motion rendered to `clip.mp4`, and everything that is true about it in `truth.npz`.
 
 Separate from the renderer (any mesh) and from the motion (no pixels). The frames are those of a plain camera: a
-textured background that drifts, skin, a lamp, sensor noise, H.264.
+textured background or a room with depth (`room.py`), skin, a lamp, sensor noise, H.264.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.watertight import open_rims
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
+from hmpfit.synthesis.places import Place
 from hmpfit.synthesis.renderer import Drawing, Light, Mesh, projected, render
 from hmpfit.video.writer import VideoWriter
 
@@ -41,7 +43,7 @@ class Look:
     skin: tuple[float, float, float] = (0.86, 0.64, 0.53)
     light: Light = DAYLIGHT
     noise: float = 2.0
-    drift_px: float = 12.0
+    drift_px: float = 0.0
     shutter: float = 0.0
     crf: int = _CRF
 
@@ -56,12 +58,14 @@ def make_clip(
     look: Look | None = None,
     others: Callable[[int], list[Mesh]] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
+    place: Place | None = None,
 ) -> tuple[Path, Path]:
     """Render a motion into `folder` and return the paths of `clip.mp4` and `truth.npz`.
 
     The motion is in the camera's frame; its K is [1, 3, 3] and it has no distortion. The same seed gives the same
     pixels. `others` gives the meshes of a frame that are no hands (`occluders.py`). `on_frame(done, total)` watches.
-    Raises RunFolderError when the clip cannot be written.
+    `place` is the world in which the camera moves; without it the camera is still, before a flat backdrop. Raises
+    RunFolderError when the clip cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,21 +77,26 @@ def make_clip(
     times_s = np.arange(frames) / fps
     sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
     arms = [Arm.of(model, is_right, skin_colours(model, look, generator)) for model, is_right in sides]
-    room_at = background(camera.width, camera.height, times_s, look, generator)
+    flat = None if place is not None else background(camera.width, camera.height, times_s, look, generator)
     noise = sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
     with VideoWriter(folder / CLIP_NAME, fps, camera.width, camera.height, crf=look.crf) as video:
         for frame in range(frames):
             things = [] if others is None else others(frame)
-            room, image, drawing = next(room_at), None, None
-            for place, share in enumerate(np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES):
+            behind = None if flat is None else next(flat)
+            image, drawing = None, None
+            for subframe, share in enumerate(np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES):
                 ahead = min(frame + 1, frames - 1)
                 hands = posed.vertices[:, frame] + share * look.shutter * (
                     posed.vertices[:, ahead] - posed.vertices[:, frame]
                 )
                 meshes = [mesh for arm, hand in zip(arms, hands) for mesh in arm.meshes(hand)] + things
-                drawn = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=place == 0)
-                moment = room.copy()
+                drawn = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=subframe == 0)
+                if place is not None:
+                    moment = place.image(camera, frame, share * look.shutter)
+                else:
+                    assert behind is not None
+                    moment = behind.copy()
                 drawn.over(moment)
                 drawing = drawing or drawn
                 image = moment.astype(np.float32) if image is None else image + moment
@@ -97,7 +106,14 @@ def make_clip(
             video.write(next(noise)(exposed), float(times_s[frame]))
             if on_frame is not None:
                 on_frame(frame + 1, frames)
-    _write_truth(folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s)
+    path = np.repeat(np.eye(4)[None], frames, axis=0) if place is None else place.world_from_camera
+    world = {
+        "world_from_camera": path,
+        "joints_world": np.stack([apply(path, hand) for hand in posed.joints]),
+        "camera_status": np.array("static" if place is None else place.status),
+        "scale_std": np.array(0.0),
+    }
+    _write_truth(folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s, world)
     return folder / CLIP_NAME, folder / TRUTH_NAME
 
 
@@ -175,7 +191,7 @@ def skin_colours(model: HandModel, look: Look, generator: np.random.Generator) -
 
 
 def background(width: int, height: int, times_s: Floats, look: Look, generator: np.random.Generator) -> Iterator[Image]:
-    """Yield a still room seen by a camera that drifts: soft patches, furniture-like boxes, grain."""
+    """Yield a flat backdrop: soft patches, furniture-like boxes, grain; it drifts by `look.drift_px` a second."""
     import cv2
 
     margin = int(look.drift_px * (times_s[-1] + 1)) + 8
@@ -226,6 +242,7 @@ def _write_truth(
     visibility: NDArray[np.bool_],
     camera: Camera,
     times_s: Floats,
+    world: Mapping[str, Floats],
 ) -> None:
     pixels = np.stack(
         [projected(points.reshape(-1, 3), camera.K[0])[:, :2].reshape(*points.shape[:2], 2) for points in joints]
@@ -246,5 +263,6 @@ def _write_truth(
             schema=np.array(SCHEMA),
             vertices=vertices.astype(np.float32),
             visibility=visibility,
+            **world,
         )
     partial.replace(path)

@@ -1,25 +1,29 @@
 """Draw what a synthetic clip shows: finger motion from the generator or from recordings, staged before a camera."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
 from hmpfit.errors import HmpfitError, InputError
+from hmpfit.geometry.rigid_transforms import inverse
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
+from hmpfit.hands.rigid_motion import move_hands
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.synthesis.clips import Look
 from hmpfit.synthesis.motion import KINDS, generate_motion
+from hmpfit.synthesis.places import Place, draw_place
 from hmpfit.synthesis.staging import draw_camera, draw_look, stage
 from hmpfit.synthesis.two_hands import draw_meeting
 
 log = logging.getLogger("hmpfit")
 
 FPS = 30.0
+_PLACE = 19  # of the random stream of rooms and camera paths, so that hands are those of clips without
 _SHORTEST_S = 1.0  # of a usable stretch of a recording
 SIDES = {"right": [True], "left": [False], "both": [True, False]}
 
@@ -33,6 +37,7 @@ class Drawn:
     camera: Camera
     look: Look
     generator: np.random.Generator
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,12 @@ def draw_scene(
     height: int,
     recordings: Recordings | None,
     contact: str = "none",
+    camera_path: str | None = None,
 ) -> Drawn:
     """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both".
+
+    `camera_path`: a name in `camera_paths.KINDS` for a room in which the camera moves so; None for a still camera before
+    a flat backdrop.
 
     `contact`: "none", or how two hands meet: a name in `two_hands.CONTACTS` or "mixed". Raises InputError where hands
     that are to meet are not both there, or would move as recorded.
@@ -94,7 +103,7 @@ def draw_scene(
         if hands != "both" or recordings is not None:
             raise InputError("--contact is for --hands both with generated motion; leave one of them out.")
         motion = draw_meeting(contact, frames / FPS, FPS, models, generator)
-        return _seen(motion, models, width, height, generator)
+        return _seen(motion, models, width, height, generator, camera_path, seed)
     poses = []
     for _ in SIDES[hands]:
         if recordings is not None:
@@ -102,12 +111,20 @@ def draw_scene(
         else:
             kind = str(generator.choice([name for name in KINDS if name != "rest"]))
             poses.append(generate_motion(kind, frames / FPS, FPS, generator))
-    return _seen(stage(poses, SIDES[hands], models, FPS, generator), models, width, height, generator)
+    motion = stage(poses, SIDES[hands], models, FPS, generator)
+    return _seen(motion, models, width, height, generator, camera_path, seed)
 
 
-def _seen(motion: HandMotion, models: HandModels, width: int, height: int, generator: np.random.Generator) -> Drawn:
-    camera = draw_camera(width, height, generator)
-    return Drawn(motion, pose_hands(models, motion).joints, camera, draw_look(generator), generator)
+def _seen(
+    motion: HandMotion, models: HandModels, width: int, height: int, generator: np.random.Generator,
+    camera_path: str | None, seed: int,
+) -> Drawn:  # fmt: skip
+    camera, place = draw_camera(width, height, generator), None
+    if camera_path is not None:
+        place = draw_place(camera_path, motion.transl.shape[1], FPS, np.random.default_rng((seed, _PLACE)))
+        motion = replace(motion, transl=motion.transl + place.carried_m)
+        motion = move_hands(motion, models, inverse(place.world_from_camera))
+    return Drawn(motion, pose_hands(models, motion).joints, camera, draw_look(generator), generator, place)
 
 
 def _stretches(valid: np.ndarray) -> list[tuple[int, int]]:

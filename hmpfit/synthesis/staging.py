@@ -57,18 +57,18 @@ def stage(
 
 
 def draw_look(generator: np.random.Generator) -> Look:
-    """Draw skin, lamp, noise, blur and camera drift."""
+    """Draw skin, lamp, noise and blur."""
     tone = generator.uniform(0.05, 1.0)
     skin = _DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3)
     towards = generator.normal(0, 1, 3) * [0.8, 0.4, 0.2] + [0.0, -0.7, -0.7]
     x, y, z = towards / np.linalg.norm(towards)
     light = Light((x, y, z), float(generator.uniform(0.35, 0.6)), float(generator.uniform(0.4, 0.7)))
     red, green, blue = np.clip(skin, 0.08, 0.97)
+    noise, _ = float(generator.uniform(1.0, 5.0)), generator.uniform(0, 25)  # the second keeps clips as they were
     return Look(
         skin=(float(red), float(green), float(blue)),
         light=light,
-        noise=float(generator.uniform(1.0, 5.0)),
-        drift_px=float(generator.uniform(0, 25)),
+        noise=noise,
         shutter=float(generator.choice((0.0, 0.3, 0.5))),
         crf=int(generator.integers(18, 27)),
     )

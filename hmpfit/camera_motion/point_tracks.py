@@ -1,0 +1,126 @@
+"""Corners of the static scene followed through a clip (Shi-Tomasi and pyramidal Lucas-Kanade of OpenCV).
+
+Separate from what is concluded from them. Work is done on small grey images; positions come back in the clip's pixels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.records import Floats
+
+Image = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+WORKING_SIDE = 640  # pixels of the longer side that corners are followed at
+_CORNERS, _QUALITY, _APART_PX = 350, 0.004, 11
+_REFILL = 0.75  # of the corners still followed: below it new ones are looked for
+_WINDOW_PX, _LEVELS, _THERE_AND_BACK_PX = 17, 3, 0.6
+_BORDER_PX = 4
+
+
+@dataclass(frozen=True)
+class PointTracks:
+    """N sightings of P points in T frames, by frame."""
+
+    frame: Ints  # [N]
+    point: Ints  # [N]
+    xy_px: Floats  # [N, 2]
+    frames: int
+    points: int
+
+    def of_frame(self, frame: int) -> slice:
+        """Return where the sightings of a frame lie."""
+        first, last = np.searchsorted(self.frame, (frame, frame + 1))
+        return slice(int(first), int(last))
+
+
+def working_images(images: Iterable[tuple[int, Image]]) -> Iterator[tuple[int, Image, float]]:
+    """Yield (frame, small grey image, its size as a share of the clip's)."""
+    import cv2
+
+    for frame, image in images:
+        scale = min(1.0, WORKING_SIDE / max(image.shape[:2]))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if scale < 1:
+            size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        yield frame, np.asarray(grey, dtype=np.uint8), scale
+
+
+def corners(grey: Image, allowed: Image, most: int = _CORNERS) -> Floats:
+    """Return up to `most` corners [N, 2] of a grey image where `allowed` is not 0."""
+    import cv2
+
+    allowed = allowed.copy()
+    allowed[:_BORDER_PX], allowed[-_BORDER_PX:], allowed[:, :_BORDER_PX], allowed[:, -_BORDER_PX:] = 0, 0, 0, 0
+    found = cv2.goodFeaturesToTrack(grey, most, _QUALITY, _APART_PX, mask=allowed, blockSize=5)
+    return np.zeros((0, 2), np.float32) if found is None else found[:, 0]
+
+
+def follow(before: Image, after: Image, at: Floats, guess: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return where points [N, 2] went and which were found again: there and back again within 0.6 px."""
+    import cv2
+
+    if not len(at):
+        return at, np.zeros(0, dtype=bool)
+    at = np.ascontiguousarray(at, dtype=np.float32)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
+    options = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": _LEVELS, "criteria": criteria}
+    start = None if guess is None else np.ascontiguousarray(guess, dtype=np.float32)
+    flags = 0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, at, start, flags=flags, **options)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    height, width = after.shape
+    inside = (there > _BORDER_PX).all(-1) & (there < (width - _BORDER_PX, height - _BORDER_PX)).all(-1)
+    good = (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & inside & (np.linalg.norm(back - at, axis=-1) < _THERE_AND_BACK_PX)
+    return there, good
+
+
+def track_points(
+    images: Iterable[tuple[int, Image]],
+    frames: int,
+    outside: Callable[[int, int, int, float], Image],
+    advance: Callable[[int], None] | None = None,
+) -> PointTracks:
+    """Follow corners through a clip's RGB images.
+
+    `outside(frame, width, height, scale)` gives the mask of `HandMasks`. `advance(1)` is called once a frame.
+    """
+    kept: list[tuple[int, Ints, Floats]] = []
+    ids, at, before, count = np.zeros(0, np.int64), np.zeros((0, 2), np.float32), None, 0
+    for frame, grey, scale in working_images(images):
+        height, width = grey.shape
+        allowed = outside(frame, width, height, scale)
+        if before is not None:
+            at, good = follow(before, grey, at)
+            pixels = np.clip(at.astype(int), 0, (width - 1, height - 1))
+            good &= allowed[pixels[:, 1], pixels[:, 0]] > 0
+            ids, at = ids[good], at[good]
+        if len(ids) < _REFILL * _CORNERS:
+            free = allowed.copy()
+            for x, y in at.astype(int):
+                free[max(y - _APART_PX, 0) : y + _APART_PX, max(x - _APART_PX, 0) : x + _APART_PX] = 0
+            new = corners(grey, free, _CORNERS - len(ids))
+            ids, at = np.concatenate((ids, count + np.arange(len(new)))), np.concatenate((at, new))
+            count += len(new)
+        kept.append((frame, ids, (at + 0.5) / scale))
+        before = grey
+        if advance is not None:
+            advance(1)
+    return PointTracks(
+        np.concatenate([np.full(len(one), frame) for frame, one, _ in kept]),
+        np.concatenate([one for _, one, _ in kept]),
+        np.concatenate([xy for _, _, xy in kept]).astype(np.float64),
+        frames,
+        count,
+    )
+
+
+def common_rows(tracks: PointTracks, a: int, b: int) -> tuple[Ints, Ints]:
+    """Return the rows of the sightings, in frames a and b, of the points that both frames see."""
+    at_a, at_b = tracks.of_frame(a), tracks.of_frame(b)
+    _, in_a, in_b = np.intersect1d(tracks.point[at_a], tracks.point[at_b], assume_unique=True, return_indices=True)
+    return at_a.start + in_a, at_b.start + in_b

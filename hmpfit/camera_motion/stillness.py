@@ -1,0 +1,68 @@
+"""Is the camera still? Decided first and from few frames, because most cameras are.
+
+Corners of a reference frame are looked for in other frames where they were: of a still camera's most are there, whatever
+moves before it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.camera_motion.point_tracks import Image, corners, follow, working_images
+from hmpfit.records import Floats
+
+SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
+_STILL_PX = 0.75  # at the working size: a tripod's tremble and the codec's
+_STILL_SHARE, _FRAMES_SHARE = 0.5, 0.97  # of the corners of a frame; of the frames
+_FEWEST = 12
+
+
+def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
+    """Return the frames to look at: the first, the last, and some evenly between."""
+    count = int(np.clip((times_s[-1] - times_s[0]) * SAMPLES_PER_S, 2, MOST_SAMPLES)) + 1
+    return np.unique(np.linspace(0, len(times_s) - 1, count).round().astype(np.int64))
+
+
+def is_still(
+    images: Iterable[tuple[int, Image]],
+    outside: Callable[[int, int, int, float], Image],
+    wanted: NDArray[np.int64],
+) -> bool | None:
+    """Return whether a camera is still; None where too few corners can be followed to say so.
+
+    `images` are all frames (those not `wanted` are passed by), `outside` the mask of `HandMasks`. Stops as soon as it
+    cannot be still any more.
+    """
+    chosen = set(wanted.tolist())
+    most_moved = len(wanted) - int(np.ceil(_FRAMES_SHARE * (len(wanted) - 1))) - 1
+    reference: Image | None = None
+    moved, judged = 0, 0
+    at: Floats = np.zeros((0, 2), np.float32)
+    for frame, grey, scale in working_images(_only(images, chosen)):
+        height, width = grey.shape
+        allowed = outside(frame, width, height, scale)
+        if reference is None:
+            reference, at = _evened(grey), corners(grey, allowed)
+            continue
+        pixels = at.astype(int)
+        shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
+        there, good = follow(reference, _evened(grey), at[shown], at[shown])
+        if good.sum() < _FEWEST:
+            continue
+        judged += 1
+        still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
+        moved += bool(still.sum() < _STILL_SHARE * max(good.sum(), 0.5 * len(good)))
+        if moved > most_moved:
+            return False
+    return None if judged < 0.5 * (len(wanted) - 1) else True
+
+
+def _only(images: Iterable[tuple[int, Image]], chosen: set[int]) -> Iterator[tuple[int, Image]]:
+    return ((frame, image) for frame, image in images if frame in chosen)
+
+
+def _evened(grey: Image) -> Image:
+    """Return the image with a mean of 128 and a standard deviation of 48, so that exposure does not matter."""
+    values = grey.astype(np.float32)
+    return np.clip((values - values.mean()) * (48 / max(float(values.std()), 1.0)) + 128, 0, 255).astype(np.uint8)

@@ -1,0 +1,40 @@
+"""The world of a truth clip: a room and the path of the camera through it, as `clips.py` asks for them.
+
+Separate from `camera_paths` and `room`, which do not know each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmpfit.geometry.rigid_transforms import interpolate
+from hmpfit.records import Camera, Floats
+from hmpfit.synthesis.camera_paths import draw_path
+from hmpfit.synthesis.room import Image, Room, draw_room
+
+_STATUS = {"static": "static", "pan": "rotation"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A room with a camera path; world axes are those of the camera's nominal place, metres."""
+
+    room: Room
+    world_from_camera: Floats  # [T, 4, 4]
+    carried_m: Floats  # [T, 3] how far the hands are carried with the person who holds the camera
+    status: str  # "static", "rotation" or "moving", as `camera_status` of a result
+
+    def image(self, camera: Camera, frame: int, share: float) -> Image:
+        """Return the picture of the room at a frame, or a share of the way to the next one."""
+        pose = self.world_from_camera[frame]
+        if share and frame + 1 < len(self.world_from_camera):
+            both = self.world_from_camera[frame : frame + 2]
+            pose = interpolate(both, np.array([0.0, 1.0]), np.array([share]))[0]
+        return self.room.image(camera, pose)
+
+
+def draw_place(kind: str, frames: int, fps: float, generator: np.random.Generator) -> Place:
+    """Draw a room and a camera path of one of `camera_paths.KINDS`. Raises UnknownNameError for another kind."""
+    path = draw_path(kind, frames, fps, generator)
+    room = draw_room(path.world_from_camera, generator)
+    return Place(room, path.world_from_camera, path.carried_m, _STATUS.get(kind, "moving"))
