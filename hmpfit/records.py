@@ -31,6 +31,31 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class CameraMotion:
+    """Where the camera of a clip is in the world; `status` says how that is known, `reason` why.
+
+    World axes are those of the first camera, unless a file gave others. Translations are metres, NaN where the path's
+    scale could not be observed (`map_from_camera` then has the path in units of its own).
+    """
+
+    world_from_camera: Floats  # [T, 4, 4]
+    status: str  # "static", "rotation", "moving", "given", ... (`camera_motion.estimation`)
+    scale_std: float = 0.0  # of the path's length, relative; infinite where nothing is known of it
+    reason: str = ""
+    map_from_camera: Floats | None = None  # [T, 4, 4] the path before it was scaled
+
+    @property
+    def known(self) -> bool:
+        """Whether the camera's place is known at every frame, in metres."""
+        return bool(np.isfinite(self.world_from_camera).all())
+
+    @property
+    def moves(self) -> bool:
+        """Whether the world's axes are others than the camera's at some frame."""
+        return bool((self.world_from_camera != np.eye(4)).any())
+
+
+@dataclass(frozen=True)
 class HandDetections:
     """What a detector saw, frame by frame, any number of hands a frame: N hands in all, sorted by frame."""
 

@@ -86,7 +86,7 @@ class _Normal:
 
 
 def _in_camera(rotation: Floats, translation: Floats, points: Floats, seen: Observations) -> Floats:
-    return np.einsum("nij,nj->ni", rotation[seen.pose], points[seen.point]) + translation[seen.pose]
+    return (rotation[seen.pose] @ points[seen.point][..., None])[..., 0] + translation[seen.pose]
 
 
 def _cost(errors: Floats, huber: float) -> float:
@@ -98,7 +98,7 @@ def _derivatives(
     rotation: Floats, translation: Floats, points: Floats, seen: Observations, huber: float
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return errors [N, 2], Huber weights [N], derivatives by pose [N, 2, 6] (turn from the left, move), and by place."""
-    turned = np.einsum("nij,nj->ni", rotation[seen.pose], points[seen.point])
+    turned = (rotation[seen.pose] @ points[seen.point][..., None])[..., 0]
     inside = turned + translation[seen.pose]
     depth = np.maximum(inside[:, 2], _NEAR)
     error = inside[:, :2] / depth[:, None] - seen.xy
@@ -136,9 +136,10 @@ def _normal_equations(
     scaled_pose = (of_pose * weight[:, None, None]).transpose(0, 2, 1)
     scaled_point = (of_point * weight[:, None, None]).transpose(0, 2, 1)
     count_c, count_p = len(rotation), len(points)
-    cross = scaled_pose @ of_point
-    rows = (6 * seen.pose[:, None, None] + np.arange(6)[None, :, None]).repeat(3, axis=2)
-    columns = (3 * seen.point[:, None, None] + np.arange(3)[None, None, :]).repeat(6, axis=1)
+    changes = free[seen.pose]  # what a held pose sees ties its points, and no pose to them
+    cross = scaled_pose[changes] @ of_point[changes]
+    rows = (6 * seen.pose[changes, None, None] + np.arange(6)[None, :, None]).repeat(3, axis=2)
+    columns = (3 * seen.point[changes, None, None] + np.arange(3)[None, None, :]).repeat(6, axis=1)
     return _Normal(
         _summed(scaled_pose @ of_pose, seen.pose, count_c),
         _summed(scaled_point @ of_point, seen.point, count_p),

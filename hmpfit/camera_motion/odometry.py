@@ -19,7 +19,8 @@ _KEY_PX, _KEY_S, _MOST_KEYS = 10.0, 0.35, 120  # a key frame after so many pixel
 _FEWEST = 20  # points for a pose
 _OUTLIER_PX, _HUBER_PX = 3.0, 1.0
 _LEAST_ANGLE = np.deg2rad(0.7)  # between the rays that make a point
-_LOCAL = 12  # key frames of a local adjustment
+_LOCAL, _ADJUST_EVERY = 10, 2  # key frames of a local adjustment; one after so many new key frames
+_STARTS = 10  # key frames that are tried as the first of the first pair
 _SEED = 5
 
 
@@ -65,12 +66,13 @@ def camera_map(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
     state.keys = [a, b]
     _add_points(state, tracks, xy, [a, b], focal_px)
     inside = [key for key in keys if a < key < b]
-    for key in inside + [key for key in keys if key > b] + [key for key in reversed(keys) if key < a]:
+    for count, key in enumerate(inside + [key for key in keys if key > b] + [key for key in reversed(keys) if key < a]):
         if _pose(state, tracks, xy, key, focal_px):
             state.keys.append(key)
             near = sorted(state.keys, key=lambda other: abs(other - key))[:_LOCAL]
             _add_points(state, tracks, xy, near, focal_px)
-            _adjust_keys(state, tracks, xy, near, focal_px, steps=5)
+            if count % _ADJUST_EVERY == 0:
+                _adjust_keys(state, tracks, xy, near, focal_px, steps=4)
     for _ in range(2):
         every = sorted(state.keys)
         some = every if len(every) <= _MOST_KEYS else [every[i] for i in np.linspace(0, len(every) - 1, _MOST_KEYS).astype(int)]
@@ -98,9 +100,10 @@ def _first_pair(
     import cv2
 
     scored = []
-    step = max(len(keys) // 24, 1)
-    for i, a in enumerate(keys[::step]):
-        for b in keys[i * step + 1 : i * step + 25]:
+    step = -(-len(keys) // _STARTS)
+    for start in range(0, len(keys), step):
+        a = keys[start]
+        for b in keys[start + 1 : start + 2 * _STARTS : 2]:
             here, there = common_rows(tracks, a, b)
             if len(here) < 2 * _FEWEST:
                 break
@@ -190,6 +193,8 @@ def _adjust_keys(
         return
     points = np.unique(tracks.point[rows])
     others = [key for key in state.keys if key not in set(frames)]
+    if len(others) > 2 * _LOCAL:
+        others = sorted(others, key=lambda other: min(abs(other - frame) for frame in frames))[: 2 * _LOCAL]
     if others:
         more = _sightings(state, tracks, xy, others, known=True)
         rows = np.concatenate((rows, more[np.isin(tracks.point[more], points)]))
