@@ -97,7 +97,7 @@ def _cost(errors: Floats, huber: float) -> float:
 def _derivatives(
     rotation: Floats, translation: Floats, points: Floats, seen: Observations, huber: float
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return errors [N, 2], Huber weights [N], derivatives by pose [N, 2, 6] (turn from the left, move), and by place."""
+    """Return errors [N, 2], Huber weights [N], slopes by pose [N, 2, 6] (turn from the left, move) and place."""
     turned = (rotation[seen.pose] @ points[seen.point][..., None])[..., 0]
     inside = turned + translation[seen.pose]
     depth = np.maximum(inside[:, 2], _NEAR)
@@ -154,7 +154,7 @@ def _summed(values: Floats, at: Ints, count: int) -> Floats:
     """Sum values [N, ...] that go to the same place `at` [N]."""
     flat = values.reshape(len(values), -1)
     columns = [np.bincount(at, flat[:, column], minlength=count) for column in range(flat.shape[1])]
-    return np.stack(columns, axis=1).reshape(count, *values.shape[1:])
+    return np.stack(columns, axis=1).astype(np.float64).reshape(count, *values.shape[1:])
 
 
 def _step(

@@ -56,8 +56,8 @@ def find_camera_path(
 ) -> CameraPath:
     """Return how the camera of a clip moved; hands and forearms of `tracks` are left out of the static scene.
 
-    `mode` is one of `MODES`. `advance(1)` is called once a frame when the clip is gone through. Raises InputError for an
-    unknown mode and as `read_camera_path`.
+    `mode` is one of `MODES`. `advance(1)` is called once a frame when the clip is gone through. Raises InputError for
+    an unknown mode and as `read_camera_path`.
     """
     check_mode(mode)
     frames = clip.frames

@@ -34,7 +34,7 @@ class HandMasks:
         return cls(xy)
 
     def outside(self, frame: int, width: int, height: int, scale: float) -> NDArray[np.uint8]:
-        """Return 255 where no hand is and 0 on hands and forearms, [height, width] of an image `scale` times as large."""
+        """Return 255 where no hand is, 0 on hands and forearms, [height, width] of an image `scale` times as large."""
         import cv2
 
         out = np.full((height, width), 255, np.uint8)
@@ -44,8 +44,8 @@ class HandMasks:
                 continue
             diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
             hull = cv2.convexHull(points.astype(np.float32)).astype(np.int32)
-            cv2.fillPoly(out, [hull], 0)
-            cv2.polylines(out, [hull], True, 0, max(int(2 * _MARGIN * diagonal), 1))
+            cv2.fillPoly(out, [hull], (0.0,))
+            cv2.polylines(out, [hull], True, (0.0,), max(int(2 * _MARGIN * diagonal), 1))
         for wrist, middle in self.xy_px[:, frame, [OPENPOSE_WRIST, openpose("middle1")]] * scale:
             palm = wrist - middle
             length = float(np.linalg.norm(palm))
@@ -54,5 +54,5 @@ class HandMasks:
             end = wrist + _FOREARM_HANDS * palm
             width_px = max(int(_FOREARM_WIDTH * length), 1)
             ends = [tuple(int(v) for v in np.clip(point, -20000, 20000)) for point in (wrist, end)]
-            cv2.line(out, ends[0], ends[1], 0, width_px)
+            cv2.line(out, ends[0], ends[1], (0.0,), width_px)
         return out

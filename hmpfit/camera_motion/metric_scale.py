@@ -20,7 +20,8 @@ _DEPTH_NOISE = (0.004, 0.012, 0.036)  # of a hand's depth, as a share of it
 _ACROSS_NOISE = 0.004  # of its place across the viewing direction, as a share of the depth
 _SCALES = np.geomspace(0.05, 60.0, 600)  # metres per unit, the median depth of the scene
 _OBSERVED_STD = 0.2  # relative: above it the scale counts as unobserved
-_HIDDEN_SHARE, _BOUND_SOFTNESS = 0.1, 0.1  # hidden points nearer than the hand that may be wrong; of the bound, in log s
+_HIDDEN_SHARE = 0.1  # of the hidden points may wrongly be nearer than the hand
+_BOUND_SOFTNESS = 0.1  # of the bound, in log s
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,7 @@ def metric_scale(hands: SeenHands, map_from_camera: Floats, bound: float = 0.0, 
     return Scale(float(np.exp(mean)), std, True, f"from the hands' motion in {used} frames")
 
 
-def hidden_bound(
-    hands_px: Floats, hand_depth_m: Floats, K: Floats, map_from_camera: Floats, points: Floats
-) -> float:
+def hidden_bound(hands_px: Floats, hand_depth_m: Floats, K: Floats, map_from_camera: Floats, points: Floats) -> float:
     """Return the least scale at which hands [H, T] are before the static points that they hide; 0 where they hide none.
 
     `hands_px` [H, T, 21, 2] and `hand_depth_m` [H, T] are NaN where a hand is not seen; points [P, 3] of the map.
@@ -139,7 +138,7 @@ def _log_likelihood(place: Floats, map_from_camera: Floats, times_s: Floats) -> 
 
 
 def _restricted(matrix: Floats, columns: Floats) -> Floats:
-    """Return the restricted log-likelihood over the scales; columns are the line, the camera's and the hand's places."""
+    """Return the restricted log-likelihood of the scales; columns: the line, the camera's and the hand's places."""
     factor = np.linalg.cholesky(matrix)
     whitened = np.linalg.solve(factor, columns)
     line, camera, hand = whitened[:, :-2], whitened[:, -2], whitened[:, -1]

@@ -15,7 +15,8 @@ from hmpfit.camera_motion.two_views import rotation_between, rotation_errors
 from hmpfit.geometry.rigid_transforms import interpolate, inverse, rigid
 from hmpfit.records import Floats
 
-_KEY_PX, _KEY_S, _MOST_KEYS = 10.0, 0.35, 120  # a key frame after so many pixels of motion or seconds; of one adjustment
+_KEY_PX, _KEY_S = 20.0, (0.09, 0.35)  # a key frame after so much motion, and least and most seconds
+_MOST_KEYS = 120  # of one adjustment
 _FEWEST = 20  # points for a pose
 _OUTLIER_PX, _HUBER_PX = 3.0, 1.0
 _LEAST_ANGLE = np.deg2rad(0.7)  # between the rays that make a point
@@ -75,7 +76,7 @@ def camera_map(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
                 _adjust_keys(state, tracks, xy, near, focal_px, steps=4)
     for _ in range(2):
         every = sorted(state.keys)
-        some = every if len(every) <= _MOST_KEYS else [every[i] for i in np.linspace(0, len(every) - 1, _MOST_KEYS).astype(int)]
+        some = [every[i] for i in np.linspace(0, len(every) - 1, min(len(every), _MOST_KEYS)).astype(int)]
         _add_points(state, tracks, xy, every, focal_px)
         _adjust_keys(state, tracks, xy, some, focal_px, steps=20)
     _pose_others(state, tracks, xy, focal_px)
@@ -88,7 +89,8 @@ def key_frames(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
     for frame in range(1, tracks.frames):
         here, there = common_rows(tracks, keys[-1], frame)
         moved = np.median(np.linalg.norm(xy[here] - xy[there], axis=1)) * focal_px if len(here) else np.inf
-        if moved > _KEY_PX or times_s[frame] - times_s[keys[-1]] > _KEY_S or len(here) < 4 * _FEWEST:
+        passed_s = times_s[frame] - times_s[keys[-1]]
+        if (moved > _KEY_PX and passed_s > _KEY_S[0]) or passed_s > _KEY_S[1] or len(here) < 4 * _FEWEST:
             keys.append(frame)
     return keys if keys[-1] == tracks.frames - 1 else [*keys, tracks.frames - 1]
 
@@ -121,7 +123,7 @@ def _first_pair(
             continue
         count, rotation, translation, _ = cv2.recoverPose(essential, xy[here], xy[there], np.eye(3), mask=inlier)
         if best is None or count > best[0]:
-            best = count, a, b, rotation, translation[:, 0]
+            best = count, a, b, np.asarray(rotation, np.float64), np.asarray(translation[:, 0], np.float64)
     return None if best is None or best[0] < _FEWEST else best[1:]
 
 
@@ -175,18 +177,18 @@ def _pose(state: _Map, tracks: PointTracks, xy: Floats, frame: int, focal_px: fl
     turn, _ = cv2.Rodrigues(state.rotation[near])
     cv2.setRNGSeed(_SEED)
     found, turn, translation, inlier = cv2.solvePnPRansac(
-        state.points[tracks.point[rows]], xy[rows], np.eye(3), None, turn, state.translation[near][:, None].copy(),
-        useExtrinsicGuess=True, iterationsCount=200, reprojectionError=_OUTLIER_PX / focal_px, confidence=0.999,
+        state.points[tracks.point[rows]], xy[rows], np.eye(3), np.zeros(4), turn,
+        state.translation[near][:, None].copy(), useExtrinsicGuess=True, iterationsCount=200,
+        reprojectionError=_OUTLIER_PX / focal_px, confidence=0.999,
     )  # fmt: skip
     if not found or inlier is None or len(inlier) < _FEWEST:
         return False
-    state.rotation[frame], state.translation[frame], state.posed[frame] = cv2.Rodrigues(turn)[0], translation[:, 0], True
+    state.rotation[frame], state.translation[frame] = cv2.Rodrigues(turn)[0], translation[:, 0]
+    state.posed[frame] = True
     return True
 
 
-def _adjust_keys(
-    state: _Map, tracks: PointTracks, xy: Floats, frames: list[int], focal_px: float, steps: int
-) -> None:
+def _adjust_keys(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int], focal_px: float, steps: int) -> None:
     """Adjust some key frames and the points they see; other key frames that see these points hold them."""
     rows = _sightings(state, tracks, xy, frames, known=True)
     if not len(rows):

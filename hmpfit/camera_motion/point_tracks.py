@@ -5,6 +5,7 @@ Separate from what is concluded from them. Work is done on small grey images; po
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def corners(grey: Image, allowed: Image, most: int = _CORNERS) -> Floats:
     allowed = allowed.copy()
     allowed[:_BORDER_PX], allowed[-_BORDER_PX:], allowed[:, :_BORDER_PX], allowed[:, -_BORDER_PX:] = 0, 0, 0, 0
     found = cv2.goodFeaturesToTrack(grey, most, _QUALITY, _APART_PX, mask=allowed, blockSize=5)
-    return np.zeros((0, 2), np.float32) if found is None else found[:, 0]
+    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
 
 
 def follow(before: Image, after: Image, at: Floats, guess: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
@@ -68,11 +69,12 @@ def follow(before: Image, after: Image, at: Floats, guess: Floats | None = None)
         return at, np.zeros(0, dtype=bool)
     at = np.ascontiguousarray(at, dtype=np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
-    options = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": _LEVELS, "criteria": criteria}
-    start = None if guess is None else np.ascontiguousarray(guess, dtype=np.float32)
+    options: dict[str, Any] = {"winSize": (_WINDOW_PX, _WINDOW_PX), "maxLevel": _LEVELS, "criteria": criteria}
+    start = np.array(at if guess is None else guess, dtype=np.float32)
     flags = 0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, at, start, flags=flags, **options)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    moved, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, at, start, flags=flags, **options)
+    there = np.asarray(moved, dtype=np.float32)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, at.copy(), **options)
     height, width = after.shape
     inside = (there > _BORDER_PX).all(-1) & (there < (width - _BORDER_PX, height - _BORDER_PX)).all(-1)
     good = (ok[:, 0] > 0) & (ok_back[:, 0] > 0) & inside & (np.linalg.norm(back - at, axis=-1) < _THERE_AND_BACK_PX)

@@ -1,7 +1,7 @@
 """Camera paths from files: COLMAP's images (txt, bin or their folder), TUM trajectories, and our own npz.
 
 COLMAP stores camera from world and frame names, TUM world from camera and times; both come back as world from camera
-for every frame of the clip. Units are the file's: metres are assumed, and COLMAP's are metres only if someone saw to it.
+for every frame of the clip. Units are the file's, taken as metres; COLMAP's are metres only if someone saw to it.
 """
 
 import re
@@ -121,10 +121,10 @@ def _by_name(numbers: Floats, names: list[str], clip: ClipTimes) -> tuple[Floats
     frames = np.array([int(one[-1]) for one in found])
     order = np.argsort(frames, kind="stable")
     frames = frames[order]
-    frames = frames - (1 if frames[0] == 1 else 0) - clip.first_frame  # extracted frames are counted from 1, ours from 0
+    frames = frames - (1 if frames[0] == 1 else 0) - clip.first_frame  # extracted frames count from 1
     poses = inverse(rigid(_rotations(numbers[:, [1, 2, 3, 0]]), numbers[:, 4:7]))[order]
     count = len(clip.times_s)
-    if len(frames) == count and not (0 <= frames[0] and frames[-1] < count):
+    if len(frames) == count and not (frames[0] >= 0 and frames[-1] < count):
         frames = np.arange(count)
     inside = (frames >= 0) & (frames < count)
     if not inside.any():

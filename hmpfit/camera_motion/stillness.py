@@ -1,7 +1,7 @@
 """Is the camera still? Decided first and from few frames, because most cameras are.
 
-Corners of a reference frame are looked for in other frames where they were: of a still camera's most are there, whatever
-moves before it.
+Corners of a reference frame are looked for in other frames where they were: of a still camera's most are there,
+whatever moves before it.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -27,9 +27,9 @@ class TwoViews:
 
 
 def compare(first: Floats, second: Floats, focal_px: float, noise_px: float = 0.7) -> TwoViews:
-    """Compare a rotation with epipolar geometry for points [N, 2] seen in two frames; `focal_px` turns them into pixels.
+    """Compare a rotation with epipolar geometry for points [N, 2] seen in two frames, at least 8.
 
-    N is at least 8.
+    `focal_px` turns normalized distances into pixels; `noise_px` is the standard deviation of a corner.
     """
     import cv2
 
@@ -41,7 +41,7 @@ def compare(first: Floats, second: Floats, focal_px: float, noise_px: float = 0.
     )
     by_line = np.full(len(first), np.inf)
     for matrix in () if essential is None else np.split(essential, len(essential) // 3):
-        by_line = np.minimum(by_line, _sampson(matrix, first, second) * focal_px)
+        by_line = np.minimum(by_line, _sampson(np.asarray(matrix, np.float64), first, second) * focal_px)
     variance = noise_px**2
     moves = _gric(by_line**2 / variance, 3, 5) < _gric(by_rotation**2 / variance, 2, 3)
     half = np.sort(by_rotation)[: max(len(first) // 2, 1)]

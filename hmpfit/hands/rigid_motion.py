@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hmpfit.hands.mirroring import MIRROR_X
+from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats, HandMotion
 

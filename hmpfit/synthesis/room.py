@@ -98,7 +98,7 @@ def draw_room(world_from_camera: Floats, generator: np.random.Generator) -> Room
         ((-w, high, near), (2 * w, 0, 0), (0, 0, far - near)),
         ((w, high, near), (-2 * w, 0, 0), (0, low - high, 0)),
     ]
-    flats = [_textured(*(np.array(part, float) for part in wall), generator) for wall in walls]
+    flats = [_textured(np.array(a), np.array(b, float), np.array(c, float), generator) for a, b, c in walls]
     for _ in range(_BOXES):
         size = generator.uniform((0.25, 0.3, 0.25), (0.7, 1.6, 0.7))
         side = generator.choice([-1.0, 1.0])

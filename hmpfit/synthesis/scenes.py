@@ -92,8 +92,8 @@ def draw_scene(
 ) -> Drawn:
     """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both".
 
-    `camera_path`: a name in `camera_paths.KINDS` for a room in which the camera moves so; None for a still camera before
-    a flat backdrop.
+    `camera_path`: a name in `camera_paths.KINDS` for a room in which the camera moves so; None for a still camera
+    before a flat backdrop.
 
     `contact`: "none", or how two hands meet: a name in `two_hands.CONTACTS` or "mixed". Raises InputError where hands
     that are to meet are not both there, or would move as recorded.
