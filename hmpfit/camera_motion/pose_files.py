@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hmpfit.errors import InputError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.opening import read_bytes, read_text
 from hmpfit.geometry.rigid_transforms import interpolate, inverse, rigid
 from hmpfit.records import Floats
 
@@ -49,16 +51,18 @@ def read_camera_path(path: Path, clip: ClipTimes) -> NDArray[np.float64]:
         if file.suffix == ".npz":
             poses, at_s = _ours(file, clip)
         elif file.suffix == ".bin":
-            poses, at_s = _by_name(*_colmap_binary(file.read_bytes()), clip)
+            poses, at_s = _by_name(*_colmap_binary(read_bytes(file)), clip)
         else:
             poses, at_s = _text(file, clip)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, EOFError, struct.error, UnicodeDecodeError) as error:
         raise InputError(f"--camera file: '{file}' cannot be read ({error}); give {_FORMS}.") from error
     return _for_frames(poses, at_s, clip, file)
 
 
 def _text(file: Path, clip: ClipTimes) -> tuple[Floats, Floats]:
-    lines = [line.strip() for line in file.read_text().splitlines()]
+    lines = [line.strip() for line in read_text(file).splitlines()]
     rows = [line.split() for line in lines if line and not line.startswith("#")]
     if not rows:
         raise ValueError("it holds no poses")
@@ -77,9 +81,9 @@ def _text(file: Path, clip: ClipTimes) -> tuple[Floats, Floats]:
 
 
 def _ours(file: Path, clip: ClipTimes) -> tuple[Floats, Floats]:
-    with np.load(file, allow_pickle=False) as stored:
-        poses = np.asarray(stored["world_from_camera"], np.float64)
-        times_s = np.asarray(stored["times_s"], np.float64) if "times_s" in stored.files else None
+    stored = read_npz(file, lambda key: key in ("world_from_camera", "times_s"))
+    poses = np.asarray(stored["world_from_camera"], np.float64)
+    times_s = np.asarray(stored["times_s"], np.float64) if "times_s" in stored else None
     if poses.ndim != 3 or poses.shape[1:] != (4, 4) or not np.isfinite(poses).all():
         raise ValueError("world_from_camera is not [T, 4, 4] of finite numbers")
     turn = poses[:, :3, :3]
