@@ -22,7 +22,7 @@ from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points, pose_joints
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import LANDMARK_OFFSETS, load_hand_models
-from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, initialize, normalised
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, initialize, normalized
 from hmpfit.keypoints.mediapipe import extract
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21
@@ -58,7 +58,7 @@ def offsets_of(clips: list[tuple[KeypointTracks, Camera]], models: HandModels, o
                 points = landmark_points(kin, R, pose, betas, transl)
                 frames = pose_joints(kin, R, pose, betas, transl).rotations[:, kin.point_joint]
                 intrinsics = np.broadcast_to(K[hand], (tracks.seen.shape[1], 3, 3))[rows]
-                xy, focal = normalised(evidence.xy_px[hand, rows], intrinsics, camera.distortion)
+                xy, focal = normalized(evidence.xy_px[hand, rows], intrinsics, camera.distortion)
                 weights = take(tracks.confidence).clamp_min(LEAST_WEIGHT)
                 std = PIXEL_STD_PER_DIAGONAL * take(evidence.box_diagonal_px) / focal
                 depth = points[..., 2:]
@@ -68,8 +68,8 @@ def offsets_of(clips: list[tuple[KeypointTracks, Camera]], models: HandModels, o
                 add(normal, right, by_point / depth[..., None] / std[:, None, None, None] @ frames,
                     (xy - points[..., :2] / depth) / std[:, None, None], weights)  # fmt: skip
                 world = take(evidence.world_m)
-                centred = world - world.mean(1, keepdim=True) - (points - points.mean(1, keepdim=True))
-                add(normal, right, frames / WORLD_STD_M, centred / WORLD_STD_M, weights)
+                centered = world - world.mean(1, keepdim=True) - (points - points.mean(1, keepdim=True))
+                add(normal, right, frames / WORLD_STD_M, centered / WORLD_STD_M, weights)
         pull = torch.eye(3, dtype=torch.float64) * (PULL * normal.diagonal(dim1=1, dim2=2).mean())
         offsets = torch.linalg.solve(normal + pull, (right + (normal @ offsets[..., None])[..., 0])[..., None])[..., 0]
         print("largest offset", f"{1000 * offsets.norm(dim=-1).max():.1f} mm")
@@ -94,7 +94,7 @@ def with_offsets(models: HandModels, offsets: Tensor) -> HandModels:
 
 
 def reprojection_percent(clips: list[tuple[KeypointTracks, Camera]], models: HandModels) -> list[float]:
-    """Return the median landmark error of the initialiser per hand, in percent of the hand box's diagonal."""
+    """Return the median landmark error of the initializer per hand, in percent of the hand box's diagonal."""
     from hmpfit.fitting.stages import fit
     from hmpfit.initializers.gaps import fill_gaps
     from hmpfit.recipes import load_recipe
@@ -133,7 +133,7 @@ def main() -> None:
     table = {
         "source": "benchmarks/calibrate_landmarks.py",
         "detector": "MediaPipe hand_landmark_full",
-        "frame": "metres, MANO canonical frame of a right hand, in the frame of the joint that the landmark rides on",
+        "frame": "meters, MANO canonical frame of a right hand, in the frame of the joint that the landmark rides on",
         "offsets_m": {name: [round(float(x), 5) for x in offset] for name, offset in zip(OPENPOSE_21, offsets)},
     }
     options.out.write_text(json.dumps(table, indent=1) + "\n")

@@ -79,8 +79,8 @@ def components(motions: Sequence[Floats]) -> tuple[Floats, Floats]:
 def held_by(motions: Sequence[Floats], axes: Floats, count: int) -> float:
     """Return the share of the motions' variance that lies along the first `count` axes of another collection."""
     poses = np.concatenate(motions).reshape(-1, 45)
-    centred = poses - poses.mean(0)
-    return float(((centred @ axes[:count].T) ** 2).sum() / (centred**2).sum())
+    centered = poses - poses.mean(0)
+    return float(((centered @ axes[:count].T) ** 2).sum() / (centered**2).sum())
 
 
 @click.command()

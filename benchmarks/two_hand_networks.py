@@ -20,10 +20,10 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan
-from hmpfit.regressors.plan import Plan
+from hmpfit.regressors.plan import NetworkPlan
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands import scoring
-from hmpfit.regressors.two_hands.hand_pair import HandPair
+from hmpfit.regressors.two_hands.hand_pair import HandPairs
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels
 from hmpfit.synthesis.crop_folder import crop_folder
 from hmpfit.synthesis.crops import Close
@@ -60,14 +60,14 @@ def main() -> None:
         print(f"| {name} | {row.get('mpjpe_mm', np.nan):.1f} | {row.get('pa_mpjpe_mm', np.nan):.1f} |")
 
 
-def _constants(plan: Plan, seen: Mixed, clips: Mixed, models: HandModels) -> dict[str, Scores]:
+def _constants(plan: NetworkPlan, seen: Mixed, clips: Mixed, models: HandModels) -> dict[str, Scores]:
     view: View = plan.view(plan.switches("small", {"window": "2"}))
     learned = [pair_labels(batch) for batch in _all(seen, view)]
     joints = torch.cat([scoring.about_knuckle(labels.joints, labels.joints) for labels in learned]).mean((0, 1))
     pose = torch.cat([labels.hand_pose for labels in learned]).mean((0, 1))
     betas = torch.cat([labels.betas for labels in learned]).mean(0)
     upright = torch.eye(3).expand(2, 3, 3)
-    posed = HandPair.of(models, joints).pose(upright, pose, betas, vertices=False).joints
+    posed = HandPairs.of(models, joints).pose(upright, pose, betas, vertices=False).joints
     unseen = [pair_labels(batch) for batch in _all(clips, view)]
     flat, turned = (_mean([_errors(one, labels) for labels in unseen]) for one in (joints, posed))
     return {

@@ -11,7 +11,7 @@ video = sys.argv[1]
 result = hmpfit.fit_video(video, out=sys.argv[2] if len(sys.argv) > 2 else None, recipe="default", seed=0)
 
 for hand, is_right in enumerate(result.motion.is_right):
-    joints = result.joints[hand]  # [frames, 21, 3] metres, camera axes: x right, y down, z forward
+    joints = result.joints[hand]  # [frames, 21, 3] meters, camera axes: x right, y down, z forward
     seen = result.motion.status[hand] == DETECTED
     wrist, thumb, index = (joints[:, openpose(name)] for name in ("wrist", "thumb_tip", "index_tip"))
     pinch_mm = 1000 * ((thumb - index) ** 2).sum(-1) ** 0.5

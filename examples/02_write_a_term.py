@@ -19,7 +19,7 @@ DEPTH_M = float(sys.argv[2])
 
 
 def residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return the wrist's depth minus the measured one, [B, T, 1, 1] metres; raw: weight and kernel are the recipe's."""
+    """Return the wrist's depth minus the measured one, [B, T, 1, 1] meters; raw: weight and kernel are the recipe's."""
     values = (motion.transl[..., 2:3] - DEPTH_M)[..., None, :]
     return Residual(values, torch.ones_like(values[..., 0]))
 

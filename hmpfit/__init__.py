@@ -1,4 +1,4 @@
-"""hmpfit recovers 3D hands from ordinary video by optimisation.
+"""hmpfit recovers 3D hands from ordinary video by optimization.
 
 The library's front door is `hmpfit.fit_video`. Nothing is imported before it is asked for, so that `import hmpfit` and
 `hmpfit --help` stay instant.

@@ -1,6 +1,6 @@
 """The way of `hmpfit run`: video -> detections -> tracks -> first guess -> fit -> files.
 
-The one place where keypoints, initialisers, priors and the fit meet. Each step's output is a stage file of the run
+The one place where keypoints, initializers, priors and the fit meet. Each step's output is a stage file of the run
 folder, fresh when what it depends on has not changed.
 """
 
@@ -20,18 +20,18 @@ import hmpfit
 from hmpfit import registry
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.fingerprints import fingerprint
-from hmpfit.fitting.batching.gather import Sequence as Batched
+from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import Fitted, fit, fit_batch
-from hmpfit.free_memory import give_back
+from hmpfit.free_memory import release_free_memory
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.initializers.accept_estimates import agreeing
+from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.keypoints import mediapipe
-from hmpfit.keypoints.confidence import without_doubtful
+from hmpfit.keypoints.confidence import drop_low_confidence_frames
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
@@ -40,7 +40,7 @@ from hmpfit.records import DETECTED, Bools, Camera, FitResult, Floats, HandEstim
 from hmpfit.regressors.learned import Learned
 from hmpfit.results.npz import write_result
 from hmpfit.results.record_files import load_record, save_record
-from hmpfit.results.summary import summarise, write_summary
+from hmpfit.results.summary import summarize, write_summary
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.sources import local_file
@@ -70,7 +70,7 @@ def fit_video(
     `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
     `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...
     With `out` the run folder is written and reused like the command's; without it nothing is left on the disk.
-    Positions are camera-frame metres, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
+    Positions are camera-frame meters, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
     with local_file(video, progress) as path, tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
@@ -95,7 +95,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
     if not runs:
         return
     ready = [run.prepare() for run in runs]
-    sequences = [Batched(*parts, run.camera, run.models) for run, parts in zip(runs, ready) if parts is not None]
+    sequences = [ClipToFit(*parts, run.camera, run.models) for run, parts in zip(runs, ready) if parts is not None]
     first = runs[0]
     fits = fit_batch(sequences, first.prior, first.settings.recipe, first.settings.solver, first.device)
     for run, parts, fitted in zip(runs, ready, fits, strict=True):
@@ -136,7 +136,7 @@ class _Run:
     told: str  # what the result calls the video
     seconds: dict[str, float] = field(default_factory=dict)
     _seen: KeypointTracks | None = None
-    _own: KeypointTracks | None = None  # 2D joints of a learned initialiser
+    _own: KeypointTracks | None = None  # 2D joints of a learned initializer
 
     @classmethod
     def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None) -> "_Run":
@@ -188,7 +188,7 @@ class _Run:
                     report = _counted(self.progress, "drawing the overlay")
                     write_overlay(scratch / "overlay.mp4", self.clip, result, self.models, on_frame=report)
             self.seconds["total"] = time.perf_counter() - began
-            summary = summarise(result, self.clip.fps, self.seconds, hidden_px)
+            summary = summarize(result, self.clip.fps, self.seconds, hidden_px)
             write_summary(scratch / "result.json", summary)
             write_report(scratch)
         return summary
@@ -257,7 +257,7 @@ class _Run:
             lambda: mediapipe.extract(
                 self.clip,
                 self.camera,
-                mediapipe.Options(
+                mediapipe.MediaPipeOptions(
                     hands=settings.hands,
                     max_hands=settings.max_hands,
                     views=settings.views,
@@ -271,7 +271,7 @@ class _Run:
                 progress=self.progress,
             ),
         )
-        return without_doubtful(found, recipe["least_frame_confidence"])
+        return drop_low_confidence_frames(found, recipe["least_frame_confidence"])
 
     def hidden_px(self, seen: KeypointTracks) -> Floats | None:
         """Return landmarks of the withheld frames, found without the fit's knowledge and never shown to it."""
@@ -287,7 +287,7 @@ class _Run:
                 self.clip,
                 self.camera,
                 seen,
-                mediapipe.Options(
+                mediapipe.MediaPipeOptions(
                     hands=settings.hands,
                     max_hands=settings.max_hands,
                     views=0,
@@ -350,7 +350,7 @@ class _Run:
         )  # fmt: skip
         estimates = self._stage("estimates", HandEstimates, depends, compute)
         motion, own = initialize(estimates, basis, self.camera, self.models)
-        motion = agreeing(motion, basis, self.camera, self.models, learned.name)
+        motion = replace_contradicted(motion, basis, self.camera, self.models, learned.name)
         placed = np.flatnonzero((motion.status == DETECTED).any(1))
         if not len(placed):
             raise NoHandError(f"--init {learned.name} could place no hand in the camera; use --init keypoints.")
@@ -468,7 +468,7 @@ class _Run:
     def _timed(self, name: str) -> Any:
         began = time.perf_counter()
         yield
-        give_back()
+        release_free_memory()
         self.seconds[name] = time.perf_counter() - began
 
 
@@ -525,7 +525,7 @@ def _same_hands(hidden_px: Floats, seen: KeypointTracks | None, result: FitResul
 
 
 def _hide(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:
-    """Withhold frames from a motion that came from a file: fill them as if the initialiser had not seen them."""
+    """Withhold frames from a motion that came from a file: fill them as if the initializer had not seen them."""
     seen = (motion.status == DETECTED) & ~hidden
     if (seen == (motion.status == DETECTED)).all() or not seen.any(1).all():
         return motion
@@ -533,5 +533,5 @@ def _hide(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:
 
 
 def _filled(motion: HandMotion, times_s: Floats) -> HandMotion:
-    """Fill the frames that the initialiser left open, whether the hand was not seen or too little of it was known."""
+    """Fill the frames that the initializer left open, whether the hand was not seen or too little of it was known."""
     return fill_gaps(motion, motion.status == DETECTED, times_s)

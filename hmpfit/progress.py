@@ -1,4 +1,4 @@
-"""What a long step tells whoever watches: phases with a name and a count.
+"""Progress protocol for long steps: phases with a name and a count.
 
 Separate from the terminal, so that the library can report without knowing how, or whether, anyone looks.
 """

@@ -1,6 +1,6 @@
 """The records that travel between the steps of a run: frozen dataclasses of numpy arrays.
 
-Axes are always hands H, frames T, joints, xyz. Units: metres, radians, seconds, pixels where the name says `_px`.
+Axes are always hands H, frames T, joints, xyz. Units: meters, radians, seconds, pixels where the name says `_px`.
 Cameras have OpenCV axes (x right, y down, z forward). 21 points are in OpenPose order. Arrays are float64 unless noted.
 """
 
@@ -34,7 +34,7 @@ class Camera:
 class CameraMotion:
     """Where the camera of a clip is in the world; `status` says how that is known, `reason` why.
 
-    World axes are those of the first camera, unless a file gave others. Translations are metres, NaN where the path's
+    World axes are those of the first camera, unless a file gave others. Translations are meters, NaN where the path's
     scale could not be observed (`map_from_camera` then has the path in units of its own).
     """
 
@@ -46,7 +46,7 @@ class CameraMotion:
 
     @property
     def known(self) -> bool:
-        """Whether the camera's place is known at every frame, in metres."""
+        """Whether the camera's place is known at every frame, in meters."""
         return bool(np.isfinite(self.world_from_camera).all())
 
     @property
@@ -61,7 +61,7 @@ class HandDetections:
 
     frame: NDArray[np.int64]  # [N]
     xy_px: Floats  # [N, 21, 2]
-    world_m: Floats  # [N, 21, 3] hand-centred metres, axes of the image as the detector saw it
+    world_m: Floats  # [N, 21, 3] hand-centered meters, axes of the image as the detector saw it
     right_probability: Floats  # [N] that the physical hand is a right hand
     score: Floats  # [N]
     times_s: Floats  # [T]
@@ -116,7 +116,7 @@ class KeypointTracks:
     """The evidence: one row per hand followed through the clip.
 
     `seen` is False where no hand was detected; there `confidence` is 0 and the coordinates are NaN.
-    `world_m` are hand-centred 3D landmarks in camera axes (already turned from the crop's to the camera's direction),
+    `world_m` are hand-centered 3D landmarks in camera axes (already turned from the crop's to the camera's direction),
     NaN where unknown; None for sources that have none. `hand_id` and `person_id` stay with a hand wherever it is
     sorted to. `right_log_odds` is the mean vote for a right hand, `agreement` the share of detections that vote for the
     hand's side; None for sources without votes.
@@ -198,7 +198,7 @@ class HandMotion:
 
 @dataclass(frozen=True)
 class HandEstimates:
-    """What a learned initialiser says of the hands, frame by frame, before they are placed in the camera.
+    """What a learned initializer says of the hands, frame by frame, before they are placed in the camera.
 
     Turned into the camera's axes, but without a position. Values where not `estimated` are zeros, confidence 0.
     """
@@ -214,7 +214,7 @@ class HandEstimates:
 
 @dataclass(frozen=True)
 class PosedHands:
-    """Positions in camera-frame metres."""
+    """Positions in camera-frame meters."""
 
     joints: Floats  # [H, T, 21, 3]
     vertices: Floats | None = None  # [H, T, V, 3]
@@ -241,7 +241,7 @@ class FitResult:
     """Everything a run found; `results/npz.py` writes it, `recipe` and `provenance` say how it was made."""
 
     motion: HandMotion
-    joints: Floats  # [H, T, 21, 3] camera-frame metres
+    joints: Floats  # [H, T, 21, 3] camera-frame meters
     joint_std_mm: Floats  # [H, T, 21]
     landmarks_px: Floats  # [H, T, 21, 2] projections of the model's calibrated landmark points
     camera: Camera

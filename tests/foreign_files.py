@@ -56,9 +56,9 @@ def hamer_crops(motion: HandMotion, joints: Floats, models: HandModels, folder: 
     for frame in range(orient.shape[1]):
         x, y, z = motion.transl[:, frame].T
         scale = 2 * focal / (z * box)
-        centre = np.stack((focal * x / z + WIDTH / 2 + 10, focal * y / z + HEIGHT / 2 - 5), axis=1)
+        center = np.stack((focal * x / z + WIDTH / 2 + 10, focal * y / z + HEIGHT / 2 - 5), axis=1)
         sign = np.where(motion.is_right, 1.0, -1.0)
-        offset = (centre - [WIDTH / 2, HEIGHT / 2]) * 2 / (scale * box)[:, None]
+        offset = (center - [WIDTH / 2, HEIGHT / 2]) * 2 / (scale * box)[:, None]
         cam = np.stack((scale, (x - offset[:, 0]) * sign, y - offset[:, 1]), axis=1)
         content = {
             "pred_mano_params": {
@@ -66,7 +66,7 @@ def hamer_crops(motion: HandMotion, joints: Floats, models: HandModels, folder: 
                 "hand_pose": matrices(pose[:, frame]),
                 "betas": motion.betas,
             },
-            "pred_cam": cam, "box_center": centre, "box_size": np.full(len(cam), box),
+            "pred_cam": cam, "box_center": center, "box_size": np.full(len(cam), box),
             "right": motion.is_right.astype(float), "scaled_focal_length": np.float64(focal),
         }  # fmt: skip
         with (out / f"frame_{frame:05d}.pkl").open("wb") as stream:

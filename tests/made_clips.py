@@ -11,7 +11,7 @@ SIZE = 96
 
 
 class Dots:
-    """A source of clips: `hands` hands in `frames` frames, every joint a dot of its own colour."""
+    """A source of clips: `hands` hands in `frames` frames, every joint a dot of its own color."""
 
     name = "dots"
 
@@ -38,10 +38,10 @@ class Dots:
         pixels = joints @ K.T
         pixels = pixels[..., :2] / pixels[..., 2:]
         images = np.full((frames, SIZE, SIZE, 3), 30, np.uint8)
-        colours = np.random.default_rng(0).integers(60, 255, (21, 3))
+        colors = np.random.default_rng(0).integers(60, 255, (21, 3))
         for frame in range(frames):
             for hand in range(hands):
-                for point, colour in zip(pixels[hand, frame].astype(int), colours):
+                for point, color in zip(pixels[hand, frame].astype(int), colors):
                     x, y = np.clip(point, 1, SIZE - 2)
-                    images[frame, y - 1 : y + 2, x - 1 : x + 2] = colour
+                    images[frame, y - 1 : y + 2, x - 1 : x + 2] = color
         return HandClip(images, K, np.array(self.sides), pixels, joints, orient, pose, betas)

@@ -51,16 +51,16 @@ def make(
     times = torch.arange(frames, dtype=dtype) / 25
     layout = lay_windows(times, prior.window_frames / prior.fps, 32 / 30)
     field = PoseField.build(prior, layout, times, dtype)
-    latent = draw(hands, len(layout.start_s), prior.latent_size, scale=0.3)
-    six = field.decode(latent)
+    latent = draw(hands, len(layout.start_s), prior.latent_dim, scale=0.3)
+    rot6d = field.decode(latent)
     turn = rotations.exp(torch.tensor([0.3, 0.2, 1.0], dtype=dtype))
     truth = Motion(
         global_R=rotations.exp(draw(hands, frames, 3, scale=0.02).cumsum(1)) @ turn,
         transl=draw(hands, frames, 3, scale=0.002).cumsum(1) + torch.tensor([0, 0, 0.6], dtype=dtype),
         betas=draw(hands, 10, scale=0.5),
-        hand_R=field.blend(six),
+        hand_R=field.blend(rot6d),
         latent=latent,
-        six=six,
+        rot6d=rot6d,
     )
     points = landmark_points(kinematics, truth.global_R, truth.hand_R, truth.betas[:, None], truth.transl)
     K = torch.tensor([[900.0, 0, 500], [0, 900, 300], [0, 0, 1]], dtype=dtype).expand(hands, 1, 3, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hmpfit.ablation.rows import INITIALISER, ROWS, SLERP, WHOLE_FIT, plan
+from hmpfit.ablation.rows import INITIALIZER, ROWS, SLERP, WHOLE_FIT, plan
 from hmpfit.ablation.withheld import stretches, without_fingers
 from hmpfit.command_line.ablate import ablate
 from hmpfit.command_line.bench import bench
@@ -43,9 +43,9 @@ def test_every_row_is_scored_and_resumed(clips: Path, tmp_path: Path) -> None:
     assert list(rows) == RUNNABLE
     assert set(found["all"]["notes"]) == set(ROWS) - set(RUNNABLE)
     assert all(0 < values["pa_mpjpe_mm"] < 60 for values in rows.values())
-    assert rows[INITIALISER]["pa_mpjpe_mm"] > rows[INITIALISER]["pa_mpjpe_mm_estimated"]  # a neutral hand costs
+    assert rows[INITIALIZER]["pa_mpjpe_mm"] > rows[INITIALIZER]["pa_mpjpe_mm_estimated"]  # a neutral hand costs
     assert rows[SLERP]["pa_mpjpe_mm"] == rows[SLERP]["pa_mpjpe_mm_estimated"]  # nothing is missing
-    assert rows[WHOLE_FIT]["ra_acc_mm_per_frame2"] < rows[INITIALISER]["ra_acc_mm_per_frame2"]
+    assert rows[WHOLE_FIT]["ra_acc_mm_per_frame2"] < rows[INITIALIZER]["ra_acc_mm_per_frame2"]
     tracks = sorted(tmp_path.glob("rows/*/*/tracks.npz"))
     assert len(tracks) == len(RUNNABLE) and len({path.read_bytes() for path in tracks}) == 1
     assert found["recipe"] == "occluded"
@@ -56,7 +56,7 @@ def test_every_row_is_scored_and_resumed(clips: Path, tmp_path: Path) -> None:
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
 
 
-def test_a_second_initialiser_is_scored_alone_and_fitted(clips: Path, tmp_path: Path) -> None:
+def test_a_second_initializer_is_scored_alone_and_fitted(clips: Path, tmp_path: Path) -> None:
     (clip,) = (path.parent for path in clips.glob("*/truth.npz"))
     with np.load(clip / "truth.npz") as truth:
         kept = {key: truth[key] for key in truth.files if key not in ("vertices", "visibility")}

@@ -8,9 +8,9 @@ import torch
 from hmpfit.fitting import pose_field
 from hmpfit.fitting.normal_equations import arrowhead as arrow
 from hmpfit.fitting.normal_equations import linearize as in_pieces
-from hmpfit.fitting.normal_equations.arrowhead import cut_frames, factor
+from hmpfit.fitting.normal_equations.arrowhead import factor, segment_frames
 from hmpfit.fitting.normal_equations.linearize import linearize, with_gradient
-from hmpfit.fitting.solvers.gauss_newton import cut_of
+from hmpfit.fitting.solvers.gauss_newton import segmentation_of
 from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import landmark_jacobian
@@ -70,7 +70,7 @@ def test_the_step_solves_the_dense_system(free, frames):
     motion = problem.motion(made.start)
     blocks = linearize(problem, motion)
     damping = torch.tensor([1e-3, 1e-2], dtype=torch.float64)
-    step = factor(blocks, cut_of(problem, motion), damping).solve()
+    step = factor(blocks, segmentation_of(problem, motion), damping).solve()
     matrix, gradient = dense(blocks, made.field.layout.own.tolist())
     found = torch.cat((step.frame.flatten(1), step.latent.flatten(1), step.betas), dim=1)
     left = (damped(matrix, damping[:, None]) @ found[..., None])[..., 0]
@@ -99,7 +99,7 @@ def test_where_a_rigid_clip_is_cut_changes_nothing():
     problem = made.problem(*RIGID)
     blocks = linearize(problem, problem.motion(made.start))
     damping = torch.full((2,), 1e-4, dtype=torch.float64)
-    one, many = (factor(blocks, cut_frames(50, every), damping).solve() for every in (50, 7))
+    one, many = (factor(blocks, segment_frames(50, every), damping).solve() for every in (50, 7))
     torch.testing.assert_close(one.frame, many.frame)
     torch.testing.assert_close(one.betas, many.betas)
 
@@ -110,12 +110,12 @@ def test_in_how_many_pieces_a_clip_is_taken_changes_nothing(free, reduction, mon
     for frames, windows in ((1000, 8), (17, 1)):
         for module in (in_pieces, arrow):
             monkeypatch.setitem(module.FRAMES, "cpu", frames)
-        monkeypatch.setitem(pose_field.OF_A_GROUP, "cpu", windows)
+        monkeypatch.setitem(pose_field.WINDOWS_DECODED_AT_ONCE, "cpu", windows)
         made = make(hands=1, frames=60 if free == FREE_POSE else 220)  # 220 frames: three windows that overlap
         problem = replace(made.problem(*free), reduction=reduction)
         motion = problem.motion(made.start)
         blocks = linearize(problem, motion)
-        step = factor(blocks, cut_of(problem, motion), torch.full((1,), 1e-3, dtype=torch.float64)).solve()
+        step = factor(blocks, segmentation_of(problem, motion), torch.full((1,), 1e-3, dtype=torch.float64)).solve()
         names = ("frame", "next", "frame_betas", "frame_latent", "betas", "latent", "latent_previous", "latent_betas")
         parts = [getattr(blocks, name) for name in (*names, "g_frame", "g_betas", "g_latent")]
         found.append([*parts, step.frame, step.betas, step.latent, torch.as_tensor(joint_std_mm(problem, motion))])

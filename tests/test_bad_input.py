@@ -24,7 +24,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """A video of grey noise in which nobody holds up a hand: 6 frames, 160 x 120."""
+    """A video of gray noise in which nobody holds up a hand: 6 frames, 160 x 120."""
     path = tmp_path / "empty_room.mp4"
     generator = np.random.default_rng(0)
     with VideoWriter(path, 30.0, 160, 120) as writer:

@@ -28,13 +28,13 @@ def test_startup_is_not_growth() -> None:
 
 
 def test_a_lengthened_clip_goes_to_and_fro(tmp_path: Path) -> None:
-    grey = np.linspace(20, 220, 40).round()
+    gray = np.linspace(20, 220, 40).round()
     with VideoWriter(tmp_path / "ramp.mp4", 30, 32, 32) as video:
-        for value in grey:
+        for value in gray:
             video.write(np.full((32, 32, 3), value, np.uint8))
     clip = open_clip(lengthened(tmp_path / "ramp.mp4", tmp_path, 3))
     seen = np.array([image.mean() for _, image in clip.images()])
-    assert np.abs(seen - np.concatenate((grey, grey[::-1], grey))).max() < 4
+    assert np.abs(seen - np.concatenate((gray, gray[::-1], gray))).max() < 4
 
 
 def test_a_failing_run_is_its_own_sentence(tmp_path: Path) -> None:

@@ -186,11 +186,11 @@ def test_missing_and_out_of_range(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    grey, colour = np.full((45, 61), 90, np.uint8), np.zeros((45, 61, 3), np.uint8)
-    colour[..., 2] = 200  # red, in OpenCV's order
-    cv2.imwrite(str(tmp_path / "f2.png"), np.dstack((colour, np.full((45, 61), 128, np.uint8))))
-    cv2.imwrite(str(tmp_path / "f10.png"), (grey.astype(np.uint16) << 8))
-    cv2.imwrite(str(tmp_path / "f1.jpg"), grey)
+    gray, color = np.full((45, 61), 90, np.uint8), np.zeros((45, 61, 3), np.uint8)
+    color[..., 2] = 200  # red, in OpenCV's order
+    cv2.imwrite(str(tmp_path / "f2.png"), np.dstack((color, np.full((45, 61), 128, np.uint8))))
+    cv2.imwrite(str(tmp_path / "f10.png"), (gray.astype(np.uint16) << 8))
+    cv2.imwrite(str(tmp_path / "f1.jpg"), gray)
     (tmp_path / "notes.txt").write_text("not an image")
     with caplog.at_level(logging.WARNING, "hmpfit"):
         clip = open_clip(tmp_path)

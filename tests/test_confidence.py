@@ -7,8 +7,8 @@ from hmpfit.keypoints.confidence import (
     MOST_TURN,
     confidence,
     draw_views,
-    hopeless,
-    without_doubtful,
+    drop_low_confidence_frames,
+    is_zero_confidence,
 )
 from hmpfit.records import KeypointTracks
 
@@ -75,9 +75,9 @@ def test_no_view_is_refused() -> None:
 def test_the_shortcut_never_contradicts_the_whole_sum(shift: float) -> None:
     base = made_hand()
     views = np.stack([base + np.array([shift, 0.0]), base, base, base])  # the least that they can add
-    settled = hopeless(base, views[:1], 4, gamma=0.05)
+    settled = is_zero_confidence(base, views[:1], 4, gamma=0.05)
     assert settled == (confidence(base, views, gamma=0.05) <= 1e-12).all()
-    assert not hopeless(base, views[:0], 4)
+    assert not is_zero_confidence(base, views[:0], 4)
 
 
 def test_doubtful_frames_are_unseen_and_a_hand_of_only_such_keeps_them() -> None:
@@ -88,10 +88,10 @@ def test_doubtful_frames_are_unseen_and_a_hand_of_only_such_keeps_them() -> None
         xy_px=np.ones((*shape, 2)), confidence=trust, seen=np.ones((2, 4), dtype=bool),
         is_right=np.array([True, False]), times_s=np.arange(4) / 30, world_m=np.ones((*shape, 3)),
     )  # fmt: skip
-    kept = without_doubtful(tracks, 0.05)
+    kept = drop_low_confidence_frames(tracks, 0.05)
     assert kept.seen.tolist() == [[True, True, False, False], [True] * 4]
     assert kept.world_m is not None
     for values in (kept.xy_px, kept.world_m):
         assert np.isnan(values[0, 2:]).all() and np.isfinite(values[0, :2]).all() and np.isfinite(values[1]).all()
     assert (kept.confidence[0, 2:] == 0).all() and (kept.confidence[0, :2] == trust[0, :2]).all()
-    assert without_doubtful(tracks, 0.0) is tracks
+    assert drop_low_confidence_frames(tracks, 0.0) is tracks

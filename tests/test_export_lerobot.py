@@ -32,7 +32,7 @@ def read(root: Path, columns: str, episode: int) -> list[np.ndarray]:
 
 
 def with_video(case: Case, path: Path, frames: int = FRAMES) -> Case:
-    """Give a case a clip whose frame n is a plane of grey 20 n."""
+    """Give a case a clip whose frame n is a plane of gray 20 n."""
     with VideoWriter(path, 30, 64, 48) as video:
         for number in range(frames):
             video.write(np.full((48, 64, 3), 20 * number, np.uint8))
@@ -127,7 +127,7 @@ data = LeRobotDataset("local/hands", root=sys.argv[1], video_backend="pyav")
 items = [data[number] for number in range(len(data))]
 print(json.dumps({
     "episodes": data.num_episodes, "fps": data.fps, "task": items[-1]["task"],
-    "grey": [float(item["observation.images.main"].mean()) for item in items],
+    "gray": [float(item["observation.images.main"].mean()) for item in items],
     "joints": np.stack([item["observation.joints"].numpy() for item in items]).tolist(),
 }))
 """
@@ -148,7 +148,7 @@ def test_lerobots_own_loader_reads_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["episodes"] == 2 and found["fps"] == 30 and found["task"] == "Move the hands as in the video."
-    assert np.allclose(found["grey"], 2 * [20 * n / 255 for n in range(FRAMES)], atol=0.02)
+    assert np.allclose(found["gray"], 2 * [20 * n / 255 for n in range(FRAMES)], atol=0.02)
     joints = np.array(found["joints"]).reshape(2, FRAMES, 2, 21, 3)
     assert np.abs(joints[0, :, 1] - cases[0].result.joints[0]).max() < TENTH_MM
     assert np.abs(joints[1].transpose(1, 0, 2, 3) - cases[1].result.joints).max() < TENTH_MM

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hmpfit.fitting.batching.gather import Sequence
+from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import Fitted, fit, fit_batch
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
@@ -17,7 +17,7 @@ from hmpfit.synthesis.made_keypoints import make_keypoints
 MODELS, PRIOR = load_hand_models(), load_default()
 
 
-def sequences(*frames: int) -> list[Sequence]:
+def sequences(*frames: int) -> list[ClipToFit]:
     """Made clips of these lengths; the second is a left hand seen through a lens of its own."""
     out = []
     for seed, count in enumerate(frames):
@@ -36,7 +36,7 @@ def sequences(*frames: int) -> list[Sequence]:
             tracks = replace(tracks, xy_px=xy, world_m=tracks.world_m * x, is_right=~tracks.is_right)
             motion = motion.mirrored(np.array([True]))
             camera = replace(camera, distortion=np.array([0.01, 0.0, 0.0, 0.0, 0.0]))
-        out.append(Sequence(motion, tracks, camera, MODELS))
+        out.append(ClipToFit(motion, tracks, camera, MODELS))
     return out
 
 

@@ -12,7 +12,7 @@ from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
 from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
 from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
-from hmpfit.training.priors.objective import Weights, training_loss
+from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.start import start_from_data
 
 CHANNELS = 4
@@ -106,7 +106,7 @@ def test_an_untrained_network_goes_straight_and_training_beats_that() -> None:
     optimizer = torch.optim.Adam(prior.encoder.gaps.parameters(), lr=5e-3)
     generator = torch.Generator().manual_seed(4)
     for _ in range(60):
-        parts = training_loss(prior, batch, Weights(gaps=48), 1.0, generator)
+        parts = training_loss(prior, batch, PriorLossWeights(gaps=48), 1.0, generator)
         optimizer.zero_grad()
         parts["total"].backward()
         optimizer.step()
@@ -142,11 +142,11 @@ def test_the_loss_of_a_straight_line_is_known() -> None:
     assert torch.isfinite(parts["total"])
 
 
-def test_a_shortened_prior_has_the_first_numbers_of_the_latent() -> None:
+def test_a_truncated_prior_has_the_first_numbers_of_the_latent() -> None:
     prior, batch = started(latent=12, windows=16, dtype=torch.float64)
     hand_R, known = batch.hand_R, torch.ones(16, 128, dtype=torch.bool)
-    short = prior.shortened(5)
-    assert short.latent_size == 5 and prior.latent_size == 12
+    short = prior.truncated(5)
+    assert short.latent_dim == 5 and prior.latent_dim == 12
     for whole, part in zip(prior.encode(hand_R, known), short.encode(hand_R, known)):
         assert torch.allclose(whole[:, :5], part)
     z = short.start(hand_R, known)
@@ -154,4 +154,4 @@ def test_a_shortened_prior_has_the_first_numbers_of_the_latent() -> None:
     assert torch.allclose(short.decode(z, prior.frame_times), prior.decode(padded, prior.frame_times))
     moved = prior.decoder.path_basis.square().sum((1, 2))
     assert (moved.diff() <= 1e-12).all()  # the first move the hand most
-    assert prior.shortened(0) is prior and prior.shortened(12) is prior
+    assert prior.truncated(0) is prior and prior.truncated(12) is prior

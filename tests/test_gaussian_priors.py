@@ -35,7 +35,7 @@ def two_kinds(dtype: torch.dtype = torch.float64) -> GaussianMixture:
 
 def drawn(prior: GaussianMixture, count: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, prior.latent_size, generator=generator, dtype=torch.float64).to(prior.mean)
+    z = torch.randn(count, prior.latent_dim, generator=generator, dtype=torch.float64).to(prior.mean)
     return z, rotations.from_6d(prior.decode(z, prior.frame_times))
 
 
@@ -68,12 +68,12 @@ def test_the_jacobian_is_exact_and_the_naming_number_moves_nothing() -> None:
     prior = two_kinds()
     z, _ = drawn(prior, 2)
     prepared = prior.prepare(torch.tensor([0.0, 0.113, 0.5], dtype=torch.float64))
-    six, jacobian = prior.decode_jacobian(z, prepared)
+    rot6d, jacobian = prior.decode_jacobian(z, prepared)
     by_hand = torch.stack(
         [torch.func.jacrev(lambda one: prior.decode_prepared(one[None], prepared)[0].flatten(1))(row) for row in z]
     )
     assert (jacobian - by_hand).abs().max() < 1e-9 < by_hand.abs().max()
-    assert (six - prior.decode_prepared(z, prepared)).abs().max() < 1e-12
+    assert (rot6d - prior.decode_prepared(z, prepared)).abs().max() < 1e-12
     assert jacobian[..., -1].abs().max() == 0
 
 
@@ -127,7 +127,7 @@ def test_the_shipped_ones_are_small_and_know_their_card() -> None:
     card = read_card(WEIGHTS / "gmm.safetensors")
     assert {"name", "licence", "data", "sha256", "sizes"} <= set(card)
     gmm, pca = load_gmm(), load_pca()
-    assert gmm.latent_size == pca.latent_size == 65 and gmm.window_frames == load_default().window_frames
+    assert gmm.latent_dim == pca.latent_dim == 65 and gmm.window_frames == load_default().window_frames
     assert len(pca.shares) == 1 < len(gmm.shares)
     assert np.isclose(gmm.skeleton, load_default().skeleton, atol=1e-3).all()
 

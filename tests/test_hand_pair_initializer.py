@@ -1,4 +1,4 @@
-"""Two-hand networks as initialisers: windows over any length, averaging, crops' axes, missing hands, both ways in."""
+"""Two-hand networks as initializers: windows over any length, averaging, crops' axes, missing hands, both ways in."""
 
 from dataclasses import replace
 
@@ -11,14 +11,14 @@ from hmpfit.geometry import rotations
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.initializers.accept_estimates import agreeing
+from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.from_network import initialize
 from hmpfit.keypoints.projected import projected
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.samples import View
-from hmpfit.regressors.two_hands.accept_estimates import believed
+from hmpfit.regressors.two_hands.accept_estimates import accept_estimates
 from hmpfit.regressors.two_hands.estimate_pair import PairEstimate, PairOutput, PairParameters, estimate_pair
-from hmpfit.regressors.two_hands.pair_crops import Apart, Together, look_at
+from hmpfit.regressors.two_hands.pair_crops import JointCrop, SeparateCrops, crop_pair
 from hmpfit.regressors.two_hands.pasted_image import offset
 from hmpfit.regressors.two_hands.tracks import points_to_see
 from hmpfit.regressors.two_hands.windows import sliding_windows
@@ -30,8 +30,8 @@ FRAMES = 11
 CAMERA = Camera(np.array([[[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]]), 640, 480)
 
 
-class Grey:
-    """A clip whose frame t has the grey level 10 t."""
+class Gray:
+    """A clip whose frame t has the gray level 10 t."""
 
     width, height, fps = 640, 480, 30.0
 
@@ -43,12 +43,12 @@ class Grey:
             yield np.full((480, 640, 3), 10 * frame, np.uint8)
 
     def hash_into(self, digest) -> None:
-        digest.update(b"grey")
+        digest.update(b"gray")
 
 
 def clip(frames: int = FRAMES) -> Clip:
-    store = Grey(frames)
-    return Clip("grey", 0, store.times_s, 30.0, store)
+    store = Gray(frames)
+    return Clip("gray", 0, store.times_s, 30.0, store)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def truth_as_estimate(motion: HandMotion, models: HandModels, with_parameters: b
 def placed(
     found: PairEstimate, tracks: KeypointTracks, models: HandModels, own: HandModels | None = None
 ) -> HandMotion:
-    estimates = believed(found, own or models, tracks, CAMERA, models)
+    estimates = accept_estimates(found, own or models, tracks, CAMERA, models)
     return initialize(estimates, tracks, CAMERA, models)[0]
 
 
@@ -103,7 +103,7 @@ def test_true_parameters_come_back_where_they_were(
     found = placed(truth_as_estimate(motion, models, with_parameters=True), tracks, models)
     assert found.is_right.tolist() == [True, False] and (found.status == DETECTED).all()
     assert mean_error_mm(found, motion, models) < 0.01
-    estimates = believed(truth_as_estimate(motion, models, True), models, tracks, CAMERA, models)
+    estimates = accept_estimates(truth_as_estimate(motion, models, True), models, tracks, CAMERA, models)
     own = pose_hands(models, motion).joints @ CAMERA.K[0].T
     assert np.abs(estimates.joints_px - own[..., :2] / own[..., 2:]).max() < 0.01
 
@@ -140,17 +140,21 @@ def test_a_hand_that_misses_its_keypoints_is_not_believed(
     assert (found.status[1] == DETECTED).all()
     joints = pose_hands(models, motion).joints
     with_world = replace(tracks, world_m=joints - joints.mean(2, keepdims=True))
-    part = agreeing(placed(replace(estimate, orient_R=turned), tracks, models), with_world, CAMERA, models, "stc")
+    part = replace_contradicted(
+        placed(replace(estimate, orient_R=turned), tracks, models), with_world, CAMERA, models, "stc"
+    )
     assert (part.status == DETECTED).all() and mean_error_mm(part, motion, models) < 5
     everywhere = estimate.orient_R @ np.diag([-1.0, 1, -1])
     with caplog.at_level("INFO", logger="hmpfit"):
         found = placed(replace(estimate, orient_R=everywhere), tracks, models)
     assert not (found.status == DETECTED).any() and f"{FRAMES} of {FRAMES} frames" in caplog.text
-    completed = agreeing(found, with_world, CAMERA, models, "stc")
+    completed = replace_contradicted(found, with_world, CAMERA, models, "stc")
     assert (completed.status == DETECTED).all()
     relative = [joints - joints[:, :, :1] for joints in (pose_hands(models, m).joints for m in (completed, motion))]
     assert 1e3 * np.linalg.norm(relative[0] - relative[1], axis=-1).mean() < 8
-    assert np.array_equal(agreeing(found, tracks, CAMERA, models, "stc").status, found.status)  # no 3D landmarks
+    assert np.array_equal(
+        replace_contradicted(found, tracks, CAMERA, models, "stc").status, found.status
+    )  # no 3D landmarks
 
 
 def test_a_lost_hand_has_no_estimates_and_of_two_tracks_of_a_side_the_longer_counts(
@@ -158,14 +162,14 @@ def test_a_lost_hand_has_no_estimates_and_of_two_tracks_of_a_side_the_longer_cou
 ) -> None:
     estimate = truth_as_estimate(motion, models, with_parameters=True)
     lost = replace(tracks, seen=tracks.seen & np.array([[True], [False]]))
-    found = believed(estimate, models, lost, CAMERA, models)
+    found = accept_estimates(estimate, models, lost, CAMERA, models)
     assert found.estimated.all(1).tolist() == [True, False] and not found.estimated[1].any()
     twice = {
         name: np.concatenate((value, value[:1]))
         for name, value in vars(tracks).items() if isinstance(value, np.ndarray) and name != "times_s"
     }  # fmt: skip
     twice["seen"][0, 1:] = False
-    found = believed(estimate, models, replace(tracks, **twice), CAMERA, models)
+    found = accept_estimates(estimate, models, replace(tracks, **twice), CAMERA, models)
     assert found.estimated.any(1).tolist() == [False, True, True]
 
 
@@ -186,8 +190,8 @@ def test_windows_cover_every_frame_of_any_length(tracks: KeypointTracks, frames:
     for window in windows:
         assert window.shown == tuple(range(window.start, window.stop)) and len(window.shown) == min(6, frames)
         covered[window.start : window.stop] += 1
-        assert isinstance(window.look, Together)
-        inside = window.look.crop.from_image(points[:, window.start : window.stop])
+        assert isinstance(window.crop, JointCrop)
+        inside = window.crop.crop.from_image(points[:, window.start : window.stop])
         assert (inside > 0.05).all() and (inside < 0.95).all()
     assert (covered >= 1).all()
 
@@ -195,11 +199,11 @@ def test_windows_cover_every_frame_of_any_length(tracks: KeypointTracks, frames:
 def test_a_window_without_one_hand_shows_the_other_beside_its_mirror_image(tracks: KeypointTracks) -> None:
     points = tracks.xy_px.copy()
     points[1, :6] = np.nan
-    first, last = (sliding_windows(points, 3, 1.25)[end].look for end in (0, -1))
-    assert isinstance(first, Apart) and first.mirrored == (False, True) and first.tiles[0] == first.tiles[1]
-    assert isinstance(last, Together) and (last.crop.from_image(tracks.xy_px[:, -1]) < 1).all()
+    first, last = (sliding_windows(points, 3, 1.25)[end].crop for end in (0, -1))
+    assert isinstance(first, SeparateCrops) and first.mirrored == (False, True) and first.tiles[0] == first.tiles[1]
+    assert isinstance(last, JointCrop) and (last.crop.from_image(tracks.xy_px[:, -1]) < 1).all()
     middle = np.concatenate((np.zeros((480, 320, 3)), np.full((480, 320, 3), 200.0)), axis=1).astype(np.uint8)
-    alone = look_at(
+    alone = crop_pair(
         np.stack((np.full((1, 21, 2), np.nan), points[:1, 0] * 0 + (np.arange(21) * 2 + 300)[:, None])), 1.25
     )
     cut = alone.cut(middle, 64)[32, :, 0]
@@ -215,9 +219,11 @@ def test_hands_far_apart_are_pasted_and_their_axes_come_back(
     moved = replace(upright, transl=np.broadcast_to(away, upright.transl.shape).copy()).mirrored(~motion.is_right)
     joints = pose_hands(models, moved).joints[:, :1]
     pixels = joints @ CAMERA.K[0].T
-    look = look_at(pixels[..., :2] / pixels[..., 2:], 1.25)
+    look = crop_pair(pixels[..., :2] / pixels[..., 2:], 1.25)
     assert (
-        isinstance(look, Apart) and look.mirrored == (False, False) and look.places == ((1, 0) if swapped else (0, 1))
+        isinstance(look, SeparateCrops)
+        and look.mirrored == (False, False)
+        and look.places == ((1, 0) if swapped else (0, 1))
     )
     # What stands for a network: it sees each hand where its tile lies in the pasted picture, as if there.
     for side, (tile, place) in enumerate(zip(look.tiles, look.places)):
@@ -239,11 +245,11 @@ def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTra
     def network(pictures: Tensor) -> PairOutput:
         assert pictures.shape[1:] == (4, 3, 32, 32)
         calls.append(len(pictures))
-        grey = pictures.mean((-1, -2, -3)) * 255 / 10  # the number of the frame
-        joints = grey[..., None, None, None] * shape.expand(*pictures.shape[:2], 2, 21, 3) + 5.0
+        gray = pictures.mean((-1, -2, -3)) * 255 / 10  # the number of the frame
+        joints = gray[..., None, None, None] * shape.expand(*pictures.shape[:2], 2, 21, 3) + 5.0
         parameters = PairParameters(
             turn.expand(*pictures.shape[:2], 2, 3, 3), torch.full((*pictures.shape[:2], 2, 15, 3), 0.1),
-            grey[..., None, None].expand(*pictures.shape[:2], 2, 10),
+            gray[..., None, None].expand(*pictures.shape[:2], 2, 10),
         )  # fmt: skip
         return PairOutput(joints, parameters)
 
@@ -253,7 +259,7 @@ def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTra
     assert sum(calls) == len(windows) and found.known.all()
     assert found.orient_R is not None and found.betas is not None and found.hand_pose is not None
     for frame in range(FRAMES):
-        axes = [w.look.rotations(CAMERA.K[0])[0] for w in windows if w.start <= frame < w.stop]
+        axes = [w.crop.rotations(CAMERA.K[0])[0] for w in windows if w.start <= frame < w.stop]
         expected = np.mean([frame * shape.numpy() @ R.T for R in axes], axis=0)
         assert np.allclose(found.joints[:, frame], expected, atol=1e-5)
         right = rotations.project_to_so3(torch.as_tensor(np.mean([R @ turn.double().numpy() for R in axes], axis=0)))

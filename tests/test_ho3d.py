@@ -159,7 +159,7 @@ def test_a_wrong_tree_is_one_sentence(tmp_path: Path, tree: tuple[Path, HandMoti
     assert code == 2 and "train.txt" in errors and len(errors.strip().splitlines()) == 1
 
 
-def test_a_folder_is_recognised(tree: tuple[Path, HandMotion], tmp_path: Path) -> None:
+def test_a_folder_is_recognized(tree: tuple[Path, HandMotion], tmp_path: Path) -> None:
     root, _ = tree
     for folder in ("train/ABF10", "train/ABF10/rgb"):
         found = sequence_at(root / folder)

@@ -17,13 +17,13 @@ from hmpfit.regressors.ifvonet.head import HandHead
 from hmpfit.regressors.ifvonet.losses import frame_losses, losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet, SpatialGate
 from hmpfit.regressors.ifvonet.recovery import RecoveryBlock
-from hmpfit.regressors.ifvonet.switches import GOR, PDV, SIZES, VOF, Switches
+from hmpfit.regressors.ifvonet.switches import GOR, PDV, SIZES, VOF, IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
 from hmpfit.regressors.samples import NOTHING, View, draw
 from hmpfit.training.regressors.batches import stack
 from tests.made_clips import Dots
 
-TINY = Switches(image=64, backbone="light", width=16, heads=2, tiny_start=False)
+TINY = IfvonetSwitches(image=64, backbone="light", width=16, heads=2, tiny_start=False)
 
 
 def count(module: nn.Module) -> float:
@@ -148,7 +148,7 @@ def test_fusion_is_its_formula(kind: str, by_channel: bool) -> None:
     module = shake(Fusion(replace(TINY, vof=kind, vof_channels=by_channel)))
     recovery, variation = torch.randn(1, 16, 8, 8).double(), torch.randn(1, 32, 8, 8).double()
 
-    def normalised(part: nn.Module, x: Tensor, i: int, j: int) -> Tensor:
+    def normalized(part: nn.Module, x: Tensor, i: int, j: int) -> Tensor:
         y = part[0].weight[:, :, 0, 0] @ x[:, i, j]
         norm = part[1]
         return (y - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps) * norm.weight + norm.bias
@@ -164,7 +164,7 @@ def test_fusion_is_its_formula(kind: str, by_channel: bool) -> None:
                 other = weight @ other + bias
                 wanted = own + other if kind == "add" else own * other
             if kind == "dynamic":
-                product = normalised(module.from_recovery, recovery[0], i, j) * normalised(
+                product = normalized(module.from_recovery, recovery[0], i, j) * normalized(
                     module.from_variation, variation[0], i, j
                 )
                 p = 1 / (1 + torch.exp(-(product if by_channel else product.sum())))
@@ -185,7 +185,7 @@ def test_the_gate_splits_what_it_is_given() -> None:
     assert torch.allclose(hand, share * x, atol=1e-5) and share.min() > 0 and share.max() < 1
 
 
-def test_heatmaps_are_read_out_at_pixel_centres() -> None:
+def test_heatmaps_are_read_out_at_pixel_centers() -> None:
     head = HandHead(TINY).eval()
     with torch.no_grad():
         head.to_heatmaps.weight.zero_()
@@ -265,18 +265,18 @@ def test_the_frame_before_is_what_swapped_frames_give_the_heads() -> None:
 
 def test_losses_are_zero_at_the_truth_and_ignore_what_is_unknown() -> None:
     from hmpfit.geometry.rotations import exp
-    from hmpfit.regressors.ifvonet.head import Prediction
+    from hmpfit.regressors.ifvonet.head import HeadOutput
 
     hand = ManoHand(load_hand_models("open").right)
     batch = stack([draw(Dots(4)[i], View(64), NOTHING, np.random.default_rng(0)) for i in range(3)])
     angles = torch.cat((batch["global_orient"][:, 0, 1, None], batch["hand_pose"][:, 0, 1]), 1)
-    truth = Prediction(
+    truth = HeadOutput(
         exp(angles), batch["betas"][:, 0], batch["joints_2d"][:, 0, 1], torch.full((3, 21, 8, 8), 1 / 64)
     )
     parts = frame_losses(truth, batch, -1, hand)
     assert all(parts[name] < 2e-4 for name in ("mesh", "pose_2d", "pose_3d", "mano_pose", "mano_shape"))
     assert parts["heatmap"] > 0
-    shifted = Prediction(truth.rotations, truth.betas, truth.joints_2d + 0.1, truth.heatmaps)
+    shifted = HeadOutput(truth.rotations, truth.betas, truth.joints_2d + 0.1, truth.heatmaps)
     assert frame_losses(shifted, batch, -1, hand)["pose_2d"].item() == pytest.approx(21 * 2 * 0.1, rel=1e-4)  # a sum
     unknown = {**batch, "hand_pose": torch.full_like(batch["hand_pose"], torch.nan)}
     parts = frame_losses(shifted, unknown, -1, hand)

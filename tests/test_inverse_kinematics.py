@@ -42,10 +42,10 @@ def made_hands(kin: Kinematics, count: int, seed: int = 0) -> tuple[torch.Tensor
 
 def targets_of(points: torch.Tensor, rays: bool) -> Targets:
     ones = points.new_ones(points.shape[:2])
-    centred = points - points.mean(1, keepdim=True)
+    centered = points - points.mean(1, keepdim=True)
     if not rays:
-        return Targets(centred, ones)
-    return Targets(centred, ones, points[..., :2] / points[..., 2:], ones, points.new_full(points.shape[:1], 0.003))
+        return Targets(centered, ones)
+    return Targets(centered, ones, points[..., :2] / points[..., 2:], ones, points.new_full(points.shape[:1], 0.003))
 
 
 @pytest.mark.parametrize("rays", [False, True])
@@ -107,8 +107,8 @@ def test_rules_gradient_is_the_finite_difference():
 
 def test_place_by_rays_is_exact_for_exact_rays(kin):
     points, _, _ = made_hands(kin, 5)
-    centred = points - points[:, :1]
-    found = place_by_rays(centred, points[..., :2] / points[..., 2:], torch.ones(5, 21, dtype=torch.float64))
+    centered = points - points[:, :1]
+    found = place_by_rays(centered, points[..., :2] / points[..., 2:], torch.ones(5, 21, dtype=torch.float64))
     torch.testing.assert_close(found, points[:, 0], atol=1e-6, rtol=0)
 
 

@@ -53,7 +53,7 @@ def test_gaps_are_left_out_and_short_ones_bridged(kin):
     joints = recorded(kin, curling(60), 1.0, True)
     times = np.arange(60) / 60.0
     valid = np.ones(60, dtype=bool)
-    valid[10:13] = False  # 67 ms between neighbours: bridged
+    valid[10:13] = False  # 67 ms between neighbors: bridged
     valid[30:45] = False
     motion = JointMotion("made", joints, valid, times, True, valid.astype(float), np.ones(21))
     even = resample(motion, 30.0)

@@ -11,9 +11,9 @@ ALL = np.ones(13, dtype=bool)
 HAND = np.random.default_rng(1).uniform(0, 100, (21, 2))
 
 
-def hands(*centres: tuple[float, float], right: float = 0.9, score: float = 0.95) -> Seen:
-    count = len(centres)
-    xy = np.stack([HAND + centre for centre in centres]) if centres else np.zeros((0, 21, 2))
+def hands(*centers: tuple[float, float], right: float = 0.9, score: float = 0.95) -> Seen:
+    count = len(centers)
+    xy = np.stack([HAND + center for center in centers]) if centers else np.zeros((0, 21, 2))
     seen = Landmarks(xy, np.zeros((count, 21, 3)), np.full(count, 0.99), np.full(count, right))
     return seen, np.full(count, score)
 

@@ -1,4 +1,4 @@
-"""The learned initialiser: boxes that follow tracks, estimates that come back to the camera, hands that are placed."""
+"""The learned initializer: boxes that follow tracks, estimates that come back to the camera, hands that are placed."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from hmpfit.errors import InputError
 from hmpfit.geometry.rotations import angle_between, exp, log
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.initializers.accept_estimates import agreeing, contradicted
+from hmpfit.initializers.contradictions import contradicted, replace_contradicted
 from hmpfit.initializers.from_network import SHARE, initialize
 from hmpfit.keypoints.blend import blend
 from hmpfit.keypoints.projected import projected
@@ -22,13 +22,13 @@ from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.checkpoints import save_network
 from hmpfit.regressors.crops import Crop
 from hmpfit.regressors.ifvonet.estimation import certainty, estimate
-from hmpfit.regressors.ifvonet.head import Prediction
+from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 from hmpfit.regressors.learned import Learned
 
 CAMERA = Camera(np.array([[[500.0, 0, 330], [0, 500, 235], [0, 0, 1]]]), 640, 480)
-TINY = Switches(image=64, backbone="light", width=16, heads=2, tiny_start=False, upright=True)
+TINY = IfvonetSwitches(image=64, backbone="light", width=16, heads=2, tiny_start=False, upright=True)
 
 
 def made(is_right: bool = True, frames: int = 6) -> tuple[HandMotion, KeypointTracks, Any]:
@@ -89,13 +89,13 @@ def test_frames_that_contradict_the_keypoints_start_from_them(caplog: pytest.Log
     estimates = estimates_of(replace(motion, hand_pose=pose), tracks)
     placed, _ = initialize(estimates, tracks, CAMERA, models)
     assert contradicted(placed, tracks, CAMERA, models)[0].tolist() == [False, False, True, True, False, False]
-    mended = agreeing(placed, tracks, CAMERA, models, "ifvonet")
+    mended = replace_contradicted(placed, tracks, CAMERA, models, "ifvonet")
     assert "in 2 of 6 frames the network contradicts the keypoints" in caplog.text
     assert not contradicted(mended, tracks, CAMERA, models).any() and (mended.status == 2).all()
     kept = [0, 1, 4, 5]
     assert np.array_equal(mended.hand_pose[0, kept], placed.hand_pose[0, kept])
     assert np.array_equal(mended.betas, placed.betas)
-    without = agreeing(placed, replace(tracks, world_m=None), CAMERA, models, "ifvonet")
+    without = replace_contradicted(placed, replace(tracks, world_m=None), CAMERA, models, "ifvonet")
     assert without is placed
 
 
@@ -167,11 +167,11 @@ def test_turning_crop_and_hand_together_changes_nothing(monkeypatch: pytest.Monk
     network = IFVONet(TINY).eval()
     said = exp(torch.tensor([0.3, 0.2, 0.1]).expand(16, 3))[None]
 
-    def forward(image: torch.Tensor) -> tuple[Prediction]:
+    def forward(image: torch.Tensor) -> tuple[HeadOutput]:
         count = len(image)
         middle = torch.full((count, 21, 2), 0.5)
         return (
-            Prediction(
+            HeadOutput(
                 said.expand(count, -1, -1, -1), torch.zeros(count, 10), middle, torch.ones(count, 21, 8, 8) / 64
             ),
         )
@@ -200,7 +200,7 @@ def test_certainty_runs_from_spread_to_peaked() -> None:
 
 
 def test_checkpoints_of_other_networks_and_for_none_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--checkpoint names weights of a learned initialiser, and --init keypoints"):
+    with pytest.raises(InputError, match="--checkpoint names weights of a learned initializer, and --init keypoints"):
         RunSettings(checkpoint="x.safetensors")
     save_network(IFVONet(TINY), "ifvonet", TINY, tmp_path / "net.safetensors")
     with pytest.raises(InputError, match="holds the network ifvonet, and stc was asked for"):

@@ -54,7 +54,7 @@ class Pixels:
 def extract(clip: Pixels, **options: object) -> KeypointTracks:
     camera = Camera(assumed_intrinsics(clip.width, clip.height)[None], clip.width, clip.height)
     hidden = options.pop("frames_hidden", None)
-    return mediapipe.extract(clip, camera, mediapipe.Options(workers=1, **options), frames_hidden=hidden)
+    return mediapipe.extract(clip, camera, mediapipe.MediaPipeOptions(workers=1, **options), frames_hidden=hidden)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_mirrored_clip_gives_the_mirrored_hand(pinches: Pixels, measured: Keypoi
 
 def test_workers_change_nothing(pinches: Pixels, measured: KeypointTracks) -> None:
     camera = Camera(assumed_intrinsics(pinches.width, pinches.height)[None], pinches.width, pinches.height)
-    spread = mediapipe.extract(pinches, camera, mediapipe.Options(workers=3))
+    spread = mediapipe.extract(pinches, camera, mediapipe.MediaPipeOptions(workers=3))
     for name in ("xy_px", "confidence", "world_m", "seen"):
         assert np.array_equal(getattr(spread, name), getattr(measured, name), equal_nan=True)
 
@@ -94,13 +94,13 @@ def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidenc
     pinches: Pixels, measured: KeypointTracks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    plain = refinement.look_at_hand
+    plain = refinement.measure_hand
 
     def counted(*arguments: Any) -> refinement.Sighting:
         looks.append((arguments[4], arguments[6]))
         return plain(*arguments)
 
-    monkeypatch.setattr(refinement, "look_at_hand", counted)
+    monkeypatch.setattr(refinement, "measure_hand", counted)
     thinned = extract(pinches, views_every_s=0.1)
     viewed = sorted({frame for frame, views in looks if views})
     assert len(viewed) < 0.6 * 24
@@ -138,7 +138,7 @@ def test_scoring_looks_only_where_the_fit_did_not(pinches: Pixels, measured: Key
     hidden = np.zeros(24, dtype=bool)
     hidden[8:14] = True
     camera = Camera(assumed_intrinsics(pinches.width, pinches.height)[None], pinches.width, pinches.height)
-    scored = mediapipe.score_hidden(pinches, camera, mediapipe.Options(workers=1), frames_hidden=hidden)
+    scored = mediapipe.score_hidden(pinches, camera, mediapipe.MediaPipeOptions(workers=1), frames_hidden=hidden)
     assert list(np.flatnonzero(scored.seen[0])) == list(range(8, 14))
     assert (scored.confidence == 0).all()
     assert scored.xy_px[0, hidden] == pytest.approx(measured.xy_px[0, hidden])
@@ -235,7 +235,7 @@ def test_landmarks_equal_the_tasks_api(inputs: Path, tmp_path: Path) -> None:
         for _ in range(6):
             found = network(image, from_landmarks(ours)[None])
             ours = found.xy_px[0]
-        # Theirs lacks the half-pixel between pixel corners and centres: a constant shift below half a crop pixel.
+        # Theirs lacks the half-pixel between pixel corners and centers: a constant shift below half a crop pixel.
         assert np.abs(ours - theirs).max() < 2.0
         assert np.abs(found.world_m[0] - world).max() < 1e-3
         assert seen.handedness[0][0].category_name == "Right" and found.right[0] > 0.5

@@ -74,7 +74,7 @@ def test_a_fist_is_closed_and_a_flat_hand_is_flat() -> None:
         assert abs(flexion(flat, f"{finger}1")) < 3 and abs(flexion(flat, f"{finger}2")) < 8
 
 
-def test_enslaved_neighbours_follow() -> None:
+def test_enslaved_neighbors_follow() -> None:
     angles = np.zeros((1, len(DOFS)))
     angles[0, DOFS.index("ring_mcp")] = 60
     alone = to_hand_pose(angles, plain_subject())
@@ -94,7 +94,7 @@ def test_a_pinch_brings_the_pads_together(finger: str) -> None:
     for angles in (before, after):
         pads = _pads(to_hand_pose(angles[None], plain_subject()), (finger, "thumb"))
         gaps.append(float(np.linalg.norm(pads[finger][0] - pads["thumb"][0])))
-    assert gaps[0] > 20 and gaps[1] < (16 if finger == "pinky" else 6)  # millimetres; this palm does not fold
+    assert gaps[0] > 20 and gaps[1] < (16 if finger == "pinky" else 6)  # millimeters; this palm does not fold
 
 
 def test_minimum_jerk_rests_at_both_ends() -> None:

@@ -15,9 +15,9 @@ from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.synthesis.renderer import projected
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_colour, write_overlay
+from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_color, write_overlay
 
-FRAMES, GREY = 6, 96
+FRAMES, GRAY = 6, 96
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def models() -> HandModels:
     return load_hand_models()
 
 
-def grey_clip(folder: Path, width: int, height: int) -> Clip:
+def gray_clip(folder: Path, width: int, height: int) -> Clip:
     times_s = [0.0, 0.1, 0.15, 0.4, 0.5, 0.6]
-    with VideoWriter(folder / "grey.mp4", 10, width, height) as video:
+    with VideoWriter(folder / "gray.mp4", 10, width, height) as video:
         for time_s in times_s:
-            video.write(np.full((height, width, 3), GREY, np.uint8), time_s)
-    return open_clip(folder / "grey.mp4")
+            video.write(np.full((height, width, 3), GRAY, np.uint8), time_s)
+    return open_clip(folder / "gray.mp4")
 
 
 def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitResult:
@@ -54,10 +54,8 @@ def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitResult:
 
 
 @pytest.mark.parametrize("is_right", [True, False])
-def test_the_mesh_lies_on_the_hand_in_the_colour_of_its_side(
-    tmp_path: Path, models: HandModels, is_right: bool
-) -> None:
-    clip = grey_clip(tmp_path, 320, 240)
+def test_the_mesh_lies_on_the_hand_in_the_color_of_its_side(tmp_path: Path, models: HandModels, is_right: bool) -> None:
+    clip = gray_clip(tmp_path, 320, 240)
     result = fitted(models, clip, is_right)
     done = []
     write_overlay(tmp_path / "o.mp4", clip, result, models, on_frame=lambda i, n: done.append((i, n)))
@@ -69,38 +67,38 @@ def test_the_mesh_lies_on_the_hand_in_the_colour_of_its_side(
     tint = image[palm[1] - 4 : palm[1] + 4, palm[0] - 12 : palm[0] - 6].reshape(-1, 3).mean(0)
     warm = np.array(RIGHT_RGB if is_right else LEFT_RGB)
     assert (tint[0] - tint[2]) * (warm[0] - warm[2]) > 0 and abs(tint[0] - tint[2]) > 25
-    assert np.abs(image[20:40, :20] - GREY).max() < 12, "far from the hand the picture is untouched"
+    assert np.abs(image[20:40, :20] - GRAY).max() < 12, "far from the hand the picture is untouched"
 
 
 def test_the_strip_shows_the_status_and_the_cursor_moves(tmp_path: Path, models: HandModels) -> None:
-    clip = grey_clip(tmp_path, 320, 240)
+    clip = gray_clip(tmp_path, 320, 240)
     write_overlay(tmp_path / "o.mp4", clip, fitted(models, clip), models, mesh=False)
     for frame, image in open_clip(tmp_path / "o.mp4").images():
         row = image[-3].astype(int)
-        for third, colour in zip((0.25, 0.5, 0.92), (STATUS_RGB[2], STATUS_RGB[1], STATUS_RGB[0])):
+        for third, color in zip((0.25, 0.5, 0.92), (STATUS_RGB[2], STATUS_RGB[1], STATUS_RGB[0])):
             if abs(third - (frame + 0.5) / FRAMES) > 0.05:
-                np.testing.assert_allclose(row[int(third * 320)], colour, atol=45)
+                np.testing.assert_allclose(row[int(third * 320)], color, atol=45)
         cursor = int(np.argmax(row.min(axis=1)))
         assert abs(cursor - (frame + 0.5) / FRAMES * 320) <= 3
 
 
-def test_status_changes_the_colour_and_confidence_the_dots(tmp_path: Path, models: HandModels) -> None:
-    assert not np.allclose(hand_colour(True, 2), hand_colour(False, 2))
-    assert len({tuple(hand_colour(True, status)) for status in (0, 1, 2)}) == 3
-    clip = grey_clip(tmp_path, 320, 240)
+def test_status_changes_the_color_and_confidence_the_dots(tmp_path: Path, models: HandModels) -> None:
+    assert not np.allclose(hand_color(True, 2), hand_color(False, 2))
+    assert len({tuple(hand_color(True, status)) for status in (0, 1, 2)}) == 3
+    clip = gray_clip(tmp_path, 320, 240)
     result = fitted(models, clip)
     tip = np.round(result.landmarks_px[0, 0, 12]).astype(int)
     brightness = []
     for confidence in (0.0, 0.3, 1.0):
         result.tracks.confidence[0, 0, 12] = confidence
-        image = np.full((240, 320, 3), GREY, np.uint8)
+        image = np.full((240, 320, 3), GRAY, np.uint8)
         draw_frame(image, result, 0, None, models, mesh=False)
         brightness.append(int(image[tip[1] - 2 : tip[1] + 3, tip[0] - 2 : tip[0] + 3, 2].astype(int).sum()))
     assert brightness[0] < brightness[1] < brightness[2]
 
 
 def test_a_large_video_is_drawn_smaller(tmp_path: Path, models: HandModels) -> None:
-    clip = grey_clip(tmp_path, 1926, 1080)
+    clip = gray_clip(tmp_path, 1926, 1080)
     write_overlay(tmp_path / "o.mp4", clip, fitted(models, clip), models)
     drawn = open_clip(tmp_path / "o.mp4")
     assert (drawn.width, drawn.height) == (1280, 718)
@@ -110,6 +108,6 @@ def test_a_large_video_is_drawn_smaller(tmp_path: Path, models: HandModels) -> N
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, models: HandModels) -> None:
-    clip = grey_clip(tmp_path, 64, 48)
+    clip = gray_clip(tmp_path, 64, 48)
     with pytest.raises(RunFolderError):
         write_overlay(tmp_path / "nowhere" / "o.mp4", clip, fitted(models, clip), models)

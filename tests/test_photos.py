@@ -56,7 +56,7 @@ def test_photos_stand_upright(suffix: str, orientation: int, tmp_path: Path) -> 
 
 
 def with_lens(path: Path, size: tuple[int, int], **tags: object) -> Path:
-    """Write a grey photo with EXIF tags of its lens."""
+    """Write a gray photo with EXIF tags of its lens."""
     numbers = {"equivalent": 0xA405, "focal": 0x920A, "per_unit": 0xA20E, "unit": 0xA210, "x": 0xA002, "y": 0xA003}
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD).update({numbers[name]: value for name, value in tags.items()})

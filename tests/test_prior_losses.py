@@ -12,7 +12,7 @@ from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.training.priors.draw_windows import Clips, draw_batch, random_mask
-from hmpfit.training.priors.objective import Weights, step_loss
+from hmpfit.training.priors.objective import PriorLossWeights, step_loss
 from hmpfit.training.priors.start import start_from_data
 
 
@@ -20,14 +20,14 @@ from hmpfit.training.priors.start import start_from_data
 def test_geodesic_is_the_angle(angle: float) -> None:
     axis = torch.nn.functional.normalize(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64), dim=0)
     base = rotations.exp(torch.tensor([0.3, 0.2, -0.4], dtype=torch.float64))
-    six = rotations.to_6d(base @ rotations.exp(angle * axis))
-    assert losses.geodesic(six * 3.0, base).item() == pytest.approx(angle, abs=1e-4)  # 6D need not be normalised
+    rot6d = rotations.to_6d(base @ rotations.exp(angle * axis))
+    assert losses.geodesic(rot6d * 3.0, base).item() == pytest.approx(angle, abs=1e-4)  # 6D need not be normalized
 
 
 def test_geodesic_has_a_finite_gradient_at_zero() -> None:
-    six = torch.tensor([1.0, 0, 0, 0, 1, 0], requires_grad=True)
-    losses.geodesic(six, torch.eye(3)).backward()
-    assert six.grad is not None and torch.isfinite(six.grad).all()
+    rot6d = torch.tensor([1.0, 0, 0, 0, 1, 0], requires_grad=True)
+    losses.geodesic(rot6d, torch.eye(3)).backward()
+    assert rot6d.grad is not None and torch.isfinite(rot6d.grad).all()
 
 
 def test_kl_to_standard_matches_the_formula_and_vanishes_at_the_prior() -> None:
@@ -77,7 +77,7 @@ def test_the_start_is_already_a_codec() -> None:
     before = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
     start_from_data(prior, batch.hand_R)
     after = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
-    error = [losses.geodesic(six, batch.hand_R).mean().item() for six in (before, after)]
+    error = [losses.geodesic(rot6d, batch.hand_R).mean().item() for rot6d in (before, after)]
     assert error[1] < 0.1 < error[0]
 
 
@@ -89,7 +89,7 @@ def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-3)
     totals = []
     for _ in range(30):
-        total = step_loss(prior, batch, Weights(), 1.0, torch.Generator().manual_seed(4))["total"]
+        total = step_loss(prior, batch, PriorLossWeights(), 1.0, torch.Generator().manual_seed(4))["total"]
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -99,7 +99,9 @@ def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
     assert (short.valid.sum(1) == 60).all() and not (short.shown & ~short.valid).any()
     spoilt = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
     parts = [
-        step_loss(prior, dataclasses.replace(short, hand_R=hand_R), Weights(), 1.0, torch.Generator().manual_seed(5))
+        step_loss(
+            prior, dataclasses.replace(short, hand_R=hand_R), PriorLossWeights(), 1.0, torch.Generator().manual_seed(5)
+        )
         for hand_R in (short.hand_R, spoilt)
     ]
     assert parts[0]["total"].item() == pytest.approx(parts[1]["total"].item(), rel=1e-5)
@@ -113,7 +115,7 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
     batch = draw_batch([Clips(waving(), wrists=turning)], 4, 128, numbers)
     mixed = dataclasses.replace(batch, root_R=batch.root_R.clone())
     mixed.root_R[1:] = torch.nan  # windows without a wrist do not count
-    for weights in (Weights(), Weights(orientation=0.0)):
+    for weights in (PriorLossWeights(), PriorLossWeights(orientation=0.0)):
         parts = step_loss(prior, mixed, weights, 1.0, torch.Generator().manual_seed(0))
         rest = sum(
             weight * parts[name]
@@ -127,14 +129,14 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
     optimizer = torch.optim.Adam(prior.parameters(), lr=3e-3)
     orientations = []
     for _ in range(25):
-        parts = step_loss(prior, batch, Weights(), 1.0, torch.Generator().manual_seed(1))
+        parts = step_loss(prior, batch, PriorLossWeights(), 1.0, torch.Generator().manual_seed(1))
         optimizer.zero_grad()
         parts["total"].backward()
         optimizer.step()
         orientations.append(parts["orientation"].item())
     assert orientations[-1] < 0.6 * orientations[0]
     assert "orientation" not in step_loss(
-        prior, draw_batch([Clips(waving())], 2, 128, numbers), Weights(), 1.0, torch.Generator()
+        prior, draw_batch([Clips(waving())], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
     )
 
 

@@ -58,7 +58,7 @@ def test_paper_size_has_the_papers_weights() -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_prepared_decoding_equals_the_plain_form(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     prior = tiny(kind, dtype)
-    z, t = torch.randn(3, prior.latent_size, dtype=dtype), torch.tensor([0.0, 0.013, 1.5, 4.2], dtype=dtype)
+    z, t = torch.randn(3, prior.latent_dim, dtype=dtype), torch.tensor([0.0, 0.013, 1.5, 4.2], dtype=dtype)
     plain = prior.decode(z, t)
     assert plain.shape == (3, 4, 15, 6)
     assert (plain - prior.decode_prepared(z, prior.prepare(t))).abs().max() < tolerance
@@ -68,13 +68,13 @@ def test_prepared_decoding_equals_the_plain_form(kind: str, dtype: torch.dtype, 
 @pytest.mark.parametrize("kind", TINY)
 def test_jacobian_equals_automatic_differentiation(kind: str) -> None:
     prior = tiny(kind)
-    z, t = torch.randn(2, prior.latent_size, dtype=torch.float64), torch.tensor([0.0, 0.7, 2.9], dtype=torch.float64)
+    z, t = torch.randn(2, prior.latent_dim, dtype=torch.float64), torch.tensor([0.0, 0.7, 2.9], dtype=torch.float64)
     prepared = prior.prepare(t)
-    six, jacobian = prior.decode_jacobian(z, prepared)
+    rot6d, jacobian = prior.decode_jacobian(z, prepared)
     by_hand = torch.stack([torch.func.jacrev(lambda one: prior.decode(one[None], t)[0].flatten(1))(row) for row in z])
     assert by_hand.abs().max() > 0.01
     assert (jacobian - by_hand).abs().max() < 1e-9
-    assert (six - prior.decode(z, t)).abs().max() < 1e-9
+    assert (rot6d - prior.decode(z, t)).abs().max() < 1e-9
     some = prior.decode_jacobian(z, prepared, rows=torch.tensor([0, 2]))[1]
     assert (some - by_hand[:, [0, 2]]).abs().max() < 1e-9
 

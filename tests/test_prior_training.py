@@ -11,7 +11,7 @@ from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.training.priors.draw_windows import Clips, draw_batch
-from hmpfit.training.priors.objective import Weights
+from hmpfit.training.priors.objective import PriorLossWeights
 from hmpfit.training.priors.schedules import PAPER, Schedule
 from hmpfit.training.priors.start import start_from_data
 
@@ -36,7 +36,7 @@ def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZ
     held_out = [draw_batch([data], 4, 128, np.random.default_rng(9))]
     start_from_data(prior, held_out[0].hand_R)
     schedule = Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
-    weights = Weights()
+    weights = PriorLossWeights()
     if stop_at:
         original = run.PriorTraining.training_step
 
@@ -76,10 +76,10 @@ def test_a_checkpoint_of_another_size_or_hand_is_refused_and_stays(tmp_path: Pat
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-def test_the_papers_optimiser_runs() -> None:
+def test_the_papers_optimizer_runs() -> None:
     from hmpfit.training.priors import train as run
 
-    module = run.PriorTraining(MotionPrior(SIZES), Weights(), PAPER, [])
+    module = run.PriorTraining(MotionPrior(SIZES), PriorLossWeights(), PAPER, [])
     found = module.configure_optimizers()["optimizer"]
     assert isinstance(found, torch.optim.Adamax)
     assert PAPER.batch == 16 and PAPER.learning_rate == 1e-4 and PAPER.weight_decay == 1e-4

@@ -68,7 +68,7 @@ def test_a_gap_is_filled_better_than_a_straight_line_and_known_to_be_uncertain(
 
 
 def test_it_decodes_any_frame_rate(prior: MotionPrior) -> None:
-    z = torch.randn(1, prior.latent_size, generator=torch.Generator().manual_seed(0)) * 0.5
+    z = torch.randn(1, prior.latent_dim, generator=torch.Generator().manual_seed(0)) * 0.5
     coarse = prior.decode(z, prior.frame_times)
     fine = prior.decode(z, torch.arange(4 * 128 - 3) / 120)
     assert torch.allclose(coarse, fine[:, ::4], atol=1e-5)

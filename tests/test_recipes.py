@@ -69,7 +69,7 @@ def test_unknown_and_unreadable_recipes_are_refused(tmp_path: Path) -> None:
         load_recipe(broken)
 
 
-def test_keypoints_from_the_initialiser_need_an_initialiser_of_their_own() -> None:
+def test_keypoints_from_the_initializer_need_an_initializer_of_their_own() -> None:
     with pytest.raises(InputError, match="--keypoints initializer"):
         RunSettings(keypoints="initializer")
 
@@ -91,3 +91,14 @@ def test_fingerprints_follow_values_alone(tmp_path: Path) -> None:
     assert file_fingerprint(first) == file_fingerprint(second)
     second.write_bytes(b"x" * 2_999_999 + b"y")
     assert file_fingerprint(first) != file_fingerprint(second)
+
+
+def test_keys_of_earlier_versions_are_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text(
+        'set = ["stages.1.apart.looks=3", "stages.1.apart.skin_m=0.002", "stages.1.options.prior.numbers=64"]'
+    )
+    stage = load_recipe(str(old))["stages"][1]
+    assert stage["resolve_penetration"] == {"iterations": 3, "clearance_m": 0.002}
+    assert stage["options"]["prior"]["latent_dim"] == 64
+    assert "'apart' is called 'resolve_penetration' now" in caplog.text

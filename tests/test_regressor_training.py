@@ -15,7 +15,7 @@ from hmpfit.datasets.shards import write_index, write_shard
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network
-from hmpfit.regressors.plan import Recipe
+from hmpfit.regressors.plan import TrainingRecipe
 from hmpfit.regressors.samples import NOTHING
 from hmpfit.training.regressors.batches import Mixed
 from hmpfit.training.regressors.train import Machine, train
@@ -23,7 +23,7 @@ from tests.made_clips import Dots
 
 PLAN = load_plan("ifvonet")
 TINY = replace(PLAN.sizes["small"], width=16, heads=2)
-RECIPE = Recipe(epochs=2, batch=2, learning_rate=1e-3, decay_epochs=(1,), average=0.9, augmentation=NOTHING)
+RECIPE = TrainingRecipe(epochs=2, batch=2, learning_rate=1e-3, decay_epochs=(1,), average=0.9, augmentation=NOTHING)
 
 
 def learn(folder: Path, steps: int, stop_at: int | None = None) -> torch.nn.Module:
@@ -95,7 +95,7 @@ def test_the_command_trains_and_leaves_weights_with_a_card(shards: Path, tmp_pat
         (["--data", "generated:2", "-o", "x", "--size", "huge"], "Unknown size of ifvonet 'huge'; known: paper, small"),
         (["--data", "generated:2", "-o", "x", "--set", "pdv"], "--set pdv is not SWITCH=VALUE"),
         (["--data", "generated:2", "-o", "x", "--set", "pdv=four"], "known: off, two, three"),
-        (["--data", "generated:2", "-o", "x", "--set", "colour=1"], "Unknown switch of ifvonet 'colour'"),
+        (["--data", "generated:2", "-o", "x", "--set", "color=1"], "Unknown switch of ifvonet 'color'"),
         (["--data", "generated:2", "-o", "x", "--set", "width=wide"], "'width=wide' is not a int"),
     ],
 )

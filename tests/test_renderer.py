@@ -17,10 +17,10 @@ PLAIN = Light(ambient=1.0, diffuse=0.0, gloss=0.0)
 BACKENDS = ["painter"] + (["gl"] if default_backend() == "gl" else [])
 
 
-def square(x: float, y: float, z: float, side: float, colour: tuple[float, float, float]) -> Mesh:
+def square(x: float, y: float, z: float, side: float, color: tuple[float, float, float]) -> Mesh:
     """A square that faces the camera, its top left corner at (x, y, z)."""
     corners = np.array([[x, y, z], [x, y + side, z], [x + side, y + side, z], [x + side, y, z]])
-    return Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]), np.array(colour))
+    return Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]), np.array(color))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -53,12 +53,12 @@ def test_the_nearer_one_is_seen(backend: str, order: int) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_lit_side_is_brighter_and_opacity_is_a_share(backend: str) -> None:
     tile = square(-0.1, -0.1, 1.0, 0.2, (0.8, 0.8, 0.8))
-    grey = [
+    gray = [
         render([tile], K, WIDTH, HEIGHT, Light(towards, 0.3, 0.6, 0.0), backend=backend).rgb.max()
         for towards in ((0.0, 0.0, -1.0), (1.0, 0.0, -1.0), (0.0, 0.0, 1.0))
     ]
     expected = [0.8 * (0.3 + 0.6 * c) * 255 for c in (1.0, np.sqrt(0.5), 0.0)]
-    np.testing.assert_allclose(grey, expected, atol=2)
+    np.testing.assert_allclose(gray, expected, atol=2)
     image = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
     render([tile], K, WIDTH, HEIGHT, PLAIN, backend=backend).over(image, 0.5)
     np.testing.assert_allclose(image[60, 80], (100 + 204) / 2, atol=2)

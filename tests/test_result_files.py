@@ -10,7 +10,7 @@ from hmpfit.errors import InputError
 from hmpfit.records import Camera, FitResult, HandDetections, HandMotion, KeypointTracks, SolveReport
 from hmpfit.results.npz import SCHEMA, read_result, write_result
 from hmpfit.results.record_files import load_record, save_record
-from hmpfit.results.summary import summarise, write_summary
+from hmpfit.results.summary import summarize, write_summary
 from hmpfit.strict_json import to_json
 
 RESULT_KEYS = {
@@ -134,7 +134,7 @@ def test_a_result_that_is_not_finite_is_never_written(result: FitResult, tmp_pat
 def test_without_a_solver_the_uncertainty_is_unknown(result: FitResult, tmp_path: Path) -> None:
     result.joint_std_mm[:] = np.nan
     write_result(tmp_path / "result.npz", result)
-    write_summary(tmp_path / "result.json", summarise(result, 25.0, {"total": 1.0}, None))
+    write_summary(tmp_path / "result.json", summarize(result, 25.0, {"total": 1.0}, None))
     assert json.loads((tmp_path / "result.json").read_text())["hands"][0]["joint_std_mm_median"] is None
     result.joint_std_mm[0] = 1.0
     with pytest.raises(ValueError, match="'joint_std_mm' of the result is not finite"):
@@ -152,7 +152,7 @@ def test_reading_something_else_says_so(tmp_path: Path) -> None:
 def test_result_json_counts_and_measures(result: FitResult, tmp_path: Path) -> None:
     hidden_px = np.full((2, 5, 21, 2), np.nan)
     hidden_px[0, 2] = result.landmarks_px[0, 2] + [0.0, 12.0]
-    write_summary(tmp_path / "result.json", summarise(result, 25.0, {"total": 1.0}, hidden_px))
+    write_summary(tmp_path / "result.json", summarize(result, 25.0, {"total": 1.0}, hidden_px))
     summary = json.loads((tmp_path / "result.json").read_text())
     assert set(summary) >= {*SUMMARY_KEYS, "hand_model", "prior", "initializer", "version"}
     first, second = summary["hands"]

@@ -19,7 +19,7 @@ EIGHT = [(a, 0, 0, d) for a in (1, -1) for d in (1, -1)] + [(0, b, c, 0) for b i
 
 
 def corners() -> np.ndarray:
-    """Return a picture whose corners differ: red, green, blue and grey, clockwise from the top left."""
+    """Return a picture whose corners differ: red, green, blue and gray, clockwise from the top left."""
     image = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     image[:16, :16], image[:16, -16:], image[-16:, -16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     return image

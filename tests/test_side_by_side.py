@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hmpfit.fitting.batching.parallel import OnStep, side_by_side
+from hmpfit.fitting.batching.parallel import OnStep, run_parallel
 from hmpfit.fitting.stages import fit, fit_batch
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.priors.motion_field.loading import load_default
@@ -31,7 +31,7 @@ def test_results_are_in_order_and_steps_are_told() -> None:
         return part, torch.get_num_threads()
 
     before = torch.get_num_threads()
-    found = side_by_side(work, [0, 1, 2], 2, lambda done, total: told.append((done, total)))
+    found = run_parallel(work, [0, 1, 2], 2, lambda done, total: told.append((done, total)))
     assert found == [(0, 1), (1, 1), (2, 1)]
     assert sorted(told) == [(0, 3), (1, 3), (2, 3)]
     assert torch.get_num_threads() == before
@@ -51,7 +51,7 @@ def test_a_failure_stops_the_others_and_is_the_one_that_is_raised() -> None:
         return part
 
     with pytest.raises(ValueError, match="part 1 is bad"):
-        side_by_side(work, [0, 1, 2, 3], 2)
+        run_parallel(work, [0, 1, 2, 3], 2)
     assert steps[0] < 1000
 
 

@@ -97,7 +97,7 @@ def test_joint_and_smooth_loss(labels: losses.Labels) -> None:
     assert float(losses.joint_loss(labels.joints + 0.3, labels)) < 1e-5  # where the hand is does not matter
 
 
-def test_mano_and_regularisation_loss(labels: losses.Labels) -> None:
+def test_mano_and_regularization_loss(labels: losses.Labels) -> None:
     betas, fingers = draw(2, 3, 2, 10, seed=6), draw(2, 3, 2, 15, 3, seed=7)
     mano = reg = 0.0
     for b in range(2):
@@ -109,7 +109,7 @@ def test_mano_and_regularisation_loss(labels: losses.Labels) -> None:
                 reg += (float(fingers[b, t, h].pow(2).sum()) + 0.1 * float(betas[b, t, h].pow(2).sum())) / 2
     parameters = HandParameters(torch.eye(3).expand(2, 3, 2, 3, 3), fingers, betas)
     assert float(losses.mano_loss(betas, labels, 0.5)) == pytest.approx(mano, rel=1e-5)
-    assert float(losses.regularisation_loss(parameters, 0.1)) == pytest.approx(reg, rel=1e-5)
+    assert float(losses.regularization_loss(parameters, 0.1)) == pytest.approx(reg, rel=1e-5)
 
 
 def test_penetration_sees_hands_placed_by_the_label_and_skips_frames_without_one(labels: losses.Labels) -> None:
@@ -169,7 +169,7 @@ def test_turn_and_bend_tell_the_orientation_from_the_fingers(labels: losses.Labe
     assert float(losses.bend_loss(moved, labels)) == pytest.approx(by_hand, rel=1e-3)
 
 
-def test_points_are_the_centres_of_their_maps() -> None:
+def test_points_are_the_centers_of_their_maps() -> None:
     torch.manual_seed(0)
     reader = PointReader((4, 5, 6, 7), hidden=8).eval()
     levels = [draw(3, width, 24 // 2**i, 24 // 2**i, seed=i) for i, width in enumerate((4, 5, 6, 7))]

@@ -9,7 +9,7 @@ import pytest
 
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.datasets.sequence import Sequence
-from hmpfit.datasets.submission_files import Prediction, write_submission
+from hmpfit.datasets.submission_files import HandPrediction, write_submission
 from hmpfit.errors import InputError
 from hmpfit.evaluation.score_submission import score_submission
 from hmpfit.records import Floats
@@ -23,9 +23,9 @@ def flat(is_right: bool) -> tuple[Floats, Floats]:
     return np.zeros((21, 3)), np.zeros((778, 3))
 
 
-def truth_of(sequence: Sequence) -> Prediction:
+def truth_of(sequence: Sequence) -> HandPrediction:
     truth = sequence.truth()
-    return Prediction(truth.joints_m[0], None if truth.vertices_m is None else truth.vertices_m[0])
+    return HandPrediction(truth.joints_m[0], None if truth.vertices_m is None else truth.vertices_m[0])
 
 
 def test_ho3d_is_turned_back_into_its_own_axes_and_order(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_what_cannot_be_submitted_is_said(tmp_path: Path) -> None:
     write_ho3d(tmp_path, 4, pictures=False)
     dataset = open_dataset(f"ho3d:{tmp_path}", "evaluation")
 
-    def short(sequence: Sequence) -> Prediction:
+    def short(sequence: Sequence) -> HandPrediction:
         whole = truth_of(sequence)
-        return Prediction(whole.joints[:3], whole.vertices)
+        return HandPrediction(whole.joints[:3], whole.vertices)
 
     with pytest.raises(InputError, match="has 3 frames and the sequence 4"):
         write_submission(dataset, short, flat, tmp_path / "pred.zip")
     assert not list(tmp_path.glob("*pred*"))
     with pytest.raises(InputError, match="have no meshes"):
-        write_submission(dataset, lambda one: Prediction(truth_of(one).joints, None), flat, tmp_path / "pred.zip")
+        write_submission(dataset, lambda one: HandPrediction(truth_of(one).joints, None), flat, tmp_path / "pred.zip")
     assert not list(tmp_path.glob(".*partial*"))

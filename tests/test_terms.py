@@ -49,7 +49,7 @@ def test_a_smoothness_term_is_zero_for_a_hand_at_rest(name):
     )
     problem = made.problem(*free_for(name), stage=stage_of(made, name))
     if name == "overlap":
-        same = replace(made.truth, six=made.truth.six[:, :, :1].expand_as(made.truth.six))
+        same = replace(made.truth, rot6d=made.truth.rot6d[:, :, :1].expand_as(made.truth.rot6d))
         values = problem.terms[0].term.residuals(same, problem.points(same), made.evidence, {}).values
         assert values.abs().max() == 0 and problem.cost(made.truth).min() > 0
     else:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import NoHandError, UnknownNameError
-from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link
 from hmpfit.records import HandDetections
@@ -12,7 +12,7 @@ SHAPE = np.random.default_rng(5).uniform(-50, 50, (21, 2))
 
 
 def scene(*hands: tuple[dict[int, tuple[float, float]], float | dict[int, float]], frames: int) -> HandDetections:
-    """Detections of hands given as ({frame: centre}, probability of being a right hand, or that by frame)."""
+    """Detections of hands given as ({frame: center}, probability of being a right hand, or that by frame)."""
     rows = []
     for centers, right in hands:
         for frame, center in centers.items():
@@ -130,10 +130,10 @@ def test_trails_fill_the_gap_but_never_with_the_other_hand() -> None:
     detections = scene((path, 0.9), (still(900, range(60)), 0.1), frames=60)
     pieces = link(detections)
     start = next(n for n, p in enumerate(pieces) if p.frames[-1] == 19)
-    trail = Trail(
+    extension = TrackletExtension(
         start, True, list(range(20, 25)), [SHAPE + np.array((300, 300))] * 4 + [SHAPE + np.array((895, 300))], [0.9] * 5
     )
-    tracks = track(detections, pieces, [trail])
+    tracks = track(detections, pieces, [extension])
     row = list(tracks.is_right).index(True)
     assert list(np.flatnonzero(~tracks.seen[row])) == [24, *range(25, 30)]
 
@@ -143,8 +143,8 @@ def test_arrivals_decide_against_handedness() -> None:
     detections = scene((first, 0.95), (second, 0.1), frames=60)
     pieces = link(detections)
     walked = [SHAPE + np.array((300 + 400 * k / 7, 300)) for k in range(1, 7)]
-    onward = Trail(0, True, list(range(30, 36)), walked, [0.9] * 6, arrived=1)
-    back = Trail(1, False, list(range(35, 29, -1)), walked[::-1], [0.9] * 6, arrived=0)
+    onward = TrackletExtension(0, True, list(range(30, 36)), walked, [0.9] * 6, arrived=1)
+    back = TrackletExtension(1, False, list(range(35, 29, -1)), walked[::-1], [0.9] * 6, arrived=0)
     tracks = track(detections, pieces, [onward, back])
     assert list(tracks.is_right) == [True]
     assert tracks.seen.all()

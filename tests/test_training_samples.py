@@ -71,13 +71,13 @@ def test_what_lies_in_the_image_lies_at_the_joints_of_the_sample() -> None:
     xy = sample["joints_2d"][0, 1]
     tip = xy[20]
     seen = sample["image"][1].transpose(1, 2, 0)
-    colour = np.random.default_rng(0).integers(60, 255, (21, 3))[20] / 255
+    color = np.random.default_rng(0).integers(60, 255, (21, 3))[20] / 255
     y, x = (tip[::-1] * 192).astype(int)
-    assert np.abs(seen[y, x] - colour).max() < 0.15
+    assert np.abs(seen[y, x] - color).max() < 0.15
 
 
 def test_the_axes_of_the_crop_see_the_hand_where_it_is() -> None:
-    """In the crop's camera the crop's centre is straight ahead, so x and y grow as in the picture."""
+    """In the crop's camera the crop's center is straight ahead, so x and y grow as in the picture."""
     clip = Dots(8)[2]
     sample = draw(clip, View(64, 2), NOTHING, np.random.default_rng(0))
     xyz, xy = sample["joints_3d"][0, 1], sample["joints_2d"][0, 1]

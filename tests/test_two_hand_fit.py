@@ -12,7 +12,8 @@ from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.fitting.stages import fit
 from hmpfit.fitting.term import Motion
-from hmpfit.fitting.two_hands.contacts import Pairs, contact_jacobian, contact_points
+from hmpfit.fitting.two_hands.contact_points import contact_jacobian, contact_points
+from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.as_right_hands import motion_as_right
@@ -35,7 +36,7 @@ CAMERA = Camera(np.array([[[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]]), 640, 48
 
 
 def tracks_of(motion, models):
-    """Exact evidence of a motion: the landmark points' pixels and hand-centred places."""
+    """Exact evidence of a motion: the landmark points' pixels and hand-centered places."""
     upright = motion_as_right(motion)
     kinematics = Kinematics.of(models.right)
     fields = (torch.as_tensor(part) for part in (upright.global_orient, upright.hand_pose))
@@ -75,8 +76,8 @@ def pushed(models):
     evidence = gather_evidence(start, tracks_of(true, models), CAMERA, true.is_right, torch.float64, "cpu")
     motion = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
     problem = Problem(Kinematics.of(models.right), evidence, read_terms(STAGE, FREE), FREE)
-    pairs = Pairs.of(true, models, evidence)
-    coupled, touching = pairs.planes(pairs.of_one_shape(evidence, motion), motion, problem.points(motion))
+    pairs = HandPairs.of(true, models, evidence)
+    coupled, touching = pairs.planes(pairs.with_mean_shape(evidence, motion), motion, problem.points(motion))
     assert touching
     return replace(problem, evidence=coupled), motion, pairs
 
@@ -146,8 +147,8 @@ def test_it_falls_as_the_hands_part_and_is_zero_apart(pushed):
     away = places[:1] - places[1:]  # the right hand goes back the way that the left one was pushed
     away = away / away.norm(dim=-1, keepdim=True)
     costs = []
-    for metres in (0.0, 0.004, 0.008, 0.012, 0.1):
-        moved = replace(motion, transl=torch.cat((motion.transl[:1] + metres * away, motion.transl[1:])))
+    for meters in (0.0, 0.004, 0.008, 0.012, 0.1):
+        moved = replace(motion, transl=torch.cat((motion.transl[:1] + meters * away, motion.transl[1:])))
         evidence, touching = pairs.planes(problem.evidence, moved, problem.points(moved))
         costs.append(float(replace(problem, evidence=evidence).cost(moved).sum()))
     assert costs == sorted(costs, reverse=True) and costs[0] > 2 * costs[2] > 0

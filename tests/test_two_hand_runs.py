@@ -48,7 +48,7 @@ class Noise:
 def untrained(name: str, folder: Path) -> Learned:
     plan = load_plan(name)
     said = {"image": "64"} | ({"out": "16", "decoder": "16"} if name == "stc" else {"dims": "12,8,8,8", "blocks": "1"})
-    switches = plan.lean(plan.switches("small", said))
+    switches = plan.for_inference(plan.switches("small", said))
     torch.manual_seed(0)
     path = folder / f"{name}.safetensors"
     save_network(plan.build(switches), name, switches, path)

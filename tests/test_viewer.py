@@ -11,7 +11,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.registry import load
 from hmpfit.results.npz import StoredResult
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.viewer import Viewer, _colours
+from hmpfit.viewing.viewer import Viewer, _colors
 from tests.made_result import two_hands
 
 
@@ -44,8 +44,8 @@ def test_the_viewer_shows_the_frame_of_its_slider(stored: StoredResult, models: 
         viewer.close()
 
 
-def test_colours_go_from_green_to_red() -> None:
-    sure, unsure, unknown = _colours(np.array([1.0, 90.0, np.nan]))
+def test_colors_go_from_green_to_red() -> None:
+    sure, unsure, unknown = _colors(np.array([1.0, 90.0, np.nan]))
     assert sure[1] > sure[0] and unsure[0] > unsure[1] and len(set(unknown.tolist())) == 1
 
 

@@ -12,41 +12,41 @@ from hmpfit.errors import RunFolderError
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter, yuv420p
 
-COLOURS = np.array([[200, 60, 40], [40, 180, 60], [50, 70, 210], [128, 128, 128]], np.uint8)
+COLORS = np.array([[200, 60, 40], [40, 180, 60], [50, 70, 210], [128, 128, 128]], np.uint8)
 
 
-def flat(colour: np.ndarray, width: int = 64, height: int = 48) -> np.ndarray:
-    return np.broadcast_to(colour, (height, width, 3)).copy()
+def flat(color: np.ndarray, width: int = 64, height: int = 48) -> np.ndarray:
+    return np.broadcast_to(color, (height, width, 3)).copy()
 
 
-def test_colours_and_uneven_times_come_back(tmp_path: Path) -> None:
+def test_colors_and_uneven_times_come_back(tmp_path: Path) -> None:
     times = [0.0, 0.02, 0.5, 0.51]
     with VideoWriter(tmp_path / "v.mp4", 25, 64, 48) as video:
-        for colour, time_s in zip(COLOURS, times):
-            video.write(flat(colour), time_s)
+        for color, time_s in zip(COLORS, times):
+            video.write(flat(color), time_s)
     clip = open_clip(tmp_path / "v.mp4")
     np.testing.assert_allclose(clip.times_s, times, atol=1e-4)
-    for (_, image), colour in zip(clip.images(), COLOURS):
-        np.testing.assert_allclose(image[24, 32].astype(int), colour, atol=6)
+    for (_, image), color in zip(clip.images(), COLORS):
+        np.testing.assert_allclose(image[24, 32].astype(int), color, atol=6)
 
 
 @pytest.mark.parametrize(
-    ("colour", "known"),
+    ("color", "known"),
     [
         ((255, 255, 255), (235, 128, 128)), ((0, 0, 0), (16, 128, 128)), ((255, 0, 0), (63, 102, 240)),
         ((0, 255, 0), (173, 42, 26)), ((0, 0, 255), (32, 240, 118)),
     ],
 )  # fmt: skip
-def test_colours_become_those_of_bt709(colour: tuple[int, int, int], known: tuple[int, int, int]) -> None:
-    planes = yuv420p(flat(np.array(colour, np.uint8), 6, 10)).ravel()
+def test_colors_become_those_of_bt709(color: tuple[int, int, int], known: tuple[int, int, int]) -> None:
+    planes = yuv420p(flat(np.array(color, np.uint8), 6, 10)).ravel()
     for part, value in zip((planes[:60], planes[60:75], planes[75:]), known, strict=True):
         assert np.abs(part.astype(int) - value).max() <= 1
 
 
 def test_browsers_play_it(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", 30, 63, 47) as video:
-        for colour in COLOURS:
-            video.write(flat(colour, 63, 47))
+        for color in COLORS:
+            video.write(flat(color, 63, 47))
     with av.open(str(tmp_path / "v.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -59,7 +59,7 @@ def test_browsers_play_it(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"earlier")
     with pytest.raises(KeyError), VideoWriter(tmp_path / "v.mp4", 30, 64, 48) as video:
-        video.write(flat(COLOURS[0]))
+        video.write(flat(COLORS[0]))
         raise KeyError
     assert [p.name for p in tmp_path.iterdir()] == ["v.mp4"]
     assert (tmp_path / "v.mp4").read_bytes() == b"earlier"

@@ -10,7 +10,7 @@ from typing import Any
 from hmpfit.errors import HmpfitError, InputError, UnknownNameError
 from hmpfit.recipes import RunSettings
 
-INITIALISER, SLERP = "initialiser", "+ SLERP"
+INITIALIZER, SLERP = "initializer", "+ SLERP"
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Row:
     changes: Mapping[str, Any] = field(default_factory=dict)  # fields of RunSettings
     solver: str | None = None
     stages: int | None = None
-    as_found: bool = False  # score the initialiser's own frames; what it did not see is missing
+    as_found: bool = False  # score the initializer's own frames; what it did not see is missing
     given_keypoints: bool = True  # can be carried out on keypoints that are given as a file
 
 
 ROWS: Mapping[str, Row] = {
-    INITIALISER: Row("PyMAF-X", solver="none", as_found=True),
+    INITIALIZER: Row("PyMAF-X", solver="none", as_found=True),
     SLERP: Row("+ SLERP", solver="none"),
     "no motion prior": Row("no motion prior", {"prior": "none"}),
     "PCA prior": Row("–", {"prior": "pca"}),
@@ -41,14 +41,16 @@ WHOLE_FIT = "stage 2 (blend)"
 
 
 @dataclass(frozen=True)
-class Plan:
+class AblationPlan:
     """The rows that can run, by name, as settings; and why the others cannot."""
 
     rows: Mapping[str, tuple[Row, RunSettings]]
     notes: Mapping[str, str]
 
 
-def plan(settings: RunSettings, inits: Sequence[str], mmpose: Mapping[str, str | None], wanted: Sequence[str]) -> Plan:
+def plan(
+    settings: RunSettings, inits: Sequence[str], mmpose: Mapping[str, str | None], wanted: Sequence[str]
+) -> AblationPlan:
     """Return the settings of every wanted row.
 
     The first of `inits` has all rows of `ROWS`; each further one has two, itself alone and "+ fit", as METRO has in
@@ -58,7 +60,7 @@ def plan(settings: RunSettings, inits: Sequence[str], mmpose: Mapping[str, str |
     first, *others = inits
     candidates: dict[str, tuple[Row, str]] = {name: (row, first) for name, row in ROWS.items()}
     for init in others:
-        candidates[init] = replace(ROWS[INITIALISER], paper="METRO"), init
+        candidates[init] = replace(ROWS[INITIALIZER], paper="METRO"), init
         candidates[f"{init} + fit"] = replace(ROWS[WHOLE_FIT], paper="METRO + HMP"), init
     for name in wanted:
         if name not in candidates:
@@ -72,11 +74,11 @@ def plan(settings: RunSettings, inits: Sequence[str], mmpose: Mapping[str, str |
             notes[name] = " ".join(str(error).split())
     if not rows:
         raise InputError(f"No row can run; the first: {next(iter(notes.values()))}")
-    return Plan(rows, notes)
+    return AblationPlan(rows, notes)
 
 
 def at(settings: RunSettings, clip: str) -> RunSettings:
-    """Return the settings for one clip: `{clip}` in the initialiser's path stands for its name."""
+    """Return the settings for one clip: `{clip}` in the initializer's path stands for its name."""
     return replace(settings, init=settings.init.replace("{clip}", clip))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.ablation.rows import INITIALISER, Plan, at
+from hmpfit.ablation.rows import INITIALIZER, AblationPlan, at
 from hmpfit.batch import sequence_job
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.datasets.sequence import Dataset
@@ -62,7 +62,7 @@ class Measured:
 
 
 def measure(
-    truths: Truths, plan: Plan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
+    truths: Truths, plan: AblationPlan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
 ) -> Measured:
     """Fit every clip in every row's way and score it.
 
@@ -91,7 +91,7 @@ def measure(
     )
 
 
-def measure_clip(truths: Truths, name: str, plan: Plan, out: Path) -> Scores:
+def measure_clip(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Scores:
     """Fit one clip in every row's way and score it. Raises HmpfitError when it cannot be fitted at all."""
     from hmpfit.pipeline import fit_in_folder
 
@@ -117,7 +117,7 @@ def measure_clip(truths: Truths, name: str, plan: Plan, out: Path) -> Scores:
         elif how.as_found:
             motion = _as_found(motion)
         scores[row] = _numbers(motion, models, truth)
-        scores[row] |= _in_sight(motion, models, truth) if row == INITIALISER else {}
+        scores[row] |= _in_sight(motion, models, truth) if row == INITIALIZER else {}
     return scores
 
 
@@ -140,7 +140,7 @@ def _same_frames(flat: dict[str, float]) -> dict[str, float]:
 
 
 def _in_sight(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[str, float]:
-    """Count the annotated frames of hands in sight, and those that the initialiser saw."""
+    """Count the annotated frames of hands in sight, and those that the initializer saw."""
     if truth.visible is None:
         return {}
     in_sight = truth.annotated().all(-1) & ~truth.occluded()
@@ -153,7 +153,7 @@ def _in_sight(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[
 
 
 def _detected_share(scores: dict[str, Scores]) -> float | None:
-    counts = [one[INITIALISER] for one in scores.values() if "in_sight_frames" in one.get(INITIALISER, {})]
+    counts = [one[INITIALIZER] for one in scores.values() if "in_sight_frames" in one.get(INITIALIZER, {})]
     frames = sum(one["in_sight_frames"] for one in counts)
     return sum(one["in_sight_detected"] for one in counts) / frames if frames else None
 
@@ -170,7 +170,7 @@ def _opened(dataset: str, split: str | None) -> Dataset:
 
 
 def _over_clips(
-    truths: Truths, names: list[str], plan: Plan, out: Path, workers: int
+    truths: Truths, names: list[str], plan: AblationPlan, out: Path, workers: int
 ) -> Iterator[tuple[str, Scores | str]]:
     if workers == 1:
         for name in names:
@@ -182,7 +182,7 @@ def _over_clips(
             yield futures[future], future.result()
 
 
-def _guarded(truths: Truths, name: str, plan: Plan, out: Path) -> Scores | str:
+def _guarded(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Scores | str:
     try:
         return measure_clip(truths, name, plan, out)
     except HmpfitError as error:
@@ -193,7 +193,7 @@ def _file_name(row: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "+()-." else "_" for letter in row)
 
 
-def _table(title: str, scores: dict[str, Scores], plan: Plan, prefix: str, notes: dict[str, str]) -> Table:
+def _table(title: str, scores: dict[str, Scores], plan: AblationPlan, prefix: str, notes: dict[str, str]) -> Table:
     lines = []
     for row in plan.rows:
         each = [one[row] for one in scores.values() if f"{prefix}pa_mpjpe_mm" in one[row]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.ablation.rows import Plan
+from hmpfit.ablation.rows import AblationPlan
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.hands.matching import match_hands
@@ -33,7 +33,9 @@ class Withheld:
     fingers_px: Floats  # [H, T, 21, 2] landmarks of the withheld fingers, else NaN
 
 
-def measure(videos: Sequence[Path], plan: Plan, out: Path) -> tuple[Table, dict[str, dict[str, dict[str, float]]]]:
+def measure(
+    videos: Sequence[Path], plan: AblationPlan, out: Path
+) -> tuple[Table, dict[str, dict[str, dict[str, float]]]]:
     """Return the table of median errors in pixels, averaged over videos, and each video's numbers.
 
     Rows whose keypoints cannot be given as a file are left out. A video that cannot be fitted is named in the notes.
@@ -45,7 +47,7 @@ def measure(videos: Sequence[Path], plan: Plan, out: Path) -> tuple[Table, dict[
     for video in videos:
         folder = out / "videos" / video.stem
         try:
-            found[video.stem] = _measure_video(video, folder, Plan(rows, {}))
+            found[video.stem] = _measure_video(video, folder, AblationPlan(rows, {}))
         except HmpfitError as error:
             notes[video.name] = " ".join(str(error).split())
     if not found:
@@ -112,7 +114,7 @@ def _median(parts: list[Floats]) -> float:
     return float(np.median(known)) if len(known) else float("nan")
 
 
-def _measure_video(video: Path, folder: Path, plan: Plan) -> dict[str, dict[str, float]]:
+def _measure_video(video: Path, folder: Path, plan: AblationPlan) -> dict[str, dict[str, float]]:
     from hmpfit.pipeline import fit_in_folder, keypoints_in_folder
 
     settings = next(iter(plan.rows.values()))[1]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hmpfit.bench.solver_speed import made_start
-from hmpfit.fitting.batching.gather import Sequence
+from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.pose_field import MotionPriorLike
 from hmpfit.fitting.stages import fit, fit_batch
 from hmpfit.hands.model import HandModels
@@ -53,13 +53,13 @@ def measure_scaling(
     clips = []
     for number in range(count):
         start = made_start(models, prior.window_frames, seed + number)
-        clips.append(Sequence(start.initial, start.tracks, start.camera, models))
+        clips.append(ClipToFit(start.initial, start.tracks, start.camera, models))
         advance(1)
     on_cpu = torch.device(device).type == "cpu"
     threads = torch.get_num_threads()
     counts = (threads, 1) if on_cpu and threads > 1 else (threads,)
 
-    def alone(clip: Sequence) -> None:
+    def alone(clip: ClipToFit) -> None:
         fit(clip.initial, clip.tracks, clip.camera, models, prior, recipe, device=device)
 
     def together(size: int) -> None:

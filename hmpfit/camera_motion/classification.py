@@ -49,7 +49,7 @@ def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) 
 def refined_focal(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> float:
     """Return what to multiply an assumed focal length by so that rotations explain the pairs best, 0.6 to 1.7.
 
-    Only of use where the camera does turn about its centre; the sightings `xy` were normalized by the assumed one.
+    Only of use where the camera does turn about its center; the sightings `xy` were normalized by the assumed one.
     """
     pairs = [pair for gap_s in _GAPS_S[1:] for pair in _pairs(tracks, xy, times_s, gap_s)[::3]]
     factors = np.geomspace(0.6, 1.7, 12)

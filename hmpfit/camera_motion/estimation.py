@@ -103,10 +103,10 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
 def with_scale(
     path: CameraPath, tracks: KeypointTracks, wrist_m: Floats, camera: Camera, size_std: float, rescale: bool = False
 ) -> CameraMotion:
-    """Return the camera's motion in metres; hands say how long the path is where only the static scene was seen.
+    """Return the camera's motion in meters; hands say how long the path is where only the static scene was seen.
 
-    `wrist_m` [H, T, 3] are the hands' first places before the camera, metres, NaN where not seen, `size_std` the
-    relative deviation of their size. A file's path is taken as metres unless `rescale`. Where the scale cannot be
+    `wrist_m` [H, T, 3] are the hands' first places before the camera, meters, NaN where not seen, `size_std` the
+    relative deviation of their size. A file's path is taken as meters unless `rescale`. Where the scale cannot be
     observed the translations are NaN, and the status says so.
     """
     poses = path.map_from_camera
@@ -141,8 +141,8 @@ def normalized(points: PointTracks, camera: Camera) -> NDArray[np.float64]:
     if camera.distortion is not None and np.any(camera.distortion) and len(camera.K) == 1 and len(points.xy_px):
         undone = cv2.undistortPoints(points.xy_px[:, None], camera.K[0], np.asarray(camera.distortion, np.float64))
         return np.asarray(undone[:, 0], dtype=np.float64)
-    focal, centre = np.stack((K[..., 0, 0], K[..., 1, 1]), axis=-1), K[..., :2, 2]
-    return np.asarray((points.xy_px - centre) / focal, dtype=np.float64)
+    focal, center = np.stack((K[..., 0, 0], K[..., 1, 1]), axis=-1), K[..., :2, 2]
+    return np.asarray((points.xy_px - center) / focal, dtype=np.float64)
 
 
 def _rotations(points: PointTracks, xy: Floats, focal_px: float) -> NDArray[np.float64]:

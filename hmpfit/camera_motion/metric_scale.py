@@ -1,6 +1,6 @@
-"""How many metres a unit of the camera's map is: from hands whose place before the camera is known in metres.
+"""How many meters a unit of the camera's map is: from hands whose place before the camera is known in meters.
 
-A hand's place in the world is y_t + s c_t: y_t its place before the camera turned into the world's axes (metres), c_t
+A hand's place in the world is y_t + s c_t: y_t its place before the camera turned into the world's axes (meters), c_t
 the camera's place (map units), s the scale. The right s makes the hand's motion one that hands make: smooth, a Gaussian
 process about a straight line of which no more is known than a spread of amplitudes and speeds (all of them are weighed
 by their likelihood); a wrong s leaves the camera's own motion in it. Static points that a hand hides are behind it,
@@ -18,7 +18,7 @@ _RATE_HZ, _MOST = 12.0, 120  # frames a second that are used, and in one solve; 
 _AMPLITUDES_M, _SPANS_S = (0.006, 0.02, 0.06, 0.2), (0.15, 0.3, 0.6, 1.2)  # of the hand's own motion
 _DEPTH_NOISE = (0.004, 0.012, 0.036)  # of a hand's depth, as a share of it
 _ACROSS_NOISE = 0.004  # of its place across the viewing direction, as a share of the depth
-_SCALES = np.geomspace(0.05, 60.0, 600)  # metres per unit, the median depth of the scene
+_SCALES = np.geomspace(0.05, 60.0, 600)  # meters per unit, the median depth of the scene
 _OBSERVED_STD = 0.2  # relative: above it the scale counts as unobserved
 _HIDDEN_SHARE = 0.1  # of the hidden points may wrongly be nearer than the hand
 _BOUND_SOFTNESS = 0.1  # of the bound, in log s
@@ -26,7 +26,7 @@ _BOUND_SOFTNESS = 0.1  # of the bound, in log s
 
 @dataclass(frozen=True)
 class Scale:
-    """Metres per unit of the map. `std` is relative; `observed` is False where the hands do not tell it."""
+    """Meters per unit of the map. `std` is relative; `observed` is False where the hands do not tell it."""
 
     metres_per_unit: float
     std: float
@@ -36,7 +36,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class SeenHands:
-    """Where hands are before the camera: `place` [H, T, 3] metres, camera axes, NaN where not seen."""
+    """Where hands are before the camera: `place` [H, T, 3] meters, camera axes, NaN where not seen."""
 
     place: Floats
     times_s: Floats  # [T]
@@ -112,14 +112,14 @@ def _log_likelihood(place: Floats, map_from_camera: Floats, times_s: Floats) -> 
     squares, whose restricted likelihood is a parabola in s; the kinds are equally likely beforehand.
     """
     count = len(place)
-    turn, centre = map_from_camera[:, :3, :3], map_from_camera[:, :3, 3]
+    turn, center = map_from_camera[:, :3, :3], map_from_camera[:, :3, 3]
     target = np.einsum("nij,nj->ni", turn, place)
     ray = target / np.linalg.norm(target, axis=1, keepdims=True)
     depth = np.linalg.norm(place, axis=1)
     along = ray[:, :, None] * ray[:, None, :]
     time = (times_s - times_s.mean()) / max(np.ptp(times_s), 1e-6)
     line = np.kron(np.stack((np.ones(count), time), axis=1), np.eye(3))  # [3N, 6]
-    columns = np.concatenate((line, centre.reshape(-1, 1), target.reshape(-1, 1)), axis=1)
+    columns = np.concatenate((line, center.reshape(-1, 1), target.reshape(-1, 1)), axis=1)
     apart = np.abs(times_s[:, None] - times_s[None])
     found = []
     for span in _SPANS_S:

@@ -44,7 +44,7 @@ class CameraMap:
 
     map_from_camera: Floats  # [T, 4, 4] the first frame's is the identity
     points: Floats  # [P, 3] of the map
-    frames_lost: int  # frames without a pose of their own, filled from their neighbours
+    frames_lost: int  # frames without a pose of their own, filled from their neighbors
     reprojection_px: float  # median, at the working size
 
 
@@ -141,7 +141,7 @@ def _add_points(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int],
     ids, at = np.unique(tracks.point[rows], return_inverse=True)
     pose = tracks.frame[rows]
     rotation, translation = state.rotation[pose], state.translation[pose]
-    centre = -np.einsum("nji,nj->ni", rotation, translation)
+    center = -np.einsum("nji,nj->ni", rotation, translation)
     ray = np.einsum("nji,nj->ni", rotation, np.concatenate((xy[rows], np.ones((len(rows), 1))), axis=1))
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     across = np.eye(3) - ray[:, :, None] * ray[:, None, :]
@@ -149,7 +149,7 @@ def _add_points(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int],
     matrix = np.zeros((len(ids), 3, 3))
     right, mean = np.zeros((len(ids), 3)), np.zeros((len(ids), 3))
     np.add.at(matrix, at, across)
-    np.add.at(right, at, np.einsum("nij,nj->ni", across, centre))
+    np.add.at(right, at, np.einsum("nij,nj->ni", across, center))
     np.add.at(mean, at, ray)
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     apart = np.zeros(len(ids))

@@ -1,6 +1,6 @@
 """Corners of the static scene followed through a clip (Shi-Tomasi and pyramidal Lucas-Kanade of OpenCV).
 
-Separate from what is concluded from them. Work is done on small grey images; positions come back in the clip's pixels.
+Separate from what is concluded from them. Work is done on small gray images; positions come back in the clip's pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,25 +39,25 @@ class PointTracks:
 
 
 def working_images(images: Iterable[tuple[int, Image]]) -> Iterator[tuple[int, Image, float]]:
-    """Yield (frame, small grey image, its size as a share of the clip's)."""
+    """Yield (frame, small gray image, its size as a share of the clip's)."""
     import cv2
 
     for frame, image in images:
         scale = min(1.0, WORKING_SIDE / max(image.shape[:2]))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if scale < 1:
             size = round(image.shape[1] * scale), round(image.shape[0] * scale)
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        yield frame, np.asarray(grey, dtype=np.uint8), scale
+            gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        yield frame, np.asarray(gray, dtype=np.uint8), scale
 
 
-def corners(grey: Image, allowed: Image, most: int = _CORNERS) -> Floats:
-    """Return up to `most` corners [N, 2] of a grey image where `allowed` is not 0."""
+def corners(gray: Image, allowed: Image, most: int = _CORNERS) -> Floats:
+    """Return up to `most` corners [N, 2] of a gray image where `allowed` is not 0."""
     import cv2
 
     allowed = allowed.copy()
     allowed[:_BORDER_PX], allowed[-_BORDER_PX:], allowed[:, :_BORDER_PX], allowed[:, -_BORDER_PX:] = 0, 0, 0, 0
-    found = cv2.goodFeaturesToTrack(grey, most, _QUALITY, _APART_PX, mask=allowed, blockSize=5)
+    found = cv2.goodFeaturesToTrack(gray, most, _QUALITY, _APART_PX, mask=allowed, blockSize=5)
     return np.zeros((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
 
 
@@ -93,11 +93,11 @@ def track_points(
     """
     kept: list[tuple[int, Ints, Floats]] = []
     ids, at, before, count = np.zeros(0, np.int64), np.zeros((0, 2), np.float32), None, 0
-    for frame, grey, scale in working_images(images):
-        height, width = grey.shape
+    for frame, gray, scale in working_images(images):
+        height, width = gray.shape
         allowed = outside(frame, width, height, scale)
         if before is not None:
-            at, good = follow(before, grey, at)
+            at, good = follow(before, gray, at)
             pixels = np.clip(at.astype(int), 0, (width - 1, height - 1))
             good &= allowed[pixels[:, 1], pixels[:, 0]] > 0
             ids, at = ids[good], at[good]
@@ -105,11 +105,11 @@ def track_points(
             free = allowed.copy()
             for x, y in at.astype(int):
                 free[max(y - _APART_PX, 0) : y + _APART_PX, max(x - _APART_PX, 0) : x + _APART_PX] = 0
-            new = corners(grey, free, _CORNERS - len(ids))
+            new = corners(gray, free, _CORNERS - len(ids))
             ids, at = np.concatenate((ids, count + np.arange(len(new)))), np.concatenate((at, new))
             count += len(new)
         kept.append((frame, ids, (at + 0.5) / scale))
-        before = grey
+        before = gray
         if advance is not None:
             advance(1)
     return PointTracks(

@@ -1,7 +1,7 @@
 """Camera paths from files: COLMAP's images (txt, bin or their folder), TUM trajectories, and our own npz.
 
 COLMAP stores camera from world and frame names, TUM world from camera and times; both come back as world from camera
-for every frame of the clip. Units are the file's, taken as metres; COLMAP's are metres only if someone saw to it.
+for every frame of the clip. Units are the file's, taken as meters; COLMAP's are meters only if someone saw to it.
 """
 
 import re

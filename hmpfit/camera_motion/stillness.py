@@ -39,15 +39,15 @@ def is_still(
     reference: Image | None = None
     moved, judged = 0, 0
     at: Floats = np.zeros((0, 2), np.float32)
-    for frame, grey, scale in working_images(_only(images, chosen)):
-        height, width = grey.shape
+    for frame, gray, scale in working_images(_only(images, chosen)):
+        height, width = gray.shape
         allowed = outside(frame, width, height, scale)
         if reference is None:
-            reference, at = _evened(grey), corners(grey, allowed)
+            reference, at = _evened(gray), corners(gray, allowed)
             continue
         pixels = at.astype(int)
         shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
-        there, good = follow(reference, _evened(grey), at[shown], at[shown])
+        there, good = follow(reference, _evened(gray), at[shown], at[shown])
         if good.sum() < _FEWEST:
             continue
         judged += 1
@@ -62,7 +62,7 @@ def _only(images: Iterable[tuple[int, Image]], chosen: set[int]) -> Iterator[tup
     return ((frame, image) for frame, image in images if frame in chosen)
 
 
-def _evened(grey: Image) -> Image:
+def _evened(gray: Image) -> Image:
     """Return the image with a mean of 128 and a standard deviation of 48, so that exposure does not matter."""
-    values = grey.astype(np.float32)
+    values = gray.astype(np.float32)
     return np.clip((values - values.mean()) * (48 / max(float(values.std()), 1.0)) + 128, 0, 255).astype(np.uint8)

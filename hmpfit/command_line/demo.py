@@ -1,4 +1,4 @@
-"""`hmpfit demo`: a clip with known truth, fitted from its pixels alone, scored beside the initialiser."""
+"""`hmpfit demo`: a clip with known truth, fitted from its pixels alone, scored beside the initializer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, qui
 
 
 def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
-    """Return the errors of a run's fit and of its initialiser (gaps filled) against the truth of the right hand."""
+    """Return the errors of a run's fit and of its initializer (gaps filled) against the truth of the right hand."""
     from hmpfit.evaluation.scoring import demo_errors, read_truth
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.records import HandMotion
@@ -108,7 +108,7 @@ def _tell(out: Path, summary: dict[str, Any]) -> None:
 
     truth = summary["truth"]
     table = Table(title=f"Error against the known truth, mm ({summary['frames']} frames)", title_justify="left")
-    for heading in ("", "fit", "initialiser"):
+    for heading in ("", "fit", "initializer"):
         table.add_column(heading, justify="right" if heading else "left")
     for metric, words in METRICS.items():
         table.add_row(words, *(f"{truth[which][metric]:.1f}" for which in ("fit", "initializer")))

@@ -42,7 +42,7 @@ def eval_prior(
     quiet: bool,
 ) -> None:
     """Measure PRIOR (a name or a file): reconstruction, gaps of 5 to 60 frames, 60 and 120 frames a second, samples."""
-    from hmpfit.evaluation.prior_quality import RATES, Window, measure, rate_errors, windows_of
+    from hmpfit.evaluation.prior_quality import RATES, MotionWindow, measure, rate_errors, windows_of
     from hmpfit.priors.opening import load_gmm, load_pca, open_prior
     from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 
@@ -50,7 +50,7 @@ def eval_prior(
         raise InputError("Give motion to measure on: --motion PATH or --generated N.")
     loaded = open_prior(prior)
     frames, fps = loaded.window_frames, loaded.fps
-    windows: list[Window] = []
+    windows: list[MotionWindow] = []
     for path in motion:
         windows += [
             window

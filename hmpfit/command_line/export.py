@@ -76,7 +76,7 @@ def export(
 ) -> None:
     """Write RESULT (a run folder or its result.npz) in other programs' formats.
 
-    Animation formats have upright axes (y up); CSV, JSON, parquet, AMASS and HaMeR files keep the camera's. Metres
+    Animation formats have upright axes (y up); CSV, JSON, parquet, AMASS and HaMeR files keep the camera's. Meters
     unless a format has its own unit. Several results go to one folder each below -o.
     """
     # A misspelt name costs nothing.

@@ -39,9 +39,9 @@ _OPTIONS = (
         default="keypoints",
         show_default=True,
         metavar="NAME",
-        help=f"Initialiser: {', '.join(known_names('initializers'))} (file:PATH).",
+        help=f"Initializer: {', '.join(known_names('initializers'))} (file:PATH).",
     ),
-    click.option("--checkpoint", metavar="PATH", help="Weights of a learned initialiser."),
+    click.option("--checkpoint", metavar="PATH", help="Weights of a learned initializer."),
     click.option(
         "--keypoints",
         default="blend",
@@ -90,7 +90,7 @@ _OPTIONS = (
     click.option(
         "--solver",
         metavar="NAME",
-        help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initialiser and filled gaps).",
+        help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initializer and filled gaps).",
     ),
     click.option(
         "--views", type=click.IntRange(min=0), metavar="N", help="Augmented views per frame (default: the recipe's)."

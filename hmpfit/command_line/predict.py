@@ -31,7 +31,7 @@ def predict(
 ) -> None:  # fmt: skip
     """Write result.npz of every sequence as NETWORK alone sees it; score with hmpfit eval --predictions DIR.
 
-    Frames without a box are filled between their neighbours. The wrist's place comes from the network's own 2D joints.
+    Frames without a box are filled between their neighbors. The wrist's place comes from the network's own 2D joints.
     """
     from hmpfit.datasets.opening import open_dataset
     from hmpfit.hands.model_files import load_hand_models

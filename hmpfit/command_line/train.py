@@ -1,4 +1,4 @@
-"""`hmpfit train NETWORK`: any learned initialiser, from datasets, from rendered clips, or from both."""
+"""`hmpfit train NETWORK`: any learned initializer, from datasets, from rendered clips, or from both."""
 
 import json
 from dataclasses import replace
@@ -100,8 +100,8 @@ def train(
     fresh = plan.build(switches)
     if checkpoint is not None:
         found = load_network(find(network, checkpoint), network)[1]
-        taught = {key: getattr(found, key) for key in plan.taught_by}  # these may be others than before
-        asked = replace(plan.lean(switches), **taught)
+        taught = {key: getattr(found, key) for key in plan.second_stage_switches}  # these may be others than before
+        asked = replace(plan.for_inference(switches), **taught)
         loaded = load_network(find(network, checkpoint), network, asked)[0]
         fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
         fresh.requires_grad_(True)

@@ -99,7 +99,7 @@ def train_prior(
 
 
 def _rest_hand(model: Any) -> tuple[Any, Any]:
-    """Return the hand that the prior carries: joints [16, 3] and tips [5, 3] from the wrist, float32 metres."""
+    """Return the hand that the prior carries: joints [16, 3] and tips [5, 3] from the wrist, float32 meters."""
     import torch
 
     joints = torch.as_tensor(model.rest_joints)
@@ -149,7 +149,7 @@ def _field(
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
         from hmpfit.training.priors.draw_windows import draw_batch
-        from hmpfit.training.priors.objective import PAPER, Weights
+        from hmpfit.training.priors.objective import PAPER, PriorLossWeights
         from hmpfit.training.priors.schedules import PRESETS
         from hmpfit.training.priors.start import start_from_data
 
@@ -159,7 +159,7 @@ def _field(
         prior.tips.copy_(hand[1])
         start_from_data(prior, draw_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
         held_out = [draw_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
-        preset, weights = PRESETS[size], PAPER if size == "paper" else Weights()
+        preset, weights = PRESETS[size], PAPER if size == "paper" else PriorLossWeights()
         frames = sum(len(pose) for clips in collections for pose in clips.poses)
         count = steps or max(1, PAPER_EPOCHS * frames // (prior.window_frames * batch * devices))
         schedule = replace(

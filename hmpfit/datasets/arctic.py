@@ -119,8 +119,8 @@ def _head(path: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return (path / "meta" / "misc.json").is_file() and (path / "images").is_dir()
 
 
-READER = Reader(EXPECTED, SPLITS, open_split, _recognises)
+READER = Reader(EXPECTED, SPLITS, open_split, _recognizes)

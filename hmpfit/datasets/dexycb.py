@@ -99,8 +99,8 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
 def _camera(path: Path, serial: str) -> Camera:
     file = path / "calibration" / "intrinsics" / f"{serial}_{WIDTH}x{HEIGHT}.yml"
     try:
-        colour = _yaml(file)["color"]
-        fx, fy, cx, cy = (float(colour[key]) for key in ("fx", "fy", "ppx", "ppy"))
+        color = _yaml(file)["color"]
+        fx, fy, cx, cy = (float(color[key]) for key in ("fx", "fy", "ppx", "ppy"))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{file}' has no 'color' with fx, fy, ppx, ppy ({error}).") from None
     return Camera(np.array([[[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]]), WIDTH, HEIGHT, source="given")
@@ -168,8 +168,8 @@ def _yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return (path / "calibration").is_dir() and any((path / subject).is_dir() for subject in SUBJECTS)
 
 
-READER = Reader(EXPECTED, SPLITS, open_split, _recognises)
+READER = Reader(EXPECTED, SPLITS, open_split, _recognizes)

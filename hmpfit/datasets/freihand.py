@@ -72,8 +72,8 @@ def _read(file: Path, shape: tuple[int, int]) -> Arrays:
     return {"values": points_of(file, shape, np.float32 if shape[0] > 21 else np.float64)}
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return any((path / f"{split}_K.json").is_file() and (path / split).is_dir() for split in ("training", "evaluation"))
 
 
-READER = Reader(EXPECTED, ("evaluation", "training"), open_split, _recognises)
+READER = Reader(EXPECTED, ("evaluation", "training"), open_split, _recognizes)

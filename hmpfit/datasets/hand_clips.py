@@ -18,7 +18,7 @@ from hmpfit.regressors.samples import HandClip, View
 
 log = logging.getLogger("hmpfit")
 
-_GAP = 1.5  # frames' times that lie further apart than so many of the usual steps are no neighbours
+_GAP = 1.5  # frames' times that lie further apart than so many of the usual steps are no neighbors
 
 
 class HandClips:
@@ -124,8 +124,8 @@ def _window(times_s: Floats, step_s: float, last: int, count: int) -> NDArray[np
     frames = [last]
     while len(frames) < count:
         first = frames[0]
-        neighbour = first > 0 and times_s[first] - times_s[first - 1] < _GAP * step_s
-        frames.insert(0, first - 1 if neighbour else first)
+        neighbor = first > 0 and times_s[first] - times_s[first - 1] < _GAP * step_s
+        frames.insert(0, first - 1 if neighbor else first)
     return np.array(frames)
 
 

@@ -1,6 +1,6 @@
 """HIC (Hands in Action): one camera, one or two hands with MANO fits. Source: `specs/datasets.md` section 5.
 
-The fits' stored meshes and joints are used as they are (camera frame, metres). Whether their angles are relative to the
+The fits' stored meshes and joints are used as they are (camera frame, meters). Whether their angles are relative to the
 mean pose is written nowhere: with the user's MANO the reading that gives the stored meshes back is taken.
 """
 
@@ -123,8 +123,8 @@ def _read(files: list[Path]) -> Arrays:
     }  # fmt: skip
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return (path / FITS).is_dir()
 
 
-READER = Reader(EXPECTED, ("all",), open_all, _recognises)
+READER = Reader(EXPECTED, ("all",), open_all, _recognizes)

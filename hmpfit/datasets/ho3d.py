@@ -184,8 +184,8 @@ def _floats(arrays: Arrays, name: str) -> Floats:
     return np.asarray(arrays[name], dtype=np.float64)
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return any((path / f"{split}.txt").is_file() and (path / split).is_dir() for split in ("train", "evaluation"))
 
 
-READER = Reader(EXPECTED, ("evaluation", "train"), open_split, _recognises)
+READER = Reader(EXPECTED, ("evaluation", "train"), open_split, _recognizes)

@@ -126,8 +126,8 @@ def _index(file: Path) -> Arrays:
 
 def _camera(cameras: Any, capture: str, lens: str, size: tuple[int, int], file: Path) -> Camera:
     try:
-        focal, centre = (np.asarray(cameras[capture][name][lens], dtype=float) for name in ("focal", "princpt"))
-        K = np.array([[[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]]])
+        focal, center = (np.asarray(cameras[capture][name][lens], dtype=float) for name in ("focal", "princpt"))
+        K = np.array([[[focal[0], 0.0, center[0]], [0.0, focal[1], center[1]], [0.0, 0.0, 1.0]]])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"'{file}' has no 'focal' and 'princpt' of capture {capture}, camera {lens} ({error})."
@@ -136,7 +136,7 @@ def _camera(cameras: Any, capture: str, lens: str, size: tuple[int, int], file: 
 
 
 def _extrinsics(cameras: Any, capture: str, lens: str, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return R [3, 3] and t [3] in metres with x_camera = R x_world + t."""
+    """Return R [3, 3] and t [3] in meters with x_camera = R x_world + t."""
     try:
         R = np.asarray(cameras[capture]["camrot"][lens], dtype=float).reshape(3, 3)
         return R, -R @ np.asarray(cameras[capture]["campos"][lens], dtype=float).reshape(3) / 1000
@@ -146,8 +146,8 @@ def _extrinsics(cameras: Any, capture: str, lens: str, file: Path) -> tuple[np.n
         ) from None
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return next(path.glob("annotations/*/InterHand2.6M_*_data.json"), None) is not None
 
 
-READER = Reader(EXPECTED, SPLITS, open_split, _recognises)
+READER = Reader(EXPECTED, SPLITS, open_split, _recognizes)

@@ -39,7 +39,7 @@ RECORDED = IKSettings(points_std_m=0.002, anatomy_strength=0.1)
 
 @dataclass(frozen=True)
 class JointMotion:
-    """One hand's joints over time, in metres and any right-handed axes; OpenPose order, NaN where not valid."""
+    """One hand's joints over time, in meters and any right-handed axes; OpenPose order, NaN where not valid."""
 
     name: str
     joints_m: Floats  # [T, 21, 3]
@@ -149,9 +149,9 @@ def _guessed_wrist(joints: Floats, is_right: bool) -> Floats:
 def resample(
     motion: JointMotion, fps: float = 30.0, min_confidence: float = 0.3, max_gap_s: float = 0.1
 ) -> JointMotion:
-    """Return the motion at an even rate, by linear interpolation between valid neighbours at most `max_gap_s` apart.
+    """Return the motion at an even rate, by linear interpolation between valid neighbors at most `max_gap_s` apart.
 
-    A new frame is valid where both neighbours are valid and confident; the others are NaN.
+    A new frame is valid where both neighbors are valid and confident; the others are NaN.
     """
     good = np.flatnonzero(motion.valid & (motion.confidence >= min_confidence))
     count = int(np.floor((motion.times_s[-1] - motion.times_s[0]) * fps + 1e-6)) + 1

@@ -42,7 +42,7 @@ def sequence_at(folder: Path) -> Sequence | None:
     for root in folder.parents:
         for kind in registry.names("datasets"):
             reader: Reader = registry.load("datasets", kind)
-            if reader.subfolders or not reader.recognises(root):
+            if reader.subfolders or not reader.recognizes(root):
                 continue
             found = [one for split in reader.splits for one in _below(reader, kind, root, split, folder)]
             names = sorted({one.name for one in found})

@@ -27,7 +27,7 @@ class StoredHand:
     global_orient: Floats  # [T, 3]
     hand_pose: Floats  # [T, 45]
     betas: Floats  # [T, 10]
-    transl: Floats  # [T, 3] metres
+    transl: Floats  # [T, 3] meters
     valid: Bools  # [T]
     flat_mean: bool  # False: relative to MANO's mean pose
 

@@ -1,7 +1,7 @@
 """What every dataset reader yields: sequences of frames with a camera and, on demand, the truth about them.
 
 Separate from the readers, which know only files, and from `opening.py`, which knows only their names. All of it is in
-one convention: OpenCV axes, metres, OpenPose order, absolute `hand_pose`, left hands as left hands.
+one convention: OpenCV axes, meters, OpenPose order, absolute `hand_pose`, left hands as left hands.
 """
 
 import logging
@@ -126,13 +126,13 @@ class Dataset:
 class Reader:
     """A kind of dataset: what its folder looks like, its splits (the default first), and how one is opened.
 
-    `recognises` says whether a folder is the root of such a dataset. `subfolders`: any folder inside is a split too.
+    `recognizes` says whether a folder is the root of such a dataset. `subfolders`: any folder inside is a split too.
     """
 
     expected: str
     splits: tuple[str, ...]
     open: Callable[[Path, str, HandModels | None], Dataset]
-    recognises: Callable[[Path], bool]
+    recognizes: Callable[[Path], bool]
     subfolders: bool = False
 
 
@@ -144,5 +144,5 @@ def boxes_around(truth: Truth, camera: Camera) -> Floats:
     known = np.isfinite(xy).all(-1, keepdims=True)
     low, high = np.where(known, xy, np.inf).min(axis=2), np.where(known, xy, -np.inf).max(axis=2)
     low, high = (np.where(known.any(2), corner, np.nan) for corner in (low, high))
-    centre, half = (low + high) / 2, (high - low) / 2 * BOX_MARGIN
-    return np.concatenate((centre - half, centre + half), axis=-1)
+    center, half = (low + high) / 2, (high - low) / 2 * BOX_MARGIN
+    return np.concatenate((center - half, center + half), axis=-1)

@@ -25,12 +25,12 @@ log = logging.getLogger("hmpfit")
 
 WRITERS = ("ho3d", "freihand", "dexycb")
 _NEUTRAL_DEPTH_M = 0.7  # about an arm's length, where these datasets' hands are
-_DIGITS = 6  # of metres: a micrometre
+_DIGITS = 6  # of meters: a micrometer
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One hand of a sequence's estimate, camera-frame metres; NaN rows are frames without one."""
+class HandPrediction:
+    """One hand of a sequence's estimate, camera-frame meters; NaN rows are frames without one."""
 
     joints: Floats  # [T, 21, 3] OpenPose order
     vertices: Floats | None  # [T, V, 3]
@@ -46,15 +46,15 @@ class Submission:
 
 
 # Gives the estimate of the hand that a sequence annotates, or None where there is none.
-Predict = Callable[[Sequence], Prediction | None]
+Predict = Callable[[Sequence], HandPrediction | None]
 NeutralHand = Callable[[bool], tuple[Floats, Floats]]  # is_right -> joints [21, 3], vertices [V, 3], wrist at 0
 
 
 def write_submission(dataset: Dataset, predict: Predict, neutral: NeutralHand, path: Path) -> Submission:
     """Write the official file of a split to `path` and return what it holds.
 
-    HO3D: `[xyz, verts]` in the order of its frame list, OpenGL axes, MANO-21 order, metres. FreiHAND: so in OpenCV
-    axes and OpenPose order. DexYCB: a line `index,63 numbers` a frame, millimetres, OpenPose order. Raises InputError
+    HO3D: `[xyz, verts]` in the order of its frame list, OpenGL axes, MANO-21 order, meters. FreiHAND: so in OpenCV
+    axes and OpenPose order. DexYCB: a line `index,63 numbers` a frame, millimeters, OpenPose order. Raises InputError
     for a kind that has no official file, and when a prediction has another number of frames than its sequence.
     """
     if dataset.kind not in WRITERS:
@@ -80,7 +80,7 @@ def _in_order(
     """Yield (official index, joints, vertices, whether it is a filler); a sequence is asked for once while it lasts."""
     known = {sequence.name: sequence for sequence in dataset.sequences}
     current: str | None = None
-    found: Prediction | None = None
+    found: HandPrediction | None = None
     frames: dict[str, int] = {}
     for index, (name, frame) in enumerate(dataset.order):
         if name != current:
@@ -99,7 +99,7 @@ def _in_order(
         yield index, joints + ahead, vertices + ahead, True
 
 
-def _checked(prediction: Prediction | None, sequence: Sequence) -> Prediction | None:
+def _checked(prediction: HandPrediction | None, sequence: Sequence) -> HandPrediction | None:
     if prediction is not None and len(prediction.joints) != len(sequence.frame_names):
         raise InputError(
             f"The prediction of '{sequence.name}' has {len(prediction.joints)} frames and the sequence "

@@ -82,8 +82,8 @@ def _arrays(file: Path, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         raise InputError(f"The truth '{file}' cannot be read as npz ({error}).") from None
 
 
-def _recognises(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     return next(path.glob("*/truth.npz"), None) is not None
 
 
-READER = Reader(EXPECTED, (ALL,), open_clips, _recognises, subfolders=True)
+READER = Reader(EXPECTED, (ALL,), open_clips, _recognizes, subfolders=True)

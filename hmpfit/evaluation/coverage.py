@@ -14,7 +14,7 @@ Points = NDArray[np.floating]
 
 
 def neutral_hand(models: HandModels, is_right: bool) -> tuple[Points, Points]:
-    """Return joints [21, 3] and vertices [V, 3] of the flat mean hand of a side, wrist at the origin, metres."""
+    """Return joints [21, 3] and vertices [V, 3] of the flat mean hand of a side, wrist at the origin, meters."""
     import torch
 
     posed = ManoHand(models.side(is_right), torch.float64)(
@@ -33,7 +33,7 @@ def charged(points: Points, neutral: Points, wrists: Points) -> tuple[Points, fl
     """Fill the frames of points [T, N, 3] that are not finite with the neutral hand, and say how many were there.
 
     The neutral hand stands where the last estimated wrist was (before the first: where it will be; with none at all: a
-    metre before the camera), `wrists` [T, 3] being the estimate's. Also returned: the share of frames with an estimate.
+    meter before the camera), `wrists` [T, 3] being the estimate's. Also returned: the share of frames with an estimate.
     """
     known = np.isfinite(points).all((1, 2))
     frames = np.flatnonzero(known)

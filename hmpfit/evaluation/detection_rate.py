@@ -39,7 +39,7 @@ def detection_rate(sequence: Sequence, workers: int = 1) -> DetectionRate:
     in_sight = truth.valid & ~hidden
     found = np.zeros_like(in_sight)
     hands = {(True,): "right", (False,): "left", (True, False): "both"}.get(tuple(truth.is_right.tolist()), "auto")
-    options = mediapipe.Options(hands, views=0, workers=workers, max_hands=len(truth.is_right))
+    options = mediapipe.MediaPipeOptions(hands, views=0, workers=workers, max_hands=len(truth.is_right))
     try:
         tracks = mediapipe.extract(sequence.clip, sequence.camera, options)
     except NoHandError:

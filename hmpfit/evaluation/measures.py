@@ -1,6 +1,6 @@
 """What is measured once points are aligned: mean errors, the curve of correct points and its area, F-scores.
 
-Everything in metres; the protocols turn it into their own units. Source: `specs/datasets.md` section 9.
+Everything in meters; the protocols turn it into their own units. Source: `specs/datasets.md` section 9.
 """
 
 import os
@@ -52,9 +52,9 @@ def share_within(errors: Points, threshold: float, valid: Bools | None = None) -
 def f_scores(
     found: Points, true: Points, thresholds: tuple[float, ...], workers: int | None = None
 ) -> dict[float, float]:
-    """Return the mean F-score of vertex sets [S, V, 3] for each threshold in metres.
+    """Return the mean F-score of vertex sets [S, V, 3] for each threshold in meters.
 
-    Nearest neighbours both ways, counted strictly below the threshold; F = 2PR / (P + R), 0 when both are 0; then the
+    Nearest neighbors both ways, counted strictly below the threshold; F = 2PR / (P + R), 0 when both are 0; then the
     mean over samples. KD-trees on threads: scipy lets go of the interpreter while it searches.
     """
 
@@ -77,7 +77,7 @@ def f_scores(
 
 
 def acceleration_errors(found: Points, true: Points, valid: Bools | None = None) -> Points:
-    """Return ||second difference found - true|| [K, N] of points [T, N, 3], where frame and neighbours are valid."""
+    """Return ||second difference found - true|| [K, N] of points [T, N, 3], where frame and neighbors are valid."""
     error = np.linalg.norm(np.diff(found, n=2, axis=0) - np.diff(true, n=2, axis=0), axis=-1)
     if valid is None:
         return error

@@ -1,6 +1,6 @@
-"""Errors against a known truth, in millimetres, as the papers define them (`specs/method.md` section 7).
+"""Errors against a known truth, in millimeters, as the papers define them (`specs/method.md` section 7).
 
-Every function takes one hand over time in metres and returns one number; frames that are not finite are left out.
+Every function takes one hand over time in meters and returns one number; frames that are not finite are left out.
 """
 
 import numpy as np

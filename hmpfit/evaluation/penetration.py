@@ -19,7 +19,7 @@ _MM = 1000.0
 
 
 def depths(intruder: Points, vertices: Points, faces: Faces) -> Points:
-    """Return how deep the deepest of points [T, N, 3] inside meshes [T, V, 3] with faces [F, 3] is, metres, [T].
+    """Return how deep the deepest of points [T, N, 3] inside meshes [T, V, 3] with faces [F, 3] is, meters, [T].
 
     The distance to the nearest triangle; 0 where no point is inside. Holes, such as the wrist's, are closed first.
     """

@@ -1,6 +1,6 @@
 """How well a motion prior reconstructs, in-betweens, resamples and invents motion that it never saw.
 
-Errors are of 21 wrist-relative joints on the prior's own hand, in millimetres. In-betweening: unknown frames as the
+Errors are of 21 wrist-relative joints on the prior's own hand, in millimeters. In-betweening: unknown frames as the
 prior completes them ("prior"), and as its latent decodes them ("decoded"), beside SLERP and other priors.
 """
 
@@ -43,11 +43,11 @@ class MeasuredPrior(MotionPriorLike, Protocol):
         """Decode latents at times [T] to 6D rotations [B, T, 15, 6]."""
 
     def points(self, hand_R: Tensor) -> Tensor:
-        """Pose the prior's hand: [..., 15, 3, 3] -> [..., 21, 3] metres from the wrist."""
+        """Pose the prior's hand: [..., 15, 3, 3] -> [..., 21, 3] meters from the wrist."""
 
 
 @dataclass(frozen=True)
-class Window:
+class MotionWindow:
     """A window of motion: rotations [T, 15, 3, 3] and which frames are known [T]; `source` groups the figures."""
 
     name: str
@@ -56,7 +56,7 @@ class Window:
     known: Tensor
 
 
-def windows_of(name: str, source: str, hand_pose: Floats, valid: np.ndarray, frames: int) -> list[Window]:
+def windows_of(name: str, source: str, hand_pose: Floats, valid: np.ndarray, frames: int) -> list[MotionWindow]:
     """Cut a motion [T, 15, 3] into half-overlapping windows; short ones are padded with unknown frames."""
     found = []
     for start in range(0, max(len(hand_pose) - frames // 2, 1), frames // 2):
@@ -65,14 +65,14 @@ def windows_of(name: str, source: str, hand_pose: Floats, valid: np.ndarray, fra
         pose[: len(piece)], known[: len(piece)] = np.nan_to_num(piece), valid[start : start + frames]
         if known.sum() > _SHORTEST:
             hand_R = rotations.exp(torch.as_tensor(pose, dtype=torch.float32))
-            found.append(Window(name, source, hand_R, torch.as_tensor(known)))
+            found.append(MotionWindow(name, source, hand_R, torch.as_tensor(known)))
     return found
 
 
 @torch.no_grad()
 def measure(
     prior: MeasuredPrior,
-    windows: Sequence[Window],
+    windows: Sequence[MotionWindow],
     others: Mapping[str, MeasuredPrior],
     on_window: Callable[[int], None],
 ) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def rate_errors(prior: MeasuredPrior, poses: Mapping[float, Sequence[Floats]]) -
 @torch.no_grad()
 def violations(prior: MeasuredPrior, seed: int = 0) -> float:
     """Return the share of finger angles outside the joint limits in motion decoded from z ~ N(0, I)."""
-    z = torch.randn(SAMPLES, prior.latent_size, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(SAMPLES, prior.latent_dim, generator=torch.Generator().manual_seed(seed))
     decoded = rotations.log(rotations.from_6d(prior.decode(z, prior.frame_times))).numpy()
     limits = np.asarray(LIMITS)
     outside = (decoded < limits[..., 0]) | (decoded > limits[..., 1])
@@ -152,7 +152,7 @@ class _Row:
 
 
 def _of_window(
-    prior: MeasuredPrior, window: Window, fills: Mapping[str, Fill], generators: Mapping[int, np.random.Generator]
+    prior: MeasuredPrior, window: MotionWindow, fills: Mapping[str, Fill], generators: Mapping[int, np.random.Generator]
 ) -> _Row:
     whole = prior.points(window.hand_R)
     found = prior.points(_decoded(prior, window.hand_R, window.known))

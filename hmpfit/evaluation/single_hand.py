@@ -1,6 +1,6 @@
 """The protocols for one hand per sample: HO3D, FreiHAND, DexYCB, and HMP's own over time.
 
-Each takes arrays over samples in metres and returns numbers whose names carry protocol and unit. Official scripts: HO3D
+Each takes arrays over samples in meters and returns numbers whose names carry protocol and unit. Official scripts: HO3D
 `eval.py`, FreiHAND `eval.py`, dex-ycb-toolkit `hpe_eval.py`.
 """
 
@@ -57,7 +57,7 @@ def dexycb(joints: Points, true_joints: Points) -> Scores:
     aligned = {
         "absolute": found,
         "root_relative": root_aligned(found, true, OPENPOSE_WRIST),
-        # in millimetres, because the script's 1e-8 beside the norms has a unit
+        # in millimeters, because the script's 1e-8 beside the norms has a unit
         "procrustes": procrustes_aligned(found * _MM, true * _MM) / _MM if len(found) else found,
     }
     scores: Scores = {"samples": float(len(found))}

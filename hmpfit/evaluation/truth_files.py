@@ -23,7 +23,7 @@ OCCLUDED_SHARE = 0.3  # of a hand's joints hidden: frames above it are the occlu
 
 @dataclass(frozen=True)
 class TruthFile:
-    """A truth: hands H, frames T; camera axes, metres, joints in OpenPose order."""
+    """A truth: hands H, frames T; camera axes, meters, joints in OpenPose order."""
 
     is_right: Bools  # [H]
     joints: Points  # [H, T, 21, 3], NaN where not known

@@ -1,4 +1,4 @@
-"""The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC, STC. Arrays in metres, results in mm.
+"""The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC, STC. Arrays in meters, results in mm.
 
 Hands are axis 1: right first, then left. Sources: InterHand2.6M's `dataset.py`, IntagHand's and InterWild's evaluation,
 ARCTIC's `eval_modules.py`, as summed up in `specs/datasets.md` section 9.
@@ -133,7 +133,7 @@ def arctic(
 
     MPJPE wrist on wrist, mean over the valid hands of a frame, then over frames (mm); MRRPE of the left hand relative
     to the right; ACC, the error of the wrist-relative vertices' acceleration in m/s², of the hands whose frame and
-    neighbours are valid, again over hands and then frames; only where there are meshes.
+    neighbors are valid, again over hands and then frames; only where there are meshes.
     """
     errors = measures.distances(_rooted(joints), _rooted(true_joints)).mean(-1)
     both = valid.all(1)
@@ -145,8 +145,8 @@ def arctic(
         found = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
         true = true_vertices - true_joints[:, :, OPENPOSE_WRIST][:, :, None]
         second = measures.distances(np.diff(found, n=2, axis=0), np.diff(true, n=2, axis=0)).mean(-1) * fps**2
-        neighbours = valid[:-2] & valid[1:-1] & valid[2:]
-        scores["arctic_acc_m_per_s2"] = _over_hands_then_frames(second, neighbours)
+        neighbors = valid[:-2] & valid[1:-1] & valid[2:]
+        scores["arctic_acc_m_per_s2"] = _over_hands_then_frames(second, neighbors)
     return scores
 
 

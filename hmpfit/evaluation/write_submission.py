@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.datasets.sequence import Dataset, Sequence
-from hmpfit.datasets.submission_files import Prediction, Submission, write_submission
+from hmpfit.datasets.submission_files import HandPrediction, Submission, write_submission
 from hmpfit.evaluation.coverage import neutral_hand
 from hmpfit.evaluation.run_scores import run_of
 from hmpfit.hands.mano import pose_hands
@@ -25,7 +25,7 @@ def submit(dataset: Dataset, predictions: Path, hand_model: str, path: Path) -> 
     """
     models = load_hand_models(hand_model)
 
-    def predict(sequence: Sequence) -> Prediction | None:
+    def predict(sequence: Sequence) -> HandPrediction | None:
         folder = run_of(dataset, predictions, sequence.name)
         if not (folder / "result.npz").is_file():
             return None
@@ -35,6 +35,6 @@ def submit(dataset: Dataset, predictions: Path, hand_model: str, path: Path) -> 
             return None
         posed = pose_hands(models, motion, vertices=True)
         assert posed.vertices is not None
-        return Prediction(posed.joints[rows[0]], posed.vertices[rows[0]])
+        return HandPrediction(posed.joints[rows[0]], posed.vertices[rows[0]])
 
     return write_submission(dataset, predict, partial(neutral_hand, models), path)

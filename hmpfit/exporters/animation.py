@@ -25,7 +25,7 @@ PARENTS_21 = MANO_PARENTS + tuple(MANO_JOINTS.index(f"{finger}3") for finger in 
 
 @dataclass(frozen=True)
 class AnimatedHand:
-    """One hand over time in MANO-21 order (16 joints, five tips); camera axes, metres."""
+    """One hand over time in MANO-21 order (16 joints, five tips); camera axes, meters."""
 
     label: str  # "right", "left"; "right2" when there are several of a side
     is_right: bool
@@ -60,7 +60,7 @@ def frames_per_second(result: StoredResult) -> float:
 
 
 def hand_vertices(result: StoredResult, models: HandModels) -> Floats:
-    """Return the meshes [H, T, V, 3] of a result, camera axes, metres."""
+    """Return the meshes [H, T, V, 3] of a result, camera axes, meters."""
     vertices = pose_hands(models, result.motion, vertices=True).vertices
     assert vertices is not None
     return vertices

@@ -1,6 +1,6 @@
 """BVH: one file per hand, for Blender and every motion-capture tool.
 
-Axes are upright (y up, z towards the viewer), metres. Every joint has its rotation as Z, Y, X Euler angles in degrees;
+Axes are upright (y up, z towards the viewer), meters. Every joint has its rotation as Z, Y, X Euler angles in degrees;
 the wrist has a position too. A tip that the model does not move rigidly with its last joint gets position channels.
 """
 

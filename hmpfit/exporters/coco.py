@@ -27,7 +27,7 @@ def write(result: StoredResult, models: HandModels, out: Path, options: ExportOp
 
     Pixels are projections of the result, which a frame without evidence has too (visibility 1). A right and a left hand
     share an annotation when the result says that they are one person's, else each hand has its own. Beside the
-    format's own keys stand `lefthand_kpts_3d` and `righthand_kpts_3d` (metres) and `lefthand_name`, `righthand_name`.
+    format's own keys stand `lefthand_kpts_3d` and `righthand_kpts_3d` (meters) and `lefthand_name`, `righthand_name`.
     """
     file = out if out.suffix == ".json" else out / "coco_wholebody.json"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ _PROTOCOL = 2  # readable from Python 2.3 on, as HO3D's own
 
 
 def write_ho3d(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
-    """Write `ho3d/train/<hand>/meta/<frame>.pkl` and `ho3d/train.txt`; OpenGL axes (y up, z backwards), metres.
+    """Write `ho3d/train/<hand>/meta/<frame>.pkl` and `ho3d/train.txt`; OpenGL axes (y up, z backwards), meters.
 
     Each pickle holds `handPose` [48], `handTrans` [3], `handBeta` [10], `handJoints3D` [21, 3] (MANO's order, then the
     tips) and `camMat` [3, 3]; numpy arrays alone, no code. HO3D has right hands: a left one keeps its own parameters.

@@ -1,6 +1,6 @@
 """GLB: both hands as skinned, animated meshes in one binary glTF 2.0 file, for Blender, three.js and game engines.
 
-pygltflib spells the file; what it holds is decided here. Upright axes (y up), metres, real time stamps.
+pygltflib spells the file; what it holds is decided here. Upright axes (y up), meters, real time stamps.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_JOINTS
 
-_SKIN = (0.80, 0.61, 0.51, 1.0)  # base colour, linear RGBA
+_SKIN = (0.80, 0.61, 0.51, 1.0)  # base color, linear RGBA
 _ROUGHNESS = 0.7
 _INFLUENCES = 4  # joints per vertex that glTF's JOINTS_0 holds
 
@@ -162,7 +162,7 @@ class _Document:
 
 
 def _quaternions(rotations: Floats) -> Floats:
-    """Return unit quaternions [T, 4] (x, y, z, w) of rotations [T, 3, 3], neighbours on the same side of the sphere."""
+    """Return unit quaternions [T, 4] (x, y, z, w) of rotations [T, 3, 3], neighbors on the same side of the sphere."""
     found = Rotation.from_matrix(rotations).as_quat()
     turned = np.sign((found[1:] * found[:-1]).sum(1))
     return found * np.concatenate(([1.0], np.cumprod(np.where(turned == 0, 1, turned))))[:, None]

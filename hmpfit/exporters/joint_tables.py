@@ -1,4 +1,4 @@
-"""Joints as tables: `joints.csv` for spreadsheets, `joints.json` for scripts. Camera axes, metres, OpenPose names."""
+"""Joints as tables: `joints.csv` for spreadsheets, `joints.json` for scripts. Camera axes, meters, OpenPose names."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ _COLUMNS = ("frame", "time_s", "hand", "status", "joint", "x_m", "y_m", "z_m", "
 def write_csv(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
     """Write one line per frame, hand and joint; the pixels are the evidence, empty where there was none.
 
-    Positions carry a nanometre's digits, so that reading back loses nothing.
+    Positions carry a nanometer's digits, so that reading back loses nothing.
     """
     file = out if out.suffix == ".csv" else out / "joints.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def write_json(result: StoredResult, models: HandModels, out: Path) -> list[Path
     file.parent.mkdir(parents=True, exist_ok=True)
     camera = result.camera
     content = {
-        "conventions": "joints in metres, camera frame with x right, y down, z forward; OpenPose-21 order",
+        "conventions": "joints in meters, camera frame with x right, y down, z forward; OpenPose-21 order",
         "fps": frames_per_second(result),
         "times_s": result.tracks.times_s.tolist(),
         "joint_names": list(OPENPOSE_21),

@@ -33,7 +33,7 @@ _LOG = logging.getLogger("hmpfit")
 def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Add the result's episodes to the data set in `out/lerobot` (made if missing) and return its `meta/info.json`.
 
-    `observation.state` and `action` [108]: per hand, right then left, the wrist's place (metres) and turn (first two
+    `observation.state` and `action` [108]: per hand, right then left, the wrist's place (meters) and turn (first two
     columns of its matrix), then 15 absolute finger angles as axis-angle. `observation.joints` [126] are the 21 joints,
     `observation.status` [2] (-1: no such hand) and `observation.joint_std_mm` [42] are for masks. `timestamp` counts
     frames at the data set's constant rate; `observation.time_s` is the clip's own time. A result that is in the data

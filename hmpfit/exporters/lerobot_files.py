@@ -21,7 +21,7 @@ _FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 _DATA, _VIDEO = f"data/{_FILE}.parquet", f"videos/{{video_key}}/{_FILE}.mp4"
 _EPISODES, _TASKS = f"meta/episodes/{_FILE}.parquet", "meta/tasks.parquet"
 _SAME_RATE = 0.01  # relative; clips that differ by less are of one rate
-_LOOKED_AT = 24  # images per episode that the colours' statistics are taken from
+_LOOKED_AT = 24  # images per episode that the colors' statistics are taken from
 _QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 Stats = dict[str, dict[str, np.ndarray]]
 

@@ -17,7 +17,7 @@ def write_amass(result: StoredResult, models: HandModels, out: Path) -> list[Pat
     """Write per hand `poses` [T, 48] (global_orient, then 45 absolute finger angles), `trans` [T, 3], `betas` [10].
 
     The names are AMASS's; the body's columns are left out, because a hand in a video has no body. Feed them to
-    `smplx.MANO(..., use_pca=False, flat_hand_mean=True)`: camera frame, metres.
+    `smplx.MANO(..., use_pca=False, flat_hand_mean=True)`: camera frame, meters.
     """
     motion = result.motion
     files = []

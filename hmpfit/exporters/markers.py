@@ -1,4 +1,4 @@
-"""Joints as motion-capture markers: TRC for OpenSim, C3D for biomechanics. Upright axes (y up), millimetres.
+"""Joints as motion-capture markers: TRC for OpenSim, C3D for biomechanics. Upright axes (y up), millimeters.
 
 Both formats know one constant rate; TRC keeps the real times besides.
 """
@@ -75,7 +75,7 @@ def _file(out: Path, suffix: str) -> Path:
 
 
 def _markers(result: StoredResult) -> tuple[list[str], Floats]:
-    """Return the markers' names and places [T, markers, 3] in millimetres, y up."""
+    """Return the markers' names and places [T, markers, 3] in millimeters, y up."""
     names = [f"{label}_{name}" for label in hand_labels(result) for name in OPENPOSE_21]
     frames = result.joints.shape[1]
     points = (result.joints @ UPRIGHT_FROM_CAMERA).transpose(1, 0, 2, 3).reshape(frames, -1, 3)

@@ -1,4 +1,4 @@
-"""OBJ sequences: one mesh file per hand and frame, upright axes (y up), metres."""
+"""OBJ sequences: one mesh file per hand and frame, upright axes (y up), meters."""
 
 from pathlib import Path
 
@@ -19,6 +19,6 @@ def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
         for frame, vertices in enumerate(hand_vertices(result, models)[hand] @ UPRIGHT_FROM_CAMERA):
             file = folder / f"{frame:06d}.obj"
             head = "".join(f"v {x:.7f} {y:.7f} {z:.7f}\n" for x, y, z in vertices)
-            file.write_text(f"# hmpfit: {label} hand, frame {frame}, metres, y up\no {label}_hand\n{head}{tail}")
+            file.write_text(f"# hmpfit: {label} hand, frame {frame}, meters, y up\no {label}_hand\n{head}{tail}")
             files.append(file)
     return files

@@ -1,6 +1,6 @@
 """OpenXR's 26 hand joints (XR_EXT_hand_tracking) as JSON, for VR and AR programs; WebXR's joints are 25 of them.
 
-Upright axes (y up, z towards the viewer), metres. Palm and the fingers' metacarpal bases are not in MANO: the palm lies
+Upright axes (y up, z towards the viewer), meters. Palm and the fingers' metacarpal bases are not in MANO: the palm lies
 halfway between wrist and middle knuckle, the bases a fixed share of the way from the wrist to their knuckles.
 """
 
@@ -53,7 +53,7 @@ def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
             }
         )
     content = {
-        "conventions": "XR_EXT_hand_tracking; metres, y up, z towards the viewer; quaternions x y z w",
+        "conventions": "XR_EXT_hand_tracking; meters, y up, z towards the viewer; quaternions x y z w",
         "joint_names": list(OPENXR_26),
         "times_s": result.tracks.times_s.tolist(),
         "hands": hands,

@@ -11,11 +11,11 @@ from hmpfit.records import STATUS_NAMES
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
 
-_RGB = {True: (250, 150, 70), False: (80, 170, 250)}  # the overlay's colours
+_RGB = {True: (250, 150, 70), False: (80, 170, 250)}  # the overlay's colors
 
 
 def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
-    """Write `out/hands.rrd`, or `out` itself if it ends in .rrd; timelines `frame` and `time`, camera axes, metres.
+    """Write `out/hands.rrd`, or `out` itself if it ends in .rrd; timelines `frame` and `time`, camera axes, meters.
 
     Raises MissingExtraError when rerun-sdk is not installed.
     """

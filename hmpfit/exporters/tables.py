@@ -19,7 +19,7 @@ def write_parquet(result: StoredResult, models: HandModels, out: Path) -> list[P
 
     Columns: `frame`, `time_s`, `hand` (unique in the file), `handedness` ("right", "left"), `status`, `confidence`
     (mean of the evidence, 0 where there was none), `kp2d` [21, 2] (pixels, projection of the result) and `kp3d`
-    [21, 3] (metres), both in OpenPose order, `kp3d_std_mm` [21]. Raises MissingExtraError without pyarrow.
+    [21, 3] (meters), both in OpenPose order, `kp3d_std_mm` [21]. Raises MissingExtraError without pyarrow.
     """
     try:
         import pyarrow as pa

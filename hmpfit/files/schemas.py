@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from hmpfit.errors import UnreadableFileError
 
 Sides = tuple[int | str | None, ...]
-METRES = 1e4  # no hand lies farther from a camera, and no number in a file of positions is larger
+METERS = 1e4  # no hand lies farther from a camera, and no number in a file of positions is larger
 PIXELS = 1e6  # no keypoint lies farther from the image
 
 

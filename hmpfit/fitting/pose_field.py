@@ -12,8 +12,8 @@ from torch import Tensor
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
 
-TOGETHER = 8  # windows encoded at once: memory does not grow with the clip
-OF_A_GROUP = {"cpu": 4, "cuda": 8}  # windows decoded at once, likewise
+WINDOWS_ENCODED_AT_ONCE = 8  # windows encoded at once: memory does not grow with the clip
+WINDOWS_DECODED_AT_ONCE = {"cpu": 4, "cuda": 8}  # windows decoded at once, likewise
 SAME_S = 1e-9
 
 
@@ -29,7 +29,7 @@ class MotionPriorLike(Protocol):
         """Frames a second of a window."""
 
     @property
-    def latent_size(self) -> int:
+    def latent_dim(self) -> int:
         """Numbers that describe a window, L."""
 
     def encode(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ class MotionPriorLike(Protocol):
     def decode_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
         """Decode, and return the exact derivative [B, N, 90, L] as well."""
 
-    def shortened(self, numbers: int) -> "MotionPriorLike":
+    def truncated(self, latent_dim: int) -> "MotionPriorLike":
         """Return the prior with at most so many numbers (0: all), where it has them in the order of what they move."""
 
     @property
@@ -63,11 +63,11 @@ class PathPriorLike(MotionPriorLike, Protocol):
     """A prior whose latents act through a code over time, which makes derivatives cheaper."""
 
     def decode_path_jacobian(self, z: Tensor, prepared: Any) -> tuple[Tensor, Tensor]:
-        """Decode, and return d six / d c [B, N, 90, C]; d c / d z is `prepared.path` [N, C, L]."""
+        """Decode, and return d rot6d / d c [B, N, 90, C]; d c / d z is `prepared.path` [N, C, L]."""
 
 
 @dataclass(frozen=True)
-class Group:
+class WindowGroup:
     """G consecutive windows whose frames lie at the same times of the window, so that they decode together.
 
     N is the longest window's number of frames; shorter ones are padded with their last frame at share 0.
@@ -93,15 +93,15 @@ class PoseField:
 
     prior: MotionPriorLike
     layout: WindowLayout
-    groups: tuple[Group, ...]
+    groups: tuple[WindowGroup, ...]
     dtype: torch.dtype
     _paths: dict[int, Tensor] = field(default_factory=dict)  # the last group's path, by its prepared times
 
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
         """Precompute the time-dependent part of each window's decoding. The times say on which device."""
-        groups: list[Group] = []
-        first, most = 0, OF_A_GROUP[times_s.device.type]
+        groups: list[WindowGroup] = []
+        first, most = 0, WINDOWS_DECODED_AT_ONCE[times_s.device.type]
         times, prepared = times_s[:0], None
         into = [times_s[a:b] - start for (a, b), start in zip(layout.windows, layout.start_s.to(times_s))]
         while first < len(into):
@@ -120,12 +120,12 @@ class PoseField:
         """Decode latents [B, W, L] to the own and the previous window's 6D rotations, [B, T, 2, 90], unblended."""
         parts: list[Tensor] = []
         for group in self.groups:
-            six = self.prior.decode_prepared(latent[:, group.windows].flatten(0, 1), group.prepared).flatten(2)
-            parts.extend(six.unflatten(0, (len(latent), group.count)).unbind(1))
+            rot6d = self.prior.decode_prepared(latent[:, group.windows].flatten(0, 1), group.prepared).flatten(2)
+            parts.extend(rot6d.unflatten(0, (len(latent), group.count)).unbind(1))
         return self._scatter(parts)
 
-    def jacobian(self, latent: Tensor, group: Group) -> tuple[Tensor, Tensor | None]:
-        """Return d six / d code [B, G, N, 90, C] of a group's windows, and d code / d latent [N, C, L] or None.
+    def jacobian(self, latent: Tensor, group: WindowGroup) -> tuple[Tensor, Tensor | None]:
+        """Return d rot6d / d code [B, G, N, 90, C] of a group's windows, and d code / d latent [N, C, L] or None.
 
         Where it is None the code is the latent itself, C = L.
         """
@@ -157,25 +157,25 @@ class PoseField:
     def code_size(self) -> int:
         """Numbers of a window's code, C."""
         path = self.path(0)
-        return self.prior.latent_size if path is None else path.shape[1]
+        return self.prior.latent_dim if path is None else path.shape[1]
 
-    def _group_of(self, window: int) -> Group:
+    def _group_of(self, window: int) -> WindowGroup:
         return next(group for group in self.groups if window < group.windows.stop)
 
-    def blend(self, six: Tensor) -> Tensor:
+    def blend(self, rot6d: Tensor) -> Tensor:
         """Blend the two decodings [B, T, 2, 90] into joint rotations [B, T, 15, 3, 3]."""
-        return rotations.from_6d(self._blended(six))
+        return rotations.from_6d(self._blended(rot6d))
 
-    def blend_jacobian(self, six: Tensor, start: int = 0) -> Tensor:
+    def blend_jacobian(self, rot6d: Tensor, start: int = 0) -> Tensor:
         """Return d pose / d six of `blend`, before the shares, [B, n, 15, 3, 6]; pose turns R <- R exp(d).
 
-        `six` [B, n, 2, 90] are the decodings of frames from `start` on.
+        `rot6d` [B, n, 2, 90] are the decodings of frames from `start` on.
         """
-        return six_to_rotation_jacobian(self._blended(six, start))
+        return rot6d_to_rotation_jacobian(self._blended(rot6d, start))
 
-    def _blended(self, six: Tensor, start: int = 0) -> Tensor:
-        share = self.layout.share[start : start + six.shape[1], :, None]
-        return (six * share.to(six)).sum(-2).unflatten(-1, (15, 6))
+    def _blended(self, rot6d: Tensor, start: int = 0) -> Tensor:
+        share = self.layout.share[start : start + rot6d.shape[1], :, None]
+        return (rot6d * share.to(rot6d)).sum(-2).unflatten(-1, (15, 6))
 
     def _scatter(self, parts: list[Tensor]) -> Tensor:
         """Put decodings [B, N, 90] into [B, T, 2, 90]; where a window is alone it fills both slots."""
@@ -198,7 +198,7 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 def _group(
     layout: WindowLayout, first: int, last: int, prepared: Any, dtype: torch.dtype, device: torch.device
-) -> Group:
+) -> WindowGroup:
     windows = range(first, last)
     most = max(layout.windows[w][1] - layout.windows[w][0] for w in windows)
     frames = torch.zeros(len(windows), most, dtype=torch.long)
@@ -211,16 +211,16 @@ def _group(
         sign[row, end - a : b - a] = -1
         if w and layout.windows[w - 1][1] > a:
             sign[row, : layout.windows[w - 1][1] - a] = 1
-    return Group(first, len(windows), prepared, frames.to(device), share.to(device), sign.to(device))
+    return WindowGroup(first, len(windows), prepared, frames.to(device), share.to(device), sign.to(device))
 
 
-def six_to_rotation_jacobian(six: Tensor) -> Tensor:
-    """Return J [..., 3, 6] with from_6d(six + d) ~ from_6d(six) exp(J d).
+def rot6d_to_rotation_jacobian(rot6d: Tensor) -> Tensor:
+    """Return J [..., 3, 6] with from_6d(rot6d + d) ~ from_6d(rot6d) exp(J d).
 
     With x, y, z the columns of the rotation: a moved first column turns about y and z, a moved second one about x.
     """
-    first, second = six[..., :3], six[..., 3:]
-    x, y, z = rotations.from_6d(six).unbind(-1)
+    first, second = rot6d[..., :3], rot6d[..., 3:]
+    x, y, z = rotations.from_6d(rot6d).unbind(-1)
     length = first.norm(dim=-1, keepdim=True)
     along = (x * second).sum(-1, keepdim=True)
     rest = (second - along * x).norm(dim=-1, keepdim=True)

@@ -45,8 +45,8 @@ class Problem:
         """Fill in what follows from the unknowns: the finger poses decoded from the latents."""
         if self.field is None or motion.latent is None or "latent" not in self.free:
             return motion
-        six = self.field.decode(motion.latent)
-        return replace(motion, six=six, hand_R=self.field.blend(six))
+        rot6d = self.field.decode(motion.latent)
+        return replace(motion, rot6d=rot6d, hand_R=self.field.blend(rot6d))
 
     def points(self, motion: Motion) -> Tensor:
         """Return the landmark points [B, T, 21, 3] of a motion."""
@@ -72,13 +72,13 @@ class Problem:
         """
         if self.reduction == "sum":
             return item.weight
-        half = 0.5 if item.term.reads == "step" else 1.0
+        half = 0.5 if item.term.depends_on == "step" else 1.0
         each, exists = residual.values[0, :1].numel(), self.evidence.exists
-        if item.term.reads in ("betas", "latent"):
+        if item.term.depends_on in ("betas", "latent"):
             return item.weight * half / max(each * residual.values.shape[1], 1)
         if exists is None:
-            return item.weight * half / max(each * (len(self.evidence.times_s) - (item.term.reads == "step")), 1)
-        steps = self.evidence.steps_exist() if item.term.reads == "step" else exists
+            return item.weight * half / max(each * (len(self.evidence.times_s) - (item.term.depends_on == "step")), 1)
+        steps = self.evidence.steps_exist() if item.term.depends_on == "step" else exists
         assert isinstance(steps, Tensor)
         return item.weight * half / (each * steps.sum(1)).clamp_min(1)[:, None, None]
 
@@ -118,7 +118,7 @@ def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTe
         for option in options:
             if option not in term.options:
                 raise UnknownNameError(f"option of term '{name}'", option, term.options)
-        if weight > 0 and (term.reads not in ("latent", "overlap") or "latent" in free):
+        if weight > 0 and (term.depends_on not in ("latent", "overlap") or "latent" in free):
             kernel = make_kernel(**stage.get("kernels", {}).get(name, {"name": "quadratic"}))
             terms.append(WeightedTerm(term, float(weight), kernel, options))
     return tuple(terms)

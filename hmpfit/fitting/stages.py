@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from hmpfit.errors import InputError, UnknownNameError
-from hmpfit.fitting.batching.gather import Item, Sequence, batches, gather_hands, merge
-from hmpfit.fitting.batching.parallel import OnStep, side_by_side
-from hmpfit.fitting.pose_field import TOGETHER, MotionPriorLike, PoseField
+from hmpfit.fitting.batching.gather import BatchItem, ClipToFit, batches, gather_hands, merge_evidence
+from hmpfit.fitting.batching.parallel import OnStep, run_parallel
+from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.term import Evidence, Motion
-from hmpfit.fitting.two_hands.contacts import Pairs
-from hmpfit.fitting.two_hands.solve import alone, solve_together
+from hmpfit.fitting.two_hands.hand_pairs import HandPairs
+from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
@@ -66,15 +66,15 @@ def fit(
     """Fit every hand of a clip, starting from a filled initial motion.
 
     `initial` has all frames, with `status` telling which were detected; `tracks` are the evidence; camera-frame
-    metres and pixels throughout. `prior` None frees the poses themselves in stages that free the latent. `solver` is a
+    meters and pixels throughout. `prior` None frees the poses themselves in stages that free the latent. `solver` is a
     name of the registry, or "none" to return the initial motion with its projections.
     """
-    return fit_batch([Sequence(initial, tracks, camera, models)], prior, recipe, solver, device, on_step)[0]
+    return fit_batch([ClipToFit(initial, tracks, camera, models)], prior, recipe, solver, device, on_step)[0]
 
 
 @torch.no_grad()
 def fit_batch(
-    sequences: list[Sequence],
+    sequences: list[ClipToFit],
     prior: MotionPriorLike | None,
     recipe: dict[str, Any],
     solver: str = "gauss_newton",
@@ -90,12 +90,12 @@ def fit_batch(
     """
     dtypes = _precision(recipe)
     if prior is not None:
-        prior = prior.shortened(_prior_option(recipe, "numbers") or 0)
+        prior = prior.truncated(_prior_option(recipe, "latent_dim") or 0)
     items = []
     for number, one in enumerate(sequences):
         evidence, start = gather_hands(one, dtypes[0], device)
         layout = _layout(evidence, prior, recipe)
-        items.append(Item(number, one.initial, start, one.camera, one.models, evidence, layout))
+        items.append(BatchItem(number, one.initial, start, one.camera, one.models, evidence, layout))
     cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
     ready = batches(items, _most_frames(items, solver, device, cores, most_frames))
     priors = None
@@ -103,21 +103,21 @@ def fit_batch(
         high = _in_dtype(prior, dtypes[0], device)
         priors = high, high if dtypes[1] == dtypes[0] else _in_dtype(prior, dtypes[1], device)
 
-    def work(batch: list[Item], on_step: OnStep | None) -> list[Fitted]:
+    def work(batch: list[BatchItem], on_step: OnStep | None) -> list[Fitted]:
         return _fit_batch(batch, priors, recipe, solver, device, on_step)
 
     found: dict[int, Fitted] = {}
-    for batch, fits in zip(ready, side_by_side(work, ready, cores, on_step)):
+    for batch, fits in zip(ready, run_parallel(work, ready, cores, on_step)):
         found.update((item.sequence, fitted) for item, fitted in zip(batch, fits))
     return [found[number] for number in range(len(sequences))]
 
 
-def _most_frames(items: list[Item], solver: str, device: str, cores: int, asked: int | None) -> int:
-    """Return the most frames of a batch: what was asked, or what suits the device and keeps all its cores busy."""
+def _most_frames(items: list[BatchItem], solver: str, device: str, cores: int, requested: int | None) -> int:
+    """Return the most frames of a batch: what was requested, or what suits the device and keeps all its cores busy."""
     if solver not in BATCHED:
         return 0
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     most = MOST_FRAMES[torch.device(device).type]
     total, longest = sum(item.hands * item.frames for item in items), max(item.hands * item.frames for item in items)
     parts = cores * -(-total // (cores * most))
@@ -126,12 +126,12 @@ def _most_frames(items: list[Item], solver: str, device: str, cores: int, asked:
 
 @torch.no_grad()
 def _fit_batch(
-    items: list[Item], priors: tuple[MotionPriorLike, MotionPriorLike] | None, recipe: dict[str, Any], solver: str,
+    items: list[BatchItem], priors: tuple[MotionPriorLike, MotionPriorLike] | None, recipe: dict[str, Any], solver: str,
     device: str, on_step: OnStep | None,
 ) -> list[Fitted]:  # fmt: skip
     """Fit one batch; `priors` are the prior in the dtype of unknowns and in that of derivatives."""
     dtype, low_dtype = _precision(recipe)
-    evidence, layout = merge(items), items[0].layout
+    evidence, layout = merge_evidence(items), items[0].layout
     kinematics = items[0].kinematics(dtype, device)
     motion = _initial_motion(evidence)
     field, low_field = None, None
@@ -140,7 +140,7 @@ def _fit_batch(
         field = low_field = PoseField.build(priors[0], layout, evidence.times_s, dtype)
         if low_dtype != dtype:
             low_field = PoseField.build(priors[1], layout, evidence.times_s, low_dtype)
-    pairs = Pairs.of(items[0].sides, items[0].models, evidence) if len(items) == 1 else None
+    pairs = HandPairs.of(items[0].sides, items[0].models, evidence) if len(items) == 1 else None
     reports: list[tuple[SolveReport, ...]] = []
     problem = Problem(kinematics, evidence, (), ())
     for stage in recipe["stages"] if solver != "none" else ():
@@ -148,13 +148,13 @@ def _fit_batch(
         problem = replace(problem, low_dtype=low_dtype, low_field=low_field)
         solve: Callable[..., Solved] = load("solvers", solver)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
-            solved = solve_together(solve, problem, motion, stage, on_step, pairs)
+            solved = solve_two_hands(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
         reports.append(solved.reports)
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = float(recipe["uncertainty"]["correlated_frames"])
-    std = joint_std_mm(alone(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
+    std = joint_std_mm(without_coupling(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
     arrays = {
         "global_orient": rotations.log(motion.global_R).cpu().numpy(),
         "hand_pose": rotations.log(motion.hand_R).cpu().numpy(),
@@ -220,8 +220,8 @@ def _encode(
         grid = start_s + torch.arange(prior.window_frames, dtype=dtype) / prior.fps
         windows.append(resample_poses(motion.hand_R, known, times, grid.to(times)))
     found: list[list[Tensor]] = [[], [], []]
-    for first in range(0, len(windows), TOGETHER):
-        some = windows[first : first + TOGETHER]
+    for first in range(0, len(windows), WINDOWS_ENCODED_AT_ONCE):
+        some = windows[first : first + WINDOWS_ENCODED_AT_ONCE]
         poses, mask = (torch.stack(parts, 1).flatten(0, 1) for parts in zip(*some))
         posterior, start = prior.encode(poses, mask, observed_std), prior.start(poses, mask, observed_std)
         for kept, part in zip(found, (*posterior, start)):

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-Reads = Literal["point", "points", "contact", "frame", "step", "betas", "latent", "overlap"]
+DependsOn = Literal["point", "points", "contact", "frame", "step", "betas", "latent", "overlap"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Motion:
     """The unknowns and what follows from them."""
 
     global_R: Tensor  # [B, T, 3, 3]
-    transl: Tensor  # [B, T, 3] metres
+    transl: Tensor  # [B, T, 3] meters
     betas: Tensor  # [B, 10]
     hand_R: Tensor  # [B, T, 15, 3, 3]
     latent: Tensor | None = None  # [B, W, L]
-    six: Tensor | None = None  # [B, T, 2, 90] decoded by the frame's own and by the previous window, before blending
+    rot6d: Tensor | None = None  # [B, T, 2, 90] decoded by the frame's own and by the previous window, before blending
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Evidence:
     seen: Tensor  # [B, T, 21] 1 where the landmark has pixels, else 0
     confidence: Tensor  # [B, T, 21], 0 where unseen
     box_px: Tensor  # [B, T] diagonal of the hand's box, 1 where unseen
-    world_m: Tensor  # [B, T, 21, 3] hand-centred, camera axes; 0 where unknown
+    world_m: Tensor  # [B, T, 21, 3] hand-centered, camera axes; 0 where unknown
     world_confidence: Tensor  # [B, T, 21]
     world_seen: Tensor  # [B, T, 21] 1 where the landmark has a place in 3D, else 0
     K: Tensor  # [B, 1 | T, 3, 3] of the image in which the hand is a right hand
@@ -45,16 +45,16 @@ class Evidence:
     initial_transl: Tensor  # [B, T, 3]
     initial_betas: Tensor  # [B, 10]
     initial_hand_R: Tensor  # [B, T, 15, 3, 3]
-    initial_confidence: Tensor  # [B, T] 1 where the initialiser saw the hand, else 0
+    initial_confidence: Tensor  # [B, T] 1 where the initializer saw the hand, else 0
     latent_mean: Tensor | None = None  # [B, W, L]
     latent_std: Tensor | None = None  # [B, W, L]
     overlap: Tensor | None = None  # [B, T] 1 where two windows cover the frame
     exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
-    # What a hand knows of the other hand of its clip (contacts.Pairs); None where there is none.
+    # What a hand knows of the other hand of its clip (two_hands.HandPairs); None where there is none.
     pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
     pair_weight: Tensor | None = None  # [B] 1 where there is another hand
     near_landmark: Tensor | None = None  # [B, T, 21] shares of the landmarks where the hands' pictures meet, sum 1 or 0
-    near_depth: Tensor | None = None  # [B, T] half way to touching the other hand there, metres
+    near_depth: Tensor | None = None  # [B, T] half way to touching the other hand there, meters
     near_share: Tensor | None = None  # [B, T] 0..1 how much the pictures meet
     contact_joint: Tensor | None = None  # [B, T, K] the joint that a vertex near the other hand is fixed to, MANO order
     contact_offset: Tensor | None = None  # [B, T, K, 3] of the vertex from the joint's landmark, in the joint's frame
@@ -97,7 +97,7 @@ class Term:
     """
 
     name: str
-    reads: Reads
+    depends_on: DependsOn
     residuals: Residuals
     options: tuple[str, ...] = ()
     evidence: Callable[[Evidence], bool] = lambda evidence: True

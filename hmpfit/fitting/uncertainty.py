@@ -1,7 +1,7 @@
 """How sure the fit is of each joint: marginal covariances of the Gauss-Newton normal matrix at the optimum.
 
 The normal matrix is the posterior precision up to the noise of the evidence, which is measured from the residuals of
-the 2D term. Errors of a detector are alike in neighbouring frames; `correlated_frames` says over how many, and widens
+the 2D term. Errors of a detector are alike in neighboring frames; `correlated_frames` says over how many, and widens
 the result accordingly.
 """
 
@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmpfit.fitting.normal_equations.arrowhead import ArrowFactor, factor
+from hmpfit.fitting.normal_equations.arrowhead import ArrowheadFactor, factor
 from hmpfit.fitting.normal_equations.blocks import lift
-from hmpfit.fitting.normal_equations.elimination import Cut
+from hmpfit.fitting.normal_equations.elimination import Segmentation
 from hmpfit.fitting.normal_equations.linearize import POSE, RIGID, SHAPE, linearize
 from hmpfit.fitting.problem import Problem
-from hmpfit.fitting.solvers.gauss_newton import cut_of
+from hmpfit.fitting.solvers.gauss_newton import segmentation_of
 from hmpfit.fitting.solvers.history import take_rows
 from hmpfit.fitting.term import Motion, cast
 from hmpfit.hands.kinematics import landmark_jacobian
 
 DAMPING = 1e-6
-_TOGETHER = {"cpu": 1, "cuda": 65536}  # hands looked at together: few enough to stay in a CPU's cache
+_HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands looked at together: few enough to stay in a CPU's cache
 _FRAMES = 32  # of one hand, likewise
 
 
@@ -35,7 +35,7 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     Derivatives and matrices have the dtype that the solver's have, unless they are not positive definite in it.
     """
     motion = problem.motion(motion)
-    cut = cut_of(problem, motion)
+    cut = segmentation_of(problem, motion)
     solved = _factored(problem, motion, cut, problem.low)
     low = problem.low if solved.corner.dtype == problem.low.kinematics.joints.dtype else problem
     moved = low.motion(cast(motion, low.kinematics.joints.dtype))
@@ -44,20 +44,20 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     every = torch.arange(len(variance), device=variance.device)
     # On a CPU a hand at a time stays in the cache; a GPU wants them all.
     groups = [
-        (rows, _levers(low.rows(rows), take_rows(moved, rows), cut))
-        for rows in every.split(_TOGETHER[every.device.type])
+        (rows, _point_jacobians(low.rows(rows), take_rows(moved, rows), cut))
+        for rows in every.split(_HANDS_AT_ONCE[every.device.type])
     ]
     for s, outer in zip(order, solved.outer_covariances()):
         inner = _Inner.of(solved, s)
-        for rows, levers in groups:
-            some = None if inner is None else inner.rows(rows)
-            found = _segment(solved, some, outer[rows], next(levers), alone=s == 0)
+        for rows, jacobians in groups:
+            inner_rows = None if inner is None else inner.rows(rows)
+            found = _segment(solved, inner_rows, outer[rows], next(jacobians), alone=s == 0)
             variance[rows, slice(*cut.segments[s])] = found.unflatten(-1, (21, 3)).sum(-1)
     scale = noise_scale(problem, motion) * correlated_frames
     return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
 
 
-def _factored(problem: Problem, motion: Motion, cut: Cut, work: Problem) -> ArrowFactor:
+def _factored(problem: Problem, motion: Motion, cut: Segmentation, work: Problem) -> ArrowheadFactor:
     """Factor the normal matrix in the dtype of `work`; in the problem's own where that fails."""
     damping = motion.transl.new_full((motion.transl.shape[0],), DAMPING)
     solved = factor(linearize(problem, motion, work), cut, damping)
@@ -81,7 +81,7 @@ def noise_scale(problem: Problem, motion: Motion) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Lever:
+class _PointJacobian:
     """How the points of a segment's n frames move with the unknowns."""
 
     by_frame: Tensor  # [B, n, 63, F]
@@ -89,9 +89,9 @@ class _Lever:
     by_betas: Tensor  # [B, n, 63, 10]
 
 
-def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
+def _point_jacobians(problem: Problem, motion: Motion, cut: Segmentation) -> Iterator[_PointJacobian]:
     """Yield how points move, from the last segment to the first."""
-    field, latent, six = problem.field, motion.latent, motion.six
+    field, latent, rot6d = problem.field, motion.latent, motion.rot6d
     free_latent = "latent" in problem.free and field is not None and latent is not None
     own: tuple[Tensor, Tensor | None] | None = None  # how the window of the segment decodes
     for s in reversed(range(len(cut.segments))):
@@ -104,11 +104,11 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
         if "hand_pose" in problem.free:
             rigid = torch.cat((rigid, pose), dim=-1)
         if not free_latent:
-            yield _Lever(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
+            yield _PointJacobian(rigid, pose.new_zeros(*pose.shape[:2], 2, 63, 0), betas)
             continue
-        assert field is not None and latent is not None and six is not None
+        assert field is not None and latent is not None and rot6d is not None
         by_latent = pose.new_empty(len(pose), z - a, 2 if s else 1, 63, latent.shape[-1])
-        by_pose = field.blend_jacobian(six[:, a:z], a)
+        by_pose = field.blend_jacobian(rot6d[:, a:z], a)
         code, path = own or field.window_jacobian(latent, s)
         _chain(by_latent[:, :, 0], pose, by_pose, field.layout.share[a:z, 0], code, path)
         if s:
@@ -118,7 +118,7 @@ def _levers(problem: Problem, motion: Motion, cut: Cut) -> Iterator[_Lever]:
             path = None if path is None else path[after]
             by_latent[:, reach - a :, 1] = 0
             _chain(by_latent[:, : reach - a, 1], pose, by_pose, field.layout.share[a:z, 1], code[:, after], path)
-        yield _Lever(rigid, by_latent, betas)
+        yield _PointJacobian(rigid, by_latent, betas)
 
 
 def _chain(out: Tensor, by_pose: Tensor, to_pose: Tensor, share: Tensor, code: Tensor, path: Tensor | None) -> None:
@@ -140,11 +140,11 @@ class _Inner:
     diagonal: Tensor  # [B, P, F, F] the frames' own blocks of that inverse
 
     def rows(self, rows: Tensor) -> "_Inner":
-        """Return some problems of a batch."""
+        """Return inner_rows problems of a batch."""
         return _Inner(self.response[rows], self.diagonal[rows])
 
     @staticmethod
-    def of(solved: ArrowFactor, s: int) -> "_Inner | None":
+    def of(solved: ArrowheadFactor, s: int) -> "_Inner | None":
         eliminated, width = solved.eliminated(s), solved.width
         if eliminated is None:
             return None
@@ -154,23 +154,25 @@ class _Inner:
         return _Inner(response[:, 0].flatten(1, 2), diagonal[:, 0].flatten(1, 2))
 
 
-def _segment(solved: ArrowFactor, inner: _Inner | None, outer: Tensor, lever: _Lever, alone: bool) -> Tensor:
+def _segment(
+    solved: ArrowheadFactor, inner: _Inner | None, outer: Tensor, jacobian: _PointJacobian, alone: bool
+) -> Tensor:
     """Return the variances [B, n, 63] of one segment's points; `alone` where no segment lies before it."""
     width, m = solved.width, solved.diagonal[0].shape[-1]
-    b, n = lever.by_frame.shape[:2]
+    b, n = jacobian.by_frame.shape[:2]
     skip = m if alone else 0  # columns of the segment before
     outer = outer[:, skip:, skip:]
     to_outer = outer.new_empty(b, n, 63, outer.shape[-1])
     to_outer[..., m - skip : m - skip + width] = 0
     if not alone:
         to_outer[..., :width] = 0
-        to_outer[..., width:m] = lever.by_latent[:, :, 1]
-    to_outer[..., m + width - skip : 2 * m - skip] = lever.by_latent[:, :, 0]
-    to_outer[..., 2 * m - skip :] = lever.by_betas
-    to_outer[:, -1, :, m - skip : m - skip + width] = lever.by_frame[:, -1]
+        to_outer[..., width:m] = jacobian.by_latent[:, :, 1]
+    to_outer[..., m + width - skip : 2 * m - skip] = jacobian.by_latent[:, :, 0]
+    to_outer[..., 2 * m - skip :] = jacobian.by_betas
+    to_outer[:, -1, :, m - skip : m - skip + width] = jacobian.by_frame[:, -1]
     own = outer.new_zeros(b, n, 63)
     if inner is not None and n > 1:
-        frames = lever.by_frame[:, :-1]
+        frames = jacobian.by_frame[:, :-1]
         response, diagonal = (part[:, part.shape[1] - n + 1 :].flip(1) for part in (inner.response, inner.diagonal))
         own[:, :-1] = ((frames @ diagonal) * frames).sum(-1)
         for row in range(b):

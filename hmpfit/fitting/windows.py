@@ -65,7 +65,7 @@ def lay_windows(times_s: Tensor, length_s: float, overlap_s: float) -> WindowLay
 def resample_poses(hand_R: Tensor, known: Tensor, times_s: Tensor, at_s: Tensor) -> tuple[Tensor, Tensor]:
     """Interpolate joint rotations [B, T, 15, 3, 3] from times [T] to times [N] along geodesics.
 
-    Returns the rotations [B, N, 15, 3, 3] and whether they are known [B, N]: inside the clip, and both neighbours known
+    Returns the rotations [B, N, 15, 3, 3] and whether they are known [B, N]: inside the clip, and both neighbors known
     (`known` [B, T]) and within a tenth of a second, or exactly on a known frame.
     """
     right = torch.searchsorted(times_s, at_s.contiguous()).clamp(0, len(times_s) - 1)

@@ -12,14 +12,14 @@ def similarity_aligned(points: NDArray[np.floating], target: NDArray[np.floating
     The least-squares optimum of Umeyama (1991), a proper rotation always (a mirrored hand stays mirrored).
     """
     points, target = np.asarray(points, dtype=np.float64), np.asarray(target, dtype=np.float64)
-    centre, target_centre = points.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
-    source, goal = points - centre, target - target_centre
+    center, target_center = points.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
+    source, goal = points - center, target - target_center
     left, stretch, right = np.linalg.svd(np.swapaxes(goal, -1, -2) @ source)
     handedness = np.ones_like(stretch)
     handedness[..., -1] = np.sign(np.linalg.det(left @ right))
     rotation = (left * handedness[..., None, :]) @ right
     scale = (stretch * handedness).sum(axis=-1) / np.maximum((source**2).sum(axis=(-1, -2)), 1e-30)
-    return scale[..., None, None] * source @ np.swapaxes(rotation, -1, -2) + target_centre
+    return scale[..., None, None] * source @ np.swapaxes(rotation, -1, -2) + target_center
 
 
 def wrist_aligned(joints: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ ASSUMED_FOCAL_PER_LONGER_SIDE = 0.9
 def assumed_intrinsics(
     width: int, height: int, focal_per_longer_side: float = ASSUMED_FOCAL_PER_LONGER_SIDE
 ) -> NDArray[np.float64]:
-    """Return K [3, 3] for an unknown camera: focal length as a share of the longer side, principal point centred.
+    """Return K [3, 3] for an unknown camera: focal length as a share of the longer side, principal point centered.
 
     0.9 of the longer side is a horizontal field of view of 58 degrees in landscape; decided once in the design.
     """
@@ -23,7 +23,7 @@ def assumed_intrinsics(
 
 
 def project(points: Tensor, K: Tensor, distortion: Tensor | None = None) -> Tensor:
-    """Project camera-frame points [..., 3] (metres) with K [..., 3, 3] to pixels [..., 2].
+    """Project camera-frame points [..., 3] (meters) with K [..., 3, 3] to pixels [..., 2].
 
     K's leading axes broadcast against the points' leading axes. `distortion` [5] is OpenCV's k1 k2 p1 p2 k3.
     Depth is clamped at 1 cm, so that a point behind the camera gives a large finite residual instead of a sign flip.

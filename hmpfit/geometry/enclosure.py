@@ -1,4 +1,4 @@
-"""Inside or outside of a closed triangle mesh: crossings of a ray, the generalised winding number, signed distance.
+"""Inside or outside of a closed triangle mesh: crossings of a ray, the generalized winding number, signed distance.
 
 Separate from the hands because any closed mesh will do. Batches are frames; memory is bounded by cutting the frames and
 points into pieces. Everything keeps the dtype and device of its points.
@@ -28,13 +28,13 @@ def inside(
     """
     crossings = torch.zeros(points.shape[:2], dtype=torch.int32, device=points.device)
     turn = _basis(points)
-    centre = vertices.mean(-2, keepdim=True)
-    turned, p = (vertices - centre) @ turn, (points - centre) @ turn  # the ray along the third axis
+    center = vertices.mean(-2, keepdim=True)
+    turned, p = (vertices - center) @ turn, (points - center) @ turn  # the ray along the third axis
     for group in groups if groups is not None else [slice(None)]:
         corners = turned[:, faces[group]]  # [T, F, 3, 3]
         low, high = corners.amin((1, 2)), corners.amax((1, 2))
         meets = ((p[..., :2] >= low[:, None, :2]) & (p[..., :2] <= high[:, None, :2])).all(-1)
-        picked, kept = packed(meets & (p[..., 2] < high[:, None, 2]))
+        picked, kept = pack_indices(meets & (p[..., 2] < high[:, None, 2]))
         if picked.shape[1]:
             found = _crossings(p.gather(1, picked[..., None].expand(-1, -1, 3)), corners, rule == "winding")
             crossings.scatter_add_(1, picked, torch.where(kept, found, 0))
@@ -60,7 +60,7 @@ def _crossings(p: Tensor, corners: Tensor, signed: bool) -> Tensor:
     return out
 
 
-def packed(chosen: Tensor) -> tuple[Tensor, Tensor]:
+def pack_indices(chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Return indices [T, K] of the chosen entries of [T, N], K the most of any frame, and which of them are real."""
     most = int(chosen.sum(-1).max()) if chosen.numel() else 0
     order = torch.argsort(chosen.to(torch.int8), dim=-1, descending=True, stable=True)[:, :most]

@@ -25,13 +25,13 @@ def angle_between(a: Tensor, b: Tensor) -> Tensor:
     return roma.rotmat_geodesic_distance(a, b)
 
 
-def from_6d(six: Tensor) -> Tensor:
-    """Turn [..., 6] (two columns, not normalised) into rotation matrices [..., 3, 3] by Gram-Schmidt.
+def from_6d(rot6d: Tensor) -> Tensor:
+    """Turn [..., 6] (two columns, not normalized) into rotation matrices [..., 3, 3] by Gram-Schmidt.
 
     Source: Zhou et al. 2019, "On the continuity of rotation representations", equation 15; the six numbers are the
     first column, then the second.
     """
-    first, second = six[..., :3], six[..., 3:]
+    first, second = rot6d[..., :3], rot6d[..., 3:]
     x = torch.nn.functional.normalize(first, dim=-1)
     y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
     return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1)

@@ -40,7 +40,7 @@ def robust_lengths(points: Tensor, weights: Tensor) -> Tensor:
 
 
 def fit_shape(kin: Kinematics, measured: Tensor, relative_std: float, free_scale: bool, steps: int = 8) -> Shape:
-    """Fit betas, under their unit normal prior, to measured bone lengths [20] in metres (NaN = unknown).
+    """Fit betas, under their unit normal prior, to measured bone lengths [20] in meters (NaN = unknown).
 
     `relative_std` is how far a measured length strays, as a share of itself: the larger, the closer the shape stays to
     the mean hand. With `free_scale` one factor on all lengths is fitted besides, with no pull to 1.

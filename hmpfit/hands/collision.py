@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hmpfit.geometry.enclosure import inside, packed
+from hmpfit.geometry.enclosure import inside, pack_indices
 from hmpfit.hands.watertight import HandSurface
 
 PAPER_ALPHA_M = 0.02  # STC, equation 6
@@ -22,7 +22,7 @@ class Intrusions:
     vertex: Tensor  # [T, K] of the intruding hand
     nearest: Tensor  # [T, K] the other hand's nearest vertex
     normal: Tensor  # [T, K, 3] of the other hand there, outwards
-    depth: Tensor  # [T, K] metres below the plane through the nearest vertex
+    depth: Tensor  # [T, K] meters below the plane through the nearest vertex
     real: Tensor  # [T, K]
 
 
@@ -45,7 +45,7 @@ def vertices_inside(vertices: Tensor, other: Tensor, surface: HandSurface) -> Te
     candidates = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     for part in surface.parts:
         candidates |= _in_box(points, closed[:, part])
-    picked, kept = packed(candidates)
+    picked, kept = pack_indices(candidates)
     if picked.shape[1] == 0:
         return found
     rays = points.gather(1, picked[..., None].expand(-1, -1, 3))
@@ -61,7 +61,7 @@ def interpenetration(
     other_surface: HandSurface,
     alpha_m: float = PAPER_ALPHA_M,
 ) -> Tensor:
-    """Return STC's L_inter of each frame, [T]: hands' meshes [T, V, 3] and [T, W, 3], metres.
+    """Return STC's L_inter of each frame, [T]: hands' meshes [T, V, 3] and [T, W, 3], meters.
 
     The sum over the vertices v of either hand that lie inside the other of alpha tanh(d / alpha), d being the distance
     to the other hand's nearest vertex (equation 6, whose second argument must be the other hand). Which vertices are
@@ -70,7 +70,7 @@ def interpenetration(
     total = vertices.new_zeros(len(vertices))
     for here, there, closed_by in ((vertices, other, other_surface), (other, vertices, surface)):
         with torch.no_grad():
-            picked, kept = packed(vertices_inside(here, there, closed_by))
+            picked, kept = pack_indices(vertices_inside(here, there, closed_by))
             hit = kept.any(1).nonzero()[:, 0]
         if len(hit) == 0:
             continue
@@ -85,11 +85,11 @@ def interpenetration(
 
 
 def intrusions(vertices: Tensor, other: Tensor, surface: HandSurface) -> Intrusions:
-    """Return where vertices [T, V, 3] lie inside another hand [T, W, 3] of `surface`, and the way out, metres.
+    """Return where vertices [T, V, 3] lie inside another hand [T, W, 3] of `surface`, and the way out, meters.
 
     Depth is taken along the normal at the nearest vertex, at least 0: the plane there says how far to go.
     """
-    picked, kept = packed(vertices_inside(vertices, other, surface))
+    picked, kept = pack_indices(vertices_inside(vertices, other, surface))
     points = vertices.gather(1, picked[..., None].expand(-1, -1, 3))
     nearest = torch.zeros_like(picked)
     normal, depth = torch.zeros_like(points), torch.zeros_like(points[..., 0])

@@ -49,7 +49,7 @@ _OF_MODEL = ("joints", "joints_dirs", "points", "points_dirs")
 
 @dataclass(frozen=True)
 class Kinematics:
-    """A hand model reduced to its rest positions in metres, linear in betas; right-hand form, OpenPose order of points.
+    """A hand model reduced to its rest positions in meters, linear in betas; right-hand form, OpenPose order of points.
 
     `points` are the rest joints and fingertips plus the model's landmark offsets: the places that a detector calls
     "index1", "thumb_tip" and so on, rigid in the frame of the joint `point_joint`. Where the hands of a batch have
@@ -120,7 +120,7 @@ class PosedJoints:
 
 
 def pose_joints(kin: Kinematics, global_R: Tensor, hand_R: Tensor, betas: Tensor, transl: Tensor) -> PosedJoints:
-    """Pose the 16 joints: global_R [..., 3, 3], hand_R [..., 15, 3, 3], betas [..., 10], transl [..., 3] metres.
+    """Pose the 16 joints: global_R [..., 3, 3], hand_R [..., 15, 3, 3], betas [..., 10], transl [..., 3] meters.
 
     Leading axes broadcast. The wrist lies at J0(betas) + transl, as in smplx.
     """
@@ -129,7 +129,7 @@ def pose_joints(kin: Kinematics, global_R: Tensor, hand_R: Tensor, betas: Tensor
 
 
 def landmark_points(kin: Kinematics, global_R: Tensor, hand_R: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
-    """Return the 21 landmark points [..., 21, 3] in camera-frame metres, OpenPose order.
+    """Return the 21 landmark points [..., 21, 3] in camera-frame meters, OpenPose order.
 
     Shapes as in `pose_joints`. Differentiable by autograd; each point is rigid, pose blend shapes play no part.
     """

@@ -45,7 +45,7 @@ def fix_left_shapedirs(left: dict[str, Any], right: dict[str, Any] | None) -> Fl
     if right is not None and right["shapedirs"].shape == dirs.shape:
         wrong = np.abs(dirs[:, 0] - right["shapedirs"][:, 0]).sum() < 1
     else:
-        centred = left["v_template"] - left["v_template"].mean(0)
-        growth = np.einsum("vc,vck->ck", centred, dirs) / (centred**2).sum(0)[:, None]
+        centered = left["v_template"] - left["v_template"].mean(0)
+        growth = np.einsum("vc,vck->ck", centered, dirs) / (centered**2).sum(0)[:, None]
         wrong = float(growth[0] @ (growth[1] + growth[2])) < 0
     return dirs * MIRROR_X[:, None] if wrong else dirs

@@ -18,7 +18,7 @@ from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS, MANO_PARENTS
 
 @dataclass(frozen=True)
 class PosedTensors:
-    """Metres, in the frame of `global_orient` and `transl`."""
+    """Meters, in the frame of `global_orient` and `transl`."""
 
     joints: Tensor  # [..., 21, 3] OpenPose order: 16 joints and the skinned fingertips
     vertices: Tensor | None  # [..., V, 3]
@@ -53,7 +53,7 @@ class ManoHand:
         """Pose and skin the hand; leading axes broadcast, so that betas [10] serve frames [T, ...].
 
         global_orient [..., 3] and hand_pose [..., 15, 3] are absolute axis-angle (radians, zero = the flat template),
-        betas [..., 10], transl [..., 3] metres; the wrist comes to J0(betas) + transl, as in smplx. With
+        betas [..., 10], transl [..., 3] meters; the wrist comes to J0(betas) + transl, as in smplx. With
         `vertices=False` only the five fingertips are skinned.
         """
         leading = torch.broadcast_shapes(
@@ -117,7 +117,7 @@ def _chain(rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
 def pose_hands(models: HandModels, motion: HandMotion, vertices: bool = False) -> PosedHands:
     """Pose every hand of a motion, left hands as left hands, in float64.
 
-    Positions are in the frame of the motion (the camera's), metres; vertices only when asked for.
+    Positions are in the frame of the motion (the camera's), meters; vertices only when asked for.
     """
     upright = motion.mirrored(~motion.is_right)
     sides = [

@@ -1,6 +1,6 @@
 """Which hands of two sources are the same: hands of one side, by how near they are over time.
 
-Separate from tracking, which follows hands within one source. It works on pixels and on metres alike.
+Separate from tracking, which follows hands within one source. It works on pixels and on meters alike.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ Floats = NDArray[np.floating[Any]]
 class HandModel:
     """One hand in MANO's canonical frame, as a right hand: fingers along -x, palm towards -y, thumb towards +z.
 
-    V comes from the file; nothing assumes 778. Metres; float64. A left-hand file is held as its mirror image.
+    V comes from the file; nothing assumes 778. Meters; float64. A left-hand file is held as its mirror image.
     """
 
     name: str

@@ -37,15 +37,15 @@ def open_rims(faces: NDArray[np.integer]) -> list[Indices]:
 
 @dataclass(frozen=True)
 class HandSurface:
-    """A hand model's mesh without holes: each rim gets a vertex at its centre and a fan of triangles.
+    """A hand model's mesh without holes: each rim gets a vertex at its center and a fan of triangles.
 
     For MANO that is 779 vertices and 1554 faces. `parts` are the vertices that each of the 16 joints moves most,
-    with their neighbours; `bundles` are faces that lie together: what the broad phase of collisions has boxes of.
+    with their neighbors; `bundles` are faces that lie together: what the broad phase of collisions has boxes of.
     """
 
     vertices: int  # V, of the open mesh
     rims: tuple[Tensor, ...]
-    faces: Tensor  # [F + sum of the rims' lengths, 3]; the rims' centres are the vertices V, V + 1, ...
+    faces: Tensor  # [F + sum of the rims' lengths, 3]; the rims' centers are the vertices V, V + 1, ...
     parts: tuple[Tensor, ...]
     bundles: tuple[Tensor, ...]
 
@@ -70,12 +70,12 @@ class HandSurface:
             for place, rim in enumerate(rims)
         ]
         closed = np.concatenate([np.asarray(faces, np.int64), *fans])
-        centres = [template[rim].mean(0, keepdims=True) for rim in rims]
+        centers = [template[rim].mean(0, keepdims=True) for rim in rims]
         owner = np.zeros(vertices, np.int64) if owner is None else np.asarray(owner)
         owner = np.concatenate((owner, [owner[rim[0]] for rim in rims])).astype(np.int64)
         # A part's box must hold every triangle that touches it.
         parts = [np.unique(closed[(owner[closed] == part).any(1)]) for part in np.unique(owner)]
-        middles = np.concatenate((template, *centres))[closed].mean(1)
+        middles = np.concatenate((template, *centers))[closed].mean(1)
 
         def tensors(arrays: list[Indices]) -> tuple[Tensor, ...]:
             return tuple(torch.as_tensor(array, device=device) for array in arrays)
@@ -84,7 +84,7 @@ class HandSurface:
         return cls(vertices, tensors(rims), torch.as_tensor(closed, device=device), tensors(parts), tensors(bundles))
 
     def closed(self, vertices: Tensor) -> Tensor:
-        """Append the rims' centres to posed vertices [..., V, 3]."""
+        """Append the rims' centers to posed vertices [..., V, 3]."""
         return torch.cat((vertices, *(vertices[..., rim, :].mean(-2, keepdim=True) for rim in self.rims)), dim=-2)
 
     def normals(self, vertices: Tensor) -> Tensor:

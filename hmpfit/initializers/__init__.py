@@ -1,1 +1,1 @@
-"""First guesses: each initialiser turns its evidence into a `HandMotion`."""
+"""First guesses: each initializer turns its evidence into a `HandMotion`."""

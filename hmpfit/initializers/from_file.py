@@ -1,6 +1,6 @@
-"""The initialiser `file:PATH`: a first guess from a file of ours or of another system.
+"""The initializer `file:PATH`: a first guess from a file of ours or of another system.
 
-The kind is recognised by what the file holds, never by its name; the readers lie in `foreign/`.
+The kind is recognized by what the file holds, never by its name; the readers lie in `foreign/`.
 """
 
 import logging
@@ -32,7 +32,7 @@ def initialize(
 ) -> HandMotion:
     """Read a first guess for a clip's frames at `times_s` [T], whose first frame is `first_frame` of its video.
 
-    The result is in the clip's camera, metres; frames that a foreign file does not know are filled from those it does.
+    The result is in the clip's camera, meters; frames that a foreign file does not know are filled from those it does.
     `tracks` place the hands of systems that give no position. Raises InputError when the file cannot be read, is of no
     known kind, or has too few frames.
     """
@@ -60,15 +60,15 @@ def initialize(
 def _foreign(
     contents: dict[str, Any], path: Path, times_s: Floats, camera: Camera, models: HandModels
 ) -> ForeignMotion:
-    if dyn_hamr.recognise(contents):
+    if dyn_hamr.recognize(contents):
         return dyn_hamr.read(contents, camera, models)
-    if pymaf_x.recognise(contents):
+    if pymaf_x.recognize(contents):
         return pymaf_x.read(contents, camera)
-    if hamer.recognise(contents):
+    if hamer.recognize(contents):
         return hamer.read(contents, camera)
-    if amass_style.recognise(contents):
+    if amass_style.recognize(contents):
         return amass_style.read(contents, times_s)
-    if metro.recognise(contents):
+    if metro.recognize(contents):
         return metro.read(contents, models)
     held = ", ".join(sorted(str(key) for key in contents)[:12])
     raise InputError(f"'{path}' is of no known kind (it holds {held or 'nothing'}); --init file: reads {_KNOWN}.")

@@ -1,4 +1,4 @@
-"""The initialiser `keypoints`: inverse kinematics from 2D landmarks and hand-centred 3D landmarks, frame by frame.
+"""The initializer `keypoints`: inverse kinematics from 2D landmarks and hand-centered 3D landmarks, frame by frame.
 
 Shape first (bone lengths do not depend on pose), then all frames in one batch. No smoothing: that is the fit's work.
 """
@@ -48,7 +48,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         weights = torch.as_tensor(trusted, dtype=torch.float64)
         shape = fit_shape(kin, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
-        xy, focal = normalised(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, camera.distortion)
+        xy, focal = normalized(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, camera.distortion)
         diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
         targets = Targets(
             points_m=world,
@@ -75,7 +75,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
     return mirroring.motion_as_sides(motion, tracks.is_right)
 
 
-def normalised(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
+def normalized(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
     """Return undistorted x / z and y / z [N, 21, 2] of pixels [N, 21, 2] under K [N, 3, 3], and focal lengths [N]."""
     if distortion is not None:
         import cv2

@@ -1,4 +1,4 @@
-"""A learned initialiser's hands placed in the camera: their pose is the network's, their place is fitted.
+"""A learned initializer's hands placed in the camera: their pose is the network's, their place is fitted.
 
 Separate from the networks: it takes what any of them says of the frames (`HandEstimates`). The translation is that
 which brings the joints closest to their 2D keypoints along the rays, a linear problem in each frame; where a detector
@@ -14,8 +14,8 @@ from hmpfit.geometry import rotations
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalised
-from hmpfit.initializers.rotate_onto_keypoints import turned
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalized
+from hmpfit.initializers.rotate_onto_keypoints import rotate_onto_keypoints
 from hmpfit.records import DETECTED, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
 NEAREST_M, FARTHEST_M = 0.08, 5.0
@@ -32,7 +32,7 @@ def initialize(
 ) -> tuple[HandMotion, KeypointTracks]:
     """Place the estimated hands; return the motion and the network's own 2D joints as keypoints.
 
-    Frames that the detector saw are placed and turned by its keypoints, others placed by the network's. Frames without
+    Frames that the detector saw are placed and rotated by its keypoints, others placed by the network's. Frames without
     an estimate, and those that only the network saw and of which it is less certain than `least_certain`, hold zeros
     and status 0. The shape is the median over the frames. The keypoints are moved from joints to the detector's
     landmarks by what lies between them on the model.
@@ -64,11 +64,11 @@ def initialize(
         seen = right.seen[hand, at][:, None]
         xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
         weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
-        rays, _ = normalised(xy, intrinsics, camera.distortion)
+        rays, _ = normalized(xy, intrinsics, camera.distortion)
         weights = weights.clip(LEAST_WEIGHT)
         places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
         if seen.any():
-            turns, places = turned(kin, *fields[:3], places, rays.numpy(), weights * seen)
+            turns, places = rotate_onto_keypoints(kin, *fields[:3], places, rays.numpy(), weights * seen)
             fields = (turns, *fields[1:])
             orient[hand, at] = rotations.log(turns).numpy()
             points, joints = landmark_points(kin, *fields).numpy(), landmark_points(plain, *fields).numpy()
@@ -96,7 +96,7 @@ def initialize(
 def _placed(points: Floats, rays: Floats, weights: Floats) -> Floats:
     """Return translations [N, 3] that bring points [N, 21, 3] closest to rays (x / z, y / z) [N, 21, 2].
 
-    Minimises sum w |(p + t)_xy - ray (p + t)_z|^2: distances at the hand's depth, linear in t.
+    Minimizes sum w |(p + t)_xy - ray (p + t)_z|^2: distances at the hand's depth, linear in t.
     """
     a = np.zeros((*rays.shape, 3))  # [N, 21, 2 equations, 3]
     a[..., 0, 0] = a[..., 1, 1] = 1.0

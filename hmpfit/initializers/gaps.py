@@ -1,4 +1,4 @@
-"""Frames that no initialiser saw: rotations by SLERP, translation linearly, nearest neighbour at the ends.
+"""Frames that no initializer saw: rotations by SLERP, translation linearly, nearest neighbor at the ends.
 
 This alone is the paper's "+ SLERP" row. Every filled frame says so in `status`.
 """
@@ -20,7 +20,7 @@ def fill_gaps(motion: HandMotion, seen: Bools, times_s: Floats) -> HandMotion:
     """
     if not seen.any(axis=1).all():
         raise NoHandError("A hand has no frame in which it was seen; there is nothing to fill its gaps from.")
-    left, right, fraction = _neighbours(seen, np.asarray(times_s, dtype=np.float64))
+    left, right, fraction = _neighbors(seen, np.asarray(times_s, dtype=np.float64))
     rows = np.arange(len(seen))[:, None]
 
     def turned(angles: Floats) -> Floats:
@@ -42,7 +42,7 @@ def fill_gaps(motion: HandMotion, seen: Bools, times_s: Floats) -> HandMotion:
     )
 
 
-def _neighbours(seen: Bools, times_s: Floats) -> tuple[np.ndarray, np.ndarray, Floats]:
+def _neighbors(seen: Bools, times_s: Floats) -> tuple[np.ndarray, np.ndarray, Floats]:
     """Return the seen frames before and after each frame, [H, T], equal at the ends, and the place between, 0..1."""
     hands, frames = seen.shape
     index = np.broadcast_to(np.arange(frames), (hands, frames))

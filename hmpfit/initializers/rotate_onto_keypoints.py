@@ -1,7 +1,7 @@
 """Turn and place whole hands to meet their 2D keypoints, fingers held still: six numbers a frame, all frames at once.
 
 Separate from inverse kinematics, which moves fingers and needs 3D landmarks: here a network has said how they are held,
-and roughly how the hand is turned.
+and roughly how the hand is rotate_onto_keypoints.
 """
 
 import torch
@@ -15,7 +15,7 @@ TURN_STD, STEPS = 0.6, 14  # of a network's turn, radians
 RAY_STD, OUTLIER = 0.03, 4.0  # of a keypoint, in diagonals of the hand; Geman-McClure scale in these
 
 
-def turned(
+def rotate_onto_keypoints(
     kin: Kinematics, turn: Tensor, pose: Tensor, betas: Tensor, places: Floats, rays: Floats, weights: Floats
 ) -> tuple[Tensor, Floats]:
     """Return turns [N, 3, 3] and places [N, 3] after both were corrected by rays (x / z, y / z) [N, 21, 2].

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import Floats, HandDetections
@@ -37,32 +37,32 @@ _MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 class Hand:
     """One hand: its tracklets in order of time, and its side by their votes."""
 
-    pieces: tuple[int, ...]
+    tracklets: tuple[int, ...]
     is_right: bool
 
 
 def assign(
     detections: HandDetections,
-    pieces: Sequence[Tracklet],
-    trails: Sequence[Trail] = (),
+    tracklets: Sequence[Tracklet],
+    extensions: Sequence[TrackletExtension] = (),
     most: int | None = None,
 ) -> list[Hand]:
     """Sort tracklets, ordered by first frame, into hands, at most `most`; a tracklet may belong to none.
 
     A tracklet whose vote is consistent never joins a hand of the other side.
     """
-    if not pieces:
+    if not tracklets:
         return []
     left_out = _LEFT_OUT * _independence(detections.times_s)
     # In a short clip no hand has enough frames to pay the full price; the best seen one must always be worth keeping.
-    start = min(_NEW_HAND, 0.5 * left_out * max(piece.weight for piece in pieces))
+    start = min(_NEW_HAND, 0.5 * left_out * max(tracklet.weight for tracklet in tracklets))
     jump = min(_JUMP, start / 2)
     stretches = [
-        Stretch(int(piece.frames[0]), int(piece.frames[-1]), left_out * piece.weight, side_costs(piece))
-        for piece in pieces
+        Stretch(int(tracklet.frames[0]), int(tracklet.frames[-1]), left_out * tracklet.weight, side_costs(tracklet))
+        for tracklet in tracklets
     ]
-    parts = least_cost_paths(stretches, _moves(detections, pieces, trails, jump, left_out), start, jump, most)
-    return _hands(detections, pieces, parts)
+    parts = least_cost_paths(stretches, _moves(detections, tracklets, extensions, jump, left_out), start, jump, most)
+    return _hands(detections, tracklets, parts)
 
 
 def _independence(times_s: Floats) -> float:
@@ -71,22 +71,26 @@ def _independence(times_s: Floats) -> float:
     return min(30 * step_s, _MOST_INDEPENDENT)
 
 
-def side_costs(piece: Tracklet) -> tuple[float, float]:
+def side_costs(tracklet: Tracklet) -> tuple[float, float]:
     """Return what it costs to take a tracklet for a right and for a left hand; infinite against a consistent vote."""
-    vote = piece.right_log_odds * min(len(piece.rows), _SIDE_FRAMES)
-    against = np.inf if piece.consistent else abs(vote)
+    vote = tracklet.right_log_odds * min(len(tracklet.rows), _SIDE_FRAMES)
+    against = np.inf if tracklet.consistent else abs(vote)
     return (float(against), 0.0) if vote < 0 else (0.0, float(against))
 
 
 def _moves(
-    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail], jump: float, left_out: float
+    detections: HandDetections,
+    tracklets: Sequence[Tracklet],
+    extensions: Sequence[TrackletExtension],
+    jump: float,
+    left_out: float,
 ) -> list[Edge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
-    arrivals = _arrivals(trails)
+    arrivals = _arrivals(extensions)
     edges = []
-    for n, before in enumerate(pieces):
-        for m in range(n + 1, min(n + 1 + _NEXT, len(pieces))):
-            after = pieces[m]
+    for n, before in enumerate(tracklets):
+        for m in range(n + 1, min(n + 1 + _NEXT, len(tracklets))):
+            after = tracklets[m]
             if after.frames[0] <= before.frames[0] or after.frames[-1] <= before.frames[-1]:
                 continue
             doubled = len(np.intersect1d(before.frames, after.frames))
@@ -127,35 +131,37 @@ def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -
     return 0.5 * (apart**2 + ratio**2 + change) + 2 * float(np.log(wider))
 
 
-def _arrivals(trails: Sequence[Trail]) -> dict[tuple[int, int], float]:
-    """Return the cost of going from one tracklet to another that its trail reached (or the other way round)."""
+def _arrivals(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, int], float]:
+    """Return the cost of going from one tracklet to another that its extension reached (or the other way round)."""
     ways: dict[tuple[int, int], list[bool]] = {}
-    for trail in trails:
-        if trail.arrived is not None:
-            pair = (trail.tracklet, trail.arrived) if trail.onward else (trail.arrived, trail.tracklet)
-            ways.setdefault(pair, []).append(trail.unbroken)
+    for extension in extensions:
+        if extension.arrived is not None:
+            pair = (
+                (extension.tracklet, extension.arrived) if extension.onward else (extension.arrived, extension.tracklet)
+            )
+            ways.setdefault(pair, []).append(extension.unbroken)
     return {
         pair: (_ARRIVED_AFTER_A_GAP, _ARRIVED, _ARRIVED_BOTH_WAYS)[min(sum(unbroken), 2)]
         for pair, unbroken in ways.items()
     }
 
 
-def _hands(detections: HandDetections, pieces: Sequence[Tracklet], parts: Sequence[Part]) -> list[Hand]:
+def _hands(detections: HandDetections, tracklets: Sequence[Tracklet], parts: Sequence[Part]) -> list[Hand]:
     """Join parts to hands, ordered by first frame: a part after a jump continues the likeliest hand that had vanished.
 
     The flow says how many hands there are; which of several vanished ones comes back is decided here, by motion.
     """
     hands: list[Hand] = []
     for part in parts:
-        first = pieces[part.stretches[0]]
+        first = tracklets[part.stretches[0]]
         vanished = [
             n
             for n, hand in enumerate(hands)
-            if hand.is_right == (part.side == RIGHT) and pieces[hand.pieces[-1]].frames[-1] < first.frames[0]
+            if hand.is_right == (part.side == RIGHT) and tracklets[hand.tracklets[-1]].frames[-1] < first.frames[0]
         ]
         if part.starts or not vanished:
             hands.append(Hand(part.stretches, part.side == RIGHT))
             continue
-        n = min(vanished, key=lambda n: moving_cost(detections, pieces[hands[n].pieces[-1]], first))
-        hands[n] = Hand((*hands[n].pieces, *part.stretches), hands[n].is_right)
+        n = min(vanished, key=lambda n: moving_cost(detections, tracklets[hands[n].tracklets[-1]], first))
+        hands[n] = Hand((*hands[n].tracklets, *part.stretches), hands[n].is_right)
     return hands

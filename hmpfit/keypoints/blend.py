@@ -1,4 +1,4 @@
-"""The `blend` source: the detector where it sees the hand, the initialiser's projections where it does not.
+"""The `blend` source: the detector where it sees the hand, the initializer's projections where it does not.
 
 Source: the HMP poster's blended keypoints; specs/method.md section 4.
 """

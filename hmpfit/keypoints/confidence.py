@@ -18,7 +18,7 @@ GAMMA_PER_DIAGONAL = 0.025
 
 @dataclass(frozen=True)
 class Views:
-    """N augmented views of a crop: turned by `angle` (radians) and scaled by `scale` about its centre."""
+    """N augmented views of a crop: turned by `angle` (radians) and scaled by `scale` about its center."""
 
     angle: Floats  # [N]
     scale: Floats  # [N]
@@ -49,7 +49,7 @@ def confidence(base_px: Floats, views_px: Floats, gamma: float = GAMMA_PER_DIAGO
     return np.asarray(1 - np.minimum(sigma, limit) / np.maximum(limit, 1e-9))
 
 
-def hopeless(base_px: Floats, views_px: Floats, count: int, gamma: float = GAMMA_PER_DIAGONAL) -> bool:
+def is_zero_confidence(base_px: Floats, views_px: Floats, count: int, gamma: float = GAMMA_PER_DIAGONAL) -> bool:
     """Return whether the first views [n, 21, 2] of `count` settle that every landmark's alpha is 0.
 
     The mean can only be at least what these views add to it: an exact shortcut, not an estimate.
@@ -65,7 +65,7 @@ def _apart(base_px: Floats, views_px: Floats, gamma: float) -> tuple[Floats, Flo
     return limit, np.where(np.isnan(apart_sq), limit[..., None, :] ** 2, apart_sq)
 
 
-def without_doubtful(tracks: KeypointTracks, least: float) -> KeypointTracks:
+def drop_low_confidence_frames(tracks: KeypointTracks, least: float) -> KeypointTracks:
     """Call a frame unseen when its 21 landmarks are trusted less than `least` on average (ours).
 
     There the detector mostly saw something else: on 23 clips with known truth the palm's direction is off by 40 to 60

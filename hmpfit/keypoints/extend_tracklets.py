@@ -26,7 +26,7 @@ _NEAR = 60  # frames that are decoded through rather than sought over
 
 
 @dataclass(frozen=True)
-class FollowOptions:
+class ExtensionOptions:
     """When a followed hand counts as seen; distances in hand boxes' diagonals."""
 
     presence: float = 0.5
@@ -38,7 +38,7 @@ class FollowOptions:
 
 
 @dataclass
-class Trail:
+class TrackletExtension:
     """One tracklet followed beyond one of its ends: sightings by frame, and the tracklet where it arrived."""
 
     tracklet: int
@@ -51,8 +51,8 @@ class Trail:
 
 
 @dataclass
-class _Walk:
-    trail: Trail
+class _ExtensionState:
+    extension: TrackletExtension
     mirrored: bool
     last_frame: int
     last_xy: Floats
@@ -60,104 +60,106 @@ class _Walk:
     start_s: float
 
 
-def follow(
+def extend_tracklets(
     clip: FrameSource,
     detections: HandDetections,
-    pieces: list[Tracklet],
+    tracklets: list[Tracklet],
     files: LandmarkerFiles,
-    options: FollowOptions = FollowOptions(),
+    options: ExtensionOptions = ExtensionOptions(),
     *,
     workers: int | None = None,
     frames_hidden: Bools | None = None,
     on_progress: Progress | None = None,
-) -> list[Trail]:
-    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end a walk."""
+) -> list[TrackletExtension]:
+    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end an extension."""
     frames = len(detections.times_s)
     hidden = np.zeros(frames, dtype=bool) if frames_hidden is None else frames_hidden
-    owner = {int(row): n for n, piece in enumerate(pieces) for row in piece.rows}
+    owner = {int(row): n for n, tracklet in enumerate(tracklets) for row in tracklet.rows}
     count = workers or usable_cores()
     shelf: SimpleQueue[LandmarkNetwork] = SimpleQueue()
     for _ in range(count):
         shelf.put(LandmarkNetwork(files.landmarks))
-    trails: list[Trail] = []
+    extensions: list[TrackletExtension] = []
     with ThreadPoolExecutor(count) as pool:
         for onward in (True, False):
             reader = _reader(clip, onward)
             step = 1 if onward else -1
-            starts = _starts(detections, pieces, onward)
-            walks: list[_Walk] = []
+            starts = _starts(detections, tracklets, onward)
+            states: list[_ExtensionState] = []
             for done, frame in enumerate(range(frames) if onward else range(frames - 1, -1, -1)):
-                walks += starts.get(frame - step, [])
+                states += starts.get(frame - step, [])
                 if hidden[frame]:
-                    trails += [walk.trail for walk in walks]
-                    walks = []
-                if walks:
+                    extensions += [state.extension for state in states]
+                    states = []
+                if states:
                     image = reader.image(frame)
 
-                    def go(walk: _Walk, image: NDArray[np.uint8] = image, frame: int = frame) -> bool:
+                    def go(state: _ExtensionState, image: NDArray[np.uint8] = image, frame: int = frame) -> bool:
                         network = shelf.get()
                         try:
-                            return _step(walk, network, image, frame, detections, owner, options)
+                            return _step(state, network, image, frame, detections, owner, options)
                         finally:
                             shelf.put(network)
 
-                    going = list(pool.map(go, walks))
-                    trails += [walk.trail for walk, on in zip(walks, going, strict=True) if not on]
-                    walks = [walk for walk, on in zip(walks, going, strict=True) if on]
+                    going = list(pool.map(go, states))
+                    extensions += [state.extension for state, on in zip(states, going, strict=True) if not on]
+                    states = [state for state, on in zip(states, going, strict=True) if on]
                 if on_progress is not None:
                     on_progress(done + 1 + (0 if onward else frames), 2 * frames)
-            trails += [walk.trail for walk in walks]
-    return trails
+            extensions += [state.extension for state in states]
+    return extensions
 
 
-def _starts(detections: HandDetections, pieces: list[Tracklet], onward: bool) -> dict[int, list[_Walk]]:
-    walks: dict[int, list[_Walk]] = {}
+def _starts(detections: HandDetections, tracklets: list[Tracklet], onward: bool) -> dict[int, list[_ExtensionState]]:
+    states: dict[int, list[_ExtensionState]] = {}
     times, xy = detections.times_s, detections.xy_px
-    for n, piece in enumerate(pieces):
-        rows = piece.rows[-8:] if onward else piece.rows[:8]
+    for n, tracklet in enumerate(tracklets):
+        rows = tracklet.rows[-8:] if onward else tracklet.rows[:8]
         end = -1 if onward else 0
         frame = int(detections.frame[rows[end]])
         speed = velocity(xy[rows], times[detections.frame[rows]], at_end=onward)
-        walk = _Walk(Trail(n, onward), piece.right_log_odds < 0, frame, xy[rows[end]], speed, float(times[frame]))
-        walks.setdefault(frame, []).append(walk)
-    return walks
+        state = _ExtensionState(
+            TrackletExtension(n, onward), tracklet.right_log_odds < 0, frame, xy[rows[end]], speed, float(times[frame])
+        )
+        states.setdefault(frame, []).append(state)
+    return states
 
 
 def _step(
-    walk: _Walk,
+    state: _ExtensionState,
     network: LandmarkNetwork,
     image: NDArray[np.uint8],
     frame: int,
     detections: HandDetections,
     owner: dict[int, int],
-    options: FollowOptions,
+    options: ExtensionOptions,
 ) -> bool:
     """Look for the hand one frame on; return whether to go further."""
-    times, trail = detections.times_s, walk.trail
-    elapsed = float(times[frame] - times[walk.last_frame])
-    region = from_landmarks(walk.last_xy)
-    drift = walk.velocity * elapsed if abs(frame - walk.last_frame) == 1 else np.zeros(2)
+    times, extension = detections.times_s, state.extension
+    elapsed = float(times[frame] - times[state.last_frame])
+    region = from_landmarks(state.last_xy)
+    drift = state.velocity * elapsed if abs(frame - state.last_frame) == 1 else np.zeros(2)
     region = Regions(region.center_px + drift, region.side_px, region.angle)
-    found = network(image, region[None], mirrored=walk.mirrored)
+    found = network(image, region[None], mirrored=state.mirrored)
     xy = found.xy_px[0]
-    size = float(sizes(walk.last_xy))
-    moved = float(np.linalg.norm(xy.mean(axis=0) - walk.last_xy.mean(axis=0))) / max(size, 1e-9)
+    size = float(sizes(state.last_xy))
+    moved = float(np.linalg.norm(xy.mean(axis=0) - state.last_xy.mean(axis=0))) / max(size, 1e-9)
     growth = float(np.abs(np.log(max(float(sizes(xy)), 1e-9) / max(size, 1e-9))))
     if found.presence[0] < options.presence or moved > options.farthest_step or growth > np.log(options.largest_growth):
-        trail.unbroken = False
+        extension.unbroken = False
         return abs(elapsed) <= options.patience_s
-    walk.velocity = 0.5 * walk.velocity + 0.5 * (xy.mean(axis=0) - walk.last_xy.mean(axis=0)) / elapsed
-    walk.last_frame, walk.last_xy = frame, xy
+    state.velocity = 0.5 * state.velocity + 0.5 * (xy.mean(axis=0) - state.last_xy.mean(axis=0)) / elapsed
+    state.last_frame, state.last_xy = frame, xy
     rows = np.flatnonzero(detections.frame == frame)
     if len(rows):
         apart = distance(xy, detections.xy_px[rows])
         if apart.min() < options.arrival:
-            trail.arrived = owner[int(rows[apart.argmin()])]
+            extension.arrived = owner[int(rows[apart.argmin()])]
             return False
-    trail.frames.append(frame)
-    trail.xy_px.append(xy)
-    trail.presence.append(float(found.presence[0]))
-    return abs(times[frame] - walk.start_s) < options.longest_s
+    extension.frames.append(frame)
+    extension.xy_px.append(xy)
+    extension.presence.append(float(found.presence[0]))
+    return abs(times[frame] - state.start_s) < options.longest_s
 
 
 class _Onward:

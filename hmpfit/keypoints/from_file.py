@@ -2,7 +2,7 @@
 
 Keys, in both forms: `xy_px` [H, T, 21, 2] (or [T, 21, 2] for one hand), pixels, OpenPose order, NaN/null where unseen;
 `is_right` [H] (or one boolean); optional `confidence` [H, T, 21] (default 1 where finite), `times_s` [T] seconds from
-the video's first frame (default: one row a frame), `world_m` [H, T, 21, 3] hand-centred metres in camera axes.
+the video's first frame (default: one row a frame), `world_m` [H, T, 21, 3] hand-centered meters in camera axes.
 A run's own `result.npz` is read too (its `keypoints_px` and `keypoint_confidence`), and the JSON of other detectors
 (`interchange.py`): OpenPose's folder of one file per frame, COCO-WholeBody, mmpose.
 """

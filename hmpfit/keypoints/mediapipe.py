@@ -14,7 +14,7 @@ from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL
 from hmpfit.keypoints.detection import detect
-from hmpfit.keypoints.extend_tracklets import follow
+from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.refinement import RefineOptions, refine
@@ -24,7 +24,7 @@ from hmpfit.records import Bools, Camera, KeypointTracks
 
 
 @dataclass(frozen=True)
-class Options:
+class MediaPipeOptions:
     """What the user may choose. `gamma` is in hand boxes' diagonals; `workers` None is one a core.
 
     Views are drawn at most `views_every_s` apart (0: in every frame) and wherever that would not do.
@@ -50,7 +50,7 @@ class Phases(Protocol):
 def extract(
     clip: FrameSource,
     camera: Camera,
-    options: Options = Options(),
+    options: MediaPipeOptions = MediaPipeOptions(),
     *,
     frames_hidden: Bools | None = None,
     progress: Phases | None = None,
@@ -81,7 +81,7 @@ def extract(
 def find_tracks(
     clip: FrameSource,
     files: LandmarkerFiles,
-    options: Options,
+    options: MediaPipeOptions,
     frames_hidden: Bools | None = None,
     progress: Phases | None = None,
 ) -> HandTracks:
@@ -89,17 +89,19 @@ def find_tracks(
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    pieces = split_by_vote(detections, link(detections))
+    tracklets = split_by_vote(detections, link(detections))
     report = _report(progress, "following hands")
-    trails = follow(clip, detections, pieces, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    return track(detections, pieces, trails, options.hands, options.max_hands)
+    extensions = extend_tracklets(
+        clip, detections, tracklets, files, workers=workers, frames_hidden=frames_hidden, on_progress=report
+    )
+    return track(detections, tracklets, extensions, options.hands, options.max_hands)
 
 
 def score_hidden(
     clip: FrameSource,
     camera: Camera,
     like: KeypointTracks,
-    options: Options = Options(),
+    options: MediaPipeOptions = MediaPipeOptions(),
     *,
     frames_hidden: Bools,
     progress: Phases | None = None,

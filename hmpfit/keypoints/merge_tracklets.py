@@ -1,4 +1,4 @@
-"""Joining tracklets that arrive at one another: fewer, longer pieces, whose votes about the side weigh more.
+"""Joining tracklets that arrive at one another: fewer, longer tracklets, whose votes about the side weigh more.
 
 Separate from `tracklets` (certain from positions alone) and from `assignment` (a matter of plausibility). No pixels.
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hmpfit.keypoints.extend_tracklets import Trail
+from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.tracklets import Tracklet, distance, gather
 from hmpfit.records import HandDetections
 
@@ -16,23 +16,23 @@ _FOLLOWED_FRAMES = 3  # seen by following alone, from which both ways outweigh o
 _SAME = 0.25  # two sightings this near in one frame are one hand, in hand boxes' diagonals
 
 
-def join(
-    detections: HandDetections, pieces: Sequence[Tracklet], trails: Sequence[Trail]
-) -> tuple[list[Tracklet], list[Trail]]:
-    """Join tracklets along unbroken arrivals and return them, ordered by first frame, with trails renumbered.
+def merge_tracklets(
+    detections: HandDetections, tracklets: Sequence[Tracklet], extensions: Sequence[TrackletExtension]
+) -> tuple[list[Tracklet], list[TrackletExtension]]:
+    """Join tracklets along unbroken arrivals and return them, ordered by first frame, with extensions renumbered.
 
-    Pieces whose consistent votes name different sides are joined last, and only if they were followed both ways over
-    some frames. Before that, arrivals both ways come first, then shorter trails. Nothing is joined that would put one
-    hand at two places at once.
+    Tracklets whose consistent votes name different sides are joined last, and only if they were followed both ways over
+    some frames. Before that, arrivals both ways come first, then shorter extensions. Nothing is joined that would put
+    one hand at two places at once.
     """
-    group = list(range(len(pieces)))
-    rows = {n: piece.rows for n, piece in enumerate(pieces)}
-    opposed = {link for link in _links(trails) if _opposed(pieces[link[0]], pieces[link[1]])}
-    for before, after in sorted(_links(trails), key=lambda link: link in opposed):
+    group = list(range(len(tracklets)))
+    rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
+    opposed = {link for link in _links(extensions) if _opposed(tracklets[link[0]], tracklets[link[1]])}
+    for before, after in sorted(_links(extensions), key=lambda link: link in opposed):
         a, b = group[before], group[after]
         if a == b or not _compatible(detections, rows[a], rows[b]):
             continue
-        if (before, after) in opposed and not _surely_followed(trails, before, after):
+        if (before, after) in opposed and not _surely_followed(extensions, before, after):
             continue
         rows[a] = np.concatenate((rows[a], rows.pop(b)))
         group = [a if g == b else g for g in group]
@@ -41,17 +41,19 @@ def join(
     place = {g: n for n, g in enumerate(order)}
     renumbered = [
         replace(t, tracklet=place[group[t.tracklet]], arrived=None if t.arrived is None else place[group[t.arrived]])
-        for t in trails
+        for t in extensions
     ]
     return [joined[g] for g in order], renumbered
 
 
-def _links(trails: Sequence[Trail]) -> list[tuple[int, int]]:
+def _links(extensions: Sequence[TrackletExtension]) -> list[tuple[int, int]]:
     found: dict[tuple[int, int], list[int]] = {}
-    for trail in trails:
-        if trail.arrived is not None and trail.unbroken:
-            pair = (trail.tracklet, trail.arrived) if trail.onward else (trail.arrived, trail.tracklet)
-            found.setdefault(pair, []).append(len(trail.frames))
+    for extension in extensions:
+        if extension.arrived is not None and extension.unbroken:
+            pair = (
+                (extension.tracklet, extension.arrived) if extension.onward else (extension.arrived, extension.tracklet)
+            )
+            found.setdefault(pair, []).append(len(extension.frames))
     return sorted(found, key=lambda pair: (-len(found[pair]), min(found[pair]), pair))
 
 
@@ -59,13 +61,13 @@ def _opposed(a: Tracklet, b: Tracklet) -> bool:
     return a.consistent and b.consistent and a.right_log_odds * b.right_log_odds < 0
 
 
-def _surely_followed(trails: Sequence[Trail], before: int, after: int) -> bool:
+def _surely_followed(extensions: Sequence[TrackletExtension], before: int, after: int) -> bool:
     ways = [
-        trail.onward
-        for trail in trails
-        if trail.unbroken
-        and len(trail.frames) >= _FOLLOWED_FRAMES
-        and (trail.tracklet, trail.arrived) == ((before, after) if trail.onward else (after, before))
+        extension.onward
+        for extension in extensions
+        if extension.unbroken
+        and len(extension.frames) >= _FOLLOWED_FRAMES
+        and (extension.tracklet, extension.arrived) == ((before, after) if extension.onward else (after, before))
     ]
     return len(set(ways)) == 2
 

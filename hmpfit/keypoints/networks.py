@@ -27,7 +27,7 @@ class Landmarks:
     """What the landmark network says about N regions, in image axes (mirroring and rotation of the crop undone)."""
 
     xy_px: Floats  # [N, 21, 2]
-    world_m: Floats  # [N, 21, 3] hand-centred, axes of the image plane, z away from the camera
+    world_m: Floats  # [N, 21, 3] hand-centered, axes of the image plane, z away from the camera
     presence: Floats  # [N] that there is a hand in the region
     right: Floats  # [N] that the hand, as the crop shows it, is a right hand
 

@@ -1,6 +1,6 @@
-"""The `initializer` source: the initialiser's own hand, projected: dense but less accurate (the paper's "PyMAF-X").
+"""The `initializer` source: the initializer's own hand, projected: dense but less accurate (the paper's "PyMAF-X").
 
-Separate from the detectors because it looks at no pixels; it works with any initialiser.
+Separate from the detectors because it looks at no pixels; it works with any initializer.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def projected(
 ) -> KeypointTracks:
     """Project the calibrated landmark points of a motion [H, T] into the camera.
 
-    Only frames that the initialiser estimated count: interpolated and extrapolated ones are guesses, not evidence, and
+    Only frames that the initializer estimated count: interpolated and extrapolated ones are guesses, not evidence, and
     come back unseen with confidence 0, as do points behind the camera.
     """
     points = _landmark_points(motion, models)

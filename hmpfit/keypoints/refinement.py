@@ -16,7 +16,7 @@ from hmpfit.keypoints.keyframes import key_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.regions import Regions, from_landmarks
-from hmpfit.keypoints.smooth_regions import steady
+from hmpfit.keypoints.smooth_regions import smooth_regions
 from hmpfit.keypoints.tracking import HandTracks
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 
@@ -63,7 +63,7 @@ def refine(
     measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do not, every
     frame between is measured.
     """
-    regions = steady(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
+    regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     shape = tracks.seen.shape
     xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
     alpha, seen = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool)
@@ -74,7 +74,7 @@ def refine(
 
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         return [
-            (int(h), look_at_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame])))
+            (int(h), measure_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame])))
             for h in np.flatnonzero(wanted[:, frame])
         ]
 
@@ -129,7 +129,7 @@ def _fill(alpha: Floats, measured: Bools, seen: Bools, times_s: Floats) -> None:
                 alpha[h, rest, joint] = np.interp(times_s[rest], times_s[known], alpha[h, known, joint])
 
 
-def look_at_hand(
+def measure_hand(
     network: LandmarkNetwork,
     image: NDArray[np.uint8],
     region: Regions,
@@ -147,7 +147,7 @@ def look_at_hand(
         turned = region[None].turned(turn, views.scale)
         found = np.full((options.views, 21, 2), np.nan)
         for n in range(options.views):
-            if confidence.hopeless(base.xy_px[0], found[:n], options.views, options.gamma):
+            if confidence.is_zero_confidence(base.xy_px[0], found[:n], options.views, options.gamma):
                 break  # whatever the other views show, the answer is 0
             other = network(image, turned[n : n + 1], mirrored=is_left)
             if other.presence[0] >= options.presence:
@@ -157,7 +157,7 @@ def look_at_hand(
 
 
 def to_camera_axes(world_m: Floats, regions: Regions, seen: Bools, camera: Camera) -> Floats:
-    """Turn hand-centred points [H, T, 21, 3] from the viewing direction of their regions [H, T] to camera axes."""
+    """Turn hand-centered points [H, T, 21, 3] from the viewing direction of their regions [H, T] to camera axes."""
     from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 
     turned = np.full(world_m.shape, np.nan)

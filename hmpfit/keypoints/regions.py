@@ -1,7 +1,7 @@
 """Square, rotated regions of an image that hold one hand: where they lie, how they map, how crops are cut.
 
 Separate from the networks because tracking and recovery reason about regions without pixels. Pixel coordinates are
-continuous: the image spans 0..width and the centre of its first pixel is (0.5, 0.5), so that mirroring is width - x.
+continuous: the image spans 0..width and the center of its first pixel is (0.5, 0.5), so that mirroring is width - x.
 The two placing rules and their numbers are those of MediaPipe's hand graphs, checked against its Tasks API
 (tests/test_mediapipe.py).
 """
@@ -39,7 +39,7 @@ class Regions:
         return Regions(self.center_px[index], self.side_px[index], self.angle[index])
 
     def turned(self, angle: Floats | float, scale: Floats | float = 1.0) -> "Regions":
-        """Return the regions rotated by `angle` and scaled about their centres."""
+        """Return the regions rotated by `angle` and scaled about their centers."""
         side, turned = np.broadcast_arrays(self.side_px * scale, self.angle + angle)
         return Regions(np.broadcast_to(self.center_px, (*side.shape, 2)), side, turned)
 
@@ -91,7 +91,7 @@ def cut(image: NDArray[np.uint8], region: Regions, mirrored: bool) -> NDArray[np
     import cv2
 
     axes = crop_axes(region, mirrored) * (float(region.side_px) / CROP)
-    # cv2 counts from pixel centres, we from pixel edges: both grids are half a pixel off.
+    # cv2 counts from pixel centers, we from pixel edges: both grids are half a pixel off.
     offset = region.center_px + axes @ np.full(2, 0.5 - CROP / 2) - 0.5
     matrix = np.concatenate((axes, offset[:, None]), axis=1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

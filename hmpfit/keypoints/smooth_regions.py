@@ -12,8 +12,8 @@ from hmpfit.records import Bools, Floats
 SPAN_S = 0.1  # half-width of the triangular window, seconds
 
 
-def steady(regions: Regions, seen: Bools, times_s: Floats, span_s: float = SPAN_S) -> Regions:
-    """Fit a local line through each seen region's neighbours in time; regions [H, T], NaN where unseen.
+def smooth_regions(regions: Regions, seen: Bools, times_s: Floats, span_s: float = SPAN_S) -> Regions:
+    """Fit a local line through each seen region's neighbors in time; regions [H, T], NaN where unseen.
 
     A line, not a mean: a hand in steady motion keeps its region exactly, with no lag.
     """

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hmpfit.errors import NoHandError, UnknownNameError
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.earning import Sightings, reasons_against, sightings_of
-from hmpfit.keypoints.extend_tracklets import Trail
-from hmpfit.keypoints.merge_tracklets import join
+from hmpfit.keypoints.extend_tracklets import TrackletExtension
+from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.tracklets import Tracklet, distance, link, split_by_vote
 from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
@@ -40,17 +40,17 @@ class HandTracks:
 
 def track(
     detections: HandDetections,
-    pieces: Sequence[Tracklet] | None = None,
-    trails: Sequence[Trail] = (),
+    tracklets: Sequence[Tracklet] | None = None,
+    extensions: Sequence[TrackletExtension] = (),
     hands: str = "auto",
     max_hands: int | None = None,
 ) -> HandTracks:
     """Follow the hands of a clip, at most `max_hands`; most seen first.
 
-    `pieces` are the detections' tracklets, `trails` where they were followed to (see `following`). `hands`: "auto"
-    keeps whatever earns it (see `earning`); "both" keeps a right and a left hand however rarely seen (half of
-    `max_hands` each); "left" and "right" keep hands of one side, and trust the user about it when only others are
-    found. Raises NoHandError and UnknownNameError.
+    `tracklets` are the detections' tracklets, `extensions` where they were followed to (see `extend_tracklets`).
+    `hands`: "auto" keeps whatever earns it (see `earning`); "both" keeps a right and a left hand however rarely seen
+    (half of `max_hands` each); "left" and "right" keep hands of one side, and trust the user about it when only
+    others are found. Raises NoHandError and UnknownNameError.
     """
     if hands not in HANDS:
         raise UnknownNameError("choice of hands", hands, HANDS)
@@ -59,10 +59,10 @@ def track(
             "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, "
             "and that --frames and --hide-keypoints leave some of it."
         )
-    pieces = split_by_vote(detections, link(detections)) if pieces is None else pieces
-    pieces, trails = join(detections, pieces, trails)
-    found = assign(detections, pieces, trails, max_hands if hands == "auto" else None)
-    rows = [_rows_by_frame(detections, pieces, hand.pieces) for hand in found]
+    tracklets = split_by_vote(detections, link(detections)) if tracklets is None else tracklets
+    tracklets, extensions = merge_tracklets(detections, tracklets, extensions)
+    found = assign(detections, tracklets, extensions, max_hands if hands == "auto" else None)
+    rows = [_rows_by_frame(detections, tracklets, hand.tracklets) for hand in found]
     order = sorted(range(len(found)), key=lambda n: -int((rows[n] >= 0).sum()))
     found, rows = [found[n] for n in order], [rows[n] for n in order]
     sightings = [sightings_of(detections, row) for row in rows]
@@ -73,8 +73,8 @@ def track(
     table = np.stack([rows[n] for n in kept])
     seen = table >= 0
     xy = np.where(seen[..., None, None], detections.xy_px[table], np.nan)
-    owner = {piece: h for h, n in enumerate(kept) for piece in found[n].pieces}
-    xy = fill(xy, pieces, [owner.get(n, -1) for n in range(len(pieces))], trails)
+    owner = {tracklet: h for h, n in enumerate(kept) for tracklet in found[n].tracklets}
+    xy = fill(xy, tracklets, [owner.get(n, -1) for n in range(len(tracklets))], extensions)
     seen = np.isfinite(xy[:, :, 0, 0])
     votes = [sightings[n] for n in kept]
     ids = _in_order_of_appearance(seen, xy)
@@ -87,7 +87,7 @@ def track(
         times_s=detections.times_s,
         hand_id=ids,
         person_id=group_by_place(xy, labels, ids),
-        dropped=_dropped(detections, pieces, found, sightings, why),
+        dropped=_dropped(detections, tracklets, found, sightings, why),
     )
 
 
@@ -137,35 +137,37 @@ def _in_order_of_appearance(seen: Bools, xy_px: Floats) -> NDArray[np.int64]:
 
 def _dropped(
     detections: HandDetections,
-    pieces: Sequence[Tracklet],
+    tracklets: Sequence[Tracklet],
     found: Sequence[Hand],
     sightings: Sequence[Sightings],
     why: Sequence[str | None],
 ) -> tuple[DroppedHand, ...]:
     """List what was seen and not kept: hands that were refused, and tracklets that belong to none."""
-    used = {piece for hand in found for piece in hand.pieces}
+    used = {tracklet for hand in found for tracklet in hand.tracklets}
     out = [sighting.dropped(reason) for sighting, reason in zip(sightings, why, strict=True) if reason is not None]
-    for n, piece in enumerate(pieces):
+    for n, tracklet in enumerate(tracklets):
         if n not in used:
             rows = np.full(len(detections.times_s), -1, dtype=np.int64)
-            rows[piece.frames] = piece.rows
+            rows[tracklet.frames] = tracklet.rows
             out.append(sightings_of(detections, rows).dropped("too short, and no part of a hand that was followed"))
     return tuple(sorted(out, key=lambda one: (one.first_frame, one.last_frame, one.center_px)))
 
 
-def fill(xy_px: Floats, pieces: Sequence[Tracklet], hand: Sequence[int], trails: Sequence[Trail]) -> Floats:
+def fill(
+    xy_px: Floats, tracklets: Sequence[Tracklet], hand: Sequence[int], extensions: Sequence[TrackletExtension]
+) -> Floats:
     """Fill unseen frames [H, T, 21, 2] with sightings of followed tracklets; `hand` is each tracklet's row or -1.
 
     Of several sightings the one nearest in time to its tracklet wins. A sighting that lies on another hand's is none.
     """
     filled = xy_px.copy()
     steps = np.full(xy_px.shape[:2], np.inf)
-    for trail in trails:
-        h, piece = hand[trail.tracklet], pieces[trail.tracklet]
+    for extension in extensions:
+        h, tracklet = hand[extension.tracklet], tracklets[extension.tracklet]
         if h < 0:
             continue
-        origin = piece.frames[-1] if trail.onward else piece.frames[0]
-        for frame, seen in zip(trail.frames, trail.xy_px, strict=True):
+        origin = tracklet.frames[-1] if extension.onward else tracklet.frames[0]
+        for frame, seen in zip(extension.frames, extension.xy_px, strict=True):
             away = abs(frame - origin)
             if np.isnan(xy_px[h, frame, 0, 0]) and away < steps[h, frame]:
                 filled[h, frame], steps[h, frame] = seen, away
@@ -178,11 +180,11 @@ def fill(xy_px: Floats, pieces: Sequence[Tracklet], hand: Sequence[int], trails:
     return filled
 
 
-def _rows_by_frame(detections: HandDetections, pieces: Sequence[Tracklet], own: Sequence[int]) -> NDArray[np.int64]:
+def _rows_by_frame(detections: HandDetections, tracklets: Sequence[Tracklet], own: Sequence[int]) -> NDArray[np.int64]:
     """Return each frame's detection of one hand's tracklets, -1 where there is none; of two the more certain."""
     rows = np.full(len(detections.times_s), -1, dtype=np.int64)
     for n in own:
-        for frame, row in zip(pieces[n].frames, pieces[n].rows, strict=True):
+        for frame, row in zip(tracklets[n].frames, tracklets[n].rows, strict=True):
             if rows[frame] < 0 or detections.score[row] > detections.score[rows[frame]]:
                 rows[frame] = row
     return rows

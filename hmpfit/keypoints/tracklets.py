@@ -1,4 +1,4 @@
-"""Linking detections of neighbouring frames into tracklets: stretches in which one hand surely moves on.
+"""Linking detections of neighboring frames into tracklets: stretches in which one hand surely moves on.
 
 Separate from `tracking`, which decides whose hand a tracklet is. Pure numpy, no pixels. A tracklet ends where a hand
 disappears, jumps, or comes so close to another that following it would be a guess.

@@ -4,6 +4,7 @@ The shipped recipes are the schema: a key is known when one of them uses it. Tab
 """
 
 import copy
+import logging
 import math
 import tomllib
 from collections.abc import Iterable
@@ -16,7 +17,15 @@ from hmpfit.errors import InputError, UnknownNameError
 
 Recipe = dict[str, Any]
 
+log = logging.getLogger("hmpfit")
+
 _FOLDER = Path(__file__).parent
+# Keys of earlier versions, read for one more version: what each is called now, by the table it lies in.
+_RENAMED = {
+    "": {"apart": "resolve_penetration"},
+    "resolve_penetration": {"looks": "iterations", "skin_m": "clearance_m", "firmness": "weight_factor"},
+    "prior": {"numbers": "latent_dim"},
+}
 _BY_TERM = ("weights", "kernels")  # tables of a stage whose keys are names of terms
 
 
@@ -39,7 +48,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         path = Path(text)
     else:
         raise UnknownNameError("recipe", text, recipe_names())
-    own = _read(path)
+    own = _renamed(_read(path))
     _check(own, _schema(), where="")
     recipe = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
     recipe["name"] = own.get("name", path.stem)
@@ -55,7 +64,7 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     changed = copy.deepcopy(recipe)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
+        keys = _renamed_path(path.strip().split("."))
         if not equals or not all(keys):
             raise InputError(f"--set needs KEY=VALUE, such as stages.1.weights.prior=200; got '{assignment}'.")
         node: Any = changed
@@ -83,6 +92,30 @@ def _read(path: Path) -> Recipe:
         raise InputError(f"There is no recipe file '{path}'; shipped recipes: {', '.join(recipe_names())}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"Recipe file '{path}' cannot be read as TOML: {error}.") from None
+
+
+def _renamed(table: Any, where: str = "") -> Any:
+    """Return a recipe with its keys of earlier versions called as they are now; each is warned of."""
+    if isinstance(table, list):
+        return [_renamed(item, where) for item in table]
+    if not isinstance(table, dict):
+        return table
+    now = {_name_now(key, where): value for key, value in table.items()}
+    return {key: _renamed(value, key) for key, value in now.items()}
+
+
+def _renamed_path(keys: list[str]) -> list[str]:
+    out: list[str] = []
+    for key in keys:
+        out.append(_name_now(key, out[-1] if out else ""))
+    return out
+
+
+def _name_now(key: str, where: str) -> str:
+    now = {**_RENAMED[""], **_RENAMED.get(where, {})}.get(key, key)
+    if now != key:
+        log.warning("The recipe key '%s' is called '%s' now; the next version no longer reads the old name.", key, now)
+    return now
 
 
 def _merged(base: Recipe, own: Recipe) -> Recipe:

@@ -47,7 +47,7 @@ class RunSettings:
         """Refuse contradictions early, before a detector has worked for minutes."""
         if self.keypoints == "initializer" and self.init == "keypoints":
             raise InputError(
-                "--keypoints initializer projects the initialiser's hand, and --init keypoints builds that hand from "
+                "--keypoints initializer projects the initializer's hand, and --init keypoints builds that hand from "
                 "keypoints; choose another --init (such as file:PATH) or another --keypoints."
             )
         models = (self.mmpose_config, self.mmpose_checkpoint, self.mmpose_onnx)
@@ -56,7 +56,7 @@ class RunSettings:
         if self.keypoints != "mmpose" and any(models):
             raise InputError(f"--mmpose-... names a model for --keypoints mmpose, and --keypoints is {self.keypoints}.")
         if self.checkpoint is not None and self.init.partition(":")[0] in ("keypoints", "file"):
-            raise InputError(f"--checkpoint names weights of a learned initialiser, and --init {self.init} has none.")
+            raise InputError(f"--checkpoint names weights of a learned initializer, and --init {self.init} has none.")
         if self.max_hands is not None and self.max_hands < 1:
             raise InputError(f"--max-hands must be 1 or more, not {self.max_hands}.")
         if self.views < 0:
@@ -69,7 +69,7 @@ class RunSettings:
 
     @property
     def solver(self) -> str:
-        """Name of the solver, a key of the recipe; "none" stops after the initialiser and its filled gaps."""
+        """Name of the solver, a key of the recipe; "none" stops after the initializer and its filled gaps."""
         return str(self.recipe["solver"])
 
     def comparable(self) -> dict[str, Any]:

@@ -17,16 +17,16 @@ from torch import nn
 from hmpfit import registry
 from hmpfit.cards import read_card
 from hmpfit.errors import InputError
-from hmpfit.regressors.plan import Plan, differing
+from hmpfit.regressors.plan import NetworkPlan, differing
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 POINTS = "points"  # the part of two-hand networks that reads points
 KIND, ABOUT = "hmpfit regressor", "about"
 
 
-def load_plan(name: str) -> Plan:
+def load_plan(name: str) -> NetworkPlan:
     """Return the plan of a network. Raises UnknownNameError, listing the known ones."""
-    plan: Plan = registry.load("networks", name)
+    plan: NetworkPlan = registry.load("networks", name)
     return plan
 
 

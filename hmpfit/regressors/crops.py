@@ -1,7 +1,7 @@
 """Square crops of hands: where they lie, how they are cut, and how 3D turns with them.
 
 Separate from training and from estimation, which must cut alike. Pixel coordinates are continuous: an image spans
-0..width and its first pixel's centre is 0.5.
+0..width and its first pixel's center is 0.5.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Crop:
 
         matrix = self.to_image()
         axes = matrix[:, :2] / size
-        offset = matrix[:, 2] + axes @ np.full(2, 0.5) - 0.5  # cv2 counts from pixel centres
+        offset = matrix[:, 2] + axes @ np.full(2, 0.5) - 0.5  # cv2 counts from pixel centers
         inverse = np.concatenate((axes, offset[:, None]), axis=1)
         shrink = np.hypot(*axes[:, 0])
         if shrink > 2:  # a linear sample of every second pixel would alias
@@ -61,7 +61,7 @@ class Crop:
     def rotation(self, K: Floats) -> Floats:
         """Return R [3, 3] that turns vectors of the crop's own camera into the camera's axes.
 
-        The crop's camera looks straight at the crop's centre and stands as the crop is turned; a network that sees the
+        The crop's camera looks straight at the crop's center and stands as the crop is turned; a network that sees the
         crop alone can only know the hand in those axes. K [3, 3] is the image's.
         """
         ray = np.linalg.solve(K, np.array([*self.center_px, 1.0]))

@@ -1,4 +1,4 @@
-"""A learned initialiser ready for use: a network with its weights, and the way it looks at a clip.
+"""A learned initializer ready for use: a network with its weights, and the way it looks at a clip.
 
 Separate from the networks: this is the callable that the pipeline hands on, whichever network is behind it.
 """
@@ -47,5 +47,5 @@ class Learned:
         """
         run = load_plan(self.name).estimate
         if run is None:
-            raise InputError(f"{self.name} cannot be an initialiser: it says nothing of single hands.")
+            raise InputError(f"{self.name} cannot be an initializer: it says nothing of single hands.")
         return run(self.network, clip, tracks, camera, hidden, models, device, on_frame)

@@ -1,7 +1,7 @@
 """What the training loop and the commands know about a network: its sizes, its view, its losses, its recipe.
 
 Separate from the networks, which know nothing of training, and from the loop, which knows no network. The table of
-networks is the registry's family "networks"; a new one is a `Plan` and a line there.
+networks is the registry's family "networks"; a new one is a `NetworkPlan` and a line there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ Step = Callable[[nn.Module, Batch, ManoHand], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How long and how fast a network learns. `decay_epochs` divide the rate by 1 / `decay`; none: a cosine to 2 %."""
 
     epochs: int = 40
@@ -38,12 +38,12 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkPlan:
     """One network as the loop sees it. `switches` are frozen dataclasses of plain values."""
 
     name: str
     sizes: Mapping[str, Any]  # size -> switches
-    recipes: Mapping[str, Recipe]  # size -> recipe
+    recipes: Mapping[str, TrainingRecipe]  # size -> recipe
     build: Callable[[Any], nn.Module]  # switches -> network with random weights
     view: Callable[[Any], View]
     losses: Step  # -> "total" and its parts, scalars
@@ -53,17 +53,21 @@ class Plan:
     backbones: Callable[[nn.Module], Sequence[ResNet50]] = lambda network: [
         module for module in network.modules() if isinstance(module, ResNet50)
     ]
-    lean: Callable[[Any], Any] = lambda switches: switches  # switches of what is shipped, without parts for training
-    taught_by: tuple[str, ...] = ()  # switches that training may change between two stages: no weight depends on them
+    for_inference: Callable[[Any], Any] = lambda switches: (
+        switches
+    )  # switches of what is shipped, without parts for training
+    second_stage_switches: tuple[
+        str, ...
+    ] = ()  # switches that training may change between two stages: no weight depends on them
 
     def shipped(self, network: nn.Module, switches: Any) -> tuple[nn.Module, Any]:
         """Return a trained network without what only training needs, and the switches that say so."""
-        lean = self.lean(switches)
-        if lean == switches:
+        for_inference = self.for_inference(switches)
+        if for_inference == switches:
             return network, switches
-        bare, state = self.build(lean), network.state_dict()
+        bare, state = self.build(for_inference), network.state_dict()
         bare.load_state_dict({key: state[key] for key in bare.state_dict()})
-        return bare.eval(), lean
+        return bare.eval(), for_inference
 
     def switches(self, size: str, said: Mapping[str, str] | None = None) -> Any:
         """Return the switches of a size, with some of them said as text ("off", "2", "true").

@@ -78,13 +78,13 @@ class Augmentation:
     """One draw serves all frames of a clip: else the variation between them would be the crop's jitter.
 
     The defaults are HandOccNet's (specs/regressors.md section 1.3): scale 1 + 0.25 n with n clipped to 1, rotation
-    30 degrees * n with n clipped to 2, colour gains 0.8 to 1.2.
+    30 degrees * n with n clipped to 2, color gains 0.8 to 1.2.
     """
 
     scale: float = 0.25
     rotation_deg: float = 30.0
     rotation_share: float = 0.6
-    colour: float = 0.2
+    color: float = 0.2
     shift: float = 0.0  # of the box's side
     flip_share: float = 0.0
 
@@ -107,7 +107,7 @@ def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.r
     """Crop and disturb a clip. Left hands are mirrored where one hand is wanted; of two, the right one comes first.
 
     Returns float32 arrays: `image` [F, 3, size, size] 0..1; `joints_2d` [H, F, 21, 2] crop coordinates 0..1;
-    `joints_3d` [H, F, 21, 3], `global_orient` [H, F, 3] in the axes of the crop's camera, metres and radians;
+    `joints_3d` [H, F, 21, 3], `global_orient` [H, F, 3] in the axes of the crop's camera, meters and radians;
     `hand_pose` [H, F, 15, 3], `betas` [H, 10]; `R_to_camera` [3, 3]. What is not annotated is NaN.
     """
     if generator.random() < augmentation.flip_share or (view.hands == 1 and not clip.is_right[0]):
@@ -118,7 +118,7 @@ def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.r
         clip = clip.stretch(_start(clip, view, augmentation, generator), view.frames)
     crop = disturbed(place(clip, view), augmentation, generator)
     images = np.stack([crop.cut(image, view.size) for image in clip.images])
-    gain = generator.uniform(1 - augmentation.colour, 1 + augmentation.colour, 3)
+    gain = generator.uniform(1 - augmentation.color, 1 + augmentation.color, 3)
     pixels = np.clip(images.astype(np.float32) * gain.astype(np.float32) / 255, 0, 1).transpose(0, 3, 1, 2)
     R = crop.rotation(clip.K)
     turned = Rotation.from_matrix(R.T) * Rotation.from_rotvec(np.nan_to_num(clip.global_orient).reshape(-1, 3))

@@ -32,7 +32,7 @@ def move_result(result: StoredResult, models: HandModels, poses: Floats) -> Stor
 
 
 def wrists_at_rest(result: StoredResult, models: HandModels) -> Floats:
-    """Return J0(betas) [H, 3], the wrist of every hand at rest in its model's frame, metres."""
+    """Return J0(betas) [H, 3], the wrist of every hand at rest in its model's frame, meters."""
     places = []
     for is_right, betas in zip(result.motion.is_right, result.motion.betas, strict=True):
         model = models.side(bool(is_right))

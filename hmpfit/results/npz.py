@@ -20,7 +20,7 @@ SCHEMA = "hmpfit.result.1"
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What `result.npz` holds, read back as records; H hands, T frames, camera-frame metres and pixels."""
+    """What `result.npz` holds, read back as records; H hands, T frames, camera-frame meters and pixels."""
 
     motion: HandMotion
     joints: Floats  # [H, T, 21, 3]

@@ -13,7 +13,7 @@ from hmpfit.strict_json import finite, to_json
 _MILLIMETRES = 1000.0
 
 
-def summarise(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
+def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
     """Return the content of `result.json`, plain values only; a number that is not finite becomes None.
 
     `fps` is the clip's frame rate; `seconds` the time of each step. `hidden_px` [H, T, 21, 2] are detections in frames

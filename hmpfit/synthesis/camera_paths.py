@@ -1,6 +1,6 @@
 """How the camera of a truth clip moves: still, in a hand, around the hands, walking with them, panning.
 
-World axes are those of the camera's nominal place: x right, y down, z forward, metres. Everything is drawn from a
+World axes are those of the camera's nominal place: x right, y down, z forward, meters. Everything is drawn from a
 generator; the paths know nothing of what is seen.
 """
 
@@ -88,7 +88,7 @@ def _walk(frames: int, fps: float, generator: np.random.Generator) -> CameraPath
 
 
 def _pan(frames: int, fps: float, generator: np.random.Generator) -> CameraPath:
-    """A camera on a tripod that turns to and fro about its optical centre."""
+    """A camera on a tripod that turns to and fro about its optical center."""
     share = np.linspace(0, 1, frames)
     yaw = generator.uniform(7, 14) * np.sin(2 * np.pi * (generator.uniform(0.5, 1.2) * share + generator.uniform()))
     pitch = generator.uniform(1, 4) * np.sin(2 * np.pi * (generator.uniform(0.4, 1.0) * share + generator.uniform()))

@@ -34,8 +34,8 @@ DAYLIGHT = Light()
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a clip looks. Colours are RGB in 0..1; the noise is in grey levels; the drift in pixels a second.
+class Appearance:
+    """How a clip looks. Colors are RGB in 0..1; the noise is in gray levels; the drift in pixels a second.
 
     `shutter` is the share of a frame's time that the shutter is open (0: no motion blur), `crf` x264's quality.
     """
@@ -55,7 +55,7 @@ def make_clip(
     camera: Camera,
     seed: int = 0,
     fps: float = 30.0,
-    look: Look | None = None,
+    look: Appearance | None = None,
     others: Callable[[int], list[Mesh]] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
     place: Place | None = None,
@@ -69,14 +69,14 @@ def make_clip(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    look = look or Look()
+    look = look or Appearance()
     generator = np.random.default_rng(seed)
     posed = pose_hands(models, motion, vertices=True)
     assert posed.vertices is not None
     frames = posed.joints.shape[1]
     times_s = np.arange(frames) / fps
     sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
-    arms = [Arm.of(model, is_right, skin_colours(model, look, generator)) for model, is_right in sides]
+    arms = [Arm.of(model, is_right, skin_colors(model, look, generator)) for model, is_right in sides]
     flat = None if place is not None else background(camera.width, camera.height, times_s, look, generator)
     noise = sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
@@ -133,17 +133,17 @@ class Arm:
         return cls(faces, np.asarray(model.tip_vertices), open_rim(faces), skin)
 
     def meshes(self, vertices: Floats) -> list[Mesh]:
-        """Return the meshes of the posed hand [V, 3], camera-frame metres."""
+        """Return the meshes of the posed hand [V, 3], camera-frame meters."""
         hand = Mesh(vertices, self.faces, self.skin)
         count = len(self.rim)
         if count < 3:
             return [hand]
         loop = vertices[self.rim]
-        centre = loop.mean(axis=0)
-        along = np.linalg.svd(loop - centre)[2][2]  # the normal of the plane that fits the rim
-        along = along if along @ (centre - vertices[self.tips].mean(axis=0)) > 0 else -along
+        center = loop.mean(axis=0)
+        along = np.linalg.svd(loop - center)[2][2]  # the normal of the plane that fits the rim
+        along = along if along @ (center - vertices[self.tips].mean(axis=0)) > 0 else -along
         rings = [
-            centre + (loop - centre) * (1 + (_FOREARM_WIDENING - 1) * share) + along * (_FOREARM_M * share)
+            center + (loop - center) * (1 + (_FOREARM_WIDENING - 1) * share) + along * (_FOREARM_M * share)
             for share in np.linspace(0, 1, _FOREARM_RINGS)
         ]
         # The rim runs as the hand's faces do, so the faces that continue them pass its edges the other way.
@@ -178,8 +178,8 @@ def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool
     return out
 
 
-def skin_colours(model: HandModel, look: Look, generator: np.random.Generator) -> Floats:
-    """Return colours [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
+def skin_colors(model: HandModel, look: Appearance, generator: np.random.Generator) -> Floats:
+    """Return colors [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
     base = np.array(look.skin)
     rest = model.v_template
     low, high = rest.min(axis=0), rest.max(axis=0)
@@ -190,7 +190,9 @@ def skin_colours(model: HandModel, look: Look, generator: np.random.Generator) -
     return np.clip(base + palm * (0.05, 0.03, 0.03) + blotches * (0.03, 0.035, 0.03), 0, 1)
 
 
-def background(width: int, height: int, times_s: Floats, look: Look, generator: np.random.Generator) -> Iterator[Image]:
+def background(
+    width: int, height: int, times_s: Floats, look: Appearance, generator: np.random.Generator
+) -> Iterator[Image]:
     """Yield a flat backdrop: soft patches, furniture-like boxes, grain; it drifts by `look.drift_px` a second."""
     import cv2
 
@@ -206,9 +208,9 @@ def background(width: int, height: int, times_s: Floats, look: Look, generator: 
     for _ in range(14):
         x, y = int(generator.integers(0, size[1])), int(generator.integers(0, size[0]))
         w, h = (int(side) for side in generator.integers(30, 200, 2))
-        colour = tuple(generator.uniform(30, 190, 3).tolist())
+        color = tuple(generator.uniform(30, 190, 3).tolist())
         box = room.copy()
-        cv2.rectangle(box, (x, y), (x + w, y + h), colour, -1)
+        cv2.rectangle(box, (x, y), (x + w, y + h), color, -1)
         room = 0.6 * room + 0.4 * box
     still = np.clip(cv2.GaussianBlur(room, (0, 0), 1.6), 0, 255).astype(np.uint8)
     angle = generator.uniform(0, np.pi / 2)

@@ -1,6 +1,6 @@
 """Training clips rendered here: a few consecutive frames of one or two hands, close up, everything drawn at random.
 
-Separate from `clips`, which writes videos of seconds: here only the neighbourhood of the hand is drawn, and nothing is
+Separate from `clips`, which writes videos of seconds: here only the neighborhood of the hand is drawn, and nothing is
 kept from one clip to the next but the finger motion of a take.
 """
 
@@ -16,7 +16,7 @@ from hmpfit.records import DETECTED, Bools, Camera, Floats, HandMotion
 from hmpfit.regressors import crops
 from hmpfit.regressors.samples import HandClip
 from hmpfit.synthesis import occluders
-from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colours
+from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colors
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
 from hmpfit.synthesis.motion import KINDS, TRAINING, Vocabulary, generate_motion
 from hmpfit.synthesis.renderer import Mesh, projected, render
@@ -97,15 +97,15 @@ def _clip(
     assert posed.vertices is not None
     frames, look = close.frames, draw_look(generator)
     K = _camera(posed.joints, close.size)
-    arms = [replace(arm, skin=skin_colours(models.side(side), look, generator)) for arm, side in zip(arms, sides)]
+    arms = [replace(arm, skin=skin_colors(models.side(side), look, generator)) for arm, side in zip(arms, sides)]
     rooms = background(close.size, close.size, np.arange(frames) / FPS, look, generator)
     noise = sensor_noise(close.size, close.size, look.noise, generator)
     things = _things(posed.joints, generator) if generator.random() < close.occluded else []
-    colourful, images = generator.uniform(0.05, 0.9), []
+    colorful, images = generator.uniform(0.05, 0.9), []
     for frame in range(frames):
         meshes = [mesh for arm, hand in zip(arms, posed.vertices[:, frame]) for mesh in arm.meshes(hand)]
         drawing = render([*meshes, *things], K, close.size, close.size, look.light)
-        image = _greyer(next(rooms), colourful)
+        image = _grayer(next(rooms), colorful)
         drawing.over(image)
         images.append(next(noise)(image))
     pixels = [projected(points.reshape(-1, 3), K)[:, :2].reshape(*points.shape[:2], 2) for points in posed.joints]
@@ -174,7 +174,7 @@ def _things(joints: Floats, generator: np.random.Generator) -> list[Mesh]:
     out: list[Mesh] = []
     for _ in range(int(generator.choice((1, 2), p=(0.7, 0.3)))):
         points = joints[int(generator.integers(len(joints))), 0]
-        kind, colour = int(generator.integers(4)), generator.uniform(0.05, 0.95, 3)
+        kind, color = int(generator.integers(4)), generator.uniform(0.05, 0.95, 3)
         if kind == 0:
             out += occluders.held(joints[int(generator.integers(len(joints)))], generator)(0)
             continue
@@ -189,14 +189,14 @@ def _things(joints: Floats, generator: np.random.Generator) -> list[Mesh]:
             turn = Rotation.from_rotvec([0, 0, generator.uniform(0, np.pi)]).as_matrix()
         target = points[int(generator.integers(len(points)))] + generator.normal(0, 0.012, 3)
         nearer = target * generator.uniform(0.75, 0.97)
-        out.append(Mesh(vertices @ turn.T * (nearer[2] / target[2]) + nearer, faces, colour))
+        out.append(Mesh(vertices @ turn.T * (nearer[2] / target[2]) + nearer, faces, color))
     return out
 
 
-def _greyer(image: np.ndarray, colourful: float) -> np.ndarray:
-    """Take colour out of a room: real ones are mostly grey and brown."""
-    grey = image.mean(axis=2, keepdims=True)
-    return np.asarray(grey + colourful * (image - grey), dtype=np.uint8)
+def _grayer(image: np.ndarray, colorful: float) -> np.ndarray:
+    """Take color out of a room: real ones are mostly gray and brown."""
+    gray = image.mean(axis=2, keepdims=True)
+    return np.asarray(gray + colorful * (image - gray), dtype=np.uint8)
 
 
 def _blurred(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ PALM_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 # Slow turns and travel around the middle of the picture: amplitude, and cycles over the clip.
 _TURN_DEG = ((18.0, 1.3), (32.0, 1.0), (22.0, 0.8))  # about the camera's x, y, z
 _TRAVEL_M = ((0.045, 1.1), (0.02, 1.7), (0.06, 0.9))
-_CENTRE_M = (0.0, 0.06, 0.47)
+_CENTER_M = (0.0, 0.06, 0.47)
 
 
 def demo_motion(
@@ -44,7 +44,7 @@ def demo_motion(
     phase = times_s / max(seconds, 1e-9)
     turns = np.deg2rad(np.stack([wave(phase, *turn, generator) for turn in _TURN_DEG], axis=1))
     orient = Rotation.from_euler("xyz", turns) * Rotation.from_matrix(PALM_TO_CAMERA)
-    wrist = np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1) + np.array(_CENTRE_M)
+    wrist = np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1) + np.array(_CENTER_M)
     betas = generator.normal(0, 0.5, 10)
     model = models.right
     rest_wrist = model.J_regressor[0] @ (model.v_template + model.shapedirs @ betas)

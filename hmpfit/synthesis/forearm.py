@@ -41,7 +41,7 @@ class Forearm:
         return cls(edge, np.concatenate(rows))
 
     def attach(self, vertices: Floats, hand_axis: Floats, elbow_axis: Floats | None = None) -> Floats:
-        """Return hand and arm vertices [..., V + B RINGS, 3] of posed hands [..., V, 3], metres.
+        """Return hand and arm vertices [..., V + B RINGS, 3] of posed hands [..., V, 3], meters.
 
         `hand_axis` [..., 3] points from the palm to the arm: the hand's +x, the first column of its global rotation.
         The arm leaves the wrist along it and turns to `elbow_axis` [..., 3] (the same where it is not given).
@@ -51,11 +51,11 @@ class Forearm:
         start = _unit(np.asarray(hand_axis))
         end = start if elbow_axis is None else _unit(np.asarray(elbow_axis))
         rim = vertices[..., self.edge, :]
-        centre = rim.mean(axis=-2)
-        spokes = rim - centre[..., None, :]
+        center = rim.mean(axis=-2)
+        spokes = rim - center[..., None, :]
         # Flatten the slanted rim into the plane across the arm, ring by ring.
         lean = np.sum(spokes * start[..., None, :], axis=-1, keepdims=True) * start[..., None, :]
-        rings, at = [vertices], centre
+        rings, at = [vertices], center
         for ring in range(1, RINGS + 1):
             share = ring / RINGS
             turned = min(1.0, 2.0 * share)

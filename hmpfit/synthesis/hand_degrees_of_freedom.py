@@ -41,7 +41,7 @@ LAST_LOW, LAST_HIGH = np.deg2rad(-20.0), np.deg2rad(85.0)
 # A finger bends about the axis across it in the palm plane of the flat hand.
 FLEXION = np.array([ANATOMICAL_AXES[MANO_HAND_JOINTS.index(f"{finger}1"), 0] for finger in FOUR])
 
-# How much of a neighbour's flexion a finger is dragged along with: enslaving, after Zatsiorsky et al. 2000 (rounded).
+# How much of a neighbor's flexion a finger is dragged along with: enslaving, after Zatsiorsky et al. 2000 (rounded).
 ENSLAVED = np.array(
     [[0.97, 0.03, 0.00, 0.00], [0.05, 0.85, 0.10, 0.00], [0.01, 0.11, 0.78, 0.10], [0.00, 0.02, 0.14, 0.84]]
 )
@@ -89,7 +89,7 @@ class Subject:
 def to_hand_pose(angles: Floats, subject: Subject) -> Floats:
     """Turn angles [T, 21] in degrees into absolute axis-angle hand_pose [T, 15, 3], MANO's frame and joint order.
 
-    Applies the subject's gain and rest posture, drags neighbours along, keeps every angle inside its range, lets the
+    Applies the subject's gain and rest posture, drags neighbors along, keeps every angle inside its range, lets the
     last joint follow the middle one and the spread fade as the knuckle bends.
     """
     angles = angles * subject.gain + subject.rest

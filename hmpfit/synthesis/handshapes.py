@@ -39,7 +39,7 @@ THUMBS: dict[str, tuple[float, float, float, float, float]] = {
 
 @dataclass(frozen=True)
 class Handshape:
-    """One posture; `spread` in degrees between neighbouring fingers, `pinched` names fingers that touch the thumb."""
+    """One posture; `spread` in degrees between neighboring fingers, `pinched` names fingers that touch the thumb."""
 
     fingers: str
     thumb: str

@@ -18,7 +18,7 @@ from hmpfit.synthesis.staging import stage
 WIDTH, HEIGHT = 640, 480
 NOISE, HIDDEN_NOISE = 0.008, 0.05  # of the hand box's diagonal
 WORLD_NOISE_M, HIDDEN_WORLD_NOISE_M = 0.004, 0.012
-STEADINESS = 0.8  # share of the noise of a frame that the next one keeps: detectors err alike in neighbouring frames
+STEADINESS = 0.8  # share of the noise of a frame that the next one keeps: detectors err alike in neighboring frames
 HIDES_EVERY, HIDES_FOR, MISSED_FOR = 45, (10, 30), 6  # frames
 
 
@@ -77,7 +77,7 @@ def _points(models: HandModels, motion: HandMotion) -> Floats:
 
 
 def _wander(shape: tuple[int, ...], generator: np.random.Generator) -> Floats:
-    """Return noise of unit deviation that neighbouring frames (first axis) share."""
+    """Return noise of unit deviation that neighboring frames (first axis) share."""
     fresh = generator.normal(size=shape)
     out = np.empty(shape)
     out[0] = fresh[0]

@@ -182,7 +182,7 @@ def _exploring(scene: Scene) -> Floats:
 
 
 def _drifting(scene: Scene) -> Floats:
-    """Every angle wanders inside its range, neighbours loosely together."""
+    """Every angle wanders inside its range, neighbors loosely together."""
     shared = scene.noise(scene.uniform(0.15, 1.5), 3) @ scene.generator.normal(0, 0.6, (3, len(DOFS)))
     own = scene.noise(scene.uniform(0.15, 2.0))
     middle = scene.posture(scene.choose(scene.shapes, 1)[0])

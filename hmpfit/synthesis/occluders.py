@@ -22,7 +22,7 @@ _BAR_S, _BOARD_SHARE = 0.7, 0.25  # seconds a bar takes to cross; share of the c
 
 
 def occluders(kind: str, joints: Floats, fps: float, generator: np.random.Generator) -> Meshes:
-    """Return what hides the hands of joints [H, T, 21, 3] (camera axes, metres) at every frame.
+    """Return what hides the hands of joints [H, T, 21, 3] (camera axes, meters) at every frame.
 
     "object": a box, ball or rod held in each hand. "heavy": that, bars that pass in front of the hands, and a board
     that hides much of one hand for a while. Raises UnknownNameError for another kind.
@@ -48,7 +48,7 @@ def held(joints: Floats, generator: np.random.Generator) -> Meshes:
         vertices, faces = ball(size)
     else:
         vertices, faces = box(np.array([0.3 * size, 0.3 * size, 4 * size]))
-    colour = generator.uniform(0.1, 0.9, 3)
+    color = generator.uniform(0.1, 0.9, 3)
 
     def meshes(frame: int) -> list[Mesh]:
         wrist, index, middle, pinky = (
@@ -59,8 +59,8 @@ def held(joints: Floats, generator: np.random.Generator) -> Meshes:
         tips = joints[frame, [openpose(f"{finger}_tip") for finger in ("index", "middle", "ring")]].mean(0)
         side = np.sign(out @ (tips - middle)) or 1.0  # fingers bend towards the palm's side
         axes = np.stack((along, across, out), axis=1)
-        centre = middle + 0.01 * along + side * out * (size + 0.015)
-        return [Mesh(vertices @ axes.T + centre, faces, colour)]
+        center = middle + 0.01 * along + side * out * (size + 0.015)
+        return [Mesh(vertices @ axes.T + center, faces, color)]
 
     return meshes
 
@@ -73,7 +73,7 @@ def _bar(joints: Floats, fps: float, generator: np.random.Generator) -> Meshes:
     angle, width = generator.uniform(0, np.pi), generator.uniform(0.015, 0.03)
     vertices, faces = box(np.array([0.4, width, 0.004]))
     turn = _about_z(angle)
-    colour = generator.uniform(0.1, 0.9, 3)
+    color = generator.uniform(0.1, 0.9, 3)
     direction = turn @ np.array([0.0, 1.0, 0.0])
 
     def meshes(frame: int) -> list[Mesh]:
@@ -81,7 +81,7 @@ def _bar(joints: Floats, fps: float, generator: np.random.Generator) -> Meshes:
         if not 0 <= share <= 1:
             return []
         middle = joints[:, frame].reshape(-1, 3).mean(0) * 0.75
-        return [Mesh(vertices @ turn.T + middle + direction * (share - 0.5) * 0.3, faces, colour)]
+        return [Mesh(vertices @ turn.T + middle + direction * (share - 0.5) * 0.3, faces, color)]
 
     return meshes
 
@@ -93,12 +93,12 @@ def _board(joints: Floats, generator: np.random.Generator) -> Meshes:
     start = int(generator.integers(0, max(frames - length, 1)))
     vertices, faces = box(np.array([0.06, 0.08, 0.003]))
     offset = generator.uniform(-0.05, 0.05, 3) * [1, 1, 0]
-    colour = generator.uniform(0.1, 0.9, 3)
+    color = generator.uniform(0.1, 0.9, 3)
 
     def meshes(frame: int) -> list[Mesh]:
         if not start <= frame < start + length:
             return []
-        return [Mesh(vertices + joints[frame].mean(0) * 0.8 + offset, faces, colour)]
+        return [Mesh(vertices + joints[frame].mean(0) * 0.8 + offset, faces, color)]
 
     return meshes
 

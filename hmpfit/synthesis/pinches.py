@@ -11,7 +11,7 @@ from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, FOUR, HIGH, INDEX, LO
 
 Floats = NDArray[np.float64]
 
-# Open hand's joints and tips, millimetres from the wrist in MANO's rest pose, rounded: contact only has to look right.
+# Open hand's joints and tips, millimeters from the wrist in MANO's rest pose, rounded: contact only has to look right.
 FINGER_MM = {
     "index": ((-93, 0, 22), (-130, 0, 24), (-156, 0, 25), (-181, 0, 26)),
     "middle": ((-93, 4, -3), (-136, 4, -6), (-166, 4, -8), (-193, 4, -10)),
@@ -42,7 +42,7 @@ def pinched(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: 
 
 
 def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: float) -> Floats:
-    """Return per posture [N] what keeps the pads apart, [N, 3 fingers], millimetres."""
+    """Return per posture [N] what keeps the pads apart, [N, 3 fingers], millimeters."""
     pads = _pads(to_hand_pose(angles, subject), (*fingers, "thumb"))
     parts = []
     for k, finger in enumerate(fingers):
@@ -53,7 +53,7 @@ def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_m
 
 
 def _pads(hand_pose: Floats, fingers: tuple[str, ...]) -> dict[str, tuple[Floats, Floats]]:
-    """Return each named finger's pad position [N, 3] in millimetres and its outward normal [N, 3]."""
+    """Return each named finger's pad position [N, 3] in millimeters and its outward normal [N, 3]."""
     turned = {"wrist": np.broadcast_to(np.eye(3), (len(hand_pose), 3, 3))}
     pads = {}
     for finger in fingers:

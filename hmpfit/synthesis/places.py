@@ -17,7 +17,7 @@ _STATUS = {"static": "static", "pan": "rotation"}
 
 @dataclass(frozen=True)
 class Place:
-    """A room with a camera path; world axes are those of the camera's nominal place, metres."""
+    """A room with a camera path; world axes are those of the camera's nominal place, meters."""
 
     room: Room
     world_from_camera: Floats  # [T, 4, 4]

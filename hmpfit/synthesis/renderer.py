@@ -26,11 +26,11 @@ _LOG = logging.getLogger("hmpfit")
 
 @dataclass(frozen=True)
 class Mesh:
-    """A surface in camera-frame metres (x right, y down, z forward); faces turn counter-clockwise seen from outside."""
+    """A surface in camera-frame meters (x right, y down, z forward); faces turn counter-clockwise seen from outside."""
 
     vertices: Floats  # [V, 3]
     faces: NDArray[np.integer]  # [F, 3]
-    colours: Floats  # [V, 3] or [3], RGB in 0..1
+    colors: Floats  # [V, 3] or [3], RGB in 0..1
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The drawn box of an image: `x, y` is its top left pixel. Colours are not multiplied with the coverage."""
+    """The drawn box of an image: `x, y` is its top left pixel. Colors are not multiplied with the coverage."""
 
     x: int
     y: int
@@ -72,7 +72,7 @@ class Renderer(Protocol):
         """Return RGBA [h, w, 4] of the mesh at box pixel coordinates and depth `clip` [V, 3]."""
 
     def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return the nearest depth [h, w] in metres, infinite where nothing is."""
+        """Return the nearest depth [h, w] in meters, infinite where nothing is."""
 
 
 def render(
@@ -124,7 +124,7 @@ def joined(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(
         vertices=np.concatenate([mesh.vertices for mesh in meshes]),
         faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]),
-        colours=np.concatenate([np.broadcast_to(mesh.colours, (len(mesh.vertices), 3)) for mesh in meshes]),
+        colors=np.concatenate([np.broadcast_to(mesh.colors, (len(mesh.vertices), 3)) for mesh in meshes]),
     )
 
 
@@ -139,8 +139,8 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
 
 
-def shade(colours: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:
-    """Return lit colours [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; what looks away is turned around."""
+def shade(colors: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:
+    """Return lit colors [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; what looks away is turned around."""
     to_eye = -vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-9)
     normals = normals * np.where((normals * to_eye).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     lamp = np.asarray(light.towards) / np.linalg.norm(light.towards)
@@ -148,7 +148,7 @@ def shade(colours: Floats, normals: Floats, vertices: Floats, light: Light) -> N
     half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-9)
     lambert = np.maximum(normals @ lamp, 0)[:, None]
     gloss = np.maximum((normals * half).sum(axis=1, keepdims=True), 0) ** 24 * light.gloss
-    return np.clip(colours * (light.ambient + light.diffuse * lambert) + gloss, 0, 1)
+    return np.clip(colors * (light.ambient + light.diffuse * lambert) + gloss, 0, 1)
 
 
 @functools.cache

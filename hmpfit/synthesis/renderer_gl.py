@@ -16,17 +16,17 @@ _VERTEX = """
 #version 330
 uniform vec2 size;
 in vec3 pixel;
-in vec3 colour;
+in vec3 color;
 out vec3 lit;
-out float metres;
+out float meters;
 void main() {
     float n = %f, f = %f, z = pixel.z;
-    lit = colour;
-    metres = z;
+    lit = color;
+    meters = z;
     gl_Position = vec4((2.0 * pixel.xy / size - 1.0) * z, (z * (f + n) - 2.0 * f * n) / (f - n), z);
 }
 """ % (NEAR_M, FAR_M)  # noqa: UP031 (the braces of the shader)
-_COLOUR = """
+_COLOR = """
 #version 330
 in vec3 lit;
 out vec4 fragment;
@@ -34,9 +34,9 @@ void main() { fragment = vec4(lit, 1.0); }
 """
 _DEPTH = """
 #version 330
-in float metres;
+in float meters;
 out float fragment;
-void main() { fragment = metres; }
+void main() { fragment = meters; }
 """
 
 
@@ -49,7 +49,7 @@ class OpenGL:
         self._gl = moderngl
         self._context = moderngl.create_standalone_context(backend="egl")  # type: ignore[arg-type]
         self._context.enable(moderngl.DEPTH_TEST)
-        self._colour = self._context.program(vertex_shader=_VERTEX, fragment_shader=_COLOUR)
+        self._color = self._context.program(vertex_shader=_VERTEX, fragment_shader=_COLOR)
         self._depth = self._context.program(vertex_shader=_VERTEX, fragment_shader=_DEPTH)
         self._buffers: dict[tuple[int, int, str], tuple[Any, Any]] = {}
 
@@ -61,20 +61,20 @@ class OpenGL:
     def draw(
         self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
     ) -> NDArray[np.uint8]:
-        """Return RGBA [h, w, 4], colours multiplied with the coverage."""
+        """Return RGBA [h, w, 4], colors multiplied with the coverage."""
         many, single = self._framebuffers(size, "smooth" if smooth else "plain")
         many.use()
         many.viewport = (0, 0, *size)
         many.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-        colours = shade(mesh.colours, normals, mesh.vertices, light)
-        self._submit(self._colour, np.concatenate((clip, colours), axis=1), ("pixel", "colour"), "3f 3f", mesh, size)
+        colors = shade(mesh.colors, normals, mesh.vertices, light)
+        self._submit(self._color, np.concatenate((clip, colors), axis=1), ("pixel", "color"), "3f 3f", mesh, size)
         if smooth:
             self._context.copy_framebuffer(single, many)
         data = single.read(viewport=(0, 0, *size), components=4, alignment=1)
         return np.frombuffer(data, np.uint8).reshape(size[1], size[0], 4)
 
     def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return metres [h, w], infinite where nothing is."""
+        """Return meters [h, w], infinite where nothing is."""
         _, single = self._framebuffers(size, "depth")
         single.use()
         single.viewport = (0, 0, *size)
@@ -103,8 +103,8 @@ class OpenGL:
                 for old in {id(buffer): buffer for buffer in self._buffers.pop(next(iter(self._buffers)))}.values():
                     old.release()
             context, whole = self._context, (width, height)
-            colour = context.renderbuffer(whole, 1, dtype="f4") if kind == "depth" else context.renderbuffer(whole, 4)
-            single = context.framebuffer(colour, context.depth_renderbuffer(whole))
+            color = context.renderbuffer(whole, 1, dtype="f4") if kind == "depth" else context.renderbuffer(whole, 4)
+            single = context.framebuffer(color, context.depth_renderbuffer(whole))
             many = single
             if kind == "smooth":
                 many = context.framebuffer(

@@ -21,27 +21,27 @@ class Painter:
         import cv2
 
         image = np.zeros((size[1], size[0], 4), np.uint8)
-        colours = shade(mesh.colours, normals, mesh.vertices, light)[mesh.faces].mean(axis=1) * 255
+        colors = shade(mesh.colors, normals, mesh.vertices, light)[mesh.faces].mean(axis=1) * 255
         corners = _fixed_point(clip)[mesh.faces]
         for face in _far_to_near(mesh, clip):
-            colour = (*colours[face].round().tolist(), 255.0)
-            cv2.fillConvexPoly(image, corners[face], colour, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+            color = (*colors[face].round().tolist(), 255.0)
+            cv2.fillConvexPoly(image, corners[face], color, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
         return image
 
     def depth(self, mesh: Mesh, clip: Floats, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return metres [h, w], one depth a triangle, infinite where nothing is."""
+        """Return meters [h, w], one depth a triangle, infinite where nothing is."""
         import cv2
 
         image = np.full((size[1], size[0]), np.inf, np.float32)
-        metres = clip[:, 2][mesh.faces].mean(axis=1)
+        meters = clip[:, 2][mesh.faces].mean(axis=1)
         corners = _fixed_point(clip)[mesh.faces]
         for face in _far_to_near(mesh, clip):
-            cv2.fillConvexPoly(image, corners[face], (float(metres[face]),), lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+            cv2.fillConvexPoly(image, corners[face], (float(meters[face]),), lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
         return image
 
 
 def _fixed_point(clip: Floats) -> NDArray[np.int32]:
-    """Return pixel coordinates as OpenCV's fixed point; its pixel centres are whole numbers, ours end in a half."""
+    """Return pixel coordinates as OpenCV's fixed point; its pixel centers are whole numbers, ours end in a half."""
     return np.clip((clip[:, :2] - 0.5) * (1 << _SUBPIXEL_BITS), -(1 << 24), 1 << 24).round().astype(np.int32)
 
 

@@ -24,7 +24,7 @@ _BEHIND_M = 0.02
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A flat textured rectangle in the world, metres."""
+    """A flat textured rectangle in the world, meters."""
 
     corner: Floats  # [3] where the texture's first texel lies
     right: Floats  # [3] along the texture's columns, the rectangle's length
@@ -110,12 +110,12 @@ def draw_room(world_from_camera: Floats, generator: np.random.Generator) -> Room
     return Room(tuple(flats))
 
 
-def _box(centre: Floats, size: Floats, generator: np.random.Generator) -> list[Rectangle]:
+def _box(center: Floats, size: Floats, generator: np.random.Generator) -> list[Rectangle]:
     flats = []
     for axis in range(3):
         for sign in (-1.0, 1.0):
             right, down = (np.eye(3)[(axis + step) % 3] * size for step in (1, 2))
-            corner = centre + sign * 0.5 * size * np.eye(3)[axis] - 0.5 * (right + down)
+            corner = center + sign * 0.5 * size * np.eye(3)[axis] - 0.5 * (right + down)
             flats.append(_textured(corner, right, down, generator))
     return flats
 
@@ -134,15 +134,15 @@ def _texture(size: tuple[int, int], generator: np.random.Generator) -> Image:
     tint, shade = generator.uniform(60, 170, 3), generator.uniform(0.75, 1.0)
     for step, strength in ((48, 16.0), (16, 10.0), (5, 7.0)):
         small = generator.normal(0, 1, (height // step + 2, width // step + 2)).astype(np.float32)
-        grey = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-        out += strength * grey[..., None] * generator.uniform(0.6, 1.2, 3)
+        gray = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        out += strength * gray[..., None] * generator.uniform(0.6, 1.2, 3)
     out += tint
     for _ in range(max(int(height * width / 9000), 2)):
         x, y = int(generator.integers(0, width)), int(generator.integers(0, height))
         w, h = (int(side) for side in generator.integers(8, 60, 2))
-        colour = tuple(generator.uniform(20, 230, 3).tolist())
+        color = tuple(generator.uniform(20, 230, 3).tolist())
         if generator.random() < 0.6:
-            cv2.rectangle(out, (x, y), (x + w, y + h), colour, -1 if generator.random() < 0.7 else 3)
+            cv2.rectangle(out, (x, y), (x + w, y + h), color, -1 if generator.random() < 0.7 else 3)
         else:
-            cv2.circle(out, (x, y), w // 2, colour, -1 if generator.random() < 0.6 else 3)
+            cv2.circle(out, (x, y), w // 2, color, -1 if generator.random() < 0.6 else 3)
     return np.clip(cv2.GaussianBlur(out, (0, 0), 0.8) * shade, 0, 255).astype(np.uint8)

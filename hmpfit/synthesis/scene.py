@@ -14,7 +14,7 @@ from hmpfit.synthesis.timing import smooth_noise, through
 Floats = NDArray[np.float64]
 
 # Turns, in degrees, that lay the fingers of the splayed flat hand side by side.
-TOGETHER = np.array([-6.0, 0.0, 6.0, 14.0])
+FINGERS_TOGETHER = np.array([-6.0, 0.0, 6.0, 14.0])
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scene:
         angles = np.zeros(len(DOFS))
         for f, code in enumerate(shape.fingers):
             angles[[MCP[f], PIP[f], DIP[f]]] = FINGER_CODES[code]
-        angles[SPREAD] = TOGETHER + shape.spread * np.array([1.0, 0.15, -0.5, -1.4])
+        angles[SPREAD] = FINGERS_TOGETHER + shape.spread * np.array([1.0, 0.15, -0.5, -1.4])
         angles[INDEX["thumb_bend"] :] = THUMBS[shape.thumb]
         angles += self.generator.normal(0, looseness, len(DOFS)) * np.where(
             np.isin(np.arange(len(DOFS)), SPREAD), 0.5, 1

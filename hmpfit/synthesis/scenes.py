@@ -14,7 +14,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.rigid_motion import move_hands
 from hmpfit.records import Camera, Floats, HandMotion
-from hmpfit.synthesis.clips import Look
+from hmpfit.synthesis.clips import Appearance
 from hmpfit.synthesis.motion import KINDS, generate_motion
 from hmpfit.synthesis.places import Place, draw_place
 from hmpfit.synthesis.staging import draw_camera, draw_look, stage
@@ -30,12 +30,12 @@ SIDES = {"right": [True], "left": [False], "both": [True, False]}
 
 @dataclass(frozen=True)
 class Drawn:
-    """A scene before it is rendered; joints are [H, T, 21, 3], camera axes, metres."""
+    """A scene before it is rendered; joints are [H, T, 21, 3], camera axes, meters."""
 
     motion: HandMotion
     joints: Floats
     camera: Camera
-    look: Look
+    look: Appearance
     generator: np.random.Generator
     place: Place | None = None
 

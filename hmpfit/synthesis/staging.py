@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion
-from hmpfit.synthesis.clips import Look
+from hmpfit.synthesis.clips import Appearance
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA, wave
 from hmpfit.synthesis.renderer import Light
 
@@ -56,7 +56,7 @@ def stage(
     return right.mirrored(~np.array(is_right))
 
 
-def draw_look(generator: np.random.Generator) -> Look:
+def draw_look(generator: np.random.Generator) -> Appearance:
     """Draw skin, lamp, noise and blur."""
     tone = generator.uniform(0.05, 1.0)
     skin = _DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3)
@@ -65,7 +65,7 @@ def draw_look(generator: np.random.Generator) -> Look:
     light = Light((x, y, z), float(generator.uniform(0.35, 0.6)), float(generator.uniform(0.4, 0.7)))
     red, green, blue = np.clip(skin, 0.08, 0.97)
     noise, _ = float(generator.uniform(1.0, 5.0)), generator.uniform(0, 25)  # the second keeps clips as they were
-    return Look(
+    return Appearance(
         skin=(float(red), float(green), float(blue)),
         light=light,
         noise=noise,

@@ -27,7 +27,7 @@ _BACK_M = 0.0007  # drawn back at a time where a vertex is inside all the same
 
 
 def free_distance(right: Floats, left: Floats, way: Floats) -> Floats:
-    """Return how far the left hand must be moved along `way` [3] for the hands to touch or be apart, [T] metres.
+    """Return how far the left hand must be moved along `way` [3] for the hands to touch or be apart, [T] meters.
 
     Meshes [T, V, 3] where the scene wants them. Coming from beyond each other's boxes, the left hand is brought nearer
     by the free distance again and again, until the surfaces touch or it is where it was wanted (0). Smooth over frames

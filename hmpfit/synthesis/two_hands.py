@@ -54,7 +54,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Meeting:
+class HandInteraction:
     """Both hands, right first, and when they are to touch."""
 
     hands: tuple[Placed, Placed]
@@ -69,7 +69,7 @@ def draw_meeting(
     """Return a right and a left hand that meet before the camera, T = round(seconds * fps) frames.
 
     `kind`: a name in `CONTACTS`, or "mixed" for any of them. No vertex of either hand lies inside the other in any
-    frame; in most frames of contact the surfaces are less than a few millimetres apart. Raises UnknownNameError.
+    frame; in most frames of contact the surfaces are less than a few millimeters apart. Raises UnknownNameError.
     """
     if kind == "mixed":
         kind = str(generator.choice(np.array(list(CONTACTS))))
@@ -153,8 +153,8 @@ def _before_camera(
     angles = np.deg2rad(np.stack([wave(phase, *turn, generator) for turn in _TURN_DEG], axis=1))
     base = Rotation.from_euler("xy", [generator.uniform(-25, 15), generator.uniform(-40, 40)], degrees=True)
     pair = (Rotation.from_euler("xyz", angles) * base).as_matrix()
-    centre = np.array([0.0, 0.02, generator.uniform(0.42, 0.62)])
-    centre = centre + np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1)
+    center = np.array([0.0, 0.02, generator.uniform(0.42, 0.62)])
+    center = center + np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1)
     orient, transl = [], []
     for side in range(2):
         mirror = np.ones(3) if side == 0 else _MIRROR
@@ -162,7 +162,7 @@ def _before_camera(
         orient.append(Rotation.from_matrix(seen @ turns[side]).as_rotvec())
         model = models.side(side == 0)
         root = model.J_regressor[0] @ (model.v_template + model.shapedirs @ betas[side])
-        transl.append((seen @ wrists[side][..., None])[..., 0] + centre * mirror - root)
+        transl.append((seen @ wrists[side][..., None])[..., 0] + center * mirror - root)
     as_right = HandMotion(
         global_orient=np.stack(orient),
         hand_pose=np.stack(poses),
@@ -183,7 +183,7 @@ def _orientation(hand: Placed) -> Floats:
     return np.stack((-fingers, -palm, np.cross(fingers, palm)), axis=-1)
 
 
-def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> Meeting:
+def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> HandInteraction:
     """Fingertips of both hands laid together, palms towards each other, down or to the body, and apart again."""
     shapes = [GESTURES[name] for name in ("open", "tent", "soft", "cup", "relaxed", "point", "half")]
     chosen = [shapes[place] for place in generator.integers(0, len(shapes), 3)]
@@ -197,10 +197,10 @@ def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> 
         down = _along(np.sin(lean), _ACROSS) - _along(np.cos(lean), _UP)
         palm = np.cos(roll) * down - np.sin(roll) * _NEARER
         hands.append(Placed(pose, fingers, palm, -0.075 * fingers + _sway(scene)))
-    return Meeting((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.03))
+    return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.03))
 
 
-def _clasping(times_s: Floats, fps: float, generator: np.random.Generator) -> Meeting:
+def _clasping(times_s: Floats, fps: float, generator: np.random.Generator) -> HandInteraction:
     """Hands that hold each other: palm on palm, a fist in a palm, or a palm over the other's back; fingers close."""
     way = str(generator.choice(np.array(["palms", "fist", "over"])))
     twist = np.deg2rad(generator.uniform(15, 55)) * (1, -1)[int(generator.integers(2))]
@@ -218,10 +218,10 @@ def _clasping(times_s: Floats, fps: float, generator: np.random.Generator) -> Me
         pose, grip = (_held(scene, shape) for shape in (start, GESTURES["half"]))
         middle = np.broadcast_to(-0.02 * _ACROSS, fingers.shape) + _sway(scene)
         hands.append(Placed(pose, fingers, palm, middle, None if held else grip))
-    return Meeting((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
+    return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
 
 
-def _crossing(times_s: Floats, fps: float, generator: np.random.Generator) -> Meeting:
+def _crossing(times_s: Floats, fps: float, generator: np.random.Generator) -> HandInteraction:
     """Hands that pass each other, one before the other, brushing as they meet."""
     cycles = generator.uniform(0.5, 1.0) * max(times_s[-1] / 3.0, 0.5)
     swing = np.cos(2 * np.pi * (cycles * times_s / max(times_s[-1], 1e-9) + generator.uniform(0, 1)))
@@ -237,10 +237,10 @@ def _crossing(times_s: Floats, fps: float, generator: np.random.Generator) -> Me
         depth = (1.0 if side == 0 else -1.0) * 0.004 * _NEARER
         hands.append(Placed(pose, fingers, palm, _along(-reach * swing, _ACROSS) + depth + _sway(scene)))
     touch = minimum_jerk(1.6 - 2.2 * np.abs(swing))
-    return Meeting((hands[0], hands[1]), touch, -_NEARER, generator.uniform(0.0, 0.03))
+    return HandInteraction((hands[0], hands[1]), touch, -_NEARER, generator.uniform(0.0, 0.03))
 
 
-def _interacting(times_s: Floats, fps: float, generator: np.random.Generator) -> Meeting:
+def _interacting(times_s: Floats, fps: float, generator: np.random.Generator) -> HandInteraction:
     """Hands turned any way that act on each other: moving fingers, touching here and there, parting."""
     hands = []
     for _ in range(2):
@@ -251,10 +251,10 @@ def _interacting(times_s: Floats, fps: float, generator: np.random.Generator) ->
         palm = tilt.apply(generator.uniform(-0.3, 1.0) * _ACROSS + generator.choice(np.array([-1.0, 1.0])) * _NEARER)
         middle = -generator.uniform(0.02, 0.05) * fingers + _sway(scene, 0.02)
         hands.append(Placed(_any_pose(times_s, fps, generator), fingers, palm, middle))
-    return Meeting((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
+    return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
 
 
-CONTACTS: dict[str, Callable[[Floats, float, np.random.Generator], Meeting]] = {
+CONTACTS: dict[str, Callable[[Floats, float, np.random.Generator], HandInteraction]] = {
     "interacting": _interacting,
     "crossing": _crossing,
     "clasping": _clasping,

@@ -100,7 +100,7 @@ def _content(file: Path) -> bytes:
 
 
 def _decode(content: bytes, flags: int) -> NDArray[np.uint8] | None:
-    """Return BGR as stored, grey and transparent images included, or None for what OpenCV does not know."""
+    """Return BGR as stored, gray and transparent images included, or None for what OpenCV does not know."""
     import cv2
 
     if not content:

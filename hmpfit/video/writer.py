@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import RunFolderError
 
 _TICKS = 90_000  # a second; divides the common frame rates
-_BT709 = 1  # the colour standard that players assume for HD, by its number in the H.264 header
+_BT709 = 1  # the color standard that players assume for HD, by its number in the H.264 header
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -1,6 +1,6 @@
 """Small charts as SVG text for the report: lines over frames, and the strip of statuses. No drawing library needed.
 
-Colours come from the page's style sheet through classes, so that light and dark pages both work.
+Colors come from the page's style sheet through classes, so that light and dark pages both work.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def line_chart(curves: Sequence[tuple[str, Floats]], unit: str) -> str:
 
 
 def status_strip(status: Floats) -> str:
-    """Return an SVG strip of the statuses [T] over frames, one coloured stretch each."""
+    """Return an SVG strip of the statuses [T] over frames, one colored stretch each."""
     frames = len(status)
     parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} 22" data-frames="{frames}" role="img">']
     for code, name in enumerate(STATUS_NAMES):

@@ -1,6 +1,6 @@
 """The overlay, a video or a picture: fitted hands over the frames, with what is known about them in sight.
 
-Mesh colour tells the side and pales where the hand was not detected; dots are the evidence, as strong as its
+Mesh color tells the side and pales where the hand was not detected; dots are the evidence, as strong as its
 confidence; the strip at the bottom is the status over time with a cursor. Streams, so any length fits in memory.
 """
 
@@ -96,29 +96,29 @@ def draw_frame(
 ) -> None:
     """Draw the hands of one frame onto an RGB image (the clip's size times `scale`), in place.
 
-    `vertices` [H, V, 3] in camera-frame metres, or None for the skeleton alone.
+    `vertices` [H, V, 3] in camera-frame meters, or None for the skeleton alone.
     """
     motion = result.motion
     depth = result.joints[:, frame, OPENPOSE_WRIST, 2]
     names = [name.replace("right", "R").replace("left", "L") for name in hand_names(motion.is_right)]
     for hand in np.argsort(-depth, kind="stable"):
         status = int(motion.status[hand, frame])
-        colour = hand_colour(bool(motion.is_right[hand]), status)
+        color = hand_color(bool(motion.is_right[hand]), status)
         if mesh and vertices is not None:
             faces = models.side(bool(motion.is_right[hand])).faces
             faces = faces if motion.is_right[hand] else faces[:, ::-1]
             points = _undistorted_like(vertices[hand], result.camera, frame)
             K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
-            drawing = render([Mesh(points, faces, colour / 255)], K, image.shape[1], image.shape[0], smooth=False)
+            drawing = render([Mesh(points, faces, color / 255)], K, image.shape[1], image.shape[0], smooth=False)
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
-        _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, colour, thin=mesh)
+        _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, color, thin=mesh)
         _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
         _draw_label(image, wrist_px, names[hand], bool(motion.is_right[hand]), status)
 
 
-def hand_colour(is_right: bool, status: int) -> NDArray[np.float64]:
-    """Return RGB 0..255: the side's colour, half status colour where the hand was not detected."""
+def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
+    """Return RGB 0..255: the side's color, half status color where the hand was not detected."""
     side = np.array(RIGHT_RGB if is_right else LEFT_RGB, dtype=float)
     return side if status == DETECTED else 0.45 * side + 0.55 * np.array(STATUS_RGB[status])
 
@@ -158,13 +158,13 @@ def _undistorted_like(points: Floats, camera: Camera, frame: int) -> Floats:
     return homogeneous * points[:, 2:]
 
 
-def _draw_skeleton(image: Image, xy_px: Floats, colour: Floats, thin: bool) -> None:
+def _draw_skeleton(image: Image, xy_px: Floats, color: Floats, thin: bool) -> None:
     import cv2
 
     if not np.isfinite(xy_px).all():
         return
     points = _fixed(xy_px)
-    ink = tuple((255 - 0.35 * (255 - colour)).tolist()) if thin else tuple(colour.tolist())
+    ink = tuple((255 - 0.35 * (255 - color)).tolist()) if thin else tuple(color.tolist())
     for parent, child in BONES:
         line = (points[parent].tolist(), points[child].tolist())
         cv2.line(image, *line, ink, 1 if thin else 3, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -204,7 +204,7 @@ def _draw_label(image: Image, wrist_px: Floats, name: str, is_right: bool, statu
 
 
 def _status_strip(motion: HandMotion, width: int) -> Image | None:
-    """Return the timeline [rows, width, 3]: a band a hand, coloured by status, its side's at the left."""
+    """Return the timeline [rows, width, 3]: a band a hand, colored by status, its side's at the left."""
     if len(motion.is_right) == 0:
         return None
     frames = motion.status.shape[1]
@@ -228,5 +228,5 @@ def _draw_strip(image: Image, strip: Image | None, frame: int, frames: int) -> N
 
 
 def _fixed(xy_px: Floats) -> NDArray[np.int32]:
-    """Return OpenCV's fixed-point coordinates; its pixel centres are whole numbers, ours end in a half."""
+    """Return OpenCV's fixed-point coordinates; its pixel centers are whole numbers, ours end in a half."""
     return ((np.clip(xy_px, -1e4, 1e5) - 0.5) * (1 << _SUBPIXEL_BITS)).round().astype(np.int32)

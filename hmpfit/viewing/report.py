@@ -20,7 +20,7 @@ from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.warnings import medians, residuals_px, warnings
 
 CONVENTIONS = (
-    "Positions are metres in the camera's frame: x to the right, y down, z away from the camera. Pixels count from the "
+    "Positions are meters in the camera's frame: x to the right, y down, z away from the camera. Pixels count from the "
     "image's top left corner.",
     "Joints are in OpenPose order: wrist, then thumb, index, middle, ring and little finger, base to tip.",
     "hand_pose is absolute axis-angle in MANO's joint order (zero is the flat hand; smplx: flat_hand_mean=True, "
@@ -89,7 +89,7 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         ],
         "still": bool(summary.get("still")),
         "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
-        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimetres") if known_std else "",
+        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimeters") if known_std else "",
         "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared"),
         "votes": [_votes(label, hand) for label, hand in zip(labels, summary["hands"], strict=True)],
         "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],

@@ -20,8 +20,8 @@ from hmpfit.skeleton import BONES
 from hmpfit.video.clip import open_clip
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
 
-IMAGE_SIDE_PX = 480  # of the picture in the frustum: enough to recognise, little to send
-SURE_MM, UNSURE_MM = 5.0, 40.0  # green and red ends of the joints' colours
+IMAGE_SIDE_PX = 480  # of the picture in the frustum: enough to recognize, little to send
+SURE_MM, UNSURE_MM = 5.0, 40.0  # green and red ends of the joints' colors
 _SPEEDS = ("0.25", "0.5", "1", "2")
 
 
@@ -58,7 +58,7 @@ class Viewer:
         return int(self.server.get_port())
 
     def show(self, frame: int) -> None:
-        """Show one frame: meshes, joints coloured by their uncertainty, bones, statuses, picture."""
+        """Show one frame: meshes, joints colored by their uncertainty, bones, statuses, picture."""
         frame = int(np.clip(frame, 0, self.frames - 1))
         with self._lock, self.server.atomic():
             for hand, label in enumerate(self.labels):
@@ -66,7 +66,7 @@ class Viewer:
                 self.meshes[label].vertices = self._vertices[hand, frame].astype(np.float32)
                 self.meshes[label].opacity = 0.9 if self.result.motion.status[hand, frame] == DETECTED else 0.45
                 self.joints[label].points = joints
-                self.joints[label].colors = _colours(self.result.joint_std_mm[hand, frame])
+                self.joints[label].colors = _colors(self.result.joint_std_mm[hand, frame])
                 self.bones[label].points = joints[np.array(BONES)]
             self.text.content = self._words(frame)
             if self._clip is not None:
@@ -98,9 +98,9 @@ class Viewer:
             is_right = bool(self.result.motion.is_right[hand])
             faces = models.side(is_right).faces if is_right else models.side(is_right).faces[:, ::-1]
             points = self.result.joints[hand, 0].astype(np.float32)
-            colour = RIGHT_RGB if is_right else LEFT_RGB
+            color = RIGHT_RGB if is_right else LEFT_RGB
             self.meshes[label] = scene.add_mesh_simple(
-                f"/{label}_hand/mesh", self._vertices[hand, 0].astype(np.float32), faces, color=colour, side="double"
+                f"/{label}_hand/mesh", self._vertices[hand, 0].astype(np.float32), faces, color=color, side="double"
             )
             self.joints[label] = scene.add_point_cloud(
                 f"/{label}_hand/joints",
@@ -111,7 +111,7 @@ class Viewer:
                 precision="float32",
             )
             self.bones[label] = scene.add_line_segments(
-                f"/{label}_hand/bones", points[np.array(BONES)], colour, thickness=0.003
+                f"/{label}_hand/bones", points[np.array(BONES)], color, thickness=0.003
             )
         K = camera.K[0]
         view = 2 * np.arctan2(camera.height / 2, K[1, 1])
@@ -150,8 +150,8 @@ class Viewer:
         return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _colours(std_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Return RGB [21, 3] from green (sure) over yellow to red (unsure); grey where nothing is known."""
+def _colors(std_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Return RGB [21, 3] from green (sure) over yellow to red (unsure); gray where nothing is known."""
     share = np.clip((std_mm - SURE_MM) / (UNSURE_MM - SURE_MM), 0, 1)
     ramp = np.stack((np.minimum(2 * share, 1) * 230, np.minimum(2 - 2 * share, 1) * 200, 60 + 0 * share), axis=-1)
     return np.where(np.isfinite(std_mm)[:, None], np.nan_to_num(ramp), 150).astype(np.uint8)

@@ -38,7 +38,7 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
         elif stage["outcome"] == "not_finite":
             said.append(f"{_capital(stage['name'])} met numbers that are not finite; the best state before is kept.")
     if not summary.get("stages"):
-        said.append("No solver ran: this is the initialiser's motion with its gaps filled.")
+        said.append("No solver ran: this is the initializer's motion with its gaps filled.")
     return said
 
 

@@ -10,7 +10,7 @@ from hmpfit.priors.gmm.mixture import GaussianMixture
 
 COEFFICIENTS = 64  # the paper's; method.md section 5
 COMPONENTS = {"gmm": 8, "pca": 1}
-REGULARISATION = 1e-3  # rad^2 added to each coefficient's variance: EM's floor
+REGULARIZATION = 1e-3  # rad^2 added to each coefficient's variance: EM's floor
 SMALLEST_NOISE = 0.01  # rad
 
 
@@ -19,7 +19,7 @@ def learn_gaussians(
 ) -> GaussianMixture:
     """Fit PCA and a mixture of full-covariance Gaussians ("gmm") or one Gaussian ("pca") to windows [N, T, 15, 3, 3].
 
-    `skeleton` [16, 3] and `tips` [5, 3] in metres go into the prior. Raises InputError when there are not enough
+    `skeleton` [16, 3] and `tips` [5, 3] in meters go into the prior. Raises InputError when there are not enough
     windows for the coefficients, and MissingExtraError.
     """
     try:
@@ -36,7 +36,7 @@ def learn_gaussians(
     angles = rotations.log(whole).flatten(1).numpy()
     reduced = PCA(COEFFICIENTS, svd_solver="randomized", random_state=seed)
     coefficients = reduced.fit_transform(angles)
-    mixture = Mixture(COMPONENTS[kind], reg_covar=REGULARISATION, random_state=seed, max_iter=300).fit(coefficients)
+    mixture = Mixture(COMPONENTS[kind], reg_covar=REGULARIZATION, random_state=seed, max_iter=300).fit(coefficients)
     left = angles - reduced.inverse_transform(coefficients)
     frames = whole.shape[1]
 

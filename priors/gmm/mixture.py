@@ -53,7 +53,7 @@ class GaussianMixture(nn.Module):
         """Take mean [N, 45], axes [C, N, 45], centres [K, C], lower factors [K, C, C], shares [K], noise [] in radians.
 
         `noise` is the deviation of an angle from its window's PCA; `skeleton` [16, 3] and `tips` [5, 3] are the hand in
-        metres on which figures are measured.
+        meters on which figures are measured.
         """
         super().__init__()
         self.name, self.fingerprint, self._fps = name, fingerprint, fps
@@ -75,11 +75,11 @@ class GaussianMixture(nn.Module):
         return self._fps
 
     @property
-    def latent_size(self) -> int:
+    def latent_dim(self) -> int:
         """Numbers of z: one per coefficient and one that names the component."""
         return len(self.axes) + 1
 
-    def shortened(self, numbers: int) -> "GaussianMixture":
+    def truncated(self, latent_dim: int) -> "GaussianMixture":
         """Return the prior itself: its coefficients are few, and those of a component belong together."""
         return self
 
@@ -100,7 +100,7 @@ class GaussianMixture(nn.Module):
         windows, whatever `observed_std` is. `start` has the coefficients.
         """
         component, _ = self._explain(hand_R, mask)
-        mean = torch.zeros(len(hand_R), self.latent_size, dtype=self.mean.dtype, device=self.mean.device)
+        mean = torch.zeros(len(hand_R), self.latent_dim, dtype=self.mean.dtype, device=self.mean.device)
         mean[:, -1] = self._names()[component]
         return mean, torch.zeros_like(mean)
 
@@ -135,15 +135,15 @@ class GaussianMixture(nn.Module):
         return rotations.to_6d(rotations.exp(self._angles(z, prepared)))
 
     def decode_jacobian(self, z: Tensor, prepared: PreparedTimes) -> tuple[Tensor, Tensor]:
-        """Return (six [B, T, 15, 6], d six / d z [B, T, 90, L]), exact; the naming number moves nothing."""
+        """Return (rot6d [B, T, 15, 6], d rot6d / d z [B, T, 90, L]), exact; the naming number moves nothing."""
         angles = self._angles(z, prepared)
-        six, by_angle = rotations.exp_to_6d_jacobian(angles)
+        rot6d, by_angle = rotations.exp_to_6d_jacobian(angles)
         by_coefficient = by_angle @ prepared.axes.unflatten(1, (-1, 3))  # [B, T, 15, 6, C]
         rows = by_coefficient.flatten(2, 3) @ self.factors[self._component(z)][:, None]
-        return six, torch.cat((rows, torch.zeros_like(rows[..., :1])), dim=-1)
+        return rot6d, torch.cat((rows, torch.zeros_like(rows[..., :1])), dim=-1)
 
     def points(self, hand_R: Tensor) -> Tensor:
-        """Pose the measuring hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, metres from the wrist."""
+        """Pose the measuring hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, meters from the wrist."""
         return features.points(hand_R, self.skeleton, self.tips)[0]
 
     def log_likelihood(self, z: Tensor) -> Tensor:
@@ -158,12 +158,12 @@ class GaussianMixture(nn.Module):
 
         Expectation maximisation keeps the first two moments of the data, so this is also what one component would fit.
         """
-        centre = self.shares @ self.centres
-        away = self.centres - centre
+        center = self.shares @ self.centres
+        away = self.centres - center
         covariance = self.factors @ self.factors.mT + away[:, :, None] * away[:, None, :]
         factor = torch.linalg.cholesky((self.shares[:, None, None] * covariance).sum(0).double()).to(self.mean)
         return GaussianMixture(
-            self.mean, self.axes, centre[None], factor[None], torch.ones_like(self.shares[:1]), self.noise,
+            self.mean, self.axes, center[None], factor[None], torch.ones_like(self.shares[:1]), self.noise,
             self.skeleton, self.tips, self.fps, name, self.fingerprint,
         )  # fmt: skip
 
@@ -198,12 +198,12 @@ class GaussianMixture(nn.Module):
         unit = torch.eye(len(axes)).to(self.mean)
         inverse = torch.linalg.solve_triangular(self.factors, unit.expand_as(self.factors), upper=False)
         precision = inverse.mT @ inverse  # [K, C, C]
-        by_centre = (precision @ self.centres[..., None])[..., 0]
+        by_center = (precision @ self.centres[..., None])[..., 0]
         root = torch.linalg.cholesky(precision + gram[:, None])  # [B, K, C, C]
-        found = torch.cholesky_solve((pull[:, None] + by_centre)[..., None], root)[..., 0]
+        found = torch.cholesky_solve((pull[:, None] + by_center)[..., None], root)[..., 0]
         half_log = torch.diagonal(root, dim1=-2, dim2=-1).log().sum(-1)
         own_log = torch.diagonal(inverse, dim1=-2, dim2=-1).log().sum(-1)
-        square = (found * (pull[:, None] + by_centre)).sum(-1) - (self.centres * by_centre).sum(-1)
+        square = (found * (pull[:, None] + by_center)).sum(-1) - (self.centres * by_center).sum(-1)
         evidence = self.shares.log() + own_log - half_log + 0.5 * square
         component = evidence.argmax(-1)
         return component, found[torch.arange(len(component)), component]

@@ -129,9 +129,9 @@ class Decoder(nn.Module):
         return self._rotations(self._finish(hidden, path))
 
     def path_jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """Return (six [B, T, 15, 6], d six / d c [B, T, 90, C]) of a decoder that sees z through its path alone.
+        """Return (rot6d [B, T, 15, 6], d rot6d / d c [B, T, 90, C]) of a decoder that sees z through its path alone.
 
-        d six / d z is this times `prepared.path`; a caller that contracts its own rows first saves most of the work.
+        d rot6d / d z is this times `prepared.path`; a caller that contracts its own rows first saves most of the work.
         Forward accumulation: C columns are fewer than 90 rows.
         """
         assert prepared.waves is not None and not self.sizes.latent_in_layers
@@ -140,7 +140,7 @@ class Decoder(nn.Module):
         for i in range(len(self.layers)):
             weight, norm = self._weights(i)[0], self._norm(i)
             change = weight.T.expand(*path.shape[:2], -1, -1) if change is None else change @ weight.T
-            unit, scale, open_ = self._normalise(i, self._linear(i, hidden, z, prepared))
+            unit, scale, open_ = self._normalize(i, self._linear(i, hidden, z, prepared))
             gain = (norm.weight * open_ * scale)[:, :, None]
             inner = (change * unit[:, :, None]).mean(-1, keepdim=True)
             change = (change - change.mean(-1, keepdim=True)).addcmul_(unit[:, :, None], inner, value=-1).mul_(gain)
@@ -153,21 +153,21 @@ class Decoder(nn.Module):
         return self._with_chain(self._finish(hidden, path), by_path)
 
     def jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """Return (six [B, T, 15, 6], d six / d z [B, T, 90, L]), exact.
+        """Return (rot6d [B, T, 15, 6], d rot6d / d z [B, T, 90, L]), exact.
 
         Reverse accumulation of the 90 output rows, whose cost does not grow with the latent's size in the layers'
         chain; decoders that see z through their path alone take `path_jacobian`.
         """
         if not self.sizes.latent_in_layers:
-            six, by_code = self.path_jacobian(z, prepared)
+            rot6d, by_code = self.path_jacobian(z, prepared)
             by_path = prepared.path
             assert by_path is not None
-            return six, by_code @ by_path
+            return rot6d, by_code @ by_path
         path = hidden = None if prepared.waves is None else self.path(z, prepared.waves)
         kept = []
         for i in range(len(self.layers)):
             norm = self._norm(i)
-            kept.append(self._normalise(i, self._linear(i, hidden, z, prepared)))
+            kept.append(self._normalize(i, self._linear(i, hidden, z, prepared)))
             hidden = (kept[-1][0] * norm.weight + norm.bias) * kept[-1][2]
         assert hidden is not None
         numbers = self._finish(hidden, path)
@@ -209,12 +209,12 @@ class Decoder(nn.Module):
             total = total + (z @ by_latent.T)[:, None]
         return total if hidden is None else total + hidden @ by_hidden.T
 
-    def _normalise(self, i: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalised x, 1 / its deviation, and which units the ReLU after LayerNorm leaves open."""
+    def _normalize(self, i: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalized x, 1 / its deviation, and which units the ReLU after LayerNorm leaves open."""
         norm = self._norm(i)
-        centred = x - x.mean(-1, keepdim=True)
-        scale = (centred.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
-        unit = centred * scale
+        centered = x - x.mean(-1, keepdim=True)
+        scale = (centered.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
+        unit = centered * scale
         return unit, scale, (unit * norm.weight + norm.bias > 0).to(x.dtype)
 
     def _finish(self, hidden: Tensor, path: Tensor | None) -> Tensor:
@@ -231,5 +231,5 @@ class Decoder(nn.Module):
         """Return 6D and its derivative, given the numbers and theirs [B, T, 15 x numbers, ...]."""
         if not self.sizes.angles:
             return numbers, rows
-        six, by_angle = rotations.exp_to_6d_jacobian(numbers)
-        return six, (by_angle @ rows.unflatten(2, (JOINTS, 3))).flatten(2, 3)
+        rot6d, by_angle = rotations.exp_to_6d_jacobian(numbers)
+        return rot6d, (by_angle @ rows.unflatten(2, (JOINTS, 3))).flatten(2, 3)

@@ -15,15 +15,15 @@ TIP_JOINTS = tuple(MANO_JOINTS.index(name.replace("_tip", "3")) for name in MANO
 
 
 def bridge(hand_R: Tensor, known: Tensor) -> Tensor:
-    """Fill the frames of hand_R [B, T, 15, 3, 3] where known [B, T] is False between their known neighbours.
+    """Fill the frames of hand_R [B, T, 15, 3, 3] where known [B, T] is False between their known neighbors.
 
     Linear in 6D, nearest at the ends, the identity where nothing is known.
     """
     last, following, fraction = bracket(known)
     rows = torch.arange(len(hand_R), device=hand_R.device)[:, None]
-    six = rotations.to_6d(hand_R)
-    fraction = fraction.to(six.dtype)[..., None, None]
-    filled = rotations.from_6d(six[rows, last] * (1 - fraction) + six[rows, following] * fraction)
+    rot6d = rotations.to_6d(hand_R)
+    fraction = fraction.to(rot6d.dtype)[..., None, None]
+    filled = rotations.from_6d(rot6d[rows, last] * (1 - fraction) + rot6d[rows, following] * fraction)
     filled = torch.where(known[..., None, None, None], hand_R, filled)
     nothing = ~known.any(1)[:, None, None, None, None]
     return torch.where(nothing, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device), filled)
@@ -58,7 +58,7 @@ def points(hand_R: Tensor, skeleton: Tensor, tips: Tensor) -> tuple[Tensor, Tens
 
 
 def features(hand_R: Tensor, skeleton: Tensor, tips: Tensor, fps: float) -> Tensor:
-    """Return the encoder's raw input [B, T, 16, 15] of rotations [B, T, 15, 3, 3], T >= 2; metres, seconds, radians."""
+    """Return the encoder's raw input [B, T, 16, 15] of rotations [B, T, 15, 3, 3], T >= 2; meters, seconds, radians."""
     placed, _ = points(hand_R, skeleton, tips)
     placed = placed[..., : len(MANO_PARENTS), :]
     eye = torch.eye(3, dtype=hand_R.dtype, device=hand_R.device).expand(*hand_R.shape[:2], 1, 3, 3)

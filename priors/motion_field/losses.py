@@ -9,17 +9,17 @@ from torch import Tensor
 from hmpfit.geometry import rotations
 
 
-def geodesic(six: Tensor, target_R: Tensor) -> Tensor:
+def geodesic(rot6d: Tensor, target_R: Tensor) -> Tensor:
     """Return the angle in radians, [...], between decoded 6D rotations [..., 6] and rotations [..., 3, 3].
 
     From the chord, so that its gradient stays finite at zero angle: |A - B|_F = 2 sqrt(2) sin(angle / 2).
     """
-    chord = (rotations.from_6d(six) - target_R).square().sum((-1, -2)).add(1e-10).sqrt() / 8**0.5
+    chord = (rotations.from_6d(rot6d) - target_R).square().sum((-1, -2)).add(1e-10).sqrt() / 8**0.5
     return 2 * torch.asin(chord.clamp(max=1 - 1e-6))
 
 
 def position(points: Tensor, target: Tensor) -> Tensor:
-    """Return the absolute coordinate differences in metres, [..., 3], of forward-kinematics points (L1)."""
+    """Return the absolute coordinate differences in meters, [..., 3], of forward-kinematics points (L1)."""
     return (points - target).abs()
 
 

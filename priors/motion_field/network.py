@@ -14,7 +14,7 @@ from hmpfit.priors.motion_field.root_branch import RootBranch
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.skeleton import MANO_JOINTS, MANO_TIPS
 
-# A hand of round numbers in MANO's canonical frame (metres): what an untrained prior poses until it is given one.
+# A hand of round numbers in MANO's canonical frame (meters): what an untrained prior poses until it is given one.
 _ROUND_HAND = {
     "index": (-0.088, 0.000, 0.022, (0.034, 0.023, 0.022)),
     "middle": (-0.090, 0.002, 0.000, (0.038, 0.026, 0.023)),
@@ -28,7 +28,7 @@ class MotionPrior(nn.Module):
     """NeMF-based VAE over windows of hand motion (Kocabas et al. 2024 on He et al. 2022), method.md section 5.
 
     Rotations are right-hand, local, [.., 15, 3, 3] in MANO_HAND_JOINTS order. `skeleton` [16, 3] and `tips` [5, 3] are
-    the prior's own rest hand in metres, whatever hand is being fitted.
+    the prior's own rest hand in meters, whatever hand is being fitted.
     """
 
     skeleton: Tensor
@@ -60,7 +60,7 @@ class MotionPrior(nn.Module):
         return self.sizes.fps
 
     @property
-    def latent_size(self) -> int:
+    def latent_dim(self) -> int:
         """Length L of z."""
         return self.sizes.latent
 
@@ -77,14 +77,14 @@ class MotionPrior(nn.Module):
         """
         assert hand_R.shape[1] == self.window_frames, "encode takes whole windows; mask what is missing"
         if isinstance(self.encoder, PathEncoder):
-            numbers = self.numbers(self._nothing_unknown(hand_R, mask))
+            numbers = self.pose_vectors(self._nothing_unknown(hand_R, mask))
             return self.encoder(numbers, mask, self._frame_waves(), self.decoder.path_basis, observed_std)
         filled = features.bridge(hand_R, mask)
         x = features.features(filled, self.skeleton, self.tips, self.fps)
         x = (x - self.feature_mean) / self.feature_std
         return self.encoder(x, *features.gap_distances(mask))
 
-    def numbers(self, hand_R: Tensor) -> Tensor:
+    def pose_vectors(self, hand_R: Tensor) -> Tensor:
         """Return rotations [..., 15, 3, 3] in the decoder's numbers, axis-angle or 6D, [..., 45 or 90]."""
         return (rotations.log(hand_R) if self.sizes.angles else rotations.to_6d(hand_R)).flatten(-2)
 
@@ -106,7 +106,7 @@ class MotionPrior(nn.Module):
         A prior without a latent path decodes its posterior's mean there.
         """
         if isinstance(self.encoder, PathEncoder):
-            numbers = self.numbers(self._nothing_unknown(hand_R, mask))
+            numbers = self.pose_vectors(self._nothing_unknown(hand_R, mask))
             filled = self.encoder.complete(numbers, mask, self.decoder.by_path())
             filled = filled.unflatten(-1, (JOINTS, -1))
             found = rotations.exp(filled) if self.sizes.angles else rotations.from_6d(filled)
@@ -121,7 +121,9 @@ class MotionPrior(nn.Module):
         own latent, which doubts none of them.
         """
         if isinstance(self.encoder, PathEncoder) and observed_std is None:
-            return self.encoder.latent(self.numbers(self._nothing_unknown(hand_R, mask)), mask, self._frame_waves())
+            return self.encoder.latent(
+                self.pose_vectors(self._nothing_unknown(hand_R, mask)), mask, self._frame_waves()
+            )
         return self.encode(hand_R, mask, observed_std)[0]
 
     def decode(self, z: Tensor, t: Tensor) -> Tensor:
@@ -140,31 +142,31 @@ class MotionPrior(nn.Module):
     def decode_jacobian(
         self, z: Tensor, prepared: Prepared, rows: Tensor | slice | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return (six [B, T, 15, 6], d six / d z [B, T', 90, L]), exact; `rows` picks the Jacobian's frames T'."""
+        """Return (rot6d [B, T, 15, 6], d rot6d / d z [B, T', 90, L]), exact; `rows` picks the Jacobian's frames T'."""
         if rows is None:
             return self.decoder.jacobian(z, prepared)
         return self.decode_prepared(z, prepared), self.decoder.jacobian(z, prepared.subset(rows))[1]
 
     @torch.no_grad()
     def decode_path_jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """Return (six [B, T, 15, 6], d six / d c [B, T, 90, C]) of a prior with a latent path c(t).
+        """Return (rot6d [B, T, 15, 6], d rot6d / d c [B, T, 90, C]) of a prior with a latent path c(t).
 
-        d six / d z = this @ prepared.path [T, C, L]. Only for `has_path` priors.
+        d rot6d / d z = this @ prepared.path [T, C, L]. Only for `has_path` priors.
         """
         return self.decoder.path_jacobian(z, prepared)
 
-    def shortened(self, numbers: int) -> "MotionPrior":
-        """Return this prior with the first `numbers` of its latent only, in which motion varies most.
+    def truncated(self, latent_dim: int) -> "MotionPrior":
+        """Return this prior with the first `latent_dim` of its latent only, in which motion varies most.
 
-        For priors with a latent path, whose numbers are in that order; others, and 0, give the prior itself.
+        For priors with a latent path, whose latent_dim are in that order; others, and 0, give the prior itself.
         """
-        if not self.has_path or not 0 < numbers < self.latent_size:
+        if not self.has_path or not 0 < latent_dim < self.latent_dim:
             return self
         assert isinstance(self.encoder, PathEncoder)
-        short = MotionPrior(replace(self.sizes, latent=numbers), self.name, self.fingerprint).to(self.skeleton)
+        short = MotionPrior(replace(self.sizes, latent=latent_dim), self.name, self.fingerprint).to(self.skeleton)
         own = self.state_dict()
         for key in ("decoder.path_basis", "encoder.to_latent.weight"):
-            own[key] = own[key][:numbers]
+            own[key] = own[key][:latent_dim]
         short.load_state_dict(own)
         return short.train(self.training).requires_grad_(False)
 
@@ -174,7 +176,7 @@ class MotionPrior(nn.Module):
         return bool(self.sizes.path_channels) and not self.sizes.latent_in_layers
 
     def points(self, hand_R: Tensor) -> Tensor:
-        """Pose the prior's own hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, metres from the wrist."""
+        """Pose the prior's own hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, meters from the wrist."""
         return features.points(hand_R, self.skeleton, self.tips)[0]
 
     @staticmethod
@@ -190,7 +192,7 @@ class MotionPrior(nn.Module):
 
 
 def round_hand() -> tuple[Tensor, Tensor]:
-    """Return a rest hand of round numbers: (joints [16, 3], tips [5, 3]), metres, wrist at the origin."""
+    """Return a rest hand of round numbers: (joints [16, 3], tips [5, 3]), meters, wrist at the origin."""
     at: dict[str, tuple[float, float, float]] = {"wrist": (0.0, 0.0, 0.0)}
     for finger, (x, y, z, lengths) in _ROUND_HAND.items():
         at[f"{finger}1"] = (x, y, z)

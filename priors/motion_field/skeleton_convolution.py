@@ -30,7 +30,7 @@ def pooled_levels() -> tuple[tuple[Tree, tuple[tuple[int, ...], ...]], ...]:
     return (MANO_PARENTS, tuple(outer)), (two, tuple(whole)), (star, same), (star, same)
 
 
-def neighbours(tree: Tree) -> Tensor:
+def neighbors(tree: Tree) -> Tensor:
     """Return which joints [J, J] of a tree lie within `REACH` bones of each other."""
     adjacent = torch.eye(len(tree))
     for child, parent in enumerate(tree):
@@ -45,7 +45,7 @@ class SkeletonConvolution(nn.Module):
     def __init__(self, tree: Tree, channels_in: int, channels_out: int, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
         joints, self.stride, self.padding = len(tree), stride, padding
-        near = neighbours(tree)
+        near = neighbors(tree)
         mask = near.repeat_interleave(channels_out, 0).repeat_interleave(channels_in, 1)[..., None]
         self.register_buffer("mask", mask.float(), persistent=False)
         fan_in = near.sum(1).float().repeat_interleave(channels_out) * channels_in * kernel

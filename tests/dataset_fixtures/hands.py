@@ -60,6 +60,6 @@ def moving_hands(
 
 
 def write_picture(file: Path, width: int, height: int) -> None:
-    """Write a grey picture."""
+    """Write a gray picture."""
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(file), np.full((height, width, 3), 90, np.uint8))

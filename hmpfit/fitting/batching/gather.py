@@ -22,7 +22,7 @@ SAME_TIMES_S = 1e-6
 
 
 @dataclass(frozen=True)
-class Sequence:
+class ClipToFit:
     """A clip to fit: a filled first guess, its evidence, its camera and the hand models."""
 
     initial: HandMotion
@@ -32,7 +32,7 @@ class Sequence:
 
 
 @dataclass(frozen=True)
-class Item:
+class BatchItem:
     """The hands of one clip, ready to be put into a batch."""
 
     sequence: int
@@ -75,12 +75,12 @@ class Item:
         return len(self.evidence.times_s)
 
 
-def batches(items: list[Item], most_frames: int) -> list[list[Item]]:
+def batches(items: list[BatchItem], most_frames: int) -> list[list[BatchItem]]:
     """Put items together that one batch can hold: the same hand, the same number of windows, the same frame times.
 
     A batch has at most `most_frames` frames of hands, padding included, unless one item alone has more.
     """
-    out: list[list[Item]] = []
+    out: list[list[BatchItem]] = []
     for item in sorted(items, key=lambda item: (len(item.layout.windows), -item.frames)):
         if out and _fits(out[-1], item, most_frames):
             out[-1].append(item)
@@ -89,7 +89,7 @@ def batches(items: list[Item], most_frames: int) -> list[list[Item]]:
     return out
 
 
-def _fits(batch: list[Item], item: Item, most_frames: int) -> bool:
+def _fits(batch: list[BatchItem], item: BatchItem, most_frames: int) -> bool:
     first = batch[0]
     hands = sum(other.hands for other in batch) + item.hands
     if item.model.fingerprint != first.model.fingerprint or hands * first.frames > most_frames:
@@ -102,7 +102,7 @@ def _fits(batch: list[Item], item: Item, most_frames: int) -> bool:
     return bool((one[: len(other)] - other).abs().max() < SAME_TIMES_S)
 
 
-def merge(items: list[Item]) -> Evidence:
+def merge_evidence(items: list[BatchItem]) -> Evidence:
     """Return the evidence of a batch, padded to its longest clip, which comes first."""
     first = items[0].evidence
     if len(items) == 1:
@@ -137,7 +137,7 @@ def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
     return torch.cat((values, more if held else torch.zeros_like(more)), dim=1)
 
 
-def gather_hands(sequence: Sequence, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
+def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
     """Return the evidence of a clip's hands and their first guess as right hands."""
     start = mirroring.motion_as_right(sequence.initial)
     return gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device), start

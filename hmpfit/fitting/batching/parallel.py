@@ -20,7 +20,7 @@ class _StoppedError(Exception):
     """Another part failed, or the user stopped the work."""
 
 
-def side_by_side(
+def run_parallel(
     work: Callable[[Part, OnStep | None], Result], parts: Sequence[Part], cores: int, on_step: OnStep | None = None
 ) -> list[Result]:
     """Do `work` on every part, on as many threads as there are cores, and return the results in order.

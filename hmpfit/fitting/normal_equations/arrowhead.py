@@ -12,15 +12,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.normal_equations.blocks import Blocks
-from hmpfit.fitting.normal_equations.elimination import Cut, Eliminated, Inner, columns_of, eliminate, last_frames
+from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
+from hmpfit.fitting.normal_equations.elimination import (
+    Eliminated,
+    InnerFactor,
+    Segmentation,
+    columns_of,
+    eliminate,
+    last_frames,
+)
 from hmpfit.fitting.normal_equations.linearize import SHAPE
 
 FRAMES = {"cpu": 384, "cuda": 65536}  # gone through together: a CPU keeps to its cache, a GPU wants many
 
 
 @dataclass(frozen=True)
-class Step:
+class LinearSolution:
     """A solution in the unknowns' order: `frame` [B, T, F], `betas` [B, 10], `latent` [B, W, L]."""
 
     frame: Tensor
@@ -29,25 +36,25 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Run:
+class SegmentRun:
     """Segments first..last, which are gone through together: their inner frames' factor, None where there are none."""
 
     first: int
     last: int
-    inner: Inner | None
+    inner: InnerFactor | None
 
 
 @dataclass(frozen=True)
-class ArrowFactor:
+class ArrowheadFactor:
     """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite.
 
     Of the inner frames it keeps their factor only; the far larger columns are made anew a run of segments at a time.
     """
 
-    blocks: Blocks
+    blocks: ArrowheadSystem
     damping: Tensor
-    cut: Cut
-    runs: tuple[Run, ...]
+    cut: Segmentation
+    runs: tuple[SegmentRun, ...]
     diagonal: Tensor  # [S, B, m, m] lower Cholesky factors of the chain's blocks
     coupling: Tensor  # [S - 1, B, m, m] L_s^-1 E_s to the next block
     border: tuple[Tensor, ...]  # L_s^-1 B_s
@@ -61,7 +68,7 @@ class ArrowFactor:
         """Unknowns of a frame of its own, F."""
         return self.blocks.frame.shape[-1]
 
-    def solve(self) -> Step:
+    def solve(self) -> LinearSolution:
         """Return the solution of (H + damping) x = -gradient."""
         betas = torch.cholesky_solve(self.corner_right, self.corner)
         count = len(self.cut.segments)
@@ -82,11 +89,11 @@ class ArrowFactor:
                 frame[:, start + run.inner.plan.at] = found.flatten(1).unflatten(1, (-1, self.width))[
                     :, run.inner.plan.slots
                 ]
-        return Step(frame, betas[..., 0], outer[..., self.width :, 0])
+        return LinearSolution(frame, betas[..., 0], outer[..., self.width :, 0])
 
-    def _inner(self, run: Run, inner: Inner, outer: Tensor, before: Tensor, betas: Tensor) -> Tensor:
+    def _inner(self, run: SegmentRun, inner: InnerFactor, outer: Tensor, before: Tensor, betas: Tensor) -> Tensor:
         """Return the solution in the inner frames of a run, given that of its segments' ends, [B, S, n, G, 1]."""
-        columns, previous = columns_of(self.blocks.some(self.cut.segments, run.first, run.last), inner.plan)
+        columns, previous = columns_of(self.blocks.slice_segments(self.cut.segments, run.first, run.last), inner.plan)
         tail = columns.shape[2] - previous.shape[2]
         own = torch.cat((outer, betas[:, None].expand(-1, outer.shape[1], -1, -1)), dim=2)
         rows = -columns[..., -1:] - columns[..., :-1] @ own[:, :, None]
@@ -95,7 +102,10 @@ class ArrowFactor:
 
     def eliminated(self, segment: int) -> Eliminated | None:
         """Return the inner frames of one segment as they were eliminated."""
-        part, cut = self.blocks.some(self.cut.segments, segment, segment + 1), self.cut.some(segment, segment + 1)
+        part, cut = (
+            self.blocks.slice_segments(self.cut.segments, segment, segment + 1),
+            self.cut.slice_segments(segment, segment + 1),
+        )
         return eliminate(part, _damped(part.frame, self.damping), cut)[0]
 
     @cached_property
@@ -138,12 +148,12 @@ def _joint(
     return torch.cat([torch.cat(row, -1) for row in rows], -2)
 
 
-def cut_frames(frames: int, every: int) -> Cut:
+def segment_frames(frames: int, every: int) -> Segmentation:
     """Cut a clip into segments of at most `every` frames."""
-    return Cut(tuple((a, min(a + every, frames)) for a in range(0, frames, every)))
+    return Segmentation(tuple((a, min(a + every, frames)) for a in range(0, frames, every)))
 
 
-def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
+def factor(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> ArrowheadFactor:
     """Factor the blocks with Levenberg-Marquardt damping [B]: the diagonal times (1 + damping), plus a floor of 1e-9.
 
     The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
@@ -152,11 +162,11 @@ def factor(blocks: Blocks, cut: Cut, damping: Tensor) -> ArrowFactor:
     chain = _Chain(blocks, damping, len(cut.segments))
     runs = []
     for first, last in cut.runs(FRAMES[blocks.frame.device.type]):
-        part, part_cut = blocks.some(cut.segments, first, last), cut.some(first, last)
+        part, part_cut = blocks.slice_segments(cut.segments, first, last), cut.slice_segments(first, last)
         frame = _damped(part.frame, damping)
         eliminated, bad = eliminate(part, frame, part_cut)
         chain.add(_outer(part, frame, part_cut, damping, eliminated), bad)
-        runs.append(Run(first, last, None if eliminated is None else eliminated.inner))
+        runs.append(SegmentRun(first, last, None if eliminated is None else eliminated.inner))
     return chain.close(cut, tuple(runs))
 
 
@@ -173,7 +183,9 @@ class _Outer:
     previous: tuple[Tensor, Tensor, Tensor] | None  # to take from the previous run's last diagonal, border and right
 
 
-def _outer(part: Blocks, frame: Tensor, cut: Cut, damping: Tensor, eliminated: Eliminated | None) -> _Outer:
+def _outer(
+    part: ArrowheadSystem, frame: Tensor, cut: Segmentation, damping: Tensor, eliminated: Eliminated | None
+) -> _Outer:
     """Set up the chain of a run's segments and take the inner frames out of it."""
     segments, count = cut.segments, len(cut.segments)
     width, size = part.frame.shape[-1], part.latent.shape[-1]
@@ -216,7 +228,7 @@ class _Chain:
     What stays has its place from the start: laid between what goes again, it would leave holes in the heap.
     """
 
-    def __init__(self, blocks: Blocks, damping: Tensor, count: int) -> None:
+    def __init__(self, blocks: ArrowheadSystem, damping: Tensor, count: int) -> None:
         b, m = len(blocks.frame), blocks.frame.shape[-1] + blocks.latent.shape[-1]
         new = blocks.frame.new_empty
         self._lowers, self._couplings = new(count, b, m, m), new(count - 1, b, m, m)
@@ -262,12 +274,12 @@ class _Chain:
         self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
         self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
 
-    def close(self, cut: Cut, runs: tuple[Run, ...]) -> ArrowFactor:
+    def close(self, cut: Segmentation, runs: tuple[SegmentRun, ...]) -> ArrowheadFactor:
         """Factor the last segment and the shape."""
         self._settle(None)
         corner, info = torch.linalg.cholesky_ex(self._corner)
-        return ArrowFactor(
-            self._blocks.by_frame(), self._damping, cut, runs, self._lowers, self._couplings,
+        return ArrowheadFactor(
+            self._blocks.without_latents(), self._damping, cut, runs, self._lowers, self._couplings,
             tuple(self._borders), corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
         )  # fmt: skip
 

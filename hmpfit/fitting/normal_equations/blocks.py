@@ -12,8 +12,8 @@ from hmpfit.fitting.pose_field import PoseField
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Blocks of the normal equations. F = 6, or 51 where finger poses are free; L = 0 where no latent is free.
+class ArrowheadSystem:
+    """The blocks of the normal equations. F = 6, or 51 where finger poses are free; L = 0 where no latent is free.
 
     `frame` [B,T,F,F], `before` [B,T,F,F] (frame t-1 rows, frame t columns; 0 for the first), `frame_betas` [B,T,F,10],
     `frame_code` [B,T,2,F,C] by the codes of the own and the previous window, by the latents themselves (C = L) where
@@ -46,17 +46,17 @@ class Blocks:
             return self.frame_code
         return lifted(self.field, self.frame_code, 0, len(self.field.layout.segments))
 
-    def rows(self, rows: Tensor) -> "Blocks":
+    def rows(self, rows: Tensor) -> "ArrowheadSystem":
         """Return some problems of a batch."""
         parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Blocks(**parts, field=self.field)
+        return ArrowheadSystem(**parts, field=self.field)
 
-    def by_frame(self) -> "Blocks":
+    def without_latents(self) -> "ArrowheadSystem":
         """Return the same without the blocks among latents, zeros that take no memory in their place."""
         zero = self.latent.new_zeros(()).expand(self.latent.shape)
         return replace(self, latent=zero, latent_previous=zero)
 
-    def some(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "Blocks":
+    def slice_segments(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "ArrowheadSystem":
         """Return the blocks of the segments first..last of a cut, lifted to the latents."""
         frames, windows = slice(segments[first][0], segments[last - 1][1]), slice(first, last)
         code = self.frame_code[:, frames]

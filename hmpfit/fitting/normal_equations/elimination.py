@@ -10,23 +10,23 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.normal_equations.blocks import Blocks
+from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
 from hmpfit.fitting.normal_equations.linearize import SHAPE
 
 BLOCK = 48  # unknowns eliminated at a time: few steps of the sweep, each big enough to be worth its call
 
 
 @dataclass(frozen=True)
-class Cut:
+class Segmentation:
     """Where the frames are cut: half-open `segments`, and the most frames of one that the window before reaches."""
 
     segments: tuple[tuple[int, int], ...]
     reach: int = 0
 
-    def some(self, first: int, last: int) -> "Cut":
+    def slice_segments(self, first: int, last: int) -> "Segmentation":
         """Return the cut of the segments first..last alone, whose first frame is then 0."""
         start = self.segments[first][0]
-        return Cut(tuple((a - start, z - start) for a, z in self.segments[first:last]), self.reach)
+        return Segmentation(tuple((a - start, z - start) for a, z in self.segments[first:last]), self.reach)
 
     def runs(self, most: int) -> list[tuple[int, int]]:
         """Return runs first..last of consecutive segments of together at most `most` frames, or one segment each."""
@@ -40,7 +40,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepLayout:
     """Places of the inner frames (all but a segment's last) in the sweep: S segments x n blocks x g frames.
 
     A segment's positions run from frame z - 2 down to a; where it is shorter than others, padding comes first.
@@ -58,13 +58,13 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def last_frames(cut: Cut, device: torch.device) -> Tensor:
+def last_frames(cut: Segmentation, device: torch.device) -> Tensor:
     """Return each segment's last frame, [S]; kept on the device, because a copy there makes the host wait."""
     return torch.tensor([z - 1 for _, z in cut.segments]).to(device)
 
 
 @lru_cache(maxsize=64)
-def plan_for(cut: Cut, width: int, device: torch.device) -> Plan | None:
+def sweep_layout(cut: Segmentation, width: int, device: torch.device) -> SweepLayout | None:
     """Lay the sweep out; None where no segment has an inner frame."""
     first, last = (torch.tensor(side) for side in zip(*cut.segments))
     most = int((last - first).max()) - 1
@@ -76,27 +76,27 @@ def plan_for(cut: Cut, width: int, device: torch.device) -> Plan | None:
     frames = first[:, None] + torch.arange(total - 1, -1, -1)
     exists = frames < last[:, None] - 1
     slots = torch.nonzero(exists.flatten()).flatten()
-    some = torch.nonzero(last - first > 1).flatten()
-    ends = (some, total - (last - first - 1)[some], last[some] - 1)
+    inner_segments = torch.nonzero(last - first > 1).flatten()
+    ends = (inner_segments, total - (last - first - 1)[inner_segments], last[inner_segments] - 1)
 
     def there(tensor: Tensor) -> Tensor:
         return tensor.to(device)
 
-    return Plan(
+    return SweepLayout(
         n, g, min(n, -(-max(cut.reach, 1) // g)), there(torch.where(exists, frames, 0)),
         there(exists[:, :, None, None]), there(slots), there(frames.flatten()[slots]),
-        (there(ends[0]), there(ends[1]), there(ends[2])), (there(some), there(first[some])),
+        (there(ends[0]), there(ends[1]), there(ends[2])), (there(inner_segments), there(first[inner_segments])),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Inner:
+class InnerFactor:
     """The factored inner frames, with G = g F unknowns a block. Padding is the identity.
 
     `lower` [B, S, n, G, G] Cholesky factors, `link` [B, S, n, G, G] = (lower of the block before)^-1 x coupling.
     """
 
-    plan: Plan
+    plan: SweepLayout
     lower: Tensor
     link: Tensor
 
@@ -143,7 +143,7 @@ class Eliminated:
     blocks: previous frame and latent), m = F + L.
     """
 
-    inner: Inner
+    inner: InnerFactor
     own: Tensor
     previous: Tensor
 
@@ -154,15 +154,15 @@ class Eliminated:
         return torch.cat((previous, self.own[..., :-1]), dim=-1)
 
 
-def eliminate(blocks: Blocks, frame: Tensor, cut: Cut) -> tuple[Eliminated | None, Tensor]:
+def eliminate(blocks: ArrowheadSystem, frame: Tensor, cut: Segmentation) -> tuple[Eliminated | None, Tensor]:
     """Eliminate the inner frames, whose damped diagonal blocks are `frame`; also return Cholesky's complaints, [B].
 
-    `blocks` are those of some segments (`Blocks.some`).
+    `blocks` are those of some segments (`ArrowheadSystem.slice_segments`).
     """
     width = frame.shape[-1]
     m = width + blocks.latent.shape[-1]
     bad = torch.zeros(len(frame), dtype=torch.int32, device=frame.device)
-    plan = plan_for(cut, width, frame.device)
+    plan = sweep_layout(cut, width, frame.device)
     if plan is None:
         return None, bad
     after = blocks.before[:, plan.frames[:, :-1]] * (plan.exists[:, 1:] & plan.exists[:, :-1])
@@ -195,16 +195,16 @@ def eliminate(blocks: Blocks, frame: Tensor, cut: Cut) -> tuple[Eliminated | Non
         if len(rights) > 1:
             reach.append(solved[..., m + SHAPE + 1 :])
     stacked = [torch.stack(parts, dim=2) for parts in (lowers, links, own, reach)]
-    return Eliminated(Inner(plan, stacked[0], stacked[1]), stacked[2], stacked[3]), bad
+    return Eliminated(InnerFactor(plan, stacked[0], stacked[1]), stacked[2], stacked[3]), bad
 
 
-def columns_of(blocks: Blocks, plan: Plan) -> tuple[Tensor, Tensor]:
+def columns_of(blocks: ArrowheadSystem, plan: SweepLayout) -> tuple[Tensor, Tensor]:
     """Return what couples the inner frames to the rest, as `Eliminated` has it but before the factor's inverse."""
     m = blocks.frame.shape[-1] + blocks.latent.shape[-1]
     return _own_columns(blocks, plan, m), _previous_columns(blocks, plan, m)
 
 
-def _diagonal_blocks(frame: Tensor, steps: Tensor, plan: Plan) -> Tensor:
+def _diagonal_blocks(frame: Tensor, steps: Tensor, plan: SweepLayout) -> Tensor:
     """Return the blocks of the sweep, [B, S, n, G, G]: frames on the diagonal, their steps beside it."""
     eye = torch.eye(frame.shape[-1], dtype=frame.dtype, device=frame.device)
     own = torch.where(plan.exists, frame[:, plan.frames], eye).unflatten(2, (plan.n, plan.g))
@@ -218,7 +218,7 @@ def _diagonal_blocks(frame: Tensor, steps: Tensor, plan: Plan) -> Tensor:
     return out.flatten(5, 6).flatten(3, 4)
 
 
-def _own_columns(blocks: Blocks, plan: Plan, m: int) -> Tensor:
+def _own_columns(blocks: ArrowheadSystem, plan: SweepLayout, m: int) -> Tensor:
     """Return what couples the inner frames to (last frame, latent, shape) and their gradient, [B, S, n, G, m + 11]."""
     width = blocks.frame.shape[-1]
     b, (segments, positions, last) = len(blocks.frame), plan.ends
@@ -232,7 +232,7 @@ def _own_columns(blocks: Blocks, plan: Plan, m: int) -> Tensor:
     return out.unflatten(2, (plan.n, plan.g)).flatten(3, 4)
 
 
-def _previous_columns(blocks: Blocks, plan: Plan, m: int) -> Tensor:
+def _previous_columns(blocks: ArrowheadSystem, plan: SweepLayout, m: int) -> Tensor:
     """Return what couples the last blocks' frames to (last frame, latent) of the segment before, [B, S, n', G, m]."""
     width, reached = blocks.frame.shape[-1], slice((plan.n - plan.tail) * plan.g, None)
     frames, (segments, first) = plan.frames[:, reached], plan.starts

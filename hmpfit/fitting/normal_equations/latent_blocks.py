@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.normal_equations.blocks import Blocks
+from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
 from hmpfit.fitting.normal_equations.local_sums import POSE, RIGID, SHAPE, LocalSums
-from hmpfit.fitting.pose_field import Group
+from hmpfit.fitting.pose_field import WindowGroup
 from hmpfit.fitting.term import Motion
 
 _TILE = 96  # rows of a symmetric product made at a time
@@ -18,7 +18,7 @@ POSES = slice(RIGID + SHAPE, RIGID + SHAPE + POSE)
 
 
 @dataclass(frozen=True)
-class Tail:
+class PreviousWindow:
     """What the next window needs of the one before: its Jacobian in the frames that both cover, n of them."""
 
     code: Tensor  # [B, n, 90, C]
@@ -27,16 +27,16 @@ class Tail:
 
 
 def add_latents(
-    blocks: Blocks, seen: Motion, sums: LocalSums, group: Group, start: int, tail: Tail | None
-) -> Tail | None:
+    blocks: ArrowheadSystem, seen: Motion, sums: LocalSums, group: WindowGroup, start: int, tail: PreviousWindow | None
+) -> PreviousWindow | None:
     """Chain the sums over poses and overlaps to a group's latents, into the blocks; pass on what the next one needs.
 
     `seen` is the motion in the frames of the sums, which begin with frame `start` of the clip and include all that the
     group's windows cover. Groups come in order.
     """
-    field, latent, six = blocks.field, seen.latent, seen.six
-    assert field is not None and latent is not None and six is not None
-    to_pose = field.blend_jacobian(six, start)
+    field, latent, rot6d = blocks.field, seen.latent, seen.rot6d
+    assert field is not None and latent is not None and rot6d is not None
+    to_pose = field.blend_jacobian(rot6d, start)
     code, path = field.jacobian(latent, group)  # [B, G, N, 90, C], [N, C, L]
     frames, share, at = group.frames - start, group.share, group.windows
     d_pose = (to_pose[:, frames] @ code.unflatten(3, (15, 6))).flatten(3, 4) * share[..., None, None]
@@ -49,7 +49,7 @@ def add_latents(
     rows = _lift_sum(torch.cat((by_rest[..., RIGID:, :], push), dim=-2), path)
     blocks.latent_betas[:, at] += rows[..., :SHAPE, :].mT
     blocks.g_latent[:, at] += rows[..., SHAPE, :]
-    following: Tail | None = tail
+    following: PreviousWindow | None = tail
     for row in range(group.count):
         w = group.first + row
         (a, end), (_, stop) = field.layout.segments[w], field.layout.windows[w]
@@ -61,7 +61,7 @@ def add_latents(
             here = weighted[:, row, :before], pulled[:, row, :before]
             blocks.latent_previous[:, w] += _between(*here, left, following)
         shared = slice(own, stop - a)
-        following = Tail(code[:, row, shared], d_pose[:, row, shared], None if path is None else path[shared])
+        following = PreviousWindow(code[:, row, shared], d_pose[:, row, shared], None if path is None else path[shared])
     return (
         None if following is None else replace(following, code=following.code.clone(), d_pose=following.d_pose.clone())
     )
@@ -103,7 +103,7 @@ def _all_pressed(middle: Tensor, path: Tensor) -> Tensor:
     return (path.flatten(0, 1).T @ right.flatten(2).flatten(0, 1)).unflatten(1, (len(middle), -1)).transpose(0, 1)
 
 
-def _between(weighted: Tensor, pulled: Tensor, path: Tensor | None, before: Tail) -> Tensor:
+def _between(weighted: Tensor, pulled: Tensor, path: Tensor | None, before: PreviousWindow) -> Tensor:
     """Return what couples a window (rows) with the one before over the frames that both cover, [B, L, L]."""
     if path is None:
         here, there = (part.flatten(1, 2) for part in (weighted, before.d_pose))

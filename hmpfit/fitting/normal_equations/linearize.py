@@ -10,34 +10,34 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hmpfit.fitting.normal_equations.blocks import Blocks
-from hmpfit.fitting.normal_equations.latent_blocks import Tail, add_latents
-from hmpfit.fitting.normal_equations.local_sums import POSE, RIGID, SHAPE, At, LocalSums
-from hmpfit.fitting.pose_field import Group, PoseField
+from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
+from hmpfit.fitting.normal_equations.latent_blocks import PreviousWindow, add_latents
+from hmpfit.fitting.normal_equations.local_sums import POSE, RIGID, SHAPE, LinearizationPoint, LocalSums
+from hmpfit.fitting.pose_field import PoseField, WindowGroup
 from hmpfit.fitting.problem import Problem, retract
 from hmpfit.fitting.term import Motion, cast, take_frames
 from hmpfit.hands.kinematics import landmark_jacobian
 
-__all__ = ["POSE", "RIGID", "SHAPE", "Blocks", "linearize", "with_gradient"]
+__all__ = ["POSE", "RIGID", "SHAPE", "ArrowheadSystem", "linearize", "with_gradient"]
 
 FRAMES = {"cpu": 384, "cuda": 8192}  # of a piece where no latent is free; with latents it is a group of windows
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Chunk:
     """Frames first..last of the clip, and the group of windows that begin in them, which reach up to `stop`."""
 
     first: int
     last: int
     stop: int
-    group: Group | None
+    group: WindowGroup | None
 
     def seen(self, frames: int) -> tuple[int, int]:
         """Return the frames whose terms say something about these: one more on either side for the steps."""
         return max(self.first - 1, 0), max(self.stop, min(self.last + 1, frames))
 
 
-def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> Blocks:
+def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> ArrowheadSystem:
     """Return the blocks of the Gauss-Newton model at `motion`, robust kernels taken as weights (IRLS).
 
     `motion` comes from `problem.motion`. `work` is the same problem in the dtype that derivatives and blocks shall have
@@ -48,7 +48,7 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
     field = work.field if "latent" in problem.free and low.latent is not None else None
     blocks = _empty(low, RIGID + POSE if "hand_pose" in problem.free else RIGID, field)
     frames = low.transl.shape[1]
-    tail: Tail | None = None
+    tail: PreviousWindow | None = None
     for piece in _pieces(frames, field, low.transl.device):
         first, last = piece.seen(frames)
         sums = _sums(problem, motion, low, work, first, last)
@@ -58,7 +58,7 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
     return blocks
 
 
-def with_gradient(blocks: Blocks, problem: Problem, motion: Motion) -> Blocks:
+def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> ArrowheadSystem:
     """Return the blocks with the gradient at another motion, J'Wr by reverse mode: far less work than `linearize`."""
     zero = {"global_orient": motion.transl, "transl": motion.transl, "betas": motion.betas, "latent": motion.latent}
     zero["hand_pose"] = motion.hand_R[..., 0]
@@ -83,17 +83,17 @@ def with_gradient(blocks: Blocks, problem: Problem, motion: Motion) -> Blocks:
     )
 
 
-def _pieces(frames: int, field: PoseField | None, device: torch.device) -> Iterator[_Piece]:
+def _pieces(frames: int, field: PoseField | None, device: torch.device) -> Iterator[_Chunk]:
     if field is None:
         most = FRAMES[device.type]
         for first in range(0, frames, most):
             last = min(first + most, frames)
-            yield _Piece(first, last, last, None)
+            yield _Chunk(first, last, last, None)
         return
     segments, windows = field.layout.segments, field.layout.windows
     for group in field.groups:
-        some = group.windows
-        yield _Piece(segments[some.start][0], segments[some.stop - 1][1], windows[some.stop - 1][1], group)
+        covered = group.windows
+        yield _Chunk(segments[covered.start][0], segments[covered.stop - 1][1], windows[covered.stop - 1][1], group)
 
 
 def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: int, last: int) -> LocalSums:
@@ -104,29 +104,29 @@ def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: i
         d_points = d_points[..., : RIGID + SHAPE]
     points = low_points if work is problem else problem.points(motion)
     evidence, low_evidence = (take_frames(one.evidence, first, last) for one in (problem, work))
-    at = At(problem, evidence, motion, points, low, low_points, low_evidence, d_points)
+    at = LinearizationPoint(problem, evidence, motion, points, low, low_points, low_evidence, d_points)
     sums = LocalSums(at, RIGID + POSE if "hand_pose" in problem.free else RIGID)
     for item in problem.terms:
-        if first == 0 or item.term.reads not in ("betas", "latent"):
+        if first == 0 or item.term.depends_on not in ("betas", "latent"):
             sums.add(at, item)
     return sums
 
 
-def _empty(low: Motion, size: int, field: PoseField | None) -> Blocks:
+def _empty(low: Motion, size: int, field: PoseField | None) -> ArrowheadSystem:
     b, t = low.transl.shape[:2]
     new = low.transl.new_zeros
     if field is None or low.latent is None:
         windows, latent, code = 1, 0, 0
     else:
         (windows, latent), code = low.latent.shape[1:], field.code_size
-    return Blocks(
+    return ArrowheadSystem(
         new(b, t, size, size), new(b, t, size, size), new(b, t, size, SHAPE), new(b, t, 2, size, code),
         new(b, SHAPE, SHAPE), new(b, windows, latent, latent), new(b, windows, latent, latent),
         new(b, windows, latent, SHAPE), new(b, t, size), new(b, SHAPE), new(b, windows, latent), field,
     )  # fmt: skip
 
 
-def _put(blocks: Blocks, sums: LocalSums, piece: _Piece, start: int) -> None:
+def _put(blocks: ArrowheadSystem, sums: LocalSums, piece: _Chunk, start: int) -> None:
     """Put the sums over the frames from `start` on where the piece's frames lie in the blocks."""
     shape = slice(RIGID, RIGID + SHAPE)
     columns = torch.arange(sums.local.shape[-1], device=sums.local.device)

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.term import Evidence, Motion
-from hmpfit.fitting.two_hands.contacts import contact_jacobian
+from hmpfit.fitting.two_hands.contact_points import contact_jacobian
 from hmpfit.geometry import rotations
 
 RIGID, SHAPE, POSE = 6, 10, 45
-_NUMBERS = 2_400_000  # pulled at a time on the CPU: some hundred frames' worth, so that memory hardly grows with length
+_NUMBERS = 2_400_000  # pulled at a time on the CPU: part hundred frames' worth, so that memory hardly grows with length
 
 
 @dataclass(frozen=True)
-class At:
+class LinearizationPoint:
     """Where the terms are differentiated: residuals in the problem's dtype, derivatives in that of the sums.
 
     T frames of the clip that `problem` is about.
@@ -45,43 +45,43 @@ class At:
 
     def slopes(
         self, item: WeightedTerm, change: Callable[[Tensor], tuple[Motion, Tensor]], at: Tensor,
-        apart: Callable[[Tensor], Tensor],
+        separate: Callable[[Tensor], Tensor],
     ) -> Tensor:  # fmt: skip
         """Return the derivatives of R sums over a term's residual values by `at`, [R, like `at`].
 
-        `change` turns `at` into (motion, points). `apart` is given the values [B, N, G, D] and returns what multiplies
-        them in each sum, [R, B, N, G, D]: values that read different numbers share a sum. Plain reverse mode, which
-        threads can do side by side.
+        `change` turns `at` into (motion, points). `separate` is given the values [B, N, G, D] and returns what
+        multiplies them in each sum, [R, B, N, G, D]: values that read different numbers share a sum. Plain reverse
+        mode, which threads can do side by side.
         """
         with torch.enable_grad():
             moved = at.detach().requires_grad_()
             values = item.term.residuals(*change(moved), self.low_evidence, item.options).values
         if not values.requires_grad:
-            return at.new_zeros(len(apart(values)), *at.shape)
-        sums = apart(values.detach())
+            return at.new_zeros(len(separate(values)), *at.shape)
+        sums = separate(values.detach())
         at_a_time = max(_NUMBERS // values.numel(), 1) if at.device.type == "cpu" else len(sums)
         parts = (
-            torch.autograd.grad(values, moved, some, retain_graph=True, is_grads_batched=True)[0]
-            for some in sums.split(at_a_time)
+            torch.autograd.grad(values, moved, part, retain_graph=True, is_grads_batched=True)[0]
+            for part in sums.split(at_a_time)
         )
         return torch.cat(list(parts)).to(self.d_points)
 
 
 def _each_number(values: Tensor) -> Tensor:
-    """Keep the G x D numbers of a frame apart, frames together."""
+    """Keep the G x D numbers of a frame separate, frames together."""
     group, size = values.shape[2:]
     eye = torch.eye(group * size, dtype=values.dtype, device=values.device)
     return eye.view(-1, 1, 1, group, size).expand(-1, *values.shape)
 
 
 def _each_coordinate(values: Tensor) -> Tensor:
-    """Keep the D numbers of a group apart, frames and groups together."""
+    """Keep the D numbers of a group separate, frames and groups together."""
     eye = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
     return eye[:, None, None, None].expand(-1, *values.shape)
 
 
 def _each_of_every_other(values: Tensor) -> Tensor:
-    """Keep the numbers of a step apart, and a step from its neighbours: even steps first, then odd ones."""
+    """Keep the numbers of a step separate, and a step from its neighbors: even steps first, then odd ones."""
     even = (torch.arange(values.shape[1], device=values.device) % 2 == 0).to(values.dtype)[:, None, None]
     each = _each_number(values)
     return torch.cat((each * even, each * (1 - even)))
@@ -93,7 +93,7 @@ class LocalSums:
     `size` unknowns a frame of its own: 6, or 51 where poses are free.
     """
 
-    def __init__(self, at: At, size: int) -> None:
+    def __init__(self, at: LinearizationPoint, size: int) -> None:
         b, t = at.low.transl.shape[:2]
         new = at.low.transl.new_zeros
         local = at.d_points.shape[-1]
@@ -107,9 +107,9 @@ class LocalSums:
         self.latent_diagonal, self.g_latent = torch.zeros_like(latent), torch.zeros_like(latent)
         self.overlap, self.g_overlap = new(b, t, 90), new(b, t, 90)
 
-    def add(self, at: At, item: WeightedTerm) -> None:
+    def add(self, at: LinearizationPoint, item: WeightedTerm) -> None:
         """Add one term."""
-        _ADD[item.term.reads](self, at, item)
+        _ADD[item.term.depends_on](self, at, item)
 
     def add_rows(self, jacobian: Tensor, residual: Tensor) -> None:
         """Add weighted rows of every frame: jacobian [B, T, R, C], residual [B, T, R]."""
@@ -118,7 +118,7 @@ class LocalSums:
         self.g_local.flatten(0, 1)[..., None].baddbmm_(flat.mT, residual.flatten(0, 1)[..., None])
 
 
-def _add_point(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_point(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     by_point = at.slopes(item, lambda p: (at.low, p), at.low_points, _each_coordinate).movedim(0, -2)
     slopes, d_points = root[..., None] * by_point, at.d_points[..., None, :, :]
@@ -128,14 +128,14 @@ def _add_point(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     sums.add_rows(rows.flatten(2, 3), weighted.flatten(2))
 
 
-def _add_points(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_points(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     by_points = at.slopes(item, lambda p: (at.low, p), at.low_points, _each_number).flatten(3).movedim(0, 2)
     rows = (root.expand_as(weighted).flatten(2)[..., None] * by_points) @ at.d_points.flatten(2, 3)
     sums.add_rows(rows, weighted.flatten(2))
 
 
-def _add_contact(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_contact(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     """Chain a residual along the planes' normals; vertices behind their plane have none."""
     evidence = at.low_evidence
     if evidence.contact_joint is None or evidence.contact_normal is None:
@@ -156,7 +156,7 @@ def _moved(motion: Motion, d: Tensor) -> Motion:
     return moved
 
 
-def _add_frame(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_frame(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     full = sums.local.shape[-1]
     size = full - SHAPE
@@ -168,7 +168,7 @@ def _add_frame(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     sums.add_rows(rows, weighted.flatten(2))
 
 
-def _add_step(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_step(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     """Differentiate every other step at once: no frame then belongs to two of them."""
     frames = at.motion.transl.shape[1]
     if frames < 2:
@@ -189,7 +189,7 @@ def _add_step(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     sums.g_second += (second.mT @ r)[..., 0]
 
 
-def _add_betas(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_betas(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     slopes = at.slopes(item, lambda b: (replace(at.low, betas=b), at.low_points), at.low.betas, _each_number)
     rows = root.expand_as(weighted).flatten(1)[..., None] * slopes.movedim(0, 1)
@@ -197,7 +197,7 @@ def _add_betas(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     sums.g_betas += (rows.mT @ weighted.flatten(1)[..., None])[..., 0]
 
 
-def _add_latent(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_latent(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     latent = at.low.latent
     assert latent is not None
@@ -207,13 +207,13 @@ def _add_latent(sums: LocalSums, at: At, item: WeightedTerm) -> None:
     sums.g_latent += (slope * weighted).sum(-1)
 
 
-def _add_overlap(sums: LocalSums, at: At, item: WeightedTerm) -> None:
+def _add_overlap(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> None:
     root, weighted = at.weighted(item)
     sums.overlap += (root**2)[..., 0]
     sums.g_overlap += (root * weighted)[..., 0]
 
 
-_ADD: dict[str, Callable[[LocalSums, At, WeightedTerm], None]] = {
+_ADD: dict[str, Callable[[LocalSums, LinearizationPoint, WeightedTerm], None]] = {
     "point": _add_point,
     "points": _add_points,
     "contact": _add_contact,

@@ -12,25 +12,25 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.history import Course, Solved, keep_better
+from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better
 from hmpfit.fitting.term import Motion
 
 OnStep = Callable[[int, int], None] | None
 
 
 def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: OnStep = None) -> Solved:
-    """Minimise by Adam as in the paper's released runs: rate x 0.7 every 200 steps, gradient norm clipped at 5.
+    """Minimize by Adam as in the paper's released runs: rate x 0.7 every 200 steps, gradient norm clipped at 5.
 
-    Reads `adam_steps` and `learning_rate` from the stage. The gradient is clipped per problem, and the best motion of
-    the run is kept. Source: method.md section 2.
+    Read `adam_steps` and `learning_rate` from the stage. The gradient is clipped per problem, and the best motion
+    of the run is kept. Source: method.md section 2.
     """
     began = time.perf_counter()
     start = problem.motion(start)
     delta = _zeros(problem, start)
     optimizer = torch.optim.Adam(list(delta.values()), lr=float(stage["learning_rate"]))
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=200, gamma=0.7)
-    course = Course(problem, start)
-    best, best_cost = start, course.first_cost
+    history = SolveHistory(problem, start)
+    best, best_cost = start, history.first_cost
     steps, outcome = int(stage["adam_steps"]), "out_of_steps"
     while True:
         optimizer.zero_grad()
@@ -42,21 +42,21 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
         now = cost.detach()
         best = keep_better(_detached(moved), best, now < best_cost)
         best_cost = torch.minimum(best_cost, now)
-        course.note_cost(best_cost)
-        if course.taken == steps:
+        history.note_cost(best_cost)
+        if history.taken == steps:
             break
         cost.sum().backward()
         _clip(list(delta.values()), 5.0)
         optimizer.step()
         schedule.step()
-        course.taken += 1
+        history.taken += 1
         if on_step is not None:
-            on_step(course.taken, steps)
-    return course.close(problem.motion(best), stage, "adam", time.perf_counter() - began, outcome)
+            on_step(history.taken, steps)
+    return history.close(problem.motion(best), stage, "adam", time.perf_counter() - began, outcome)
 
 
 def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step: OnStep = None) -> Solved:
-    """Minimise by L-BFGS with strong Wolfe line search, at most `adam_steps` iterations."""
+    """Minimize by L-BFGS with strong Wolfe line search, at most `adam_steps` iterations."""
     began = time.perf_counter()
     start = problem.motion(start)
     delta = _zeros(problem, start)
@@ -68,15 +68,15 @@ def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step:
         tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
-    course = Course(problem, start)
-    first_cost, evaluations = course.first_cost, 0
+    history = SolveHistory(problem, start)
+    first_cost, evaluations = history.first_cost, 0
 
     def closure() -> Tensor:
         nonlocal evaluations
         optimizer.zero_grad()
         cost = problem.cost(retract(start, delta))
         cost.sum().backward()
-        course.note_cost(cost.detach())
+        history.note_cost(cost.detach())
         evaluations += 1
         if on_step is not None:
             on_step(min(evaluations, steps), steps)
@@ -88,9 +88,9 @@ def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step:
         end = problem.cost(moved)
         finite = torch.isfinite(end)
         best = _detached(keep_better(moved, start, finite & (end <= first_cost)))
-    course.taken = int(optimizer.state[next(iter(delta.values()))]["n_iter"])
-    outcome = "not_finite" if not bool(finite.all()) else "converged" if course.taken < steps else "out_of_steps"
-    return course.close(best, stage, "lbfgs", time.perf_counter() - began, outcome)
+    history.taken = int(optimizer.state[next(iter(delta.values()))]["n_iter"])
+    outcome = "not_finite" if not bool(finite.all()) else "converged" if history.taken < steps else "out_of_steps"
+    return history.close(best, stage, "lbfgs", time.perf_counter() - began, outcome)
 
 
 def _zeros(problem: Problem, start: Motion) -> dict[str, Tensor]:

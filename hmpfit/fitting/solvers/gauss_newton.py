@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.normal_equations.arrowhead import Step, cut_frames, factor
-from hmpfit.fitting.normal_equations.elimination import Cut
-from hmpfit.fitting.normal_equations.linearize import RIGID, Blocks, linearize, with_gradient
+from hmpfit.fitting.normal_equations.arrowhead import LinearSolution, factor, segment_frames
+from hmpfit.fitting.normal_equations.elimination import Segmentation
+from hmpfit.fitting.normal_equations.linearize import RIGID, ArrowheadSystem, linearize, with_gradient
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.solvers.history import Course, Solved, keep_better, put_rows, take_rows
+from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better, put_rows, take_rows
 from hmpfit.fitting.term import Motion
 
 RIGID_SEGMENT = 96
@@ -37,9 +37,9 @@ class _Search:
 def solve(
     problem: Problem, start: Motion, stage: dict[str, Any], on_step: Callable[[int, int], None] | None = None
 ) -> Solved:
-    """Minimise by Levenberg-Marquardt: damping per problem, steps that do not lower the cost are not taken.
+    """Minimize by Levenberg-Marquardt: damping per problem, steps that do not lower the cost are not taken.
 
-    Reads `steps` (at most), `tolerance` (relative fall of the cost that counts as none) and `damping` (first value)
+    Read `steps` (at most), `tolerance` (relative fall of the cost that counts as none) and `damping` (first value)
     from the stage. Damping follows Nielsen 1999, "Damping parameter in Marquardt's method", section 2. A problem that
     has ended no longer moves and leaves the batch; on a GPU, which has to be waited for, when half of them have. A
     non-finite cost ends a problem with the best motion so far.
@@ -47,39 +47,39 @@ def solve(
     began = time.perf_counter()
     steps, tolerance = int(stage["steps"]), float(stage["tolerance"])
     motion = problem.motion(start)
-    course = Course(problem, motion)
-    cost, best = course.first_cost, motion
+    history = SolveHistory(problem, motion)
+    cost, best = history.first_cost, motion
     on_host = cost.device.type == "cpu"
     rows, damping = torch.arange(len(cost), device=cost.device), torch.full_like(cost, float(stage["damping"]))
     search = _Search(rows, problem, motion, cost, damping, torch.full_like(cost, 2.0), torch.isfinite(cost))
-    blocks: Blocks | None = None
+    blocks: ArrowheadSystem | None = None
     moved = True
-    while course.taken < steps:
-        if on_host or course.taken % LOOK_EVERY == 0:
+    while history.taken < steps:
+        if on_host or history.taken % LOOK_EVERY == 0:
             left = int(search.running.sum())
             if left == 0:
                 break
             if left < len(search.rows) if on_host else 2 * left <= len(search.rows):
                 best = put_rows(best, search.rows, search.motion)
                 search, blocks = _narrowed(search, blocks)
-        if blocks is None or course.taken < FULL_STEPS or course.taken % REUSED == 0:
+        if blocks is None or history.taken < FULL_STEPS or history.taken % REUSED == 0:
             blocks = None  # first of all: they are most of what a fit holds in memory
             blocks = linearize(search.problem, search.motion, search.problem.low)
         elif moved:
             blocks = with_gradient(blocks, search.problem, search.motion)
         search, better = _step(search, blocks, tolerance)
         moved = not on_host or bool(better.any())
-        course.note(search.rows, search.cost, search.running)
+        history.note(search.rows, search.cost, search.running)
         if on_step is not None:
-            on_step(course.taken, steps)
+            on_step(history.taken, steps)
     best = put_rows(best, search.rows, search.motion)
-    return course.close(best, stage, "gauss_newton", time.perf_counter() - began)
+    return history.close(best, stage, "gauss_newton", time.perf_counter() - began)
 
 
-def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, Tensor]:
+def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float) -> tuple[_Search, Tensor]:
     """Try one step of every running problem; also return which took it."""
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
-    move, ok = _solved(blocks, cut_of(problem, motion), damping)
+    move, ok = _solved(blocks, segmentation_of(problem, motion), damping)
     candidate = problem.motion(retract(motion, _delta(problem, move, search.running & ok, cost.dtype)))
     new_cost = problem.cost(candidate)
     expected = _expected_fall(blocks, move, damping)
@@ -101,13 +101,13 @@ def _step(search: _Search, blocks: Blocks, tolerance: float) -> tuple[_Search, T
     ), better
 
 
-def _solved(blocks: Blocks, cut: Cut, damping: Tensor) -> tuple[Step, Tensor]:
+def _solved(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> tuple[LinearSolution, Tensor]:
     """Return the damped step and whether it could be solved for, [B]; the factor is not kept."""
     solved = factor(blocks, cut, damping)
     return solved.solve(), solved.ok
 
 
-def _narrowed(search: _Search, blocks: Blocks | None) -> tuple[_Search, Blocks | None]:
+def _narrowed(search: _Search, blocks: ArrowheadSystem | None) -> tuple[_Search, ArrowheadSystem | None]:
     """Keep the running problems only."""
     kept = torch.nonzero(search.running).flatten()
     return _Search(
@@ -116,16 +116,16 @@ def _narrowed(search: _Search, blocks: Blocks | None) -> tuple[_Search, Blocks |
     ), None if blocks is None else blocks.rows(kept)  # fmt: skip
 
 
-def cut_of(problem: Problem, motion: Motion) -> Cut:
+def segmentation_of(problem: Problem, motion: Motion) -> Segmentation:
     """Cut the clip where the linear algebra wants it: at the windows, or evenly where no latent is free."""
     if "latent" in problem.free and problem.field is not None:
         layout = problem.field.layout
         reach = (stop - end for (_, end), (_, stop) in zip(layout.segments, layout.windows))
-        return Cut(layout.segments, max(reach))
-    return cut_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)
+        return Segmentation(layout.segments, max(reach))
+    return segment_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)
 
 
-def _delta(problem: Problem, move: Step, running: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+def _delta(problem: Problem, move: LinearSolution, running: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     """Name the parts of a step; variables that are not free, and problems that have ended, do not move."""
     parts = {
         "global_orient": move.frame[..., :3],
@@ -140,7 +140,7 @@ def _delta(problem: Problem, move: Step, running: Tensor, dtype: torch.dtype) ->
     }
 
 
-def _expected_fall(blocks: Blocks, move: Step, damping: Tensor) -> Tensor:
+def _expected_fall(blocks: ArrowheadSystem, move: LinearSolution, damping: Tensor) -> Tensor:
     """Return the fall of the quadratic model, x'(damping diag(H) x - g), where the cost is the sum of squares."""
 
     def part(x: Tensor, g: Tensor, matrix: Tensor) -> Tensor:

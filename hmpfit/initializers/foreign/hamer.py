@@ -21,10 +21,10 @@ _RIGHT = ("right", "is_right")
 _FOCAL = ("focal_length", "scaled_focal_length", "focal")
 
 
-def recognise(contents: dict[str, Any]) -> bool:
+def recognize(contents: dict[str, Any]) -> bool:
     """Say whether these are HaMeR's or WiLoR's parameters."""
     if "frames" in contents and isinstance(contents["frames"], dict):
-        return any(recognise(frame) for frame in contents["frames"].values())
+        return any(recognize(frame) for frame in contents["frames"].values())
     return all(key in contents for key in _POSE) and any(key in contents for key in (*_TRANSL, "pred_cam"))
 
 
@@ -60,7 +60,7 @@ def _detections(contents: dict[str, Any]) -> dict[str, Floats]:
         parts = [
             {**_arrays(frame), "frame": np.full(_count(frame), number)}
             for number, frame in sorted(contents["frames"].items())
-            if recognise(frame)
+            if recognize(frame)
         ]
         keys = [key for key in parts[0] if key != "principal" and all(key in part for part in parts)]
         return {key: np.concatenate([part[key] for part in parts]) for key in keys}
@@ -108,8 +108,8 @@ def _from_crop(detections: dict[str, Floats], focal: Floats, camera: Camera, sig
     """Return translations in the whole image of crop cameras (s, tx, ty): z = 2 f / (s box), the box's offset added."""
     scale, tx, ty = detections["pred_cam"].T
     extent = np.maximum(detections["box_size"][:, 0] * scale, 1e-9)
-    centre = detections["box_center"] - np.array([camera.width / 2, camera.height / 2])
-    return np.stack((tx * sign + 2 * centre[:, 0] / extent, ty + 2 * centre[:, 1] / extent, 2 * focal / extent), axis=1)
+    center = detections["box_center"] - np.array([camera.width / 2, camera.height / 2])
+    return np.stack((tx * sign + 2 * center[:, 0] / extent, ty + 2 * center[:, 1] / extent, 2 * focal / extent), axis=1)
 
 
 def _per_frame(values: Floats, frame: NDArray[np.int64], frames: int) -> Floats:

@@ -1,7 +1,7 @@
 """METRO and other mesh regressors: 3D joints or MANO vertices per frame, turned into parameters by inverse kinematics.
 
 Accepted: an npz or pickle with `pred_3d_joints` (or `joints3d`) [N, 21, 3] in OpenPose order, or `pred_vertices` (or
-`verts`) [N, 778, 3], metres; optionally `frame_ids` [N], `is_right` [N]. Hands are placed by keypoints.
+`verts`) [N, 778, 3], meters; optionally `frame_ids` [N], `is_right` [N]. Hands are placed by keypoints.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _BONE_RELATIVE_STD = 0.02  # a regressed mesh knows its bones' lengths better th
 _POINTS_STD_M = 0.002  # and where they are
 
 
-def recognise(contents: dict[str, Any]) -> bool:
+def recognize(contents: dict[str, Any]) -> bool:
     """Say whether these are joints or vertices without parameters."""
     return _find(contents, _JOINTS) is not None or _find(contents, _VERTICES) is not None
 

@@ -1,6 +1,6 @@
 """PyMAF-X's `output.pkl`: the whole-body form (`demo_smplx.py`) and the hand-only form of the paper's own runs.
 
-Rotation matrices in batches of torch tensors; camera of 5000 px focal length, centred on the image.
+Rotation matrices in batches of torch tensors; camera of 5000 px focal length, centered on the image.
 The whole-body form says no place of the wrist without a licensed body model, so its hands are placed by keypoints.
 """
 
@@ -22,7 +22,7 @@ _CHAIN = {True: (0, 3, 6, 9, 14, 17, 19, 21), False: (0, 3, 6, 9, 13, 16, 18, 20
 _BODY_JOINTS = 22
 
 
-def recognise(contents: dict[str, Any]) -> bool:
+def recognize(contents: dict[str, Any]) -> bool:
     """Say whether this is a PyMAF-X output."""
     return "smplx_params" in contents and "orig_cam_t" in contents
 

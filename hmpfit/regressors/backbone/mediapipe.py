@@ -26,7 +26,7 @@ class Seen:
     levels: tuple[Tensor, ...]  # [B, C, side, side] for the wanted sides, finest first
     pooled: Tensor  # [B, 1152]
     landmarks: Tensor  # [B, 21, 3] crop coordinates, 0..1 inside; z in the same unit, smaller towards the camera
-    world: Tensor  # [B, 21, 3] metres, hand-centred, crop axes
+    world: Tensor  # [B, 21, 3] meters, hand-centered, crop axes
     presence: Tensor  # [B] 0..1
     right: Tensor  # [B] 0..1
 

@@ -1,4 +1,4 @@
-"""The backbone of a two-hand network by name, behind ImageNet's normalisation.
+"""The backbone of a two-hand network by name, behind ImageNet's normalization.
 
 Separate from the backbones, which take pictures as they come.
 """
@@ -15,7 +15,7 @@ BACKBONES = ("resnet50", "light")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Eyes(nn.Module):
+class NormalizedBackbone(nn.Module):
     """Pictures in 0..1 -> the backbone's four levels of features, finest first."""
 
     mean: Tensor

@@ -12,13 +12,15 @@ from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
 from hmpfit.regressors.handdgcl.contrast import Contrast, FeaturePosePool, pose_direction
 from hmpfit.regressors.handdgcl.disturbance import Disturbance
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 
 
 class DisturbingBranch(nn.Module):
     """Makes each hand's disturbed copy, decodes it with the hand's own GCN, and remembers."""
 
-    def __init__(self, switches: Switches, gcns: Sequence[GraphDecoder], hierarchies: Sequence[Hierarchy]) -> None:
+    def __init__(
+        self, switches: HandDgclSwitches, gcns: Sequence[GraphDecoder], hierarchies: Sequence[Hierarchy]
+    ) -> None:
         super().__init__()
         self.switches = switches
         alike = len({len(hierarchy.positions) for hierarchy in hierarchies}) == 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, laplacian
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 
 
 def spread(matrix: Tensor, nodes: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Chebyshev(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a linear shortcut, normalised together."""
+    """Two convolutions beside a linear shortcut, normalized together."""
 
     def __init__(self, into: int, out: int, order: int, dropout: float) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
 class GraphDecoder(nn.Module):
     """The main GCN of one hand: coarse node features -> features on four times as many nodes."""
 
-    def __init__(self, switches: Switches, hierarchy: Hierarchy) -> None:
+    def __init__(self, switches: HandDgclSwitches, hierarchy: Hierarchy) -> None:
         super().__init__()
         self.places = nn.ParameterList()
         self.levels = nn.ModuleList()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 
@@ -69,7 +69,7 @@ class FeaturePosePool(nn.Module):
     poses: Tensor
     filled: Tensor
 
-    def __init__(self, gcn: GraphDecoder, switches: Switches, nodes: int) -> None:
+    def __init__(self, gcn: GraphDecoder, switches: HandDgclSwitches, nodes: int) -> None:
         super().__init__()
         self.slow = copy.deepcopy(gcn).requires_grad_(False)
         self.momentum = switches.momentum

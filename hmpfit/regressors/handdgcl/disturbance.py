@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.regressors.handdgcl.graph_unet import GraphUNet
-from hmpfit.regressors.handdgcl.switches import DISTURBANCES, Switches
+from hmpfit.regressors.handdgcl.switches import DISTURBANCES, HandDgclSwitches
 from hmpfit.skeleton import OPENPOSE_21
 
 MASKED_SHARE, NOISE_STD, EDGE_SHARE = 0.1, 0.1, 0.05  # of features, of a unit feature, of pairs of nodes
@@ -27,7 +27,7 @@ class Disturbed:
 class Disturbance(nn.Module):
     """F_gen of equation 1, or one of the explicit disturbances; both hands share it."""
 
-    def __init__(self, switches: Switches, nodes: int) -> None:
+    def __init__(self, switches: HandDgclSwitches, nodes: int) -> None:
         super().__init__()
         assert switches.disturbance in DISTURBANCES, switches.disturbance
         self.kind = switches.disturbance
@@ -58,7 +58,7 @@ class Disturbance(nn.Module):
 
 
 def scaled_laplacian(edges: Tensor) -> Tensor:
-    """Return normalised Laplacians [B, n, n] of 0/1 graphs, shifted into -1..1 (largest eigenvalue taken as 2)."""
+    """Return normalized Laplacians [B, n, n] of 0/1 graphs, shifted into -1..1 (largest eigenvalue taken as 2)."""
     degree = edges.sum(-1)
     inverse = torch.where(degree > 0, degree.clamp_min(1e-12).rsqrt(), torch.zeros_like(degree))
     return -inverse[..., None] * edges * inverse[..., None, :]

@@ -1,4 +1,4 @@
-"""HandDGCL as an initialiser: every frame through the network; its meshes' joints become parameters by kinematics."""
+"""HandDGCL as an initializer: every frame through the network; its meshes' joints become parameters by kinematics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands.estimate_pair import PairOutput
 from hmpfit.regressors.two_hands.tracks import estimate_tracks
@@ -20,7 +20,7 @@ MARGIN = 1.25  # of the crop: both hands fill 0.8 of it, as in IntagHand
 
 def view(switches: Any) -> View:
     """Return what the network sees: one picture of both hands."""
-    assert isinstance(switches, Switches)
+    assert isinstance(switches, HandDgclSwitches)
     return View(size=switches.image, frames=1, hands=2, margin=MARGIN)
 
 

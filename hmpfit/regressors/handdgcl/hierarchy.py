@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 COARSEST_NODES = 80  # at most: MANO's 778 vertices and the open hand's 1,609 both come near the paper's 63
-NEIGHBOURS = 8  # coarse nodes from which a vertex is interpolated
+NEIGHBORS = 8  # coarse nodes from which a vertex is interpolated
 SMOOTHING_M = 5e-4  # how much nearer a rebuilt vertex must come to pay for a larger weight
 _FAKE = -1
 
@@ -48,14 +48,14 @@ def build_hierarchy(faces: Ints, template: Floats, coarsest: int = COARSEST_NODE
     shown = [_permuted(graph, order) for graph, order in zip(graphs[::-1], orders)][:3]
     below = _below(parents, len(parents) - 2, count)[orders[2]] * (orders[2] != _FAKE)[:, None]
     members = below / np.maximum(below.sum(1, keepdims=True), 1)
-    centred = template - template.mean(0)
+    centered = template - template.mean(0)
     coarse = _below(parents, len(parents), count)[orders[0]] * (orders[0] != _FAKE)[:, None]
-    positions = coarse / np.maximum(coarse.sum(1, keepdims=True), 1) @ (centred / np.abs(centred).max(0))
+    positions = coarse / np.maximum(coarse.sum(1, keepdims=True), 1) @ (centered / np.abs(centered).max(0))
     return Hierarchy(tuple(shown), positions, members, _interpolation(template, members, shown[2]))
 
 
 def laplacian(adjacency: Floats) -> Floats:
-    """Return the normalised Laplacian I - D^-1/2 W D^-1/2, [n, n], scaled to -1..1 as Chebyshev polynomials want it."""
+    """Return the normalized Laplacian I - D^-1/2 W D^-1/2, [n, n], scaled to -1..1 as Chebyshev polynomials want it."""
     degree = adjacency.sum(1)
     inverse = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0.0)
     plain = np.eye(len(adjacency)) - inverse[:, None] * adjacency * inverse
@@ -71,7 +71,7 @@ def _edges(faces: Ints, count: int) -> Floats:
 
 
 def _matching(weights: Floats) -> Ints:
-    """Pair each node with the free neighbour of largest w (1 / d_i + 1 / d_j); return the group of each node."""
+    """Pair each node with the free neighbor of largest w (1 / d_i + 1 / d_j); return the group of each node."""
     degree = np.maximum(weights.sum(1), 1e-12)
     gain = weights * (1 / degree[:, None] + 1 / degree)
     groups = np.full(len(weights), -1)
@@ -122,7 +122,7 @@ def _below(parents: list[Ints], levels: int, count: int) -> Floats:
 def _interpolation(template: Floats, members: Floats, adjacency: Floats) -> Floats:
     """Return [V, 4 n]: small weights of sum 1 that rebuild each template vertex from nodes near it along the surface.
 
-    Weights that rebuild a point rebuild it after any affine motion of its neighbourhood; they minimise
+    Weights that rebuild a point rebuild it after any affine motion of its neighborhood; they minimize
     |v - sum w c|^2 + SMOOTHING_M^2 |w|^2 over a vertex's own node and the nearest nodes within two edges of it.
     """
     nodes = members @ template
@@ -132,7 +132,7 @@ def _interpolation(template: Floats, members: Floats, adjacency: Floats) -> Floa
     for vertex, node in enumerate(own):
         around = np.flatnonzero(near[node])
         distance = np.linalg.norm(nodes[around] - template[vertex], axis=1)
-        chosen = around[np.argsort(distance, kind="stable")[:NEIGHBOURS]]
+        chosen = around[np.argsort(distance, kind="stable")[:NEIGHBORS]]
         apart = nodes[chosen] - template[vertex]
         gram = apart @ apart.T + SMOOTHING_M**2 * np.eye(len(chosen))
         share = np.linalg.solve(gram, np.ones(len(chosen)))

@@ -1,4 +1,4 @@
-"""HandDGCL's losses, equations 7 to 13 of Han et al. 2023, on meshes of normalised size; hands are right, left.
+"""HandDGCL's losses, equations 7 to 13 of Han et al. 2023, on meshes of normalized size; hands are right, left.
 
 Two readings of the paper: both hands are expressed about the left middle knuckle (IntagHand's frame), and the sign of
 L_cross in equation 11, which as printed would drive features and poses apart, is turned.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hmpfit.regressors.handdgcl.contrast import Contrast, cross_contrast, embed, pose_direction, self_contrast
 from hmpfit.regressors.handdgcl.network import METACARPAL_M, Meshes, MeshJoints, project_weakly
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 from hmpfit.regressors.two_hands.hand_pair import mirror_left
 from hmpfit.regressors.two_hands.points import point_loss
 from hmpfit.skeleton import BONES, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
@@ -21,10 +21,10 @@ REFERENCE_PX = 256  # the picture in whose pixels L_2d is weighted
 
 
 @dataclass(frozen=True)
-class Labels:
+class HandDgclLabels:
     """What is true of pictures; `valid` says of which hands, values elsewhere are finite."""
 
-    joints: Tensor  # [B, 2, 21, 3] metres, camera axes
+    joints: Tensor  # [B, 2, 21, 3] meters, camera axes
     vertices: Tensor | None  # [B, 2, V, 3] of the network's own mesh
     xy: Tensor  # [B, 2, 21, 2] in pictures, 0..1
     valid: Tensor  # [B, 2] 1 or 0
@@ -32,7 +32,7 @@ class Labels:
     orient_R: Tensor | None = None  # [B, 2, 3, 3] in right-hand form, known where `meshed`
 
 
-def normalised(labels: Labels) -> tuple[Tensor, Tensor | None, Tensor]:
+def normalized(labels: HandDgclLabels) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return joints and vertices about the left middle knuckle at unit size, and which hands count, [B, 2].
 
     The size is that of the mean middle metacarpal of the known hands. Where the left hand is unknown the right one is
@@ -49,9 +49,9 @@ def normalised(labels: Labels) -> tuple[Tensor, Tensor | None, Tensor]:
     return joints, vertices, labels.valid
 
 
-def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: Labels) -> dict[str, Tensor]:
+def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: HandDgclLabels) -> dict[str, Tensor]:
     """Return L_joints, L_vertices, L_2d, L_length, L_transition and our own: mean absolute errors over known hands."""
-    joints, vertices, valid = normalised(labels)
+    joints, vertices, valid = normalized(labels)
     predicted = regress(meshes.vertices)
     lengths, true_lengths = _bones(predicted) * MM, _bones(joints) * MM
     xy = project_weakly(predicted, meshes.camera, REFERENCE_PX)
@@ -74,10 +74,10 @@ def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: Labels) -> dict[str
     return losses
 
 
-def contrast_losses(hands: list[Contrast], labels: Labels) -> dict[str, Tensor]:
+def contrast_losses(hands: list[Contrast], labels: HandDgclLabels) -> dict[str, Tensor]:
     """Return L_contrast = L_cross - L_self and L_consistent, means over the hands; hands' order right, left."""
     parts: dict[str, list[Tensor]] = {"contrast": [], "consistent": []}
-    joints, _, valid = normalised(labels)
+    joints, _, valid = normalized(labels)
     for side, hand in enumerate(hands):
         known = valid[:, side] > 0
         if not bool(known.any()):
@@ -94,7 +94,7 @@ def contrast_losses(hands: list[Contrast], labels: Labels) -> dict[str, Tensor]:
     return {name: torch.stack(values).mean() for name, values in parts.items() if values}
 
 
-def total_loss(parts: dict[str, Tensor], switches: Switches) -> dict[str, Tensor]:
+def total_loss(parts: dict[str, Tensor], switches: HandDgclSwitches) -> dict[str, Tensor]:
     """Return the losses with their weighted sum as "total" (equation 7)."""
     return {**parts, "total": torch.stack([getattr(switches, name) * value for name, value in parts.items()]).sum()}
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from hmpfit.geometry import rotations
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.backbone.named import Eyes
+from hmpfit.regressors.backbone.named import NormalizedBackbone
 from hmpfit.regressors.handdgcl.branch import DisturbingBranch
 from hmpfit.regressors.handdgcl.chebyshev import GraphDecoder, spread
 from hmpfit.regressors.handdgcl.hierarchy import Hierarchy, build_hierarchy
-from hmpfit.regressors.handdgcl.switches import Switches
+from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS
 
@@ -27,7 +27,7 @@ from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS
 class Meshes:
     """Both hands (right, left) as they are, camera axes, about the left hand's middle knuckle.
 
-    The unit is a metre of a hand whose middle metacarpal measures `METACARPAL_M`.
+    The unit is a meter of a hand whose middle metacarpal measures `METACARPAL_M`.
     """
 
     vertices: Tensor  # [B, 2, V, 3]
@@ -39,14 +39,14 @@ class Meshes:
 
 
 METACARPAL_M = 0.095
-# Units of the last layers' outputs: weights of unit size, and steps of an optimiser to match, give metres.
+# Units of the last layers' outputs: weights of unit size, and steps of an optimizer to match, give meters.
 NODE_M, SHIFT_M = 0.005, 0.1
 
 
 class HandGraph(nn.Module):
     """What belongs to one hand: features onto its graph, the GCN, and the way to its mesh."""
 
-    def __init__(self, features: int, switches: Switches, hierarchy: Hierarchy, flat: Tensor) -> None:
+    def __init__(self, features: int, switches: HandDgclSwitches, hierarchy: Hierarchy, flat: Tensor) -> None:
         """`flat` [4 n, 3] are the third level's nodes of the hand at rest, in the unit of `Meshes`."""
         super().__init__()
         first, *_, last = switches.dims
@@ -94,10 +94,10 @@ class HandGraph(nn.Module):
 class HandDgcl(nn.Module):
     """The backbone's last level, two hands' graphs, GCNs, meshes; with a disturbance, the branch that trains them."""
 
-    def __init__(self, switches: Switches, models: HandModels | None = None) -> None:
+    def __init__(self, switches: HandDgclSwitches, models: HandModels | None = None) -> None:
         """Build the network on the meshes of `models`, by default those that the switches name."""
         super().__init__()
-        self.switches, self.eyes = switches, Eyes(switches.backbone)
+        self.switches, self.eyes = switches, NormalizedBackbone(switches.backbone)
         models = models or load_hand_models(switches.hand)
         self.regress = MeshJoints(models)
         sides = (models.right, models.left)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.regressors.handdgcl.estimation import estimate, view
-from hmpfit.regressors.handdgcl.losses import Labels, contrast_losses, mesh_losses, normalised, total_loss
+from hmpfit.regressors.handdgcl.losses import HandDgclLabels, contrast_losses, mesh_losses, normalized, total_loss
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.handdgcl.switches import SIZES, TAUGHT_BY
-from hmpfit.regressors.plan import Batch, Plan, Recipe
+from hmpfit.regressors.handdgcl.switches import SECOND_STAGE_SWITCHES, SIZES
+from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
@@ -26,7 +26,7 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     parts = mesh_losses(meshes, network.regress, labels)
     if network.branch is not None:
         parts |= contrast_losses(network.branch(meshes.graph, meshes.decoded, network.gcns), labels)
-        network.branch.remember(meshes.graph, network.gcns, normalised(labels)[0], labels.valid)
+        network.branch.remember(meshes.graph, network.gcns, normalized(labels)[0], labels.valid)
     return total_loss(parts, network.switches)
 
 
@@ -49,17 +49,17 @@ def scores(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     return found
 
 
-def lean(switches: Any) -> Any:
+def for_inference(switches: Any) -> Any:
     """Return the switches of the network without its training branch."""
     return replace(switches, disturbance="none", similarity=False)
 
 
-def _labels(network: HandDgcl, batch: Batch, hand: ManoHand) -> Labels:
+def _labels(network: HandDgcl, batch: Batch, hand: ManoHand) -> HandDgclLabels:
     labels = pair_labels(batch)
     vertices = None
     if len(hand.v_template) == network.vertices:
         vertices = with_vertices(labels, HandPair(hand, hand)).vertices
-    return Labels(
+    return HandDgclLabels(
         joints=labels.joints[:, -1],
         vertices=None if vertices is None else vertices[:, -1],
         xy=labels.xy[:, -1],
@@ -69,17 +69,17 @@ def _labels(network: HandDgcl, batch: Batch, hand: ManoHand) -> Labels:
     )
 
 
-PLAN = Plan(
+PLAN = NetworkPlan(
     name="handdgcl",
     sizes=SIZES,
     recipes={
         # Stated: Adam, 1e-4 halved when the loss stands still, batch 32 on each of 4 devices, 50 epochs. The halving
-        # is set to fixed epochs. Turning, scaling and colours are IntagHand's.
-        "paper": Recipe(
+        # is set to fixed epochs. Turning, scaling and colors are IntagHand's.
+        "paper": TrainingRecipe(
             epochs=50, batch=32, learning_rate=1e-4, decay_epochs=(25, 35, 42, 46), decay=0.5,
             augmentation=Augmentation(0.1, 45.0, 1.0, 0.3, flip_share=0.5),
         ),
-        "small": Recipe(
+        "small": TrainingRecipe(
             epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
             average=0.99, clip=5.0, augmentation=Augmentation(0.15, 20.0, 0.8, 0.25, shift=0.06, flip_share=0.5),
         ),
@@ -89,7 +89,7 @@ PLAN = Plan(
     losses=losses,
     scores=scores,
     best="mpjpe_scaled_mm",
-    lean=lean,
+    for_inference=for_inference,
     estimate=estimate,
-    taught_by=TAUGHT_BY,
+    second_stage_switches=SECOND_STAGE_SWITCHES,
 )  # fmt: skip

@@ -8,11 +8,11 @@ DISTURBANCES = ("none", "mask", "noise", "random_edge", "flip_edge", "unet")
 
 
 @dataclass(frozen=True)
-class Switches:
+class HandDgclSwitches:
     """Stated: picture, ResNet-50, the queue of 2048, the loss weights. From IntagHand, which the paper builds on: node
     features, three levels, Chebyshev order, blocks, dropout. Ours: the MLP's layers and the whole disturbing branch.
 
-    Weights are for 3D in metres of a hand whose middle metacarpal measures 95 mm, 2D in pixels of a 256 px picture and
+    Weights are for 3D in meters of a hand whose middle metacarpal measures 95 mm, 2D in pixels of a 256 px picture and
     bone lengths in mm, which balances the magnitudes. `hand` is the hand model whose mesh is learned, as `--hand-model`
     names it.
     """
@@ -55,8 +55,8 @@ class Switches:
 
 
 SIZES = {
-    "paper": Switches(),
-    "small": Switches(
+    "paper": HandDgclSwitches(),
+    "small": HandDgclSwitches(
         backbone="light",
         image=112,
         hidden=128,
@@ -74,7 +74,7 @@ SIZES = {
 }
 
 # What a second stage of training may change: the losses and what disturbs.
-TAUGHT_BY = (
+SECOND_STAGE_SWITCHES = (
     "dropout", "queue", "momentum", "temperature", "joints", "vertices", "joints_2d", "length", "consistent",
     "transition", "contrast", "points_2d", "turn", "bend",
 )  # fmt: skip
@@ -91,6 +91,6 @@ ABLATIONS: dict[str, dict[str, str | bool]] = {
 }
 
 
-def ablated(switches: Switches, name: str) -> Switches:
+def ablated(switches: HandDgclSwitches, name: str) -> HandDgclSwitches:
     """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
     return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
 from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.crops import Crop
-from hmpfit.regressors.ifvonet.head import Prediction
+from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.video.clip import Clip
 
@@ -88,8 +88,8 @@ def certainty(heatmaps: torch.Tensor) -> torch.Tensor:
     """Return how peaked heatmaps [B, K, h, w] are, [B, K]: 1 for one narrow peak, 0 for a wide one, or several."""
     spread = torch.zeros_like(heatmaps[..., 0, 0])
     for along in (heatmaps.sum(-2), heatmaps.sum(-1)):
-        centres = (torch.arange(along.shape[-1], dtype=along.dtype, device=along.device) + 0.5) / along.shape[-1]
-        spread = spread + along @ centres.square() - (along @ centres).square()
+        centers = (torch.arange(along.shape[-1], dtype=along.dtype, device=along.device) + 0.5) / along.shape[-1]
+        spread = spread + along @ centers.square() - (along @ centers).square()
     return ((_VAGUE - spread.clamp_min(0).sqrt()) / (_VAGUE - _SHARP)).clamp(0, 1)
 
 
@@ -115,7 +115,7 @@ def _nothing(tracks: KeypointTracks) -> HandEstimates:
     return HandEstimates(**zeros, estimated=np.zeros((hands, frames), dtype=bool), is_right=tracks.is_right.copy())
 
 
-def _keep(prediction: Prediction, waiting: _Waiting, out: HandEstimates, camera: Camera, width: int) -> None:
+def _keep(prediction: HeadOutput, waiting: _Waiting, out: HandEstimates, camera: Camera, width: int) -> None:
     """Write a batch's answers where they belong, turned into the camera's axes and given their own side."""
     rotations = prediction.rotations.double().cpu().numpy()
     betas, xy = prediction.betas.double().cpu().numpy(), prediction.joints_2d.double().cpu().numpy()

@@ -6,13 +6,13 @@ The formula is that of PIDNet's pixel-attention module; its product is summed ov
 import torch
 from torch import Tensor, nn
 
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 
 
 class Fusion(nn.Module):
     """p = sigma(f_gor(F_GOR) . f_pdv(F_PDV)), F_Hand = p F_GOR + (1 - p) f_1x1(F_PDV), and the rows of Table VII."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         width, self.kind, self.by_channel = switches.width, switches.vof, switches.vof_channels
         maps = 2 * (switches.frames - 1)  # of the variation

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmpfit.geometry.rotations import from_6d
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 
 JOINTS, ROTATIONS, SHAPES = 21, 16, 10
 _SLOPE = 0.01
 
 
 @dataclass(frozen=True)
-class Prediction:
+class HeadOutput:
     """The hand in one frame, in the axes of the crop's camera."""
 
     rotations: Tensor  # [B, 16, 3, 3] the root's first, MANO order
@@ -27,7 +27,7 @@ class Prediction:
     heatmaps: Tensor  # [B, 21, side, side] each sums to 1
 
 
-class Residual(nn.Module):
+class ResidualUnit(nn.Module):
     """A pre-activation bottleneck of the same width."""
 
     def __init__(self, width: int) -> None:
@@ -50,8 +50,8 @@ class Hourglass(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.across, self.down, self.up = Residual(width), Residual(width), Residual(width)
-        self.inner = Hourglass(width, depth - 1) if depth > 1 else Residual(width)
+        self.across, self.down, self.up = ResidualUnit(width), ResidualUnit(width), ResidualUnit(width)
+        self.inner = Hourglass(width, depth - 1) if depth > 1 else ResidualUnit(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, h, w] -> the same; h and w divide by 2 `depth` times."""
@@ -61,21 +61,21 @@ class Hourglass(nn.Module):
 
 
 class HandHead(nn.Module):
-    """Features to a `Prediction`."""
+    """Features to a `HeadOutput`."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         width, side = switches.width, switches.side
         halvings = int(math.log2(side)) - 1  # down to 2 x 2
         self.hourglass = Hourglass(width, halvings)
         self.refine = nn.Sequential(
-            Residual(width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE)
+            ResidualUnit(width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE)
         )  # fmt: skip
         self.to_heatmaps = nn.Conv2d(width, JOINTS, 1)
         self.sharpness = nn.Parameter(torch.ones(JOINTS, 1))
         self.from_heatmaps, self.from_encoding = nn.Conv2d(JOINTS, width, 1), nn.Conv2d(width, width, 1)
         self.encoder = nn.Sequential(
-            *(nn.Sequential(Residual(width), Residual(width), nn.MaxPool2d(2)) for _ in range(halvings))
+            *(nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
         )
         code = 4 * width
         self.pose = nn.Linear(code, 6 * ROTATIONS)
@@ -83,8 +83,8 @@ class HandHead(nn.Module):
             nn.Linear(code, code), nn.LeakyReLU(_SLOPE), nn.Linear(code, code // 2), nn.LeakyReLU(_SLOPE),
             nn.Linear(code // 2, code // 2), nn.LeakyReLU(_SLOPE), nn.Linear(code // 2, SHAPES),
         )  # fmt: skip
-        centres = (torch.arange(side) + 0.5) / side
-        self.register_buffer("centres", centres, persistent=False)
+        centers = (torch.arange(side) + 0.5) / side
+        self.register_buffer("centres", centers, persistent=False)
         self.start_straight()
 
     def start_straight(self) -> None:
@@ -93,7 +93,7 @@ class HandHead(nn.Module):
             self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(ROTATIONS))
             self.pose.weight.mul_(0.1)
 
-    def forward(self, features: Tensor) -> Prediction:
+    def forward(self, features: Tensor) -> HeadOutput:
         """F_Hand [B, width, side, side] -> the hand."""
         encoding = self.refine(self.hourglass(features))
         logits = self.to_heatmaps(encoding)
@@ -101,5 +101,5 @@ class HandHead(nn.Module):
         heatmaps = flat.unflatten(2, logits.shape[2:])
         x, y = heatmaps.sum(2) @ self.centres, heatmaps.sum(3) @ self.centres
         code = self.encoder(self.from_heatmaps(logits) + self.from_encoding(encoding)).flatten(1)
-        six = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
-        return Prediction(from_6d(six), self.shape(code).float(), torch.stack((x, y), -1), heatmaps)
+        rot6d = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
+        return HeadOutput(from_6d(rot6d), self.shape(code).float(), torch.stack((x, y), -1), heatmaps)

@@ -1,6 +1,6 @@
 """IFVONet's losses and scores (the paper's III-D): sums of absolute differences over both frames, mean over the batch.
 
-Separate from the network. Units: metres, crop coordinates in 0..1, entries of rotation matrices; in these a sum gives
+Separate from the network. Units: meters, crop coordinates in 0..1, entries of rotation matrices; in these a sum gives
 the five terms comparable sizes (specs/regressors.md section 1.2).
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.mano import ManoHand
-from hmpfit.regressors.ifvonet.head import Prediction
+from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.skeleton import OPENPOSE_WRIST
 
@@ -20,7 +20,7 @@ Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Weights:
+class IfvonetLossWeights:
     """The paper's are all 1; it has no `heatmap`, the cross-entropy to a spot at the joint, summed over joints."""
 
     mesh: float = 1.0
@@ -32,14 +32,14 @@ class Weights:
 
 
 # Few samples and a small network: what is measured in the end (3D joints, 2D joints) leads, and heatmaps are taught.
-SMALL = Weights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2, heatmap=1.0)
+SMALL = IfvonetLossWeights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2, heatmap=1.0)
 _SPOT = 0.6  # standard deviation of a heatmap's target, in its pixels
 
 
 def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
     """Return "total" and its six parts for a batch of `samples.draw`; what is not annotated counts nothing."""
     assert isinstance(network, IFVONet)
-    weights = Weights() if network.switches.tiny_start else SMALL
+    weights = IfvonetLossWeights() if network.switches.tiny_start else SMALL
     parts: dict[str, Tensor] = {}
     for before, prediction in enumerate(network(batch["image"], both=True)):
         for name, value in frame_losses(prediction, batch, -1 - before, hand).items():
@@ -49,7 +49,7 @@ def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, 
     return {"total": total, **parts}
 
 
-def frame_losses(prediction: Prediction, batch: Batch, frame: int, hand: ManoHand) -> dict[str, Tensor]:
+def frame_losses(prediction: HeadOutput, batch: Batch, frame: int, hand: ManoHand) -> dict[str, Tensor]:
     """Return the terms of one frame (an index into the clip), unweighted."""
     truth = _truth(batch, frame)
     rotations, betas = exp(torch.cat((truth["global_orient"][:, None], truth["hand_pose"]), dim=1)), truth["betas"]

@@ -10,9 +10,9 @@ from hmpfit.regressors.backbone.pyramid import Pyramid
 from hmpfit.regressors.backbone.resnet import ResNet50
 from hmpfit.regressors.ifvonet.attention import start_tiny
 from hmpfit.regressors.ifvonet.fusion import Fusion
-from hmpfit.regressors.ifvonet.head import HandHead, Prediction
+from hmpfit.regressors.ifvonet.head import HandHead, HeadOutput
 from hmpfit.regressors.ifvonet.recovery import OcclusionRecovery
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
 
 SLOPE = 0.01  # HandOccNet's rectifiers
@@ -31,10 +31,10 @@ class SpatialGate(nn.Module):
         return x * mask, x * (1 - mask)
 
 
-class Eyes(nn.Module):
+class ImageFeatures(nn.Module):
     """A backbone and its pyramid."""
 
-    def __init__(self, switches: Switches, in_channels: int) -> None:
+    def __init__(self, switches: IfvonetSwitches, in_channels: int) -> None:
         super().__init__()
         full = switches.backbone == "resnet50"
         self.backbone = (ResNet50 if full else LightBackbone)(in_channels=in_channels, slope=SLOPE)
@@ -49,13 +49,13 @@ class Eyes(nn.Module):
 class IFVONet(nn.Module):
     """Crops of consecutive frames of a right hand -> the hand in the last of them, and in the one before if asked."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         self.switches = switches
         frames = switches.frames
-        self.eyes = Eyes(switches, 3)
+        self.eyes = ImageFeatures(switches, 3)
         if switches.two_backbones:
-            self.eyes_for_all = Eyes(switches, 3 * frames)
+            self.eyes_for_all = ImageFeatures(switches, 3 * frames)
         else:
             self.stem = nn.Conv2d(3 * frames, 3, 1)
         self.frame_gate, self.gate = SpatialGate(), SpatialGate()
@@ -71,7 +71,7 @@ class IFVONet(nn.Module):
                 start_tiny(layer)
             self.head.start_straight()
 
-    def forward(self, image: Tensor, both: bool = False) -> tuple[Prediction, ...]:
+    def forward(self, image: Tensor, both: bool = False) -> tuple[HeadOutput, ...]:
         """image [B, frames, 3, S, S] in 0..1, oldest first -> the hand in the last frame.
 
         `both` adds the hand in the frame before: PDV is symmetric, so the same features in the other order give it.
@@ -97,7 +97,7 @@ class IFVONet(nn.Module):
         count = len(wanted)  # one pass of the head for all: half the calls
         whole = self.head(self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(wanted)))
         split = [getattr(whole, one.name).chunk(count) for one in fields(whole)]
-        return tuple(Prediction(*parts) for parts in zip(*split))
+        return tuple(HeadOutput(*parts) for parts in zip(*split))
 
     def _varied(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         if self.switches.pdv == "off":

@@ -5,23 +5,23 @@ from typing import Any
 from hmpfit.regressors.ifvonet.estimation import estimate
 from hmpfit.regressors.ifvonet.losses import losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet
-from hmpfit.regressors.ifvonet.switches import SIZES, Switches
-from hmpfit.regressors.plan import Plan, Recipe
+from hmpfit.regressors.ifvonet.switches import SIZES, IfvonetSwitches
+from hmpfit.regressors.plan import NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation, View
 
 
 def view(switches: Any) -> View:
     """Return what the network sees: one hand in two or three frames."""
-    assert isinstance(switches, Switches)
+    assert isinstance(switches, IfvonetSwitches)
     return View(size=switches.image, frames=switches.frames, hands=1, upright=switches.upright)
 
 
-PLAN = Plan(
+PLAN = NetworkPlan(
     name="ifvonet",
     sizes=SIZES,
     recipes={
-        "paper": Recipe(),
-        "small": Recipe(
+        "paper": TrainingRecipe(),
+        "small": TrainingRecipe(
             epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=100, weight_decay=1e-4,
             average=0.995, clip=200.0, augmentation=Augmentation(0.12, 20.0, 0.8, 0.25, shift=0.05),
         ),

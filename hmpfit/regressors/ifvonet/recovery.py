@@ -19,7 +19,7 @@ from hmpfit.regressors.ifvonet.attention import (
     to_map,
     to_tokens,
 )
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 
 
 class RecoveryBlock(nn.Module):
@@ -32,7 +32,7 @@ class RecoveryBlock(nn.Module):
     out = v + MLP(LN(C v)), for `fit` C v + MLP(LN(C v)) as in HandOccNet.
     """
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         width, self.heads, self.side, self.kind = switches.width, switches.heads, switches.side, switches.gor
         self.positions = Positions(width, self.side)
@@ -84,7 +84,7 @@ class RecoveryBlock(nn.Module):
 class OcclusionRecovery(nn.Module):
     """Blocks one after the other; each asks with the one before, the first with the occlusion feature."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(RecoveryBlock(switches) for _ in range(switches.gor_blocks))
 

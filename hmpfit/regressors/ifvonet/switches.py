@@ -15,7 +15,7 @@ BACKBONES = ("resnet50", "light")
 
 
 @dataclass(frozen=True)
-class Switches:
+class IfvonetSwitches:
     """The defaults are the paper's."""
 
     image: int = 256  # side of the crops, pixels
@@ -29,7 +29,7 @@ class Switches:
     gor_blocks: int = 2
     vof: str = "dynamic"
     vof_channels: bool = False  # a possibility for every channel; else one map, summed over channels
-    literal: bool = False  # sigmoids, normalised maps and the fusion's product as printed, without what tames them
+    literal: bool = False  # sigmoids, normalized maps and the fusion's product as printed, without what tames them
     tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
     upright: bool = False  # crops are turned so that the fingers point up
 
@@ -55,8 +55,8 @@ class Switches:
 
 
 SIZES = {
-    "paper": Switches(),
-    "small": Switches(
+    "paper": IfvonetSwitches(),
+    "small": IfvonetSwitches(
         image=64, backbone="light", width=64, pdv_residual=True, gor_blocks=1, tiny_start=False, upright=True
     ),
 }

@@ -14,13 +14,13 @@ from hmpfit.regressors.ifvonet.attention import (
     to_map,
     to_tokens,
 )
-from hmpfit.regressors.ifvonet.switches import Switches
+from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 
 
 class PixelVariation(nn.Module):
     """F_a->b = sigma(Q_a K_b^T / sqrt d) V_b and F'_b = f_p(F_a->b), both ways with the same weights."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         width, self.heads, self.side = switches.width, switches.heads, switches.side
         self.residual = switches.pdv_residual

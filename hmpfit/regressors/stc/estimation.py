@@ -1,4 +1,4 @@
-"""STC as an initialiser: windows of a clip through the network, parameters of both hands out."""
+"""STC as an initializer: windows of a clip through the network, parameters of both hands out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.stc.network import Stc
-from hmpfit.regressors.stc.switches import Switches
+from hmpfit.regressors.stc.switches import StcSwitches
 from hmpfit.regressors.two_hands.estimate_pair import PairOutput, PairParameters
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.tracks import estimate_tracks
@@ -22,7 +22,7 @@ MARGIN = 1.25  # of the crop around both hands
 
 def view(switches: Any) -> View:
     """Return what the network sees: a window of frames of both hands."""
-    assert isinstance(switches, Switches)
+    assert isinstance(switches, StcSwitches)
     return View(size=switches.image, frames=switches.window, hands=2, margin=MARGIN)
 
 

@@ -1,6 +1,6 @@
 """STC's losses, equations 5 to 10 of Zhao et al. 2023; what the paper leaves open is said where it is decided.
 
-Lengths in metres: the only unit in which the shape terms weigh against 100 L_joint (specification, 2.2). Each loss is
+Lengths in meters: the only unit in which the shape terms weigh against 100 L_joint (specification, 2.2). Each loss is
 a mean over the batch; hands are right, left.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.regressors.stc.network import HandParameters
-from hmpfit.regressors.stc.switches import Switches
+from hmpfit.regressors.stc.switches import StcSwitches
 from hmpfit.regressors.two_hands.hand_pair import mirror_left
 from hmpfit.regressors.two_hands.points import point_loss
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
@@ -29,7 +29,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Labels:
+class StcLabels:
     """What is true, in the camera's axes; `valid` says where, values elsewhere are finite."""
 
     joints: Tensor  # [B, T, 2, 21, 3]
@@ -41,19 +41,19 @@ class Labels:
     posed_valid: Tensor | None = None  # [B, T, 2] 1 where the orientation is known too
 
 
-def joint_loss(predicted: Tensor, labels: Labels) -> Tensor:
+def joint_loss(predicted: Tensor, labels: StcLabels) -> Tensor:
     """Return L_joint (equation 7): Frobenius distance of the 21 joints about the middle knuckle, mean over frames."""
     error = rooted(predicted) - rooted(labels.joints)
     return (_norm(error.flatten(-2)) * labels.valid).sum(2).mean(1).mean()
 
 
-def turn_loss(orient_R: Tensor, labels: Labels) -> Tensor:
+def turn_loss(orient_R: Tensor, labels: StcLabels) -> Tensor:
     """Return the Frobenius distance of the orientations [B, T, 2, 3, 3], mean over frames (ours)."""
     assert labels.orient_R is not None and labels.posed_valid is not None
     return (_norm((orient_R - labels.orient_R).flatten(-2)) * labels.posed_valid).sum(2).mean(1).mean()
 
 
-def bend_loss(predicted: Predicted, labels: Labels) -> Tensor:
+def bend_loss(predicted: Predicted, labels: StcLabels) -> Tensor:
     """Return L_joint with each hand in its own axes, which knows nothing of the orientation's error (ours)."""
     assert labels.orient_R is not None and labels.posed_valid is not None
     flip = mirror_left(predicted.joints)
@@ -68,7 +68,7 @@ def smooth_loss(predicted: Tensor) -> Tensor:
     return _norm(steps.flatten(-2)).sum((1, 2)).mean()
 
 
-def mano_loss(betas: Tensor, labels: Labels, shape_consistency: float) -> Tensor:
+def mano_loss(betas: Tensor, labels: StcLabels, shape_consistency: float) -> Tensor:
     """Return L_mano (equation 8) of shapes [B, T, 2, 10].
 
     The second term is between the two predictions: as printed it mixes a label with a prediction, and the text wants
@@ -79,7 +79,7 @@ def mano_loss(betas: Tensor, labels: Labels, shape_consistency: float) -> Tensor
     return apart.sum((1, 2)).mean() + shape_consistency * alike.sum((1, 2)).mean()
 
 
-def regularisation_loss(parameters: HandParameters, beta: float) -> Tensor:
+def regularization_loss(parameters: HandParameters, beta: float) -> Tensor:
     """Return L_reg (equation 9): squared finger angles about the mean pose, and `beta` times squared shapes."""
     per_window = parameters.fingers.square().sum((1, 2, 3, 4)) + beta * parameters.betas.square().sum((1, 2, 3))
     return per_window.mean()
@@ -107,7 +107,7 @@ def penetration_loss(vertices: Tensor, valid: Tensor, depth: Depth) -> Tensor:
 
 
 def total_loss(
-    predicted: Predicted, labels: Labels, switches: Switches, depth: Depth | None = None
+    predicted: Predicted, labels: StcLabels, switches: StcSwitches, depth: Depth | None = None
 ) -> dict[str, Tensor]:
     """Return every loss by name and their weighted sum as "total" (equation 10); a weight of zero leaves its loss out.
 
@@ -127,7 +127,7 @@ def total_loss(
     if switches.mano:
         parts["mano"] = (switches.mano, mano_loss(parameters.betas, labels, switches.shape_consistency))
     if switches.reg:
-        parts["reg"] = (switches.reg, regularisation_loss(parameters, switches.beta))
+        parts["reg"] = (switches.reg, regularization_loss(parameters, switches.beta))
     if switches.inter and depth is not None and predicted.vertices is not None:
         judged = slice(None, None, switches.inter_every)
         roots, goal = (joints[:, judged, :, OPENPOSE_MIDDLE_MCP, None] for joints in (predicted.joints, labels.joints))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.geometry import rotations
-from hmpfit.regressors.backbone.named import Eyes
-from hmpfit.regressors.stc.switches import Switches
+from hmpfit.regressors.backbone.named import NormalizedBackbone
+from hmpfit.regressors.stc.switches import StcSwitches
 from hmpfit.regressors.stc.temporal import TemporalBlock, rectified
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 
@@ -45,9 +45,9 @@ class ChiralityExtractor(nn.Module):
 class Stc(nn.Module):
     """Frame encoder (its last two levels), multi-scale extractor, two temporal blocks, a decoder for each hand."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: StcSwitches) -> None:
         super().__init__()
-        self.switches, self.eyes = switches, Eyes(switches.backbone)
+        self.switches, self.eyes = switches, NormalizedBackbone(switches.backbone)
         finer, coarser = self.eyes.channels[-2:]
         self.extractors = nn.ModuleList([ChiralityExtractor(coarser, switches.extractor) for _ in range(2)])
         self.blocks = nn.ModuleList()
@@ -89,7 +89,7 @@ class Stc(nn.Module):
         return HandParameters(turned, fingers.unflatten(-1, (15, 3)), betas, points)
 
 
-def _decoder(switches: Switches) -> nn.Sequential:
+def _decoder(switches: StcSwitches) -> nn.Sequential:
     orient = 6 if switches.orient_six else 3
     last = nn.Linear(switches.decoder, orient + FINGERS + BETAS)
     nn.init.normal_(last.weight, std=1e-3)

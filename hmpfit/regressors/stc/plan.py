@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from hmpfit.hands.collision import interpenetration
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.watertight import HandSurface
-from hmpfit.regressors.plan import Batch, Plan, Recipe
+from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.stc.estimation import estimate, view
-from hmpfit.regressors.stc.losses import Labels, Predicted, total_loss
+from hmpfit.regressors.stc.losses import Predicted, StcLabels, total_loss
 from hmpfit.regressors.stc.network import Stc
-from hmpfit.regressors.stc.switches import SIZES, TAUGHT_BY
+from hmpfit.regressors.stc.switches import SECOND_STAGE_SWITCHES, SIZES
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels, with_vertices
@@ -28,7 +28,7 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     def depth(right: Tensor, left: Tensor) -> Tensor:
         return interpenetration(right, left, surface, surface)
 
-    wanted = Labels(
+    wanted = StcLabels(
         labels.joints, labels.valid, labels.betas, labels.betas_valid, labels.xy, labels.orient_R, labels.posed_valid
     )
     return total_loss(predicted, wanted, switches, depth)
@@ -81,17 +81,17 @@ def _surface(hand: ManoHand) -> HandSurface:
     return _surfaces[key]
 
 
-PLAN = Plan(
+PLAN = NetworkPlan(
     name="stc",
     sizes=SIZES,
     recipes={
         # Stated: Adam, 1e-3 divided by 10 every 10 epochs, 30 epochs, batch 32, weight decay 1e-4. Rotation, scale,
-        # shift, flip and colours are ITH-3D's.
-        "paper": Recipe(
+        # shift, flip and colors are ITH-3D's.
+        "paper": TrainingRecipe(
             epochs=30, batch=32, learning_rate=1e-3, decay_epochs=(10, 20), decay=0.1, weight_decay=1e-4,
             augmentation=Augmentation(0.25, 45.0, 0.6, 0.2, shift=0.15, flip_share=0.5),
         ),
-        "small": Recipe(
+        "small": TrainingRecipe(
             epochs=20, batch=24, learning_rate=1.5e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-4,
             average=0.99, clip=50.0, augmentation=Augmentation(0.15, 20.0, 0.8, 0.25, shift=0.06, flip_share=0.5),
         ),
@@ -102,5 +102,5 @@ PLAN = Plan(
     scores=scores,
     best="mpjpe_mm",
     estimate=estimate,
-    taught_by=TAUGHT_BY,
+    second_stage_switches=SECOND_STAGE_SWITCHES,
 )  # fmt: skip

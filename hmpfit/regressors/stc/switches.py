@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Switches:
+class StcSwitches:
     """The paper states the window, the picture, the widths of ResNet-50's last maps and the weights of the losses.
 
     Heads, inner width, extractor and decoder are those that meet its 55.4 M parameters (specification, 2.1). The
-    weights are equation 10's for lengths in metres; `shape_consistency` and `beta` are inside L_mano and L_reg.
+    weights are equation 10's for lengths in meters; `shape_consistency` and `beta` are inside L_mano and L_reg.
     """
 
     backbone: str = "resnet50"
@@ -41,16 +41,16 @@ class Switches:
 
 
 SIZES = {
-    "paper": Switches(),
+    "paper": StcSwitches(),
     # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
-    "small": Switches(
+    "small": StcSwitches(
         backbone="light", window=2, image=112, extractor=64, heads=4, head_width=32, out=128, decoder=256,
         orient_six=True, inter_every=2, points=True, points_2d=400.0, turn=5.0, bend=100.0,
     ),
 }  # fmt: skip
 
 # What a second stage of training may change: the window, which any weights take, and the losses.
-TAUGHT_BY = (
+SECOND_STAGE_SWITCHES = (
     "window", "dropout", "smooth", "joint", "inter", "inter_every", "mano", "reg", "shape_consistency", "beta",
     "points_2d", "turn", "bend",
 )  # fmt: skip
@@ -66,6 +66,6 @@ ABLATIONS: dict[str, dict[str, bool | float]] = {
 }
 
 
-def ablated(switches: Switches, name: str) -> Switches:
+def ablated(switches: StcSwitches, name: str) -> StcSwitches:
     """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
     return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """What a two-hand network says of a clip as estimates of its tracks: parameters of the run's hand, frames to trust.
 
 Parameters of the run's own hand model are taken as they are; anything else (a mesh, another hand's parameters) goes
-through inverse kinematics. A frame is believed where the hand, laid on its keypoints, meets them.
+through inverse kinematics. A frame is accepted where the hand, laid on its keypoints, meets them.
 """
 
 import logging
@@ -30,7 +30,7 @@ LEAST_WEIGHT = 0.1
 CONFIDENCE = 0.2
 
 
-def believed(
+def accept_estimates(
     found: PairEstimate, own: HandModels, tracks: KeypointTracks, camera: Camera, models: HandModels
 ) -> HandEstimates:
     """Return estimates [H, T] of all tracks; `own` are the network's hands, `models` the run's.

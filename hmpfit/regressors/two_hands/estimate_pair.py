@@ -14,7 +14,7 @@ from hmpfit.geometry import rotations
 from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.records import Bools, Camera, Floats
 from hmpfit.regressors.samples import View
-from hmpfit.regressors.two_hands.windows import Window, sliding_windows
+from hmpfit.regressors.two_hands.windows import PairWindow, sliding_windows
 from hmpfit.video.clip import Clip
 
 FRAMES_A_CALL = 32
@@ -76,18 +76,18 @@ def estimate_pair(
         said = network(pictures.permute(0, 1, 4, 2, 3).float() / 255)
         for row, (window, _) in enumerate(batch):
             K = np.asarray(camera.K[min(window.start, len(camera.K) - 1)])
-            total.add(window, said, row, window.look.rotations(K))
+            total.add(window, said, row, window.crop.rotations(K))
     found = total.mean()
     looked = np.isfinite(points).all((-1, -2)).any(0)
     return PairEstimate(found.known & looked, found.joints, found.orient_R, found.hand_pose, found.betas)
 
 
 def _batches(
-    clip: Clip, windows: Sequence[Window], view: View, on_frame: Callable[[int], None] | None
-) -> Iterator[list[tuple[Window, np.ndarray]]]:
+    clip: Clip, windows: Sequence[PairWindow], view: View, on_frame: Callable[[int], None] | None
+) -> Iterator[list[tuple[PairWindow, np.ndarray]]]:
     """Read the clip once and yield windows with their pictures [F, S, S, 3] as they fill."""
-    waiting: list[tuple[Window, dict[int, np.ndarray]]] = []
-    full: list[tuple[Window, np.ndarray]] = []
+    waiting: list[tuple[PairWindow, dict[int, np.ndarray]]] = []
+    full: list[tuple[PairWindow, np.ndarray]] = []
     most = max(1, FRAMES_A_CALL // view.frames)
     coming = list(windows)
     for frame, image in clip.images():
@@ -95,7 +95,7 @@ def _batches(
             waiting.append((coming.pop(0), {}))
         for window, pictures in waiting:
             if frame in window.shown:
-                pictures[frame] = window.look.cut(image, view.size)
+                pictures[frame] = window.crop.cut(image, view.size)
         full += [(w, np.stack([cut[f] for f in w.shown])) for w, cut in waiting if w.stop == frame + 1]
         waiting = [(window, pictures) for window, pictures in waiting if window.stop > frame + 1]
         while len(full) >= most:
@@ -117,7 +117,7 @@ class _Sums:
         self.betas = np.zeros((2, frames, 10))
         self.has_parameters = False
 
-    def add(self, window: Window, said: PairOutput, row: int, to_camera: Floats) -> None:
+    def add(self, window: PairWindow, said: PairOutput, row: int, to_camera: Floats) -> None:
         frames = slice(window.start, window.stop)
         joints = said.joints[row].double().cpu().numpy().swapaxes(0, 1)
         self.count[frames] += 1

@@ -17,7 +17,7 @@ SIDES = (True, False)  # is_right along the axis of hands
 
 @dataclass(frozen=True)
 class PosedPair:
-    """Metres; hands as they are, the left one a left hand."""
+    """Meters; hands as they are, the left one a left hand."""
 
     joints: Tensor  # [..., 2, 21, 3] OpenPose order
     vertices: Tensor | None  # [..., 2, V, 3]

@@ -16,7 +16,7 @@ from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 @dataclass(frozen=True)
 class PairLabels:
-    """Positions in metres, axes of the crop's camera; parameters in right-hand form."""
+    """Positions in meters, axes of the crop's camera; parameters in right-hand form."""
 
     joints: Tensor  # [B, F, 2, 21, 3]
     xy: Tensor  # [B, F, 2, 21, 2] in the crop, 0..1

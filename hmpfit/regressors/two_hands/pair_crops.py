@@ -20,7 +20,7 @@ FAR = 2.3  # extent of both hands together per extent of the larger one
 TILE = 160  # pixels, as the pictures that are pasted in training
 
 
-class Look(Protocol):
+class PairCrop(Protocol):
     """A way to show two hands."""
 
     def cut(self, image: Images, size: int) -> Images:
@@ -31,22 +31,22 @@ class Look(Protocol):
 
 
 @dataclass(frozen=True)
-class Together:
+class JointCrop:
     """Both hands in one crop."""
 
     crop: Crop
 
     def cut(self, image: Images, size: int) -> Images:
-        """See `Look`."""
+        """See `PairCrop`."""
         return self.crop.cut(image, size)
 
     def rotations(self, K: Floats) -> Floats:
-        """See `Look`."""
+        """See `PairCrop`."""
         return np.stack([self.crop.rotation(K)] * 2)
 
 
 @dataclass(frozen=True)
-class Apart:
+class SeparateCrops:
     """Each hand in a tile of its own, pasted; `crop` is then cut from the pasted picture."""
 
     tiles: tuple[Crop, Crop]  # of the right and of the left hand
@@ -55,21 +55,21 @@ class Apart:
     crop: Crop
 
     def cut(self, image: Images, size: int) -> Images:
-        """See `Look`."""
+        """See `PairCrop`."""
         cuts = [tile.cut(image, TILE)[None] for tile in self.tiles]
         shown = [one[:, :, ::-1] if mirrored else one for one, mirrored in zip(cuts, self.mirrored)]
         pasted = side_by_side.joined(*(shown[self.places.index(place)] for place in (0, 1)))[0]
         return self.crop.cut(np.ascontiguousarray(pasted), size)
 
     def rotations(self, K: Floats) -> Floats:
-        """See `Look`."""
+        """See `PairCrop`."""
         pasted = side_by_side.camera(TILE, float(np.mean([K[0, 0] * TILE / tile.side_px for tile in self.tiles])))
         inside = self.crop.rotation(pasted)
         rays = [side_by_side.ray_rotation(TILE, place, pasted) for place in self.places]
         return np.stack([tile.rotation(K) @ ray.T @ inside for tile, ray in zip(self.tiles, rays)])
 
 
-def look_at(points: Floats, margin: float) -> Look:
+def crop_pair(points: Floats, margin: float) -> PairCrop:
     """Return how to look at points [2, F, 21, 2] of the right and the left hand (pixels, NaN where unknown).
 
     At least one point must be known. The hand that is further left in the image is pasted on the left.
@@ -80,7 +80,7 @@ def look_at(points: Floats, margin: float) -> Look:
     if right is not None and left is not None:
         largest = max(right.side_px, left.side_px) / side_by_side.MARGIN
         if crops.around(points, margin=1.0).side_px <= FAR * largest:
-            return Together(crops.around(points, margin=margin))
+            return JointCrop(crops.around(points, margin=margin))
         places = (0, 1) if right.center_px[0] <= left.center_px[0] else (1, 0)
     else:
         places = (0, 1)
@@ -92,4 +92,4 @@ def look_at(points: Floats, margin: float) -> Look:
     for hand, tile, place, flipped in zip(shown, (right, left), places, mirrored):
         xy = tile.from_image(hand) * TILE
         laid.append((xy * (-1, 1) + (TILE, 0) if flipped else xy) + side_by_side.offset(TILE, place))
-    return Apart((right, left), places, mirrored, crops.around(np.stack(laid), margin=margin))
+    return SeparateCrops((right, left), places, mirrored, crops.around(np.stack(laid), margin=margin))

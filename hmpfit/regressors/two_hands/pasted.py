@@ -15,7 +15,7 @@ from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 
 _SWAPPED, _TURNED = 0.15, 0.6  # shares of crossed hands, and of hands turned by right angles
 _QUARTER = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # anticlockwise, as np.rot90
-_BLOCK = 120  # clips: a partner is a neighbour, so that what is held out at the end of a source stays held out
+_BLOCK = 120  # clips: a partner is a neighbor, so that what is held out at the end of a source stays held out
 
 
 class PastedPairs:
@@ -62,10 +62,10 @@ def paste(right: HandClip, left: HandClip, swapped: bool = False, quarters: tupl
 def _seen_by(clip: HandClip, place: int, K: Floats, quarters: int) -> tuple[Floats, Floats, Floats]:
     """Return pixels, joints and orientation of a clip whose turned picture lies at a place in that of camera K."""
     size = clip.images.shape[2]
-    centre, roll = np.full(2, size / 2), np.linalg.matrix_power(_QUARTER, quarters)
-    R = side_by_side.ray_rotation(size, place, K) @ roll @ Crop(centre, size).rotation(clip.K).T
+    center, roll = np.full(2, size / 2), np.linalg.matrix_power(_QUARTER, quarters)
+    R = side_by_side.ray_rotation(size, place, K) @ roll @ Crop(center, size).rotation(clip.K).T
     root = clip.joints_m[..., OPENPOSE_MIDDLE_MCP, None, :]
     joints = (clip.joints_m - root + root * (K[0, 0] / clip.K[0, 0])) @ R.T
     orient = (Rotation.from_matrix(R) * Rotation.from_rotvec(clip.global_orient.reshape(-1, 3))).as_rotvec()
-    pixels = (clip.joints_px - centre) @ roll[:2, :2].T + centre + side_by_side.offset(size, place)
+    pixels = (clip.joints_px - center) @ roll[:2, :2].T + center + side_by_side.offset(size, place)
     return pixels, joints, orient.reshape(clip.global_orient.shape)

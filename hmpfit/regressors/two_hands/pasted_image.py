@@ -32,7 +32,7 @@ def camera(size: int, focal: float) -> Floats:
 
 
 def ray_rotation(size: int, place: int, K: Floats) -> Floats:
-    """Return R [3, 3] from the axes of a tile's own camera, which looks at its centre, into those of camera K."""
+    """Return R [3, 3] from the axes of a tile's own camera, which looks at its center, into those of camera K."""
     ray = np.linalg.solve(K, np.array([*(np.full(2, size / 2) + offset(size, place)), 1.0]))
     return rotation_from_optical_axis(ray / np.linalg.norm(ray))
 

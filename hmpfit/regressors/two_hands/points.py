@@ -14,7 +14,7 @@ CODES = 3 * 2 * JOINTS  # numbers a hand that `codes` gives
 
 
 class PointReader(nn.Module):
-    """The last three levels of a backbone, laid on the finest of them, to one map a point and its centre of mass."""
+    """The last three levels of a backbone, laid on the finest of them, to one map a point and its center of mass."""
 
     def __init__(self, channels: Sequence[int], hidden: int = 64) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ MM = 1e3
 
 
 def joint_errors(joints: Tensor, true: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """Return mean errors in mm over hands that count, joints [..., 21, 3] in metres, valid [...] 1 or 0.
+    """Return mean errors in mm over hands that count, joints [..., 21, 3] in meters, valid [...] 1 or 0.
 
     `mpjpe_mm` about the middle knuckle, `mpjpe_scaled_mm` with the prediction's middle metacarpal made as long as the
     true one (IntagHand's), `pa_mpjpe_mm` after the best similarity. A batch in which no hand counts gives NaN.
@@ -38,6 +38,6 @@ def metacarpal(joints: Tensor) -> Tensor:
     return (joints[..., OPENPOSE_MIDDLE_MCP, :] - joints[..., OPENPOSE_WRIST, :]).norm(dim=-1)
 
 
-def mean_mm(metres: Tensor, valid: Tensor) -> Tensor:
+def mean_mm(meters: Tensor, valid: Tensor) -> Tensor:
     """Return the mean in mm of the entries that count, NaN when none does."""
-    return MM * torch.where(valid > 0, metres, torch.zeros_like(metres)).sum() / (valid > 0).sum()
+    return MM * torch.where(valid > 0, meters, torch.zeros_like(meters)).sum() / (valid > 0).sum()

@@ -1,4 +1,4 @@
-"""A two-hand network over a clip's tracks: where it looks, what it says, and which frames of it are believed.
+"""A two-hand network over a clip's tracks: where it looks, what it says, and which frames of it are accepted.
 
 Separate from its parts, so that each network's own file only says how it is called.
 """
@@ -11,7 +11,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.samples import View
-from hmpfit.regressors.two_hands.accept_estimates import believed
+from hmpfit.regressors.two_hands.accept_estimates import accept_estimates
 from hmpfit.regressors.two_hands.estimate_pair import Network, estimate_pair
 from hmpfit.regressors.two_hands.windows import hand_rows
 from hmpfit.video.clip import Clip
@@ -34,7 +34,7 @@ def estimate_tracks(
     `models` are the run's hands, `hidden` [T] frames are not looked at, `on_frame(1)` watches.
     """
     found = estimate_pair(clip, points_to_see(tracks, hidden, clip.width), camera, network, view, device, on_frame)
-    return believed(found, own, tracks, camera, models)
+    return accept_estimates(found, own, tracks, camera, models)
 
 
 def points_to_see(tracks: KeypointTracks, hidden: Bools, width: int) -> Floats:

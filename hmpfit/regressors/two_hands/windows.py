@@ -9,17 +9,17 @@ import numpy as np
 
 from hmpfit.records import Floats, KeypointTracks
 from hmpfit.regressors.two_hands.hand_pair import SIDES
-from hmpfit.regressors.two_hands.pair_crops import Look, look_at
+from hmpfit.regressors.two_hands.pair_crops import PairCrop, crop_pair
 
 
 @dataclass(frozen=True)
-class Window:
+class PairWindow:
     """Frames seen in one way, as many as the network wants; `shown` are those whose pixels it gets."""
 
     start: int
     stop: int
-    look: Look
-    shown: tuple[int, ...]  # start..stop, a frame that may not be looked at standing for its nearest neighbour
+    crop: PairCrop
+    shown: tuple[int, ...]  # start..stop, a frame that may not be looked at standing for its nearest neighbor
 
 
 def hand_rows(tracks: KeypointTracks) -> tuple[int | None, int | None]:
@@ -31,7 +31,7 @@ def hand_rows(tracks: KeypointTracks) -> tuple[int | None, int | None]:
     return rows[0], rows[1]
 
 
-def sliding_windows(points: Floats, frames: int, margin: float) -> list[Window]:
+def sliding_windows(points: Floats, frames: int, margin: float) -> list[PairWindow]:
     """Return windows of `frames` frames, half overlapping, over points [2, T, 21, 2] (pixels, NaN where unknown).
 
     A clip that is shorter is one window. Hands are right, left; what is known of them in the window decides how they
@@ -48,5 +48,5 @@ def sliding_windows(points: Floats, frames: int, margin: float) -> list[Window]:
         if len(inside) == 0:
             continue
         shown = tuple(int(inside[np.abs(inside - frame).argmin()]) for frame in range(start, stop))
-        found.append(Window(start, stop, look_at(points[:, start:stop], margin), shown))
+        found.append(PairWindow(start, stop, crop_pair(points[:, start:stop], margin), shown))
     return found

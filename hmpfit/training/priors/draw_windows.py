@@ -87,7 +87,7 @@ def random_mask(frames: int, generator: np.random.Generator) -> Bools:
 
 
 def disturb(hand_R: Tensor, generator: torch.Generator, smooth_deg: float = 5.0, jitter_deg: float = 4.0) -> Tensor:
-    """Turn every joint as an initialiser errs: a slowly wandering part and per-frame jitter, of random size per window.
+    """Turn every joint as an initializer errs: a slowly wandering part and per-frame jitter, of random size per window.
 
     hand_R [B, T, 15, 3, 3] -> the same shape.
     """

@@ -51,7 +51,7 @@ def gap_loss(network: torch.nn.Module, path: Tensor, gaps: Gaps, generator: torc
     """Return the loss ("total"), "gap_to_line" (error over a straight line's, 1 = no gain) and "doubt".
 
     path [B, T, C] is the truth. The error is the mean distance in path space, absolute, so that large motion counts as
-    it does in millimetres, plus a share of it relative to the line's, so that slow motion counts too.
+    it does in millimeters, plus a share of it relative to the line's, so that slow motion counts too.
     """
     device = path.device
     size = torch.rand(len(path), 1, 1, generator=generator)

@@ -14,9 +14,9 @@ from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
 
 
 @dataclass(frozen=True)
-class Weights:
+class PriorLossWeights:
     """Weights of the loss. `rotation`, `orientation` (of the wrist, priors with the global branch only) and `position`
-    (L1, metres) are method.md section 5's; the rest is ours.
+    (L1, meters) are method.md section 5's; the rest is ours.
 
     Rotation and position are means over frames and joints; the two KL terms are sums over the latent's numbers.
     """
@@ -32,11 +32,11 @@ class Weights:
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
 
 
-PAPER = Weights(kl=1e-5, kl_warm_up=0.025)  # method.md section 5: 25 of 1000 epochs
+PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)  # method.md section 5: 25 of 1000 epochs
 
 
 def step_loss(
-    prior: MotionPrior, batch: Batch, weights: Weights, progress: float, generator: torch.Generator
+    prior: MotionPrior, batch: Batch, weights: PriorLossWeights, progress: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Return the loss ("total") and its parts for one batch; `progress` in 0..1 drives the KL's warm-up."""
     window = batch.hand_R.shape[1]
@@ -49,9 +49,9 @@ def step_loss(
     masked_mu, masked_log_var = prior.encode(disturb(batch.hand_R, generator), batch.shown)
     parts: dict[str, Tensor] = {}
     for name, z in (("whole", mu + (log_var / 2).exp() * noise), ("masked", masked_mu)):
-        six = prior.decode_prepared(z, prepared)
-        points = prior.points(rotations.from_6d(six))
-        parts[f"{name}_rotation"] = _mean(losses.geodesic(six, target_R), counted)
+        rot6d = prior.decode_prepared(z, prepared)
+        points = prior.points(rotations.from_6d(rot6d))
+        parts[f"{name}_rotation"] = _mean(losses.geodesic(rot6d, target_R), counted)
         parts[f"{name}_position"] = _mean(losses.position(points, target_points), counted)
     parts["kl"] = losses.kl_to_standard(mu, log_var).sum(-1).mean()
     parts["teach"] = (
@@ -79,13 +79,13 @@ def _root_loss(
     """Return L_ori, the mean angle between true and decoded wrist rotations, and the KL of the root's latent."""
     mu, log_var = prior.encode_root(root_R)
     noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
-    six = prior.decode_root(z, mu + (log_var / 2).exp() * noise, prior.frame_times[chosen])
-    angle = losses.geodesic(six, root_R[:, chosen])
+    rot6d = prior.decode_root(z, mu + (log_var / 2).exp() * noise, prior.frame_times[chosen])
+    angle = losses.geodesic(rot6d, root_R[:, chosen])
     return angle[counted].mean(), losses.kl_to_standard(mu, log_var).sum(-1).mean()
 
 
 def training_loss(
-    prior: MotionPrior, batch: Batch, weights: Weights, progress: float, generator: torch.Generator
+    prior: MotionPrior, batch: Batch, weights: PriorLossWeights, progress: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Return the loss ("total") and its parts: the in-betweener of priors with a path, the VAE of those with layers.
 
@@ -99,7 +99,7 @@ def training_loss(
         hand_R = batch.hand_R.flip(1) if flipped else batch.hand_R
         hand_R = torch.where(valid[..., None, None, None], hand_R, torch.eye(3).to(hand_R))
         with torch.no_grad():
-            path = prior.encoder.to_path(prior.numbers(hand_R))
+            path = prior.encoder.to_path(prior.pose_vectors(hand_R))
         gaps = draw_gaps(valid, weights.gaps, generator)
         parts |= gap_loss(prior.encoder.gaps, path, gaps, generator)
         total = total + parts["total"]

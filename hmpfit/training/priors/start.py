@@ -24,7 +24,7 @@ def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     raw = features.features(hand_R, prior.skeleton, prior.tips, prior.fps).flatten(0, 1)
     prior.feature_mean.copy_(raw.mean(0))
     prior.feature_std.copy_(raw.std(0).clamp(min=SMALLEST_STD).where(raw.std(0) > SMALLEST_STD, torch.ones(())))
-    numbers = prior.numbers(hand_R)
+    numbers = prior.pose_vectors(hand_R)
     decoder, encoder, sizes = prior.decoder, prior.encoder, prior.sizes
     mean = numbers.flatten(0, 1).mean(0)
     first = decoder.numbers * (decoder.joints - JOINTS)

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
-from hmpfit.training.priors.objective import Weights, training_loss
+from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.schedules import Schedule
 
 CODEC = ("path_basis", "skip", "to_path", "to_latent")
@@ -44,9 +44,11 @@ class _Windows(IterableDataset[Tensors]):
 
 
 class PriorTraining(lightning.LightningModule):
-    """A `MotionPrior` with its optimiser and the running mean of its weights."""
+    """A `MotionPrior` with its optimizer and the running mean of its weights."""
 
-    def __init__(self, prior: MotionPrior, weights: Weights, schedule: Schedule, held_out: Sequence[Batch]) -> None:
+    def __init__(
+        self, prior: MotionPrior, weights: PriorLossWeights, schedule: Schedule, held_out: Sequence[Batch]
+    ) -> None:
         super().__init__()
         self.prior, self.weights, self.schedule, self.held_out = prior, weights, schedule, held_out
         self.average = MotionPrior(prior.sizes).requires_grad_(False)
@@ -74,7 +76,7 @@ class PriorTraining(lightning.LightningModule):
         self.log_dict({f"held_out/{name}": value for name, value in parts.items()}, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> Any:
-        """The schedule's optimiser, a short warm-up and a cosine to 2 % of the rate."""
+        """The schedule's optimizer, a short warm-up and a cosine to 2 % of the rate."""
         codec: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         for name, parameter in self.prior.named_parameters():
@@ -113,7 +115,7 @@ def train(
     collections: Sequence[Clips],
     held_out: Sequence[Batch],
     folder: Path,
-    weights: Weights | None = None,
+    weights: PriorLossWeights | None = None,
     schedule: Schedule | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
@@ -127,7 +129,7 @@ def train(
     draws its own batches. `precision` is Lightning's ("bf16-mixed"); `on_step(steps done)` watches. Raises InputError
     when the checkpoint is of another size or hand.
     """
-    weights, schedule = weights or Weights(), schedule or Schedule()
+    weights, schedule = weights or PriorLossWeights(), schedule or Schedule()
     module = PriorTraining(prior, weights, schedule, held_out)
     windows = _Windows(collections, schedule, prior.window_frames)
     best = ModelCheckpoint(

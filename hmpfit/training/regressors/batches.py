@@ -31,7 +31,7 @@ class Mixed:
     def split(self, held_share: float, most: int) -> "tuple[Mixed, Mixed]":
         """Return all but the last clips of every source, and up to `most` of those last ones, evenly picked.
 
-        Neighbouring clips show nearly the same, so that what is held out is one stretch at the end of each source.
+        Neighboring clips show nearly the same, so that what is held out is one stretch at the end of each source.
         """
         kept: list[tuple[int, int]] = []
         held: list[tuple[int, int]] = []

@@ -1,6 +1,6 @@
 """The loop that trains every regressor, on Lightning: schedule, resume, logs, best checkpoint (extra `train`).
 
-Everything that computes belongs to the network's `Plan`; this file is the only one here that imports lightning.
+Everything that computes belongs to the network's `NetworkPlan`; this file is the only one here that imports lightning.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
-from hmpfit.regressors.plan import Batch, Plan, Recipe
+from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.training.logs import loggers, whole_log
 from hmpfit.training.regressors.batches import HeldOutBatches, Mixed, TrainingBatches
 
@@ -39,10 +39,12 @@ class Machine:
 
 
 class Learning(lightning.LightningModule):
-    """A network with its optimiser and, where the recipe asks for it, the running mean of its weights."""
+    """A network with its optimizer and, where the recipe asks for it, the running mean of its weights."""
 
-    def __init__(self, network: nn.Module, average: nn.Module | None, plan: Plan, recipe: Recipe, models: HandModels,
-                 steps: int, steps_per_epoch: int) -> None:  # fmt: skip
+    def __init__(
+        self, network: nn.Module, average: nn.Module | None, plan: NetworkPlan, recipe: TrainingRecipe,
+        models: HandModels, steps: int, steps_per_epoch: int,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.network, self.average, self.plan, self.recipe = network, average, plan, recipe
         self.models, self.steps, self.steps_per_epoch = models, steps, steps_per_epoch
@@ -139,14 +141,14 @@ class _Watch(Checkpoint):
 
 
 def train(
-    plan: Plan,
+    plan: NetworkPlan,
     switches: Any,
     network: nn.Module,
     clips: Mixed,
     held_out: Mixed,
     models: HandModels,
     folder: Path,
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     machine: Machine | None = None,
     seed: int = 0,
     on_step: Callable[[int], None] | None = None,

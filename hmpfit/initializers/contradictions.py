@@ -28,10 +28,12 @@ def contradicted(motion: HandMotion, tracks: KeypointTracks, camera: Camera, mod
     return np.asarray(tracks.seen & (off | (motion.status != DETECTED)))
 
 
-def agreeing(motion: HandMotion, tracks: KeypointTracks, camera: Camera, models: HandModels, name: str) -> HandMotion:
+def replace_contradicted(
+    motion: HandMotion, tracks: KeypointTracks, camera: Camera, models: HandModels, name: str
+) -> HandMotion:
     """Return the motion with contradicted frames from inverse kinematics, where the tracks have 3D landmarks.
 
-    A hand of which more than half is contradicted takes its shape from there too. `name` is the initialiser's, for the
+    A hand of which more than half is contradicted takes its shape from there too. `name` is the initializer's, for the
     log, which says how many frames were set aside.
     """
     wrong = contradicted(motion, tracks, camera, models)
