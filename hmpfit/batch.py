@@ -20,6 +20,7 @@ from hmpfit.batch_engines import on_processes, on_ray
 from hmpfit.datasets.sequence import Dataset
 from hmpfit.datasets.sequence import Sequence as Recording
 from hmpfit.errors import HmpfitError, InputError, RunFolderError
+from hmpfit.geometry.lenses import lens_name
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Camera
 from hmpfit.video.clip import IMAGE_LIST
@@ -164,7 +165,8 @@ def _intrinsics(camera: Camera, file: Path) -> str:
     if len(K) == 1 and K[0, 0, 1] == 0 and camera.distortion is None:
         return ",".join(repr(float(value)) for value in (K[0, 0, 0], K[0, 1, 1], K[0, 0, 2], K[0, 1, 2]))
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, K=K, distortion=np.zeros(5) if camera.distortion is None else camera.distortion)
+    distortion = np.zeros(5) if camera.distortion is None else camera.distortion
+    np.savez(file, K=K, distortion=distortion, distortion_model=lens_name(camera.distortion))
     return str(file)
 
 

@@ -146,7 +146,7 @@ class _Run:
         lens = settings.recipe["camera"]
         camera = camera_for(
             clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0),
-            clip.store.focal_px,
+            clip.store.focal_px, clip.store.stored_size,
         )  # fmt: skip
         if len(camera.K) not in (1, clip.frames):
             raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
@@ -253,7 +253,7 @@ class _Run:
         found = self._stage(
             "tracks",
             KeypointTracks,
-            (self.source, hidden, self.camera.K, *self._wanted_hands, recipe, settings.seed, settings.hand_landmarker),
+            (self.source, hidden, self._lens, *self._wanted_hands, recipe, settings.seed, settings.hand_landmarker),
             lambda: mediapipe.extract(
                 self.clip,
                 self.camera,
@@ -321,7 +321,7 @@ class _Run:
             motion = self._stage(
                 "initial",
                 HandMotion,
-                (name, basis.xy_px, basis.confidence, basis.is_right, basis.world_m, self.camera.K, self._hand),
+                (name, basis.xy_px, basis.confidence, basis.is_right, basis.world_m, self._lens, self._hand),
                 lambda: _filled(initialize(basis, self.camera, self.models), basis.times_s),
             )
         motion = _hide(motion, self._hidden(), self.clip.times_s)
@@ -346,7 +346,7 @@ class _Run:
             return learned.estimate(self.clip, basis, self.camera, hidden, self.models, self.device, advance)
 
         depends = (
-            learned.name, learned.fingerprint, self.source, basis.xy_px, basis.seen, hidden, self.camera.K, self._hand
+            learned.name, learned.fingerprint, self.source, basis.xy_px, basis.seen, hidden, self._lens, self._hand
         )  # fmt: skip
         estimates = self._stage("estimates", HandEstimates, depends, compute)
         motion, own = initialize(estimates, basis, self.camera, self.models)
@@ -446,6 +446,10 @@ class _Run:
                 "fingerprints": {"clip": self.source, "hand_model": self._hand},
             },
         )
+
+    @property
+    def _lens(self) -> tuple[Floats, Floats | None]:
+        return self.camera.K, self.camera.distortion
 
     @property
     def _prior_name(self) -> str:

@@ -21,13 +21,17 @@ STATUS_NAMES = ("extrapolated", "interpolated", "detected")
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera; `source` says where K came from: "given", "metadata" or "assumed"."""
+    """A camera; `source` says where K came from: "given", "metadata" or "assumed", `note` how it was changed.
+
+    Distortion's length names the lens (`geometry.lenses`): 4 a fisheye's, 5 or 8 OpenCV's radial and tangential.
+    """
 
     K: Floats  # [frames | 1, 3, 3]
     width: int
     height: int
-    distortion: Floats | None = None  # OpenCV's k1 k2 p1 p2 k3
+    distortion: Floats | None = None  # [4 | 5 | 8]
     source: str = "assumed"
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Evidence:
     world_confidence: Tensor  # [B, T, 21]
     world_seen: Tensor  # [B, T, 21] 1 where the landmark has a place in 3D, else 0
     K: Tensor  # [B, 1 | T, 3, 3] of the image in which the hand is a right hand
-    distortion: Tensor | None  # [5], or [B, 1, 1, 5] where the clips of a batch have their own
+    distortion: Tensor | None  # [B, 1, 1, 4 | 5 | 8], mirrored for left hands (geometry.lenses)
     initial_R: Tensor  # [B, T, 3, 3]
     initial_transl: Tensor  # [B, T, 3]
     initial_betas: Tensor  # [B, 10]

@@ -4,9 +4,10 @@ Separate from rotations because only this file knows about pixels. OpenCV axes: 
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hmpfit.geometry.lenses import image_plane, undistorted_rays
 
 ASSUMED_FOCAL_PER_LONGER_SIDE = 0.9
 
@@ -25,31 +26,20 @@ def assumed_intrinsics(
 def project(points: Tensor, K: Tensor, distortion: Tensor | None = None) -> Tensor:
     """Project camera-frame points [..., 3] (meters) with K [..., 3, 3] to pixels [..., 2].
 
-    K's leading axes broadcast against the points' leading axes. `distortion` [5] is OpenCV's k1 k2 p1 p2 k3.
+    K's leading axes broadcast against the points' leading axes. `distortion` is as `lenses.image_plane` takes it.
     Depth is clamped at 1 cm, so that a point behind the camera gives a large finite residual instead of a sign flip.
     """
-    depth = points[..., 2:].clamp_min(1e-2)
-    xy = points[..., :2] / depth
-    if distortion is not None:
-        k1, k2, p1, p2, k3 = distortion.unbind(-1)
-        x, y = xy.unbind(-1)
-        r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        xy = torch.stack(
-            (
-                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-            ),
-            dim=-1,
-        )
+    xy = image_plane(points, distortion)
     return (K[..., :2, :2] @ xy[..., None])[..., 0] + K[..., :2, 2]
 
 
-def rays(xy_px: NDArray[np.floating], K: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return unit viewing rays [..., 3] through pixels [..., 2] of the undistorted pinhole K [3, 3]."""
+def rays(
+    xy_px: NDArray[np.floating], K: NDArray[np.floating], distortion: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """Return unit viewing rays [..., 3] through pixels [..., 2] of K [..., 3, 3] (axes broadcast) and its lens."""
     homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[..., :1])), axis=-1)
-    directions = homogeneous @ np.linalg.inv(K).T
-    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    plane = (np.linalg.inv(K) @ homogeneous[..., None])[..., :2, 0]
+    return undistorted_rays(plane, distortion)
 
 
 def rotation_from_optical_axis(directions: NDArray[np.floating]) -> NDArray[np.float64]:

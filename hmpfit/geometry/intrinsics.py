@@ -1,19 +1,33 @@
-"""The camera of a clip: what the user says of it, or the one that is assumed and said so.
+"""The camera of a clip: what the user or the file says of it, or the one that is assumed and said so.
 
-Separate from `cameras.py`, which is pure geometry and reads no files.
+Separate from `camera_files`, which reads, because here a camera meets its clip: a camera that cannot have taken these
+pictures is refused with the reason, one that was calibrated at another size is scaled, and the note says so.
 """
 
-import json
-from pathlib import Path
+import logging
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from hmpfit.errors import InputError
+from hmpfit.geometry.camera_files.calibration import Calibration, pinhole
+from hmpfit.geometry.camera_files.reading import read_calibration
 from hmpfit.geometry.cameras import assumed_intrinsics
-from hmpfit.records import Camera
+from hmpfit.geometry.lenses import FISHEYE, image_plane, lens_name, undistorted_rays
+from hmpfit.records import Camera, Floats
 
-_FORMS = "fx,fy,cx,cy in pixels, or a file: .json or .npz with K (and distortion), or .txt with the 3x3 matrix"
+_FORMS = (
+    "fx,fy,cx,cy in pixels, or a file: our .json or .npz with K (and distortion), a text of the 3x3 matrix, OpenCV "
+    "YAML, JSON or XML, COLMAP cameras.txt, ROS camera_info or a Kalibr chain"
+)
+LEAST_FOCAL, MOST_FOCAL = 0.3, 5.0  # of the longer side
+LEAST_FOCAL_OF_A_FISHEYE = 0.1  # half a turn of view on the longer side is 0.32
+MOST_OFF_CENTER = 0.2  # of a side: farther off, the principal point is worth a warning
+MOST_UNEVEN = 2.0  # fx over fy
+_SAME_SHAPE = 0.01
+_BENT_BACK = 0.25  # of the picture: a lens that cannot be undone in more of it is no calibration
+
+_LOG = logging.getLogger("hmpfit")
 
 
 def camera_for(
@@ -23,12 +37,14 @@ def camera_for(
     focal_per_longer_side: float,
     focal_px: float = 0.0,
     metadata_px: float | None = None,
+    stored_size: tuple[int, int] | None = None,
 ) -> Camera:
     """Return the camera of a clip of `width` x `height` pixels.
 
     `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path); without it the focal length is `focal_px` where
     that is positive, else `metadata_px`, which the file itself tells, else the given share of the longer side.
-    Raises InputError when the text is neither.
+    `stored_size` is the size before pixels were made square, at which a camera may have been calibrated.
+    Raises InputError when the text is neither, and when such a camera cannot have taken these pictures.
     """
     if intrinsics is None:
         K = assumed_intrinsics(width, height, focal_per_longer_side)
@@ -38,29 +54,119 @@ def camera_for(
             K[0, 0] = K[1, 1] = metadata_px
             return Camera(K[None], width, height, source="metadata")
         return Camera(K[None], width, height, source="assumed")
-    K, distortion = _read(intrinsics)
-    if K.shape[-2:] != (3, 3) or not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():
-        raise InputError(f"--intrinsics '{intrinsics}' has no positive focal lengths; give {_FORMS}.")
-    return Camera(K.reshape(-1, 3, 3), width, height, distortion, source="given")
+    read = _read(intrinsics)
+    name = f"--intrinsics '{intrinsics}'"
+    K = _checked_matrix(name, read.K)
+    K, note = _at_size(name, K, read.size, (width, height), stored_size)
+    camera = Camera(K, width, height, read.distortion, "given", note)
+    _check_plausible(name, camera)
+    if note:
+        _LOG.warning("%s: %s", name, note)
+    return camera
 
 
-def _read(text: str) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _read(text: str) -> Calibration:
     numbers = text.split(",")
     try:
         if len(numbers) == 4:
-            fx, fy, cx, cy = (float(number) for number in numbers)
-            return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), None
-        path = Path(text)
-        if path.suffix == ".json":
-            stored = json.loads(path.read_text())
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                stored = dict(archive)
-        else:
-            return np.loadtxt(path), None
-        distortion = stored.get("distortion")
-        if distortion is not None:
-            distortion = np.zeros(5) + np.pad(np.ravel(np.asarray(distortion, dtype=np.float64)), (0, 5))[:5]
-        return np.asarray(stored["K"], dtype=np.float64), distortion
+            return Calibration(pinhole(*(float(number) for number in numbers)))
+        return read_calibration(text)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"--intrinsics '{text}' cannot be read ({error}); give {_FORMS}.") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"--intrinsics '{text}' cannot be read ({reason}); give {_FORMS}.") from error
+
+
+def _checked_matrix(name: str, K: Floats) -> Floats:
+    """Return K [frames | 1, 3, 3] with a last row 0 0 1. Raises InputError for what is no camera matrix."""
+    if not np.isfinite(K).all():
+        raise InputError(f"{name} holds numbers that are not finite; give {_FORMS}.")
+    if (K[:, 2, :2] != 0).any() and (K[:, :2, 2] == 0).all():
+        raise InputError(f"{name} is transposed: the principal point stands in the last row; give the matrix by rows.")
+    if (K[:, 2, :2] != 0).any() or (K[:, 2, 2] == 0).any() or (K[:, 1, 0] != 0).any():
+        raise InputError(f"{name} is no camera matrix, which is fx s cx, 0 fy cy, 0 0 1 by rows; give {_FORMS}.")
+    K = K / K[:, 2:, 2:]
+    if (K[:, [0, 1], [0, 1]] <= 0).any():
+        raise InputError(f"{name} has no positive focal lengths; give {_FORMS}.")
+    return K
+
+
+def _at_size(
+    name: str, K: Floats, size: tuple[int, int] | None, shown: tuple[int, int], stored: tuple[int, int] | None
+) -> tuple[Floats, str]:
+    """Return K for the shown size and what was done to it. Raises InputError where no scaling makes it fit."""
+    if size is None or size == shown:
+        return K, ""
+    scale = np.array(shown) / size
+    if abs(scale[0] / scale[1] - 1) > _SAME_SHAPE and size != stored:
+        turned = " The clip is shown turned: give the camera of the turned picture." if size == shown[::-1] else ""
+        raise InputError(
+            f"{name} is a camera of {size[0]}x{size[1]} pixels, and the clip has {shown[0]}x{shown[1]}: another shape, "
+            f"so the picture was cut or turned in a way that is not known.{turned}"
+        )
+    K = K.copy()
+    K[:, :2] *= scale[:, None]
+    said = f"scaled from {size[0]}x{size[1]} pixels, at which it was calibrated, to the clip's {shown[0]}x{shown[1]}"
+    return K, said
+
+
+def _check_plausible(name: str, camera: Camera) -> None:
+    """Raise InputError for a camera that cannot have taken pictures of this size; warn of an odd one."""
+    width, height, K = camera.width, camera.height, camera.K
+    fx, fy, center = K[:, 0, 0], K[:, 1, 1], K[:, :2, 2]
+    size = np.array((width, height))
+    if ((center < 0) | (center > size)).any():
+        cx, cy = center[0]
+        raise InputError(
+            f"{name} has its principal point ({cx:.6g}, {cy:.6g}) outside the picture of {width}x{height} pixels."
+            + _other_size(K[0], width, height)
+        )
+    side = max(width, height)
+    least = LEAST_FOCAL_OF_A_FISHEYE if lens_name(camera.distortion) == FISHEYE else LEAST_FOCAL
+    for focal in (fx, fy):
+        worst = focal[np.argmax(np.abs(np.log(focal / side)))]
+        if not least * side <= worst <= MOST_FOCAL * side:
+            raise InputError(
+                f"{name} has a focal length of {worst:.6g} px, which is {worst / side:.2g} times the longer side of "
+                f"{side} px; cameras lie between {least:g} and {MOST_FOCAL:g}. Is it in pixels, and of this size?"
+            )
+    if (np.maximum(fx / fy, fy / fx) > MOST_UNEVEN).any():
+        raise InputError(f"{name} has fx {fx[0]:.6g} and fy {fy[0]:.6g} px: pixels are not that far from square.")
+    if (np.abs(center / size - 0.5) > MOST_OFF_CENTER).any():
+        _LOG.warning(
+            "%s has its principal point far from the middle of the picture.%s", name, _other_size(K[0], width, height)
+        )
+    _check_lens(name, camera)
+
+
+def _other_size(K: Floats, width: int, height: int) -> str:
+    """Say for which picture such a camera would be, where its principal point tells."""
+    cx, cy = K[:2, 2]
+    if cx <= 0 or cy <= 0 or abs((cx / cy) / (width / height) - 1) > 0.05:
+        return ""
+    scale = width / (2 * cx)
+    numbers = ",".join(f"{value * scale:.6g}" for value in (K[0, 0], K[1, 1], cx, cy))
+    return f" It looks like one for {2 * cx:.0f}x{2 * cy:.0f} pixels; scaled to this clip it is {numbers}."
+
+
+def _check_lens(name: str, camera: Camera) -> None:
+    """Raise InputError for distortion that is not finite or bends much of the picture back onto itself."""
+    if camera.distortion is None:
+        return
+    if not np.isfinite(camera.distortion).all():
+        raise InputError(
+            f"{name} has distortion coefficients that are not finite (NaN); calibrate again or leave it out."
+        )
+    x, y = np.meshgrid(np.linspace(0, camera.width, 17), np.linspace(0, camera.height, 17))
+    pixels = np.stack((x, y, np.ones_like(x)), axis=-1)
+    plane = (pixels @ np.linalg.inv(camera.K[0]).T)[..., :2]
+    rays = torch.as_tensor(undistorted_rays(plane, camera.distortion))
+    back = image_plane(rays, torch.as_tensor(camera.distortion)).numpy()
+    lost = ~(np.linalg.norm((back - plane) * camera.K[0, 0, 0], axis=-1) < 1.0)
+    if lost.mean() > _BENT_BACK:
+        raise InputError(
+            f"{name} has distortion that cannot be undone in {lost.mean():.0%} of the picture; check the coefficients, "
+            "their order and their model."
+        )
+    if lost.any():
+        _LOG.warning("%s has distortion that cannot be undone in %.0f %% of the picture, at its border", name,
+                     100 * lost.mean())  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hmpfit.geometry.cameras import mirror_intrinsics
+from hmpfit.geometry.lenses import mirror_distortion
 from hmpfit.records import Bools, Camera, Floats, HandMotion, KeypointTracks
 
 _X = np.array([-1.0, 1.0, 1.0])
@@ -24,6 +25,13 @@ def intrinsics_as_right(camera: Camera, is_right: Bools) -> Floats:
     """Return K of each hand's image, [H, 1 | T, 3, 3]: mirrored for left hands."""
     mirrored = mirror_intrinsics(camera.K, camera.width)
     return np.where(is_right[:, None, None, None], camera.K[None], mirrored[None])
+
+
+def distortion_as_right(camera: Camera, is_right: Bools) -> Floats | None:
+    """Return the distortion of each hand's image, [H, 4 | 5 | 8]: mirrored for left hands; None without one."""
+    if camera.distortion is None:
+        return None
+    return np.where(is_right[:, None], camera.distortion[None], mirror_distortion(camera.distortion)[None])
 
 
 def motion_as_right(motion: HandMotion) -> HandMotion:

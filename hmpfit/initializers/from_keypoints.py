@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hmpfit.errors import InputError
 from hmpfit.geometry import rotations
+from hmpfit.geometry.cameras import rays
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import Targets, solve_pose
@@ -20,6 +21,7 @@ LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
 LEAST_WEIGHT = 0.1  # of a landmark that was seen, however little its views agree
 BONE_RELATIVE_STD = 0.2  # detectors guess the size of a hand: stay near the mean hand
 PIXEL_STD_PER_DIAGONAL = 0.015
+LEAST_COSINE = 0.17  # of a ray's angle from the optical axis
 
 
 def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> HandMotion:
@@ -32,6 +34,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         raise InputError("--init keypoints needs 3D landmarks, which these keypoints lack; choose --init file:PATH.")
     right = mirroring.tracks_as_right(tracks, camera.width)
     K = mirroring.intrinsics_as_right(camera, tracks.is_right)
+    lenses = mirroring.distortion_as_right(camera, tracks.is_right)
     assert right.world_m is not None
     hands, frames = tracks.seen.shape
     orient, transl = np.zeros((hands, frames, 3)), np.zeros((hands, frames, 3))
@@ -48,7 +51,8 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         weights = torch.as_tensor(trusted, dtype=torch.float64)
         shape = fit_shape(kin, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
-        xy, focal = normalized(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, camera.distortion)
+        lens = None if lenses is None else lenses[hand]
+        xy, focal = normalized(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)
         diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
         targets = Targets(
             points_m=world,
@@ -76,14 +80,11 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
 
 
 def normalized(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
-    """Return undistorted x / z and y / z [N, 21, 2] of pixels [N, 21, 2] under K [N, 3, 3], and focal lengths [N]."""
-    if distortion is not None:
-        import cv2
+    """Return undistorted x / z and y / z [N, 21, 2] of pixels [N, 21, 2] under K [N, 3, 3], and focal lengths [N].
 
-        undone = [cv2.undistortPoints(xy[:, None].astype(np.float64), k, distortion)[:, 0] for xy, k in zip(xy_px, K)]
-        xy = np.stack(undone)
-    else:
-        homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[..., :1])), axis=-1)
-        xy = (homogeneous @ np.linalg.inv(K).swapaxes(-1, -2))[..., :2]
+    A fisheye's rays beyond 80 degrees are bent to there: x / z has no bound.
+    """
+    ray = rays(xy_px, K[:, None], distortion)
     focal = 0.5 * (K[:, 0, 0] + K[:, 1, 1])
-    return torch.as_tensor(xy, dtype=torch.float64), torch.as_tensor(np.array(focal), dtype=torch.float64)
+    xy = torch.as_tensor(ray[..., :2] / np.maximum(ray[..., 2:], LEAST_COSINE), dtype=torch.float64)
+    return xy, torch.as_tensor(np.array(focal), dtype=torch.float64)

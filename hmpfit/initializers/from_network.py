@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
+from hmpfit.geometry.cameras import project
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
@@ -40,6 +41,7 @@ def initialize(
     sides = tracks.is_right
     right = mirroring.tracks_as_right(tracks, camera.width)
     K = mirroring.intrinsics_as_right(camera, sides)
+    lenses = mirroring.distortion_as_right(camera, sides)
     hands, frames = estimates.estimated.shape
     still = HandMotion(
         global_orient=estimates.global_orient, hand_pose=estimates.hand_pose, transl=np.zeros((hands, frames, 3)),
@@ -64,7 +66,8 @@ def initialize(
         seen = right.seen[hand, at][:, None]
         xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
         weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
-        rays, _ = normalized(xy, intrinsics, camera.distortion)
+        lens = None if lenses is None else lenses[hand]
+        rays, _ = normalized(xy, intrinsics, lens)
         weights = weights.clip(LEAST_WEIGHT)
         places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
         if seen.any():
@@ -75,7 +78,8 @@ def initialize(
         good = (places[:, 2] > NEAREST_M) & (places[:, 2] < FARTHEST_M)
         rows = np.flatnonzero(at)[good]
         transl[hand, rows], status[hand, rows] = places[good], DETECTED
-        between = _pixels(points + places[:, None], intrinsics) - _pixels(joints + places[:, None], intrinsics)
+        shown = [_pixels(some + places[:, None], intrinsics, lens) for some in (points, joints)]
+        between = shown[0] - shown[1]
         shifted[hand, rows] = own[hand, rows] + between[good]
     placed = mirroring.motion_as_sides(
         replace(motion, global_orient=orient, transl=transl, status=status, betas=betas), sides
@@ -106,6 +110,6 @@ def _placed(points: Floats, rays: Floats, weights: Floats) -> Floats:
     return np.linalg.solve(normal + 1e-9 * np.eye(3), np.einsum("nkei,nke,nk->ni", a, b, weights)[..., None])[..., 0]
 
 
-def _pixels(points: Floats, K: Floats) -> Floats:
-    homogeneous = np.einsum("nij,nkj->nki", K, points)
-    return np.asarray(homogeneous[..., :2] / np.maximum(homogeneous[..., 2:], 1e-2))
+def _pixels(points: Floats, K: Floats, distortion: Floats | None) -> Floats:
+    lens = None if distortion is None else torch.as_tensor(distortion)
+    return np.asarray(project(torch.as_tensor(points), torch.as_tensor(K)[:, None], lens).numpy())

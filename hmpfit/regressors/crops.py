@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.geometry.cameras import rotation_from_optical_axis
+from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 from hmpfit.records import Floats
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
@@ -58,16 +58,16 @@ class Crop:
         out = cv2.warpAffine(image, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(out, dtype=np.uint8)
 
-    def rotation(self, K: Floats) -> Floats:
+    def rotation(self, K: Floats, distortion: Floats | None = None) -> Floats:
         """Return R [3, 3] that turns vectors of the crop's own camera into the camera's axes.
 
         The crop's camera looks straight at the crop's center and stands as the crop is turned; a network that sees the
-        crop alone can only know the hand in those axes. K [3, 3] is the image's.
+        crop alone can only know the hand in those axes. K [3, 3] is the image's, `distortion` its lens.
         """
-        ray = np.linalg.solve(K, np.array([*self.center_px, 1.0]))
+        ray = rays(np.asarray(self.center_px, dtype=np.float64), K, distortion)
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         roll = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-        return rotation_from_optical_axis(ray / np.linalg.norm(ray)) @ roll
+        return rotation_from_optical_axis(ray) @ roll
 
 
 def around(xy_px: Floats, upright: bool = False, margin: float = MARGIN) -> Crop:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hmpfit.errors import InputError
+from hmpfit.geometry.lenses import lens_name
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
@@ -64,6 +65,7 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "landmarks_px": result.landmarks_px,
         "K": camera.K,
         "distortion": np.zeros(5) if camera.distortion is None else camera.distortion,
+        "distortion_model": np.array(lens_name(camera.distortion)),
         "image_size": np.array([camera.width, camera.height]),
         "times_s": tracks.times_s,
         "schema": np.array(SCHEMA),
@@ -119,7 +121,8 @@ def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
         )
         width, height = (int(side) for side in arrays.get("image_size", 2 * arrays["K"][0, :2, 2]))
         distortion = arrays.get("distortion", np.zeros(5))
-        camera = Camera(arrays["K"], width, height, distortion if distortion.any() else None, "given")
+        bends = distortion.any() or len(distortion) == 4  # a fisheye of zeros is no pinhole
+        camera = Camera(arrays["K"], width, height, distortion if bends else None, "given")
         landmarks_px = arrays.get("landmarks_px", arrays["keypoints_px"])
         return StoredResult(motion, arrays["joints"], arrays["joint_std_mm"], tracks, camera, landmarks_px)
     except KeyError as error:

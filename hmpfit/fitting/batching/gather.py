@@ -13,6 +13,7 @@ from torch import Tensor
 from hmpfit.fitting.term import Evidence
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
+from hmpfit.geometry.lenses import FISHEYE, lens_name
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
@@ -98,6 +99,8 @@ def _fits(batch: list[BatchItem], item: BatchItem, most_frames: int) -> bool:
         return False
     if len(item.layout.windows) != len(first.layout.windows):
         return False
+    if (lens_name(item.camera.distortion) == FISHEYE) != (lens_name(first.camera.distortion) == FISHEYE):
+        return False
     one, other = (times - times[0] for times in (first.evidence.times_s, item.evidence.times_s))
     return bool((one[: len(other)] - other).abs().max() < SAME_TIMES_S)
 
@@ -121,8 +124,11 @@ def merge_evidence(items: list[BatchItem]) -> Evidence:
         grows = name != "initial_betas"
         parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
     if any(lens is not None for lens in lenses):
-        zero = torch.zeros(5, dtype=first.K.dtype, device=first.K.device)
-        rows = [(zero if lens is None else lens).expand(item.hands, 1, 1, 5) for lens, item in zip(lenses, items)]
+        most = max(lens.shape[-1] for lens in lenses if lens is not None)
+        rows = [first.K.new_zeros(item.hands, 1, 1, most) for item in items]
+        for row, lens in zip(rows, lenses):
+            if lens is not None:
+                row[..., : lens.shape[-1]] = lens
         parts["distortion"] = torch.cat(rows)
     exists = [torch.ones(item.hands, item.frames, dtype=first.K.dtype, device=first.K.device) for item in items]
     return Evidence(**{**parts, "exists": torch.cat([_padded(one, frames, False) for one in exists])})
@@ -151,6 +157,7 @@ def gather_evidence(
     NaN coordinates become 0 and are not seen: single landmarks may lack, such as a finger that was withheld.
     """
     tracks = mirroring.tracks_as_right(tracks, camera.width)
+    lenses = mirroring.distortion_as_right(camera, is_right)
     world = tracks.world_m if tracks.world_m is not None else np.full((*tracks.seen.shape, 21, 3), np.nan)
     seen = tracks.seen[..., None] & np.isfinite(tracks.xy_px).all(-1)
     has_world = tracks.seen[..., None] & np.isfinite(world).all(-1)
@@ -172,7 +179,7 @@ def gather_evidence(
         world_confidence=tensor(np.where(has_world, tracks.confidence, 0.0)),
         world_seen=tensor(has_world),
         K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
-        distortion=None if camera.distortion is None else tensor(camera.distortion),
+        distortion=None if lenses is None else tensor(lenses[:, None, None]),
         initial_R=rotation(start.global_orient),
         initial_transl=tensor(start.transl),
         initial_betas=tensor(start.betas),

@@ -106,6 +106,9 @@ def into_camera(
     return motion if foreign.K is None else _between_cameras(motion, foreign.K, camera, models)
 
 
+LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: x / z has no bound
+
+
 def place_by_keypoints(
     motion: HandMotion, camera: Camera, models: HandModels, tracks: KeypointTracks | None, system: str
 ) -> HandMotion:
@@ -128,16 +131,16 @@ def place_by_keypoints(
         known = tracks.seen[same[0]] & (status[hand] == DETECTED) if len(same) else np.zeros(len(K), bool)
         for frame in np.flatnonzero(known):
             xy, weights = tracks.xy_px[same[0], frame], tracks.confidence[same[0], frame]
-            transl[hand, frame] += _shift_onto(joints[hand, frame], xy, weights, K[frame])
+            transl[hand, frame] += _shift_onto(joints[hand, frame], xy, weights, K[frame], camera.distortion)
         status[hand, ~known] = 0
     return replace(motion, transl=transl, status=status)
 
 
-def _shift_onto(points: Floats, xy_px: Floats, weights: Floats, K: Floats) -> Floats:
+def _shift_onto(points: Floats, xy_px: Floats, weights: Floats, K: Floats, distortion: Floats | None) -> Floats:
     """Solve (P + t) ~ ray for t [3]: x (Pz + tz) = Px + tx and the same for y, weighted."""
     known = np.isfinite(xy_px).all(-1) & (weights > 0)
-    homogeneous = np.concatenate((xy_px[known], np.ones((known.sum(), 1))), axis=1)
-    ray = homogeneous @ np.linalg.inv(K).T
+    ray = rays(xy_px[known], K, distortion)
+    ray = ray / np.maximum(ray[:, 2:], LEAST_COSINE)
     w = np.sqrt(weights[known])
     rows, sides = [], []
     for axis in (0, 1):
@@ -160,7 +163,7 @@ def _between_cameras(motion: HandMotion, K_own: Floats, camera: Camera, models: 
     for hand in range(len(wrist)):
         for frame in np.flatnonzero(motion.status[hand] == DETECTED):
             there = rays(pixel[hand, frame], own[frame])
-            here = rays(pixel[hand, frame], K[frame])
+            here = rays(pixel[hand, frame], K[frame], camera.distortion)
             moved[hand, frame] = here / here[2] * new_depth[hand, frame]
             turn = rotation_from_optical_axis(here) @ rotation_from_optical_axis(there).T
             orient = rotations.exp(torch.as_tensor(motion.global_orient[hand, frame]))

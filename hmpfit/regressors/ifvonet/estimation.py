@@ -12,6 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
+from hmpfit.geometry.lenses import mirror_distortion
 from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
@@ -123,7 +124,8 @@ def _keep(prediction: HeadOutput, waiting: _Waiting, out: HandEstimates, camera:
     for row, (hand, frame, crop) in enumerate(waiting.places):
         is_right = bool(out.is_right[hand])
         K: Floats = camera.K[min(frame, len(camera.K) - 1)]
-        R = crop.rotation(K if is_right else mirror_intrinsics(K, width))
+        lens = camera.distortion if is_right or camera.distortion is None else mirror_distortion(camera.distortion)
+        R = crop.rotation(K if is_right else mirror_intrinsics(K, width), lens)
         angles = Rotation.from_matrix(np.concatenate(((R @ rotations[row, 0])[None], rotations[row, 1:]))).as_rotvec()
         pixels = crop.points_to_image(xy[row])
         if not is_right:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
+from hmpfit.geometry.cameras import project, rays
 from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import Targets, place_by_rays, solve_pose
 from hmpfit.hands.kinematics import Kinematics, landmark_points
@@ -25,6 +26,7 @@ log = logging.getLogger("hmpfit")
 BONE_RELATIVE_STD = 0.1
 WORST_MISFIT = 0.25  # of the hand box's diagonal, in the mean over 21 points
 LEAST_WEIGHT = 0.1
+LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: x / z has no bound
 # These networks do not say how sure they are: their own 2D points weigh little, and a frame that no detector saw is
 # left to its gaps (`initializers.from_network.LEAST_CERTAIN`).
 CONFIDENCE = 0.2
@@ -91,23 +93,20 @@ def _fill(
     points, joints = (landmark_points(kin, orient, rotations.exp(pose), betas, still) * flip for kin in kinds)
     K = torch.as_tensor(np.broadcast_to(camera.K, (len(at), 3, 3))[at].copy())
     xy = torch.as_tensor(tracks.xy_px[row, at])
-    rays = torch.cat((xy, torch.ones_like(xy[..., :1])), dim=-1) @ torch.linalg.inv(K).mT
+    ray = rays(xy.numpy(), K[:, None].numpy(), camera.distortion)
+    xy_rays = torch.as_tensor(ray[..., :2] / np.maximum(ray[..., 2:], LEAST_COSINE))
+    lens = None if camera.distortion is None else torch.as_tensor(camera.distortion)
     weights = torch.as_tensor(tracks.confidence[row, at]).clamp_min(LEAST_WEIGHT)
-    transl = place_by_rays(points, rays[..., :2], weights)[:, None]
-    apart = ((_pixels(points + transl, K) - xy).norm(dim=-1) * weights).sum(1) / weights.sum(1)
+    transl = place_by_rays(points, xy_rays, weights)[:, None]
+    apart = ((project(points + transl, K[:, None], lens) - xy).norm(dim=-1) * weights).sum(1) / weights.sum(1)
     meets = _meets(apart.numpy() / np.maximum(tracks.box_diagonal_px[row, at], 1.0), is_right)
     kept = np.flatnonzero(at)[meets]
     out.global_orient[row, kept] = rotations.log(orient).numpy()[meets] * angles
     out.hand_pose[row, kept] = pose.numpy()[meets] * angles
     out.betas[row, kept] = betas.numpy()[meets]
-    out.joints_px[row, kept] = _pixels(joints + transl, K).numpy()[meets]
+    out.joints_px[row, kept] = project(joints + transl, K[:, None], lens).numpy()[meets]
     out.confidence[row, kept] = CONFIDENCE
     out.estimated[row, kept] = True
-
-
-def _pixels(points: Tensor, K: Tensor) -> Tensor:
-    homogeneous = points @ K.mT
-    return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-2)
 
 
 def _meets(misfit: Floats, is_right: bool) -> Bools:

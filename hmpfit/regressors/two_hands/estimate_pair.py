@@ -76,7 +76,7 @@ def estimate_pair(
         said = network(pictures.permute(0, 1, 4, 2, 3).float() / 255)
         for row, (window, _) in enumerate(batch):
             K = np.asarray(camera.K[min(window.start, len(camera.K) - 1)])
-            total.add(window, said, row, window.crop.rotations(K))
+            total.add(window, said, row, window.crop.rotations(K, camera.distortion))
     found = total.mean()
     looked = np.isfinite(points).all((-1, -2)).any(0)
     return PairEstimate(found.known & looked, found.joints, found.orient_R, found.hand_pose, found.betas)

@@ -26,7 +26,7 @@ class PairCrop(Protocol):
     def cut(self, image: Images, size: int) -> Images:
         """Return the network's picture [size, size, 3] of an image [h, w, 3]."""
 
-    def rotations(self, K: Floats) -> Floats:
+    def rotations(self, K: Floats, distortion: Floats | None = None) -> Floats:
         """Return R [2, 3, 3] from what the network says of the right and of the left hand to the camera's axes."""
 
 
@@ -40,9 +40,9 @@ class JointCrop:
         """See `PairCrop`."""
         return self.crop.cut(image, size)
 
-    def rotations(self, K: Floats) -> Floats:
+    def rotations(self, K: Floats, distortion: Floats | None = None) -> Floats:
         """See `PairCrop`."""
-        return np.stack([self.crop.rotation(K)] * 2)
+        return np.stack([self.crop.rotation(K, distortion)] * 2)
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class SeparateCrops:
         pasted = side_by_side.joined(*(shown[self.places.index(place)] for place in (0, 1)))[0]
         return self.crop.cut(np.ascontiguousarray(pasted), size)
 
-    def rotations(self, K: Floats) -> Floats:
+    def rotations(self, K: Floats, distortion: Floats | None = None) -> Floats:
         """See `PairCrop`."""
         pasted = side_by_side.camera(TILE, float(np.mean([K[0, 0] * TILE / tile.side_px for tile in self.tiles])))
         inside = self.crop.rotation(pasted)
         rays = [side_by_side.ray_rotation(TILE, place, pasted) for place in self.places]
-        return np.stack([tile.rotation(K) @ ray.T @ inside for tile, ray in zip(self.tiles, rays)])
+        return np.stack([tile.rotation(K, distortion) @ ray.T @ inside for tile, ray in zip(self.tiles, rays)])
 
 
 def crop_pair(points: Floats, margin: float) -> PairCrop:
