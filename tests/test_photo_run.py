@@ -37,3 +37,19 @@ def test_a_folder_of_unrelated_photos(inputs: Path, tmp_path: Path, capsys: pyte
         assert cv2.imread(str(out / name / "overlay.jpg")).shape[:2] == shape
         page = (out / name / "report.html").read_text()
         assert "data:image/jpeg;base64," in page and "<video" not in page
+
+
+@pytest.mark.slow
+def test_a_photo_of_two_left_hands_has_both(inputs: Path, tmp_path: Path) -> None:
+    """Both hands lie within 3 % of the box of the reference landmarks, which are another program's."""
+    reference = json.loads((inputs / "stills" / "two_hands_reference_2d.json").read_text())
+    expected = np.array(reference["expected_xy_px"], dtype=float)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(inputs / "stills" / "two_hands.jpg"), "-o", str(tmp_path), "--quiet"])
+    assert not ended.value.code
+    with np.load(tmp_path / "result.npz") as stored:
+        found = stored["landmarks_px"][:, 0]
+    assert len(found) == 2
+    for hand in expected:
+        box = np.linalg.norm(hand.max(0) - hand.min(0))
+        assert min(np.linalg.norm(other - hand, axis=1).mean() for other in found) < 0.03 * box

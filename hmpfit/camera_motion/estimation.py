@@ -21,6 +21,7 @@ from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
 from hmpfit.camera_motion.stillness import is_still, sampled_frames
 from hmpfit.camera_motion.two_views import rotation_between
 from hmpfit.errors import InputError
+from hmpfit.geometry.cameras import rays
 from hmpfit.geometry.rigid_transforms import rigid
 from hmpfit.records import Camera, CameraMotion, Floats, KeypointTracks
 from hmpfit.video.clip import Clip
@@ -30,6 +31,7 @@ UNSCALED, LOST, UNKNOWN = "moving, scale unobserved", "moving, path not found", 
 MODES = ("auto", "static", "moving", "file:PATH")
 
 _LOST_SHARE = 0.3  # of the frames without a pose of their own: more is no path
+_LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: a fisheye's plane has no bound
 _CHAIN_POINTS = 60  # common points below which rotations are chained to a new reference frame
 
 _LOG = logging.getLogger("hmpfit")
@@ -135,14 +137,9 @@ def with_scale(
 
 def normalized(points: PointTracks, camera: Camera) -> NDArray[np.float64]:
     """Return the sightings [N, 2] on the plane at depth 1 of the camera, the lens undone."""
-    import cv2
-
     K = camera.K[0] if len(camera.K) == 1 else camera.K[points.frame]
-    if camera.distortion is not None and np.any(camera.distortion) and len(camera.K) == 1 and len(points.xy_px):
-        undone = cv2.undistortPoints(points.xy_px[:, None], camera.K[0], np.asarray(camera.distortion, np.float64))
-        return np.asarray(undone[:, 0], dtype=np.float64)
-    focal, center = np.stack((K[..., 0, 0], K[..., 1, 1]), axis=-1), K[..., :2, 2]
-    return np.asarray((points.xy_px - center) / focal, dtype=np.float64)
+    ray = rays(points.xy_px, K, camera.distortion)
+    return np.asarray(ray[..., :2] / np.maximum(ray[..., 2:], _LEAST_COSINE), dtype=np.float64)
 
 
 def _rotations(points: PointTracks, xy: Floats, focal_px: float) -> NDArray[np.float64]:

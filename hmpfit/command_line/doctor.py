@@ -27,6 +27,7 @@ PACKAGES = (
 EXTRAS = {
     "lightning": ("training the prior", 'pip install -c constraints.txt ".[train]"'),
     "tensorboard": ("watching a training", 'pip install -c constraints.txt ".[train]"'),
+    "pi_heif": ("HEIC photos", 'pip install -c constraints.txt ".[heic]"'),
 }
 MANO = "https://mano.is.tue.mpg.de"
 

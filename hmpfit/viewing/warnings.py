@@ -32,6 +32,8 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
             f"The camera is unknown: a focal length of {focal:.0f} px was assumed. Poses are little affected, but "
             "distances from the camera scale with it; give --intrinsics if you know them."
         )
+    if summary.get("camera", {}).get("note"):
+        said.append(f"The camera of --intrinsics was {summary['camera']['note']}.")
     for stage in summary.get("stages", ()):
         if stage["outcome"] == "out_of_steps":
             said.append(f"{_capital(stage['name'])} used all its {stage['steps']} steps before it settled.")
