@@ -117,7 +117,7 @@ def test_the_scale_is_found_where_the_camera_shakes_and_the_hand_does_not():
     unscaled[:, :3, 3] /= 2.5
     scale = metric_scale(hands_before(path, hand), unscaled)
     assert scale.observed
-    assert abs(np.log(scale.metres_per_unit / 2.5)) < max(3 * scale.std, 0.02)
+    assert abs(np.log(scale.meters_per_unit / 2.5)) < max(3 * scale.std, 0.02)
     assert scale.std < 0.1
 
 

@@ -131,7 +131,7 @@ def with_scale(
     if not scale.observed:
         return CameraMotion(unknown, UNSCALED, scale.std, f"{path.reason}; scale unobserved: {scale.reason}", poses)
     metric = poses.copy()
-    metric[:, :3, 3] *= scale.metres_per_unit
+    metric[:, :3, 3] *= scale.meters_per_unit
     return CameraMotion(metric, MOVING, scale.std, f"{path.reason}; scale {scale.reason}", poses)
 
 

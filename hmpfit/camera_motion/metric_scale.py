@@ -28,7 +28,7 @@ _BOUND_SOFTNESS = 0.1  # of the bound, in log s
 class Scale:
     """Meters per unit of the map. `std` is relative; `observed` is False where the hands do not tell it."""
 
-    metres_per_unit: float
+    meters_per_unit: float
     std: float
     observed: bool
     reason: str

@@ -28,7 +28,7 @@ from hmpfit.geometry.cameras import project
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Camera, Floats, HandMotion, KeypointTracks, SolveReport
+from hmpfit.records import Camera, CameraMotion, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load
 
 POSES = ("initial", "prior")
@@ -62,14 +62,17 @@ def fit(
     solver: str = "gauss_newton",
     device: str = "cpu",
     on_step: OnStep | None = None,
+    camera_motion: CameraMotion | None = None,
 ) -> Fitted:
     """Fit every hand of a clip, starting from a filled initial motion.
 
     `initial` has all frames, with `status` telling which were detected; `tracks` are the evidence; camera-frame
-    meters and pixels throughout. `prior` None frees the poses themselves in stages that free the latent. `solver` is a
-    name of the registry, or "none" to return the initial motion with its projections.
+    meters and pixels throughout. `camera_motion` makes the motion smooth in the world instead. `prior` None frees the
+    poses themselves in stages that free the latent. `solver` is a name of the registry, or "none" to return the initial
+    motion with its projections.
     """
-    return fit_batch([ClipToFit(initial, tracks, camera, models)], prior, recipe, solver, device, on_step)[0]
+    sequence = ClipToFit(initial, tracks, camera, models, camera_motion)
+    return fit_batch([sequence], prior, recipe, solver, device, on_step)[0]
 
 
 @torch.no_grad()

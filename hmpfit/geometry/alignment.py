@@ -22,6 +22,25 @@ def similarity_aligned(points: NDArray[np.floating], target: NDArray[np.floating
     return scale[..., None, None] * source @ np.swapaxes(rotation, -1, -2) + target_center
 
 
+def best_similarity(
+    points: NDArray[np.floating], target: NDArray[np.floating], scaled: bool = True
+) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """Return rotation [3, 3], scale and shift [3] that bring points [N, 3] closest to the target; scale 1 unless asked.
+
+    Closest is scale * rotation @ point + shift (Umeyama 1991). Points in a line, or a single one, leave turns open, of
+    which the smallest is as good as any.
+    """
+    center, target_center = points.mean(axis=0), target.mean(axis=0)
+    source, goal = points - center, target - target_center
+    left, stretch, right = np.linalg.svd(goal.T @ source)
+    if stretch[0] < 1e-15:
+        return np.eye(3), 1.0, np.asarray(target_center - center, np.float64)
+    handedness = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    rotation = (left * handedness) @ right
+    scale = float((stretch * handedness).sum() / max((source**2).sum(), 1e-30)) if scaled else 1.0
+    return rotation, scale, target_center - scale * rotation @ center
+
+
 def wrist_aligned(joints: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return joints [..., 21, 3] in OpenPose order relative to their wrist."""
     joints = np.asarray(joints, dtype=np.float64)

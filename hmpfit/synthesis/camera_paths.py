@@ -44,7 +44,7 @@ def _still(frames: int, fps: float, generator: np.random.Generator) -> CameraPat
 
 
 def _handheld(frames: int, fps: float, generator: np.random.Generator) -> CameraPath:
-    """A camera held in a hand: it sways by some centimetres, turns by some degrees, and shakes."""
+    """A camera held in a hand: it sways by some centimeters, turns by some degrees, and shakes."""
     size = generator.uniform(0.03, 0.07)
     place = size * smooth_noise(frames, 3, fps, generator.uniform(0.4, 0.8), generator)
     turn = generator.uniform(1.5, 3.0) * smooth_noise(frames, 3, fps, 0.6, generator)

@@ -3,13 +3,14 @@
 Clips of a batch are padded to the longest. Padding has no evidence and no cost; it only holds a place.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.batching.world import to_world
 from hmpfit.fitting.term import Evidence
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
@@ -17,7 +18,7 @@ from hmpfit.geometry.lenses import FISHEYE, lens_name
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
-from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, Camera, CameraMotion, HandMotion, KeypointTracks
 
 SAME_TIMES_S = 1e-6
 
@@ -30,6 +31,7 @@ class ClipToFit:
     tracks: KeypointTracks
     camera: Camera
     models: HandModels
+    camera_motion: CameraMotion | None = None  # None: the camera is still
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _fits(batch: list[BatchItem], item: BatchItem, most_frames: int) -> bool:
     hands = sum(other.hands for other in batch) + item.hands
     if item.model.fingerprint != first.model.fingerprint or hands * first.frames > most_frames:
         return False
-    if first.paired or item.paired:
+    if first.paired or item.paired or (first.evidence.world_turn is None) != (item.evidence.world_turn is None):
         return False
     if len(item.layout.windows) != len(first.layout.windows):
         return False
@@ -120,7 +122,7 @@ def merge_evidence(items: list[BatchItem]) -> Evidence:
         values = [getattr(item.evidence, name) for item in items]
         if name == "K":
             values = [K.expand(-1, item.frames, -1, -1) for K, item in zip(values, items)]
-        held = name in ("xy_px", "box_px", "K") or (name.startswith("initial_") and name != "initial_confidence")
+        held = name in ("xy_px", "box_px", "K", "world_turn", "world_shift") or (name.startswith("initial_") and name != "initial_confidence")
         grows = name != "initial_betas"
         parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
     if any(lens is not None for lens in lenses):
@@ -146,7 +148,12 @@ def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
 def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
     """Return the evidence of a clip's hands and their first guess as right hands."""
     start = mirroring.motion_as_right(sequence.initial)
-    return gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device), start
+    evidence = gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device)
+    if sequence.camera_motion is not None and sequence.camera_motion.moves:
+        turn, shift = to_world(sequence.camera_motion, sequence.initial, sequence.models)
+        parts = (torch.as_tensor(part, dtype=dtype, device=device) for part in (turn, shift))
+        evidence = replace(evidence, **dict(zip(("world_turn", "world_shift"), parts)))
+    return evidence, start
 
 
 def gather_evidence(

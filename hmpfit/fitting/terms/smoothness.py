@@ -1,5 +1,7 @@
 """Terms that keep the motion smooth: L_os and L_ts of the poster, and ours for poses that no prior holds.
 
+Where the camera moves, what is smooth is the hand's motion through the world, not before the camera.
+
 Differences are divided by the time step in units of 1/30 s, so that a weight means the same at any frame rate
 (method.md section 2: sums as printed, times (fps / 30)^2).
 """
@@ -16,12 +18,16 @@ REFERENCE_FPS = 30.0
 
 def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
     """Return the turn of the global rotation between frames, [B, T - 1, 1, 3] radians per 1/30 s (L_os)."""
-    return _steps(_turn(motion.global_R)[..., None, :], evidence)
+    turned = motion.global_R if evidence.world_turn is None else evidence.world_turn @ motion.global_R
+    return _steps(_turn(turned)[..., None, :], evidence)
 
 
 def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
     """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts)."""
-    return _steps((motion.transl[:, 1:] - motion.transl[:, :-1])[..., None, :], evidence)
+    place = motion.transl
+    if evidence.world_turn is not None and evidence.world_shift is not None:
+        place = (evidence.world_turn @ place[..., None])[..., 0] + evidence.world_shift
+    return _steps((place[:, 1:] - place[:, :-1])[..., None, :], evidence)
 
 
 def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
