@@ -254,3 +254,4 @@ class FitResult:
     windows: tuple[tuple[int, int], ...]
     recipe: dict[str, Any]
     provenance: dict[str, Any]
+    camera_motion: CameraMotion | None = None  # None: a single picture, or a camera taken as still

@@ -40,6 +40,7 @@ class Truth:
     visible: NDArray[np.bool_] | None = None  # [H, T, 21]
     faces: NDArray[np.integer] | None = None  # [F, 3]
     broken: Broken = ()  # frames whose annotation could not be read
+    world_from_camera: Floats | None = None  # [T, 4, 4] where the camera's path is known
 
 
 @dataclass(frozen=True)

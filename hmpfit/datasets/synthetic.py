@@ -68,6 +68,7 @@ def _truth(folder: Path) -> Truth:
         motion=motion,
         joint_valid=arrays["joint_valid"].astype(bool) if "joint_valid" in arrays else None,
         visible=arrays["visibility"].astype(bool) if "visibility" in arrays else None,
+        world_from_camera=arrays.get("world_from_camera"),
     )
 
 

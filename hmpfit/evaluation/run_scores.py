@@ -16,10 +16,13 @@ from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.score_submission import SUFFIXES, score_submission
 from hmpfit.evaluation.scoring import TruthFile, flattened, read_truth, score_motion, weights
 from hmpfit.evaluation.truth_files import of_sequence
+from hmpfit.evaluation.world_motion import world_scores
+from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import EXTRAPOLATED, HandMotion
 from hmpfit.results.matching import read_with_model
+from hmpfit.results.npz import StoredResult
 
 Numbers = dict[str, float]
 
@@ -93,8 +96,9 @@ def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Sco
         stored, _ = read_with_model(pair.found, hand_model, models)
         truth = read_truth(pair.truth) if isinstance(pair.truth, Path) else pair.truth()
         motion, problem = stored.motion, None
+        world = _world(stored, truth)
     else:
-        truth = pair.truth()
+        truth, world = pair.truth(), {}
         motion, problem = _nothing(truth), f"'{pair.found}' holds no run: all of its frames are charged"
     whole = score_motion(motion, models, truth, protocol)
     scores, samples = flattened(whole), weights(whole)
@@ -102,7 +106,20 @@ def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Sco
         hidden = score_motion(motion, models, truth, protocol, subset=True)
         for target, part in ((scores, flattened(hidden)), (samples, weights(hidden))):
             target.update({f"occluded_{name}": value for name, value in part.items() if name != "coverage"})
+    scores.update(world)
+    samples.update({key: float(truth.joints.shape[1]) for key in world})
     return Scored(pair.name, scores, samples, problem, truth.broken)
+
+
+def _world(stored: StoredResult, truth: TruthFile) -> Numbers:
+    """Return the world's numbers where truth and result both know the camera's path, else none."""
+    found, true_path = stored.camera_motion, truth.world_from_camera
+    if found is None or true_path is None or not np.isfinite(true_path).all():
+        return {}
+    if len(true_path) != len(found.world_from_camera):
+        return {}
+    joints = pick_hands(stored.joints, match_hands(stored.joints, stored.motion.is_right, truth.joints, truth.is_right))
+    return world_scores(joints, truth.joints, found.world_from_camera, true_path, found.map_from_camera)
 
 
 def _nothing(truth: TruthFile) -> HandMotion:

@@ -32,6 +32,7 @@ class TruthFile:
     visible: Bools | None = None  # [H, T, 21]
     joint_valid: Bools | None = None  # [H, T, 21] where single joints may lack an annotation
     broken: tuple[tuple[str, str], ...] = ()  # (path, reason) of frames whose annotation could not be read
+    world_from_camera: Points | None = None  # [T, 4, 4] where the truth knows the camera's path
     meshes_elsewhere: bool = False  # the dataset has meshes, of a hand model that is not in use
 
     @property
@@ -67,6 +68,7 @@ def read_truth(path: Path) -> TruthFile:
             vertices=arrays["vertices"].astype(np.float64) if "vertices" in arrays else None,
             visible=arrays["visibility"].astype(bool) if "visibility" in arrays else None,
             joint_valid=arrays["joint_valid"].astype(bool) if "joint_valid" in arrays else None,
+            world_from_camera=arrays.get("world_from_camera"),
         )
     except KeyError as error:
         raise InputError(f"The truth '{file}' lacks {error}; truth.npz has is_right, joints, times_s.") from None
@@ -97,5 +99,6 @@ def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:
         visible=truth.visible,
         joint_valid=truth.joint_valid,
         broken=truth.broken,
+        world_from_camera=truth.world_from_camera,
         meshes_elsewhere=not fits,
     )

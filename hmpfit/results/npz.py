@@ -11,12 +11,14 @@ import torch
 
 from hmpfit.errors import InputError
 from hmpfit.geometry.lenses import lens_name
+from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Camera, FitResult, Floats, HandMotion, KeypointTracks
+from hmpfit.records import Camera, CameraMotion, FitResult, Floats, HandMotion, KeypointTracks
 from hmpfit.results.record_files import UNREADABLE, write_npz
 
 SCHEMA = "hmpfit.result.1"
+_OF_WORLD = ("world_from_camera", "joints_world", "scale_std")
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,20 @@ class StoredResult:
     tracks: KeypointTracks
     camera: Camera
     landmarks_px: Floats  # [H, T, 21, 2]
+    camera_motion: CameraMotion | None = None  # None: a result that says nothing of the world
 
 
 def write_result(path: Path, result: FitResult) -> None:
     """Write `result.npz`. Keypoints that no detector saw are stored as 0 with confidence 0, so all values are finite.
 
-    Only `joint_std_mm` may be NaN throughout: nothing is known of it when no solver ran.
+    Only `joint_std_mm` may be NaN throughout, where nothing is known of it because no solver ran, and what speaks of
+    the world, where the camera's path or its scale is not known (`camera_status`).
     Raises ValueError when anything else in the result is not finite: that is a mistake of ours, not of the input.
     """
     arrays = _arrays(result)
+    known = result.camera_motion is None or result.camera_motion.known
     for key, values in arrays.items():
-        unknown = key == "joint_std_mm" and np.isnan(values).all()
+        unknown = (key == "joint_std_mm" and np.isnan(values).all()) or (key in _OF_WORLD and not known)
         if values.dtype.kind == "f" and not (unknown or np.isfinite(values).all()):
             raise ValueError(f"'{key}' of the result is not finite")
     write_npz(path, arrays)
@@ -69,6 +74,22 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "image_size": np.array([camera.width, camera.height]),
         "times_s": tracks.times_s,
         "schema": np.array(SCHEMA),
+        **_world(result),
+    }
+
+
+def _world(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
+    camera_motion = result.camera_motion
+    if camera_motion is None:
+        return {}
+    path = camera_motion.world_from_camera
+    more = {} if camera_motion.map_from_camera is None else {"map_from_camera": camera_motion.map_from_camera}
+    return {
+        "world_from_camera": path,
+        "camera_status": np.array(camera_motion.status),
+        "scale_std": np.array(float(camera_motion.scale_std)),
+        "joints_world": apply(path[None], result.joints),
+        **more,
     }
 
 
@@ -124,6 +145,16 @@ def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
         bends = distortion.any() or len(distortion) == 4  # a fisheye of zeros is no pinhole
         camera = Camera(arrays["K"], width, height, distortion if bends else None, "given")
         landmarks_px = arrays.get("landmarks_px", arrays["keypoints_px"])
-        return StoredResult(motion, arrays["joints"], arrays["joint_std_mm"], tracks, camera, landmarks_px)
+        return StoredResult(
+            motion, arrays["joints"], arrays["joint_std_mm"], tracks, camera, landmarks_px, _camera_motion(arrays)
+        )
     except KeyError as error:
         raise InputError(f"'{file}' lacks the key {error} that every result of hmpfit has.") from error
+
+
+def _camera_motion(arrays: dict[str, np.ndarray]) -> CameraMotion | None:
+    if "world_from_camera" not in arrays:
+        return None
+    status = str(arrays.get("camera_status", "given"))
+    scale_std = float(arrays.get("scale_std", 0.0))
+    return CameraMotion(arrays["world_from_camera"], status, scale_std, "", arrays.get("map_from_camera"))

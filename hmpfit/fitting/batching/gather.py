@@ -21,6 +21,7 @@ from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.records import DETECTED, Camera, CameraMotion, HandMotion, KeypointTracks
 
 SAME_TIMES_S = 1e-6
+_HELD = ("xy_px", "box_px", "K", "world_turn", "world_shift")  # by padding; other evidence is 0 there
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def merge_evidence(items: list[BatchItem]) -> Evidence:
         values = [getattr(item.evidence, name) for item in items]
         if name == "K":
             values = [K.expand(-1, item.frames, -1, -1) for K, item in zip(values, items)]
-        held = name in ("xy_px", "box_px", "K", "world_turn", "world_shift") or (name.startswith("initial_") and name != "initial_confidence")
+        held = name in _HELD or (name.startswith("initial_") and name != "initial_confidence")
         grows = name != "initial_betas"
         parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
     if any(lens is not None for lens in lenses):
