@@ -50,6 +50,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
     "exporters": {
         "glb": "hmpfit.exporters.glb:write",
+        "blender": "hmpfit.exporters.blender:write",
         "bvh": "hmpfit.exporters.bvh:write",
         "obj": "hmpfit.exporters.obj:write",
         "csv": "hmpfit.exporters.joint_tables:write_csv",
@@ -67,6 +68,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "ho3d": "hmpfit.exporters.dataset_layouts:write_ho3d",
         "egodex": "hmpfit.exporters.dataset_layouts:write_egodex",
         "lerobot": "hmpfit.exporters.lerobot:write",
+        "usd": "hmpfit.exporters.usd:write",
         "parquet": "hmpfit.exporters.tables:write_parquet",
     },
     "datasets": {

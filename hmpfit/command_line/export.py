@@ -58,6 +58,13 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as 
     show_default=True,
     help="The frame of positions; world needs a run with a known camera path.",
 )
+@click.option(
+    "--bones",
+    type=click.Choice(("mano", "vrm", "arkit")),
+    default="mano",
+    show_default=True,
+    help="Names of the bones in GLB, BVH and USD.",
+)
 @click.option("--video", metavar="PATH|none", help="The clip, for formats that hold pictures [the run's own].")
 @click.option("--task", metavar="TEXT", help="What is done in the clip, in words, for data sets.")
 @hand_model_option("The hand model that the result was fitted with.")
@@ -68,6 +75,7 @@ def export(
     formats: tuple[str, ...],
     out: Path | None,
     frame: str,
+    bones: str,
     video: str | None,
     task: str | None,
     hand_model: str,
@@ -84,7 +92,7 @@ def export(
     if len(results) > 1 and out is None:
         raise InputError(f"{len(results)} results need a folder for their files; give -o FOLDER.")
     written: dict[str, list[str]] = {}
-    told = _Told(frame, hand_model, video, task)
+    told = _Told(frame, hand_model, bones, video, task)
     with TerminalProgress(quiet) as progress:
         for result in results:
             folder = _folder(result, out, len(results) > 1)
@@ -106,6 +114,7 @@ class _Told:
 
     frame: str
     hand_model: str
+    bones: str
     video: str | None
     task: str | None
 
@@ -155,7 +164,7 @@ def _options(result: Path, told: _Told) -> dict[str, Any]:
     given, kept = told.video, known.get("video")
     video = None if given == "none" else Path(given) if given else Path(kept) if kept else None
     task = {"task": told.task} if told.task else {}
-    return {"video": video, "first_frame": int(known.get("first_frame") or 0), **task}
+    return {"video": video, "first_frame": int(known.get("first_frame") or 0), "bones": told.bones, **task}
 
 
 def _summary(result: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate, frames_per_second, target
+from hmpfit.exporters.bone_names import bone_name
+from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
@@ -20,7 +22,7 @@ _ROTATION = "Zrotation Yrotation Xrotation"
 _POSITION = "Xposition Yposition Zposition"
 
 
-def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write a BVH per hand below `out`, or to `out` itself if it ends in .bvh, and return the files.
 
     The frame time is the mean of the result's time stamps: BVH knows no other.
@@ -30,12 +32,12 @@ def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
     for hand in hands:
         file = target(out, hand.label, ".bvh", len(hands) > 1)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(_text(hand, 1.0 / frames_per_second(result)))
+        file.write_text(_text(hand, 1.0 / frames_per_second(result), options.bones))
         files.append(file)
     return files
 
 
-def _text(hand: AnimatedHand, frame_time_s: float) -> str:
+def _text(hand: AnimatedHand, frame_time_s: float, bones: str) -> str:
     joints = hand.rotations.shape[1]
     rigid = np.abs(hand.tips - hand.tips[:1]).max(axis=(0, 2)) < RIGID_M
     lines: list[str] = ["HIERARCHY"]
@@ -47,7 +49,8 @@ def _text(hand: AnimatedHand, frame_time_s: float) -> str:
     def place(joint: int, depth: int) -> None:
         pad, inner = "  " * depth, "  " * (depth + 1)
         tip = joint - joints
-        lines.extend((f"{pad}{'ROOT' if joint == 0 else 'JOINT'} {hand.label}_{hand.names[joint]}", f"{pad}{{"))
+        name = bone_name(bones, hand.label, hand.names[joint])
+        lines.extend((f"{pad}{'ROOT' if joint == 0 else 'JOINT'} {name}", f"{pad}{{"))
         if tip >= 0:
             # A named joint rather than a bare End Site, which many readers drop.
             if rigid[tip]:

@@ -24,7 +24,7 @@ class ExportOptions:
     frame: str = "camera"  # "camera" or "world": the frame that the result was moved to
     camera_pose: Floats | None = None  # [T, 4, 4] camera in that frame; None is the identity, the camera's own frame
     variant: str | None = None  # what follows the colon: "allegro" of robot:allegro
-    bones: str = "mano"  # bone names of GLB and USD, a key of `bone_names.BONE_NAMES`
+    bones: str = "mano"  # bone names of GLB, BVH and USD, one of `bone_names.BONE_NAMES`
     merge_into: Path | None = None  # a body result that takes the hands
     video: Path | None = None  # the clip itself
     first_frame: int = 0  # of the clip, where frame 0 of the result lies
