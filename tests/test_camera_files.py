@@ -171,7 +171,7 @@ def test_a_camera_of_another_size_is_scaled_and_says_so(tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING, "hmpfit"):
         camera = read(tmp_path / "K.json")
     np.testing.assert_allclose(camera.K[0], K)
-    assert "scaled from 1920x1080" in camera.note and camera.note in caplog.text
+    assert "Scaled from 1920x1080" in camera.note and camera.note in caplog.text
     with pytest.raises(InputError, match="another shape"):
         read(tmp_path / "K.json", 640, 480)
     with pytest.raises(InputError, match="shown turned"):
@@ -186,6 +186,7 @@ def test_a_camera_of_another_size_is_scaled_and_says_so(tmp_path: Path, caplog: 
     [
         ("1400,1400,960,540", "outside.*looks like one for 1920x1080.*466.667,466.667,320,180"),
         ("500,500,-1,180", "outside"),
+        ("933,933,640,360", "outside.*one for 1280x720"),
         ("150,150,320,180", "focal length of 150"),
         ("5000,5000,320,180", "7.8 times the longer side"),
         ("35,35,320,180", "Is it in pixels"),
@@ -223,8 +224,8 @@ def test_distortion_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
 
 def test_an_odd_center_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "hmpfit"):
-        read("750,750,480,270")
-    assert "far from the middle" in caplog.text and "looks like one for 960x540" in caplog.text
+        note = read("750,750,480,270").note
+    assert note in caplog.text and "far from the middle" in caplog.text and "looks like one for 960x540" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["a: [1, 2", "- 1\n- 2", "%YAML:1.0\n---\nwidth: 3\n", "hello", "<opencv_storage>"])

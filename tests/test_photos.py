@@ -4,6 +4,7 @@ import base64
 import logging
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -149,3 +150,18 @@ def test_sizes_that_differ_say_what_to_do(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), picture(*size))
     with pytest.raises(InputError, match="--unordered"):
         open_clip(tmp_path)
+
+
+def test_a_video_tells_its_lens_as_quicktime_does(tmp_path: Path) -> None:
+    """A tag of 28 mm, as phones write it: 28 x 1600 / 43.27 pixels on a diagonal of 1600."""
+    for name, value in (("a.mov", "28"), ("b.mov", "nonsense"), ("c.mov", "0")):
+        with av.open(str(tmp_path / name), "w", options={"movflags": "use_metadata_tags"}) as container:
+            container.metadata["com.apple.quicktime.camera.focal_length.35mm_equivalent"] = value
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 1280, 960, "yuv420p"
+            frame = av.VideoFrame.from_ndarray(np.zeros((960, 1280, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    assert open_clip(tmp_path / "a.mov").store.focal_px == pytest.approx(28 * 1600 / 43.267, rel=1e-3)
+    assert open_clip(tmp_path / "b.mov").store.focal_px is None
+    assert open_clip(tmp_path / "c.mov").store.focal_px is None

@@ -130,6 +130,9 @@ def test_a_change_of_size_keeps_the_shape(tmp_path: Path, caplog: pytest.LogCapt
     assert {image.shape for image in images} == {(HEIGHT, WIDTH, 3)}
     assert images[4][:, :18].max() < 30 and images[4][:, -18:].max() < 30, "black beside the narrow picture"
     assert np.abs(images[4][:, 20:44].astype(int) - tall).mean() < 8
+    more = parts[1].read_bytes()
+    (tmp_path / "w.h264").write_bytes(parts[0].read_bytes() + more + more)
+    assert open_clip(tmp_path / "w.h264").width == 24, "the size that most frames have, not the first one's"
 
 
 @pytest.mark.parametrize("name", ["2024-06-14T02:55:42.mp4", "a%03d b.mp4", "größe 手.mp4", "-x.mp4", "http:v.mp4"])

@@ -1,6 +1,7 @@
 """Inputs from everywhere: web addresses, standard input, folders of videos, folders of unrelated photos."""
 
 import io
+import os
 import sys
 import threading
 import types
@@ -114,6 +115,16 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         piped(content, terminal)
         with pytest.raises(InputError, match=says), local_file("-"):
             pass
+
+
+def test_a_named_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(CONTENT))
+    writer.start()
+    with local_file(pipe) as file:
+        assert file.read_bytes() == CONTENT
+    writer.join()
 
 
 def test_a_path_stays_where_it_is(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ pictures is refused with the reason, one that was calibrated at another size is 
 """
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -58,11 +59,11 @@ def camera_for(
     name = f"--intrinsics '{intrinsics}'"
     K = _checked_matrix(name, read.K)
     K, note = _at_size(name, K, read.size, (width, height), stored_size)
-    camera = Camera(K, width, height, read.distortion, "given", note)
-    _check_plausible(name, camera)
-    if note:
-        _LOG.warning("%s: %s", name, note)
-    return camera
+    camera = Camera(K, width, height, read.distortion, "given")
+    notes = [sentence for sentence in (note, *_check_plausible(name, camera)) if sentence]
+    for sentence in notes:
+        _LOG.warning("%s: %s", name, sentence)
+    return replace(camera, note=" ".join(notes))
 
 
 def _read(text: str) -> Calibration:
@@ -105,16 +106,16 @@ def _at_size(
         )
     K = K.copy()
     K[:, :2] *= scale[:, None]
-    said = f"scaled from {size[0]}x{size[1]} pixels, at which it was calibrated, to the clip's {shown[0]}x{shown[1]}"
+    said = f"Scaled from {size[0]}x{size[1]} pixels, at which it was calibrated, to the clip's {shown[0]}x{shown[1]}."
     return K, said
 
 
-def _check_plausible(name: str, camera: Camera) -> None:
-    """Raise InputError for a camera that cannot have taken pictures of this size; warn of an odd one."""
+def _check_plausible(name: str, camera: Camera) -> list[str]:
+    """Raise InputError for a camera that cannot have taken pictures of this size; return what is odd about it."""
     width, height, K = camera.width, camera.height, camera.K
     fx, fy, center = K[:, 0, 0], K[:, 1, 1], K[:, :2, 2]
     size = np.array((width, height))
-    if ((center < 0) | (center > size)).any():
+    if ((center <= 0) | (center >= size)).any():
         cx, cy = center[0]
         raise InputError(
             f"{name} has its principal point ({cx:.6g}, {cy:.6g}) outside the picture of {width}x{height} pixels."
@@ -131,11 +132,11 @@ def _check_plausible(name: str, camera: Camera) -> None:
             )
     if (np.maximum(fx / fy, fy / fx) > MOST_UNEVEN).any():
         raise InputError(f"{name} has fx {fx[0]:.6g} and fy {fy[0]:.6g} px: pixels are not that far from square.")
+    odd = _check_lens(name, camera)
     if (np.abs(center / size - 0.5) > MOST_OFF_CENTER).any():
-        _LOG.warning(
-            "%s has its principal point far from the middle of the picture.%s", name, _other_size(K[0], width, height)
-        )
-    _check_lens(name, camera)
+        told = _other_size(K[0], width, height)
+        odd.append(f"The principal point is far from the middle of the picture.{told}")
+    return odd
 
 
 def _other_size(K: Floats, width: int, height: int) -> str:
@@ -148,10 +149,13 @@ def _other_size(K: Floats, width: int, height: int) -> str:
     return f" It looks like one for {2 * cx:.0f}x{2 * cy:.0f} pixels; scaled to this clip it is {numbers}."
 
 
-def _check_lens(name: str, camera: Camera) -> None:
-    """Raise InputError for distortion that is not finite or bends much of the picture back onto itself."""
+def _check_lens(name: str, camera: Camera) -> list[str]:
+    """Raise InputError for distortion that is not finite or bends much of the picture back onto itself.
+
+    Return a sentence where it bends a little of it.
+    """
     if camera.distortion is None:
-        return
+        return []
     if not np.isfinite(camera.distortion).all():
         raise InputError(
             f"{name} has distortion coefficients that are not finite (NaN); calibrate again or leave it out."
@@ -167,6 +171,5 @@ def _check_lens(name: str, camera: Camera) -> None:
             f"{name} has distortion that cannot be undone in {lost.mean():.0%} of the picture; check the coefficients, "
             "their order and their model."
         )
-    if lost.any():
-        _LOG.warning("%s has distortion that cannot be undone in %.0f %% of the picture, at its border", name,
-                     100 * lost.mean())  # fmt: skip
+    share = f"The distortion cannot be undone in {100 * lost.mean():.0f} % of the picture, at its border."
+    return [share] if lost.any() else []

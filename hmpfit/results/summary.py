@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.geometry.lenses import lens_name
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks, hand_names
 from hmpfit.strict_json import finite, to_json
@@ -50,6 +51,7 @@ def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
             "height": camera.height,
             "K": np.asarray(camera.K)[0].tolist(),
             "moving": len(camera.K) > 1,
+            "focal_log_std": FOCAL_LOG_STD.get(camera.source),
             "note": camera.note,
             "distortion_model": lens_name(camera.distortion),
             "distortion": None if camera.distortion is None else np.asarray(camera.distortion).tolist(),

@@ -69,12 +69,13 @@ def expand_sources(texts: Sequence[str], unordered: bool = False) -> list[Source
 
 @contextmanager
 def local_file(text: str | Path, progress: Progress | None = None) -> Iterator[Path]:
-    """Give a file or folder on this machine for a path, a web address (http, https) or `-`, standard input.
+    """Give a file or folder that can be read again for a path, a pipe, a web address or `-`, standard input.
 
     What was fetched is deleted after the `with` block. Raises InputError when it cannot be fetched whole.
     """
     text = str(text)
-    if text != STDIN and not is_url(text):
+    piped = not is_url(text) and (Path(text).is_fifo() or Path(text).is_char_device())
+    if text != STDIN and not is_url(text) and not piped:
         yield Path(text)
         return
     progress = progress or Silent()
@@ -82,7 +83,13 @@ def local_file(text: str | Path, progress: Progress | None = None) -> Iterator[P
         path = Path(folder) / (_name(text) + _suffix(text))
         try:
             with path.open("wb") as file:
-                _read_stdin(file, progress) if text == STDIN else _download(text, file, progress)
+                if text == STDIN:
+                    _read_stdin(file, progress)
+                elif piped:
+                    with Path(text).open("rb") as pipe:
+                        _copy(pipe, file, progress.phase(f"reading {text} (KiB)", 0))
+                else:
+                    _download(text, file, progress)
         except OSError as error:
             raise InputError(f"'{text}' cannot be stored in '{folder}': {error.strerror or error}.") from error
         yield path

@@ -8,7 +8,7 @@ because headers lie about what decodes.
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,8 @@ _UNKNOWN_FPS = 30.0
 class VideoFile:
     """A video on disk; see `clip.FrameStore`. `end` stops the opening pass after that many frames.
 
-    `fps` replaces the file's time stamps. Frames of another size than the first one's are fitted into it.
+    `fps` replaces the file's time stamps. Where the picture changes its size, all frames are fitted into the size that
+    most of them have.
     """
 
     still = False
@@ -58,12 +59,12 @@ class VideoFile:
             found = _Pass(stream, end, on_frame)
             found.decode_all(container)
             metadata = {**container.metadata, **stream.metadata}
-        if found.placement is None:
+        if not found.placements:
             raise InputError(f"Nothing in '{path}' can be decoded; the file is damaged or not a video.")
         found.warn(path)
-        self._placement = found.placement
-        self.width, self.height = found.placement.width, found.placement.height
-        self.stored_size = found.placement.stored_size
+        self._placement = found.most_common
+        self.width, self.height = self._placement.width, self._placement.height
+        self.stored_size = self._placement.stored_size
         self.focal_px = focal_from_metadata(metadata, self.width, self.height)
         pts, step = found.pts, found.step
         if fps is None:
@@ -145,22 +146,27 @@ class _Pass:
         promised = min(int(stream.frames), indexed) if indexed else int(stream.frames)
         self.expected = promised if end is None else min(end, promised or end)
         self.step = 1 / float(stream.average_rate) if stream.average_rate else 1 / _UNKNOWN_FPS
-        self.placement: Placement | None = None
-        self.other_size: tuple[int, Placement] | None = None  # first frame of another size
+        self.placements: dict[tuple[int, int], list[Any]] = {}  # by stored size: placement, first frame, frames
         self.damage: list[str] = []
         self.pts: list[int | None] = []
         self.times: list[float] = []
         self.keys: list[int] = []
         self._trimmed = [0]
 
+    @property
+    def most_common(self) -> Placement:
+        """The placement of most frames; of equally many the first."""
+        found: Placement = max(self.placements.values(), key=lambda told: told[2])[0]
+        return found
+
     def decode_all(self, container: "av.container.InputContainer") -> None:
         """Decode up to the asked-for end and note what comes."""
         aspect = self._stream.sample_aspect_ratio
         for frame in _decoded(container, self._stream, self.damage, self._trimmed):
-            if self.placement is None:
-                self.placement = Placement.of(frame, aspect)
-            elif self.other_size is None and (frame.width, frame.height) != self.placement.stored_size:
-                self.other_size = len(self.pts), Placement.of(frame, aspect)
+            size = (frame.width, frame.height)
+            if size not in self.placements:
+                self.placements[size] = [Placement.of(frame, aspect), len(self.pts), 0]
+            self.placements[size][2] += 1
             if frame.key_frame:
                 self.keys.append(len(self.pts))
             self.pts.append(frame.pts)
@@ -179,12 +185,13 @@ class _Pass:
             _LOG.warning(
                 "'%s' is damaged (%s): using the %d frames%s that decode", path, reason, len(self.pts), promised
             )
-        if self.other_size is not None and self.placement is not None:
-            index, other = self.other_size
+        if len(self.placements) > 1:
+            (one, *_), (other, index, _) = list(self.placements.values())[:2]
+            kept = self.most_common
             _LOG.warning(
-                "'%s' changes its picture from %dx%d to %dx%d at frame %d: such frames are scaled into the first one's "
-                "size with their shape kept. Intrinsics hold for the first size",
-                path, self.placement.width, self.placement.height, other.width, other.height, index,
+                "'%s' changes its picture from %dx%d to %dx%d at frame %d: all frames are scaled into %dx%d with their "
+                "shape kept, and intrinsics are of that size",
+                path, one.width, one.height, other.width, other.height, index, kept.width, kept.height,
             )  # fmt: skip
 
 

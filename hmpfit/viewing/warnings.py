@@ -3,12 +3,14 @@
 Separate from the report, because the viewer and scripts say the same sentences.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats, hand_names
 from hmpfit.results.npz import StoredResult
 
@@ -27,13 +29,14 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
     said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
     if summary.get("camera", {}).get("source") == "assumed":
-        focal = result.camera.K[0, 0, 0]
+        focal, spread = result.camera.K[0, 0, 0], math.exp(FOCAL_LOG_STD["assumed"])
         said.append(
-            f"The camera is unknown: a focal length of {focal:.0f} px was assumed. Poses are little affected, but "
-            "distances from the camera scale with it; give --intrinsics if you know them."
+            f"The camera is unknown: a focal length of {focal:.0f} px was assumed; two of three cameras lie between "
+            f"{focal / spread:.0f} and {focal * spread:.0f} px. Poses are little affected, but distances from the "
+            "camera scale with it; give --intrinsics if you know them."
         )
     if summary.get("camera", {}).get("note"):
-        said.append(f"The camera of --intrinsics was {summary['camera']['note']}.")
+        said.append(f"The camera that was given: {summary['camera']['note']}")
     for stage in summary.get("stages", ()):
         if stage["outcome"] == "out_of_steps":
             said.append(f"{_capital(stage['name'])} used all its {stage['steps']} steps before it settled.")
