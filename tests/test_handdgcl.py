@@ -38,8 +38,8 @@ def network(models: HandModels) -> HandDgcl:
 
 
 @pytest.fixture(scope="module")
-def labels() -> losses.Labels:
-    return losses.Labels(
+def labels() -> losses.HandDgclLabels:
+    return losses.HandDgclLabels(
         draw(3, 2, 21, 3, scale=0.1), draw(3, 2, 1609, 3, seed=1, scale=0.1), draw(3, 2, 21, 2, seed=2).sigmoid(),
         torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
         rotations.exp(draw(3, 2, 3, seed=3)),
@@ -133,7 +133,9 @@ def test_graph_unet_pools_to_the_best_nodes_and_keeps_shapes() -> None:
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_every_ablation_gives_finite_losses_and_gradients(name: str, models: HandModels, labels: losses.Labels) -> None:
+def test_every_ablation_gives_finite_losses_and_gradients(
+    name: str, models: HandModels, labels: losses.HandDgclLabels
+) -> None:
     sizes = replace(ablated(SMALL, name), dims=(16, 12, 8, 8), hidden=16)
     network = HandDgcl(sizes, models)
     meshes = network(torch.rand(3, 3, 64, 64))
@@ -152,7 +154,7 @@ def test_every_ablation_gives_finite_losses_and_gradients(name: str, models: Han
     assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
 
 
-def test_mesh_losses_are_those_of_plain_loops(models: HandModels, labels: losses.Labels) -> None:
+def test_mesh_losses_are_those_of_plain_loops(models: HandModels, labels: losses.HandDgclLabels) -> None:
     turns, points = rotations.exp(draw(3, 2, 3, seed=6)), draw(3, 2, 21, 2, seed=7)
     vertices, camera = draw(3, 2, 1609, 3, seed=4, scale=0.1), draw(3, 2, 3, seed=5)
     meshes = Meshes(vertices, camera, torch.empty(0), torch.empty(0), turns, points)

@@ -9,7 +9,7 @@ from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.landmarker_files import load_landmarker
-from hmpfit.keypoints.mediapipe import Options, find_tracks
+from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
 from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
@@ -20,7 +20,7 @@ SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
 
 
 def found_in(inputs: Path, name: str) -> HandTracks:
-    return find_tracks(open_clip(inputs / "cases" / name), load_landmarker(), Options(workers=1))
+    return find_tracks(open_clip(inputs / "cases" / name), load_landmarker(), MediaPipeOptions(workers=1))
 
 
 def of_side(tracks: HandTracks, right: bool) -> np.ndarray:

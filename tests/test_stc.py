@@ -28,10 +28,10 @@ def draw(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def labels() -> losses.Labels:
+def labels() -> losses.StcLabels:
     valid = torch.tensor([[[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]])
     betas_valid = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
-    return losses.Labels(
+    return losses.StcLabels(
         draw(2, 3, 2, 21, 3, scale=0.05), valid, draw(2, 2, 10, seed=1), betas_valid,
         xy=draw(2, 3, 2, 21, 2, seed=6).sigmoid(), orient_R=rotations.exp(draw(2, 3, 2, 3, seed=7)),
         posed_valid=valid * betas_valid[:, None],
@@ -83,7 +83,7 @@ def test_attention_is_that_of_a_plain_loop() -> None:
     assert torch.allclose(layer(tokens, context)[0], torch.stack(rows), atol=1e-6)
 
 
-def test_joint_and_smooth_loss(labels: losses.Labels) -> None:
+def test_joint_and_smooth_loss(labels: losses.StcLabels) -> None:
     joints = draw(2, 3, 2, 21, 3, seed=5, scale=0.05)
     joint = smooth = 0.0
     for b in range(2):
@@ -97,7 +97,7 @@ def test_joint_and_smooth_loss(labels: losses.Labels) -> None:
     assert float(losses.joint_loss(labels.joints + 0.3, labels)) < 1e-5  # where the hand is does not matter
 
 
-def test_mano_and_regularization_loss(labels: losses.Labels) -> None:
+def test_mano_and_regularization_loss(labels: losses.StcLabels) -> None:
     betas, fingers = draw(2, 3, 2, 10, seed=6), draw(2, 3, 2, 15, 3, seed=7)
     mano = reg = 0.0
     for b in range(2):
@@ -112,7 +112,7 @@ def test_mano_and_regularization_loss(labels: losses.Labels) -> None:
     assert float(losses.regularization_loss(parameters, 0.1)) == pytest.approx(reg, rel=1e-5)
 
 
-def test_penetration_sees_hands_placed_by_the_label_and_skips_frames_without_one(labels: losses.Labels) -> None:
+def test_penetration_sees_hands_placed_by_the_label_and_skips_frames_without_one(labels: losses.StcLabels) -> None:
     seen = []
 
     def depth(right: Tensor, left: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def test_penetration_sees_hands_placed_by_the_label_and_skips_frames_without_one
             assert torch.allclose(hand[row], expected)
 
 
-def test_total_is_the_weighted_sum_of_the_parts_that_have_a_weight(labels: losses.Labels) -> None:
+def test_total_is_the_weighted_sum_of_the_parts_that_have_a_weight(labels: losses.StcLabels) -> None:
     parameters = HandParameters(torch.eye(3).expand(2, 3, 2, 3, 3), draw(2, 3, 2, 15, 3), draw(2, 3, 2, 10))
     predicted = losses.Predicted(parameters, draw(2, 3, 2, 21, 3, seed=3), draw(2, 3, 2, 7, 3, seed=4))
 
@@ -152,7 +152,7 @@ def test_total_is_the_weighted_sum_of_the_parts_that_have_a_weight(labels: losse
     assert float(parts["points_2d"]) == pytest.approx(float(apart[labels.valid > 0].mean()), rel=1e-5)
 
 
-def test_turn_and_bend_tell_the_orientation_from_the_fingers(labels: losses.Labels) -> None:
+def test_turn_and_bend_tell_the_orientation_from_the_fingers(labels: losses.StcLabels) -> None:
     assert labels.orient_R is not None and labels.posed_valid is not None
     off = rotations.exp(torch.tensor([0.0, 0.0, 0.5]))
     flip = torch.tensor([[[1.0, 1, 1]], [[-1.0, 1, 1]]])  # a left hand's joints are those of the mirrored right one
