@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-import hmpfit.pipeline as pipeline
+import hmpfit.pipeline.fit as fit_step
+from hmpfit.pipeline import fit_in_folder
 from hmpfit.errors import HmpfitError
 from hmpfit.evaluation.penetration import mmpd_mm
 from hmpfit.evaluation.scoring import read_truth, score_motion
@@ -68,7 +69,7 @@ def run(clip: Path, out: Path, way: str, sets: tuple[str, ...]) -> dict[str, flo
     )
     (folder / "fit.npz").unlink(missing_ok=True)
     seconds = [0.0]
-    whole = pipeline.fit
+    whole = fit_step.fit
 
     def timed(*arguments: Any, **keywords: Any) -> Any:
         began = time.process_time()
@@ -76,11 +77,11 @@ def run(clip: Path, out: Path, way: str, sets: tuple[str, ...]) -> dict[str, flo
         seconds[0] = time.process_time() - began
         return fitted
 
-    pipeline.fit = timed  # type: ignore[assignment]
+    fit_step.fit = timed  # type: ignore[assignment]
     try:
-        motion = pipeline.fit_in_folder(clip / "clip.mp4", folder, settings).motion
+        motion = fit_in_folder(clip / "clip.mp4", folder, settings).motion
     finally:
-        pipeline.fit = whole
+        fit_step.fit = whole
     if len(motion.is_right) < 2:
         raise HmpfitError("one hand only was found")
     models = load_hand_models("open")

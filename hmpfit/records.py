@@ -149,6 +149,12 @@ class KeypointTracks:
         low, high = np.fmin.reduce(self.xy_px, axis=2), np.fmax.reduce(self.xy_px, axis=2)
         return np.linalg.norm(high - low, axis=-1)
 
+    def select_hands(self, rows: NDArray[np.int64]) -> "KeypointTracks":
+        """Return the tracks `rows` in that order."""
+        whole = ("times_s", "dropped")
+        picked = {n: v[rows] for n, v in vars(self).items() if v is not None and n not in whole}
+        return replace(self, **picked)
+
     def only_where(self, kept: Bools) -> "KeypointTracks":
         """Return the same tracks unseen in the other frames; kept [H, T], or what broadcasts to it."""
         seen = self.seen & kept
@@ -187,6 +193,10 @@ class HandMotion:
         """Build a motion from arrays of these names; identities may lack. Raises KeyError for any other."""
         later = ("hand_id", "person_id")
         return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name not in later or name in arrays})
+
+    def select_hands(self, rows: NDArray[np.int64]) -> "HandMotion":
+        """Return the hands `rows` in that order."""
+        return HandMotion(**{name: values[rows] for name, values in vars(self).items()})
 
     def mirrored(self, hands: Bools) -> "HandMotion":
         """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""

@@ -14,18 +14,18 @@ from hmpfit.errors import MissingExtraError, UnknownNameError
 
 FAMILIES: Mapping[str, Mapping[str, str]] = {
     "keypoints": {
-        "blend": "hmpfit.keypoints.blend:blend",
-        "mediapipe": "hmpfit.keypoints.mediapipe:extract",
-        "mmpose": "hmpfit.keypoints.mmpose:extract",
-        "initializer": "hmpfit.keypoints.projected:projected",
-        "file": "hmpfit.keypoints.from_file:read_keypoints",
+        "blend": "hmpfit.keypoints.blend:SOURCE",
+        "mediapipe": "hmpfit.keypoints.mediapipe:SOURCE",
+        "mmpose": "hmpfit.keypoints.mmpose:SOURCE",
+        "initializer": "hmpfit.keypoints.projected:SOURCE",
+        "file": "hmpfit.keypoints.from_file:SOURCE",
     },
     "initializers": {
-        "keypoints": "hmpfit.initializers.from_keypoints:initialize",
-        "ifvonet": "hmpfit.initializers.from_network:initialize",
-        "stc": "hmpfit.initializers.from_network:initialize",
-        "handdgcl": "hmpfit.initializers.from_network:initialize",
-        "file": "hmpfit.initializers.from_file:initialize",
+        "keypoints": "hmpfit.initializers.from_keypoints:INITIALIZER",
+        "ifvonet": "hmpfit.initializers.learned:INITIALIZER",
+        "stc": "hmpfit.initializers.learned:INITIALIZER",
+        "handdgcl": "hmpfit.initializers.learned:INITIALIZER",
+        "file": "hmpfit.initializers.from_file:INITIALIZER",
     },
     "solvers": {
         "gauss_newton": "hmpfit.fitting.solvers.gauss_newton:solve",

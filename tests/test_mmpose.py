@@ -48,7 +48,7 @@ def test_every_frame_between_seen_ones_is_asked_and_hidden_ones_are_not() -> Non
         return np.full((1, 21, 2), 7.0), np.full((1, 21), 6.5)
 
     hidden = np.array([False, False, False, True, False])
-    found = source.extract(Clip(), tracks(), estimate, hidden)
+    found = source.measure_tracks(Clip(), tracks(), estimate, hidden)
     assert [frame for frame, _ in asked] == [1, 2, 4]
     assert np.allclose(asked[1][1] - asked[0][1], [10, 0, 10, 0])  # the unseen frame's box lies between its neighbors'
     assert (found.confidence[0, [1, 2, 4]] == 1).all() and (found.confidence[0, [0, 3]] == 0).all()

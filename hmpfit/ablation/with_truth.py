@@ -26,6 +26,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.records import DETECTED, HandMotion
 from hmpfit.results.record_files import load_record
 
@@ -113,7 +114,7 @@ def measure_clip(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Sc
         models = load_hand_models(chosen.hand_model)
         truth = of_sequence(sequence, len(models.right.v_template))
         if how.as_found and (folder / "initial.npz").exists():
-            motion = _as_found(load_record(folder / "initial.npz", HandMotion))
+            motion = _as_found(load_record(folder / "initial.npz", InitialMotion).motion)
         elif how.as_found:
             motion = _as_found(motion)
         scores[row] = _numbers(motion, models, truth)

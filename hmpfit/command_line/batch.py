@@ -109,7 +109,7 @@ def _together(asked: int | None, device: str, devices: str | None) -> int:
     """Return how many sequences are fitted at once."""
     if asked is not None or devices is not None or device == "cpu":
         return asked or 0
-    from hmpfit.pipeline import device_for
+    from hmpfit.pipeline.devices import device_for
 
     return 16 if device_for(device) == "cuda" else 0
 

@@ -23,7 +23,7 @@ def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json
     """Fit batches of generated clips of one window each, and the same clips one by one."""
     from hmpfit.bench.fit_scaling import COLUMNS, measure_scaling, write_curve
     from hmpfit.hands.model_files import load_hand_models
-    from hmpfit.pipeline import device_for
+    from hmpfit.pipeline.devices import device_for
     from hmpfit.priors.motion_field.loading import load_default
     from hmpfit.recipes import load_recipe
 

@@ -61,14 +61,15 @@ def _counts(text: str) -> list[int]:
 def _start_of(folder: Path) -> Any:
     from hmpfit.bench.solver_speed import Start
     from hmpfit.hands.model_files import load_hand_models
-    from hmpfit.records import HandMotion, KeypointTracks
+    from hmpfit.interfaces.initializer import InitialMotion
+    from hmpfit.records import KeypointTracks
     from hmpfit.results.npz import read_result
     from hmpfit.results.record_files import load_record
 
     for name in ("initial.npz", "tracks.npz"):
         if not (folder / name).is_file():
             raise InputError(f"'{folder}' is no run folder with a first guess (it lacks {name}); give one with --run.")
-    initial = load_record(folder / "initial.npz", HandMotion)
+    initial = load_record(folder / "initial.npz", InitialMotion).motion
     tracks = load_record(folder / "tracks.npz", KeypointTracks)
     return Start(initial, tracks, read_result(folder).camera, load_hand_models())
 

@@ -91,12 +91,12 @@ def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
     """Return the errors of a run's fit and of its initializer (gaps filled) against the truth of the right hand."""
     from hmpfit.evaluation.scoring import demo_errors, read_truth
     from hmpfit.hands.model_files import load_hand_models
-    from hmpfit.records import HandMotion
+    from hmpfit.interfaces.initializer import InitialMotion
     from hmpfit.results.npz import read_result
     from hmpfit.results.record_files import load_record
 
     models, true = load_hand_models(HAND), read_truth(truth)
-    motions = {"fit": read_result(run).motion, "initializer": load_record(run / "initial.npz", HandMotion)}
+    motions = {"fit": read_result(run).motion, "initializer": load_record(run / "initial.npz", InitialMotion).motion}
     if not all(motion.is_right.any() for motion in motions.values()):
         raise InputError(f"The run in '{run}' found no right hand, and the demo's clip shows one.")
     return {name: demo_errors(motion, models, true) for name, motion in motions.items()}

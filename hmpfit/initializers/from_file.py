@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, NoHandError
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.foreign import amass_style, dyn_hamr, hamer, metro, pymaf_x
 from hmpfit.initializers.foreign.contents import read_contents
 from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, into_camera
 from hmpfit.initializers.gaps import fill_gaps
+from hmpfit.interfaces.context import RunContext, argument_of
+from hmpfit.interfaces.initializer import Initializer, InitialMotion
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 
 log = logging.getLogger("hmpfit")
 
+_OWN_FIELDS = ("global_orient", "hand_pose", "transl", "betas", "is_right", "status")
 _KNOWN = "hmpfit's result.npz, PyMAF-X, METRO, HaMeR, WiLoR, Dyn-HaMR and AMASS-style files"
 
 
@@ -37,11 +40,11 @@ def initialize(
     known kind, or has too few frames.
     """
     contents = read_contents(path)
-    own = [name for name in HandMotion.__dataclass_fields__ if name in contents]
-    if len(own) == len(HandMotion.__dataclass_fields__):
+    own = [name for name in _OWN_FIELDS if name in contents]
+    if len(own) == len(_OWN_FIELDS):
         return _own(contents, path, len(times_s))
     if len(own) > 3:
-        missing = sorted(set(HandMotion.__dataclass_fields__) - set(own))
+        missing = sorted(set(_OWN_FIELDS) - set(own))
         raise InputError(f"'{path}' lacks {', '.join(missing)}; an hmpfit result has {_fields()}.")
     foreign = _foreign(contents, path, times_s, camera, models)
     log.info("'%s' is a %s file: %d hands, %d frames.", path, foreign.system, *foreign.seen.shape)
@@ -53,7 +56,7 @@ def initialize(
     known = with_hands & (motion.status == DETECTED).any(axis=1)
     if not known.any():
         raise InputError(f"No hand of '{path}' ({foreign.system}) could be placed in the clip.")
-    motion = HandMotion(**{name: getattr(motion, name)[known] for name in HandMotion.__dataclass_fields__})
+    motion = motion.select_hands(np.flatnonzero(known))
     return fill_gaps(motion, motion.status == DETECTED, times_s)
 
 
@@ -75,11 +78,24 @@ def _foreign(
 
 
 def _own(contents: dict[str, Any], path: Path, frames: int) -> HandMotion:
-    motion = HandMotion(**{name: np.asarray(contents[name]) for name in HandMotion.__dataclass_fields__})
+    motion = HandMotion.of({name: np.asarray(values) for name, values in contents.items()})
     if motion.transl.ndim != 3 or motion.transl.shape[1] != frames:
         raise InputError(f"'{path}' holds {motion.transl.shape[1:2]} frames, and the clip has {frames}.")
     return motion
 
 
 def _fields() -> str:
-    return ", ".join(HandMotion.__dataclass_fields__)
+    return ", ".join(_OWN_FIELDS)
+
+
+def _initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMotion:
+    path, clip, settings = Path(argument_of(context.settings.init)), context.clip, context.settings
+    motion = initialize(path, clip.times_s, context.camera, context.models, tracks, clip.first_frame)
+    sides = {"left": [False], "right": [True]}.get(settings.hands, [True, False])
+    kept = np.flatnonzero(np.isin(motion.is_right, sides))[: settings.max_hands]
+    if not len(kept):
+        raise NoHandError(f"'{path}' holds no {settings.hands} hand; choose another with --hands.")
+    return InitialMotion(motion.select_hands(kept))
+
+
+INITIALIZER = Initializer(_initialize, requires="nothing", files=lambda settings: {"init": argument_of(settings.init)})

@@ -15,6 +15,9 @@ from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
+from hmpfit.initializers.gaps import fill_gaps
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.initializer import Initializer, InitialMotion
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 
 LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
@@ -88,3 +91,12 @@ def normalized(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Ten
     focal = 0.5 * (K[:, 0, 0] + K[:, 1, 1])
     xy = torch.as_tensor(ray[..., :2] / np.maximum(ray[..., 2:], LEAST_COSINE), dtype=torch.float64)
     return xy, torch.as_tensor(np.array(focal), dtype=torch.float64)
+
+
+def _initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMotion:
+    assert tracks is not None
+    motion = initialize(tracks, context.camera, context.models)
+    return InitialMotion(fill_gaps(motion, motion.status == DETECTED, tracks.times_s))
+
+
+INITIALIZER = Initializer(_initialize, requires="landmarks_3d")

@@ -1,7 +1,7 @@
 """Turn and place whole hands to meet their 2D keypoints, fingers held still: six numbers a frame, all frames at once.
 
 Separate from inverse kinematics, which moves fingers and needs 3D landmarks: here a network has said how they are held,
-and roughly how the hand is rotate_onto_keypoints.
+and roughly how the hand is turned.
 """
 
 import torch

@@ -9,6 +9,9 @@ import numpy as np
 
 from hmpfit.errors import InputError
 from hmpfit.hands.matching import match_hands
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints.projected import initial_keypoints, match_tracks
 from hmpfit.records import KeypointTracks
 
 
@@ -43,3 +46,12 @@ def blend(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
     sides = np.concatenate((primary.is_right, secondary.is_right[more]))
     has_world = primary.world_m is not None or secondary.world_m is not None
     return KeypointTracks(xy, alpha, seen, sides, primary.times_s, world if has_world else None)
+
+
+def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    """Return the detector's tracks of the initial motion's hands, filled from the initializer."""
+    assert inputs.detected is not None and inputs.initial is not None
+    return blend(match_tracks(inputs.detected, inputs.initial.motion, context), initial_keypoints(context, inputs))
+
+
+SOURCE = KeypointSource(extract, requires=frozenset({"detector", "initial"}))

@@ -15,6 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from hmpfit.errors import InputError
+from hmpfit.interfaces.context import RunContext, argument_of
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.interchange import read_folder, read_list
 from hmpfit.records import Camera, Floats, KeypointTracks
@@ -111,3 +113,11 @@ def _frames(content: dict[str, Any], count: int, clip_times: Floats, path: Path)
     nearest = np.where(np.abs(times[before] - clip_times) < np.abs(times[after] - clip_times), before, after)
     step = float(np.median(np.diff(clip_times))) if len(clip_times) > 1 else np.inf
     return np.where(np.abs(times[nearest] - clip_times) <= step / 2 + 1e-9, nearest, -1)
+
+
+def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    """Return the tracks of the file that `--keypoints file:PATH` names."""
+    return read_keypoints(argument_of(context.settings.keypoints), context.clip, context.camera)
+
+
+SOURCE = KeypointSource(extract, files=lambda settings: {"keypoints": argument_of(settings.keypoints)})

@@ -3,6 +3,7 @@
 Puts detection, following, tracking and refinement together; what is withheld from one is withheld from all.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,17 @@ import numpy as np
 
 from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
-from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
-from hmpfit.keypoints.landmarker_files import LandmarkerFiles, load_landmarker
+from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
+from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import Bools, Camera, KeypointTracks
 
 
@@ -143,3 +147,34 @@ def _report(progress: Phases | None, name: str) -> Callable[[int, int], None] | 
         reached[0] = done
 
     return report
+
+
+def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOptions:
+    """Return what the settings of a run mean here; `views` in the place of theirs."""
+    recipe = settings.recipe["keypoints"]
+    return MediaPipeOptions(
+        hands=settings.hands,
+        max_hands=settings.max_hands,
+        views=settings.views if views is None else views,
+        gamma=recipe["gamma"],
+        seed=settings.seed,
+        landmarker=settings.hand_landmarker,
+        workers=settings.workers,
+        views_every_s=recipe["views_every_s"],
+    )
+
+
+def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    found = extract(
+        context.clip,
+        context.camera,
+        options_of(context.settings),
+        frames_hidden=context.hidden,
+        progress=context.progress,
+    )
+    return drop_low_confidence_frames(found, context.settings.recipe["keypoints"]["least_frame_confidence"])
+
+
+SOURCE = KeypointSource(
+    _extract, files=lambda settings: {"hand_landmarker": settings.hand_landmarker or os.environ.get(VARIABLE)}
+)

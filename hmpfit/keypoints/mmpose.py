@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.mmpose_imports import mmpose_api, read_state
+from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import Bools, Floats, KeypointTracks
 
 log = logging.getLogger("hmpfit")
@@ -25,7 +28,7 @@ PADDING = 1.25  # mmpose's own enlargement of boxes, for ONNX models
 _MEAN, _STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])  # ImageNet's, RGB
 
 
-def extract(
+def measure_tracks(
     clip: FrameSource,
     tracks: KeypointTracks,
     estimate: Estimator,
@@ -170,3 +173,22 @@ def _boxes(tracks: KeypointTracks) -> Floats:
             for side in range(4):
                 out[hand, inside, side] = np.interp(index[inside], seen, tight[hand, seen, side])
     return out
+
+
+def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    """Measure the detector's tracks with the model that the `--mmpose-` options name."""
+    assert inputs.detected is not None
+    settings = context.settings
+    estimate = load_estimator(
+        settings.mmpose_config, settings.mmpose_checkpoint, settings.mmpose_onnx, device=context.device
+    )
+    advance = context.progress.phase("mmpose", context.clip.frames)
+    return measure_tracks(context.clip, inputs.detected, estimate, context.hidden, lambda _: advance(1))
+
+
+def _files(settings: RunSettings) -> dict[str, str | None]:
+    names = ("mmpose_config", "mmpose_checkpoint", "mmpose_onnx")
+    return {name: getattr(settings, name) for name in names}
+
+
+SOURCE = KeypointSource(extract, requires=frozenset({"detector"}), files=_files)

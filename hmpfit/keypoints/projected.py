@@ -3,9 +3,14 @@
 Separate from the detectors because it looks at no pixels; it works with any initializer.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
+from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 
 CONFIDENCE = 0.5  # a projection cannot tell how good it is; it weighs half of a steady detection
@@ -35,6 +40,23 @@ def projected(
     )
 
 
+def match_tracks(tracks: KeypointTracks, motion: HandMotion, context: RunContext) -> KeypointTracks:
+    """Pick for each hand of a motion its own track; a hand that was not tracked has no evidence."""
+    found = projected(motion, context.models, context.camera, context.clip.times_s)
+    rows = match_hands(tracks.xy_px, tracks.is_right, found.xy_px, motion.is_right)
+    picked = tracks.select_hands(np.maximum(rows, 0))
+    picked = replace(picked, is_right=motion.is_right, hand_id=motion.hand_id, person_id=motion.person_id)
+    return picked.only_where((rows >= 0)[:, None])
+
+
+def initial_keypoints(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    """Return the initializer's own 2D joints, or its hands projected where it has none."""
+    assert inputs.initial is not None
+    if inputs.initial.keypoints is not None:
+        return inputs.initial.keypoints
+    return projected(inputs.initial.motion, context.models, context.camera, context.clip.times_s)
+
+
 def _landmark_points(motion: HandMotion, models: HandModels) -> Floats:
     import torch
 
@@ -60,3 +82,6 @@ def _project(points: Floats, camera: Camera) -> Floats:
     K = torch.as_tensor(np.asarray(camera.K, dtype=np.float64))[:, None]
     lens = None if camera.distortion is None else torch.as_tensor(np.asarray(camera.distortion, dtype=np.float64))
     return np.asarray(project(torch.as_tensor(np.asarray(points, dtype=np.float64)), K, lens).numpy())
+
+
+SOURCE = KeypointSource(initial_keypoints, requires=frozenset({"initial"}))

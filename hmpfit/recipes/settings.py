@@ -9,6 +9,11 @@ from typing import Any
 from hmpfit.errors import InputError
 from hmpfit.recipes.loading import Recipe, load_recipe
 
+# What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
+_FILES = (
+    "checkpoint", "prior", "hand_model", "intrinsics", "hand_landmarker", "mmpose_config", "mmpose_checkpoint",
+    "mmpose_onnx",
+)  # fmt: skip
 _NOT_SETTINGS = ("overwrite", "workers", "device")  # how a run is carried out, not what it computes
 
 
@@ -73,8 +78,10 @@ class RunSettings:
         return str(self.recipe["solver"])
 
     def comparable(self) -> dict[str, Any]:
-        """Return what decides the result, for `settings.json`: a run with equal values is the same run."""
+        """Return what decides the result, for `settings.json`: all but the contents of files."""
         values = {name: value for name, value in asdict(self).items() if name not in _NOT_SETTINGS}
+        values = {name: value for name, value in values.items() if name not in _FILES}
+        values["init"], values["keypoints"] = (text.partition(":")[0] for text in (self.init, self.keypoints))
         values["frames"] = None if self.frames is None else list(self.frames)
         values["hide_keypoints"] = [list(stretch) for stretch in self.hide_keypoints]
         return values

@@ -1,0 +1,89 @@
+"""What the commands and other people's scripts call: one video, several in one batch, or a run's steps alone."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmpfit.fitting.batching.gather import ClipToFit
+from hmpfit.fitting.stages import fit_batch
+from hmpfit.pipeline.run import Run
+from hmpfit.progress import Progress, Silent
+from hmpfit.recipes import RunSettings
+from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.records import FitResult, Floats, KeypointTracks
+from hmpfit.video.sources import local_file
+
+
+def run_video(
+    video: Path, out: Path, settings: RunSettings, progress: Progress | None = None, told: str | None = None
+) -> dict[str, Any]:
+    """Fit the hands of one video or photo into the run folder `out` and return the content of its `result.json`.
+
+    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was. `told` is
+    what the result calls its video where that is not the path, such as a web address.
+    Raises InputError, NoHandError and RunFolderError.
+    """
+    return Run.open(video, out, settings, progress or Silent(), told).finish()
+
+
+def fit_video(
+    video: str | Path, out: str | Path | None = None, progress: Progress | None = None, **choices: Any
+) -> FitResult:
+    """Fit the hands of a video, photo or folder of images (a path or web address); return what `hmpfit run` writes.
+
+    `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
+    `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...
+    With `out` the run folder is written and reused like the command's; without it nothing is left on the disk.
+    Positions are camera-frame meters, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
+    """
+    settings, progress = resolve_settings(**choices), progress or Silent()
+    with local_file(video, progress) as path, tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
+        run = Run.open(path, Path(out or folder), settings, progress, str(video))
+        if out is not None:
+            run.finish()
+        return run.fit()
+
+
+def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
+    """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
+    run = Run.open(video, folder, settings, Silent())
+    if run.folder.finished() is None:
+        run.start()
+
+
+def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
+    """Fit prepared videos (video, folder, settings), those alike side by side in device batches, as stage files.
+
+    `settings` differ in what is known of a video (intrinsics, hands) only. `run_video` finds the fits and goes on.
+    """
+    runs = [Run.open(video, folder, settings, Silent()) for video, folder, settings in work]
+    runs = [run for run in runs if run.folder.finished() is None]
+    if not runs:
+        return
+    starts = [run.start() for run in runs]
+    clips = [
+        ClipToFit(start.motion, start.evidence, run.context.camera, run.context.models)
+        for run, start in zip(runs, starts)
+    ]
+    first, settings = runs[0], runs[0].context.settings
+    fits = fit_batch(clips, first.prior, settings.recipe, settings.solver, first.context.device)
+    for run, start, fitted in zip(runs, starts, fits, strict=True):
+        run.store_fit(start, fitted)
+
+
+def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult:
+    """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
+    return Run.open(video, folder, settings, Silent()).fit()
+
+
+def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tuple[KeypointTracks, Floats]:
+    """Return what the detector finds without the withheld frames, and its landmarks of those frames [H, T, 21, 2].
+
+    The landmarks are NaN elsewhere; they were found apart and enter nothing. Stage files stay in `folder`.
+    """
+    run = Run.open(video, folder, settings, Silent())
+    tracks = run.detect()
+    hidden_px = run.hidden_px(tracks)
+    return tracks, np.full(tracks.xy_px.shape, np.nan) if hidden_px is None else hidden_px

@@ -1,0 +1,95 @@
+"""The first step: hands found in the pixels, or read from a file, as tracks; and landmarks that only score a fit."""
+
+from dataclasses import dataclass
+
+from hmpfit import registry
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.initializer import Initializer
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints import mediapipe
+from hmpfit.pipeline.inputs import clip_print, file_prints
+from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.records import Floats, KeypointTracks
+
+DETECTOR = "mediapipe"  # the source that others build on
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Tracks before there is a motion: the detector's, and those of a source that is a detector of its own."""
+
+    detector: KeypointTracks | None
+    source: KeypointTracks | None
+
+    @property
+    def start(self) -> KeypointTracks | None:
+        """What an initializer starts from."""
+        return self.source if self.detector is None else self.detector
+
+
+def source_name(context: RunContext) -> str:
+    """Return the name of the run's keypoint source."""
+    return context.settings.keypoints.partition(":")[0]
+
+
+def load_source(name: str) -> KeypointSource:
+    """Return a keypoint source by name."""
+    source: KeypointSource = registry.load("keypoints", name)
+    return source
+
+
+def load_initializer(context: RunContext) -> Initializer:
+    """Return the run's initializer."""
+    initializer: Initializer = registry.load("initializers", context.settings.init.partition(":")[0])
+    return initializer
+
+
+def detect(context: RunContext, stage: StoreStage) -> Detected:
+    """Return the tracks that the source and the initializer of a run ask for, without the withheld frames."""
+    name, initializer = source_name(context), load_initializer(context)
+    own = None if load_source(name).requires else source_tracks(context, stage, name, SourceInputs())
+    lacks_landmarks = own is not None and own.world_m is None and initializer.requires == "landmarks_3d"
+    if own is not None and name != DETECTOR and not lacks_landmarks:
+        return Detected(None, own)
+    return Detected(detector_tracks(context, stage), own)
+
+
+def detector_tracks(context: RunContext, stage: StoreStage) -> KeypointTracks:
+    """Return the detector's tracks, without the withheld frames."""
+    return source_tracks(context, stage, DETECTOR, SourceInputs())
+
+
+def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: SourceInputs) -> KeypointTracks:
+    """Return the tracks of the source called `name`, without the withheld frames, as a stage file."""
+    settings, source = context.settings, load_source(name)
+    depends_on = (
+        name, clip_print(context), context.hidden, context.camera, settings.hands, settings.max_hands, settings.seed,
+        settings.recipe["keypoints"], file_prints(source.files(settings)), inputs.detected, inputs.initial,
+    )  # fmt: skip
+
+    def compute() -> KeypointTracks:
+        return source.extract(context, inputs).only_where(~context.hidden)
+
+    file = "tracks" if name == DETECTOR else "source_tracks"
+    found: KeypointTracks = stage(file, KeypointTracks, depends_on, compute)
+    return found
+
+
+def hidden_landmarks(context: RunContext, stage: StoreStage, tracks: KeypointTracks) -> Floats | None:
+    """Return landmarks [H, T, 21, 2] of the withheld frames, found apart and never shown to the fit; NaN elsewhere."""
+    if not context.hidden.any():
+        return None
+    settings = context.settings
+    options = mediapipe.options_of(settings, views=0)
+    depends_on = (
+        clip_print(context), context.hidden, tracks.xy_px, tracks.is_right, settings.hands, settings.max_hands,
+        file_prints(mediapipe.SOURCE.files(settings)),
+    )  # fmt: skip
+
+    def compute() -> KeypointTracks:
+        return mediapipe.score_hidden(
+            context.clip, context.camera, tracks, options, frames_hidden=context.hidden, progress=context.progress
+        )
+
+    scored: KeypointTracks = stage("hidden", KeypointTracks, depends_on, compute)
+    return scored.xy_px

@@ -1,0 +1,37 @@
+"""The third step: the 2D evidence of the fit, row for row the hands of the initial motion, most detected first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.initializer import InitialMotion
+from hmpfit.interfaces.keypoint_source import SourceInputs
+from hmpfit.keypoints.projected import match_tracks
+from hmpfit.pipeline.detect import Detected, load_source, source_name, source_tracks
+from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.records import DETECTED, HandMotion, KeypointTracks
+
+
+@dataclass(frozen=True)
+class FitStart:
+    """What the fit starts from: a filled motion and the evidence, hands most detected first."""
+
+    motion: HandMotion
+    evidence: KeypointTracks
+    detected: Detected
+
+
+def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, initial: InitialMotion) -> FitStart:
+    """Ask the keypoint source of a run and sort the hands."""
+    name, motion = source_name(context), initial.motion
+    source = load_source(name)
+    inputs = SourceInputs(
+        detected.detector if "detector" in source.requires else None, initial if "initial" in source.requires else None
+    )
+    found = detected.source
+    if found is None:
+        found = source_tracks(context, stage, name, inputs)
+    evidence = found if "initial" in source.requires else match_tracks(found, motion, context)
+    order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
+    return FitStart(motion.select_hands(order), evidence.select_hands(order), detected)

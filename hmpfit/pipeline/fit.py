@@ -1,0 +1,87 @@
+"""The fourth step: the fit, as a stage file, and the result record around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import hmpfit
+from hmpfit.fitting.stages import Fitted, fit
+from hmpfit.hands.mano import pose_hands
+from hmpfit.interfaces.context import RunContext
+from hmpfit.pipeline.evidence import FitStart
+from hmpfit.pipeline.inputs import clip_print, hand_prints
+from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.priors.opening import Prior
+from hmpfit.records import FitResult
+
+
+def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, told: str) -> FitResult:
+    """Fit the clip of a run; `told` is what the result calls the video."""
+    settings, recipe = context.settings, context.settings.recipe
+    on_step = _report_steps(context, sum(int(one["steps"]) for one in recipe["stages"]))
+
+    def compute() -> Fitted:
+        return fit(
+            start.motion, start.evidence, context.camera, context.models, prior, recipe, settings.solver,
+            context.device, on_step,
+        )  # fmt: skip
+
+    fitted = store_fit(context, stage, start, prior, compute)
+    return FitResult(
+        motion=fitted.motion,
+        joints=pose_hands(context.models, fitted.motion).joints,
+        joint_std_mm=fitted.joint_std_mm,
+        landmarks_px=fitted.landmarks_px,
+        camera=context.camera,
+        tracks=start.evidence,
+        reports=fitted.reports,
+        windows=fitted.windows,
+        recipe=recipe,
+        provenance=_provenance(context, prior, told),
+    )
+
+
+def store_fit(
+    context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, compute: Callable[[], Fitted]
+) -> Fitted:
+    """Return the stored fit of a run, or `compute` and store it."""
+    settings = context.settings
+    depends_on = (
+        start.motion, start.evidence, context.camera, hand_prints(context.models), prior_name(prior), settings.recipe,
+        settings.solver,
+    )  # fmt: skip
+    fitted: Fitted = stage("fit", Fitted, depends_on, compute)
+    return fitted
+
+
+def prior_name(prior: Prior | None) -> str:
+    """Return the name of a prior with the fingerprint of its weights."""
+    return "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
+
+
+def _provenance(context: RunContext, prior: Prior | None, told: str) -> dict[str, Any]:
+    settings, clip = context.settings, context.clip
+    return {
+        "video": told,
+        "still": clip.still,
+        "first_frame": clip.first_frame,
+        "hand_model": context.models.right.name,
+        "prior": prior_name(prior),
+        "initializer": settings.init,
+        "keypoints": settings.keypoints,
+        "solver": settings.solver,
+        "seed": settings.seed,
+        "version": hmpfit.__version__,
+        "fingerprints": {"clip": clip_print(context), "hand_model": hand_prints(context.models)},
+    }
+
+
+def _report_steps(context: RunContext, total: int) -> Callable[[int, int], None]:
+    """Return a callback that advances a phase of all stages' steps; the phase begins with the first step."""
+    advance: list[Callable[[int], None]] = []
+
+    def on_step(done: int, of: int) -> None:
+        if not advance:
+            advance.append(context.progress.phase("fitting", total))
+        advance[0](1)
+
+    return on_step

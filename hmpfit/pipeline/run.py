@@ -1,0 +1,149 @@
+"""One run: what it needs is opened, its identity is compared with the folder's, and its steps follow each other."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hmpfit
+from hmpfit import registry
+from hmpfit.errors import InputError
+from hmpfit.fingerprints import fingerprint
+from hmpfit.fitting.stages import Fitted
+from hmpfit.geometry.intrinsics import camera_for
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.context import RunContext
+from hmpfit.pipeline import detect, evidence, initialize, publish
+from hmpfit.pipeline import fit as fitting
+from hmpfit.pipeline.devices import device_for
+from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.stage_files import StoreStage, stage_store
+from hmpfit.pipeline.timing import Timings, count_from_total
+from hmpfit.priors.opening import Prior, open_prior
+from hmpfit.progress import Progress
+from hmpfit.recipes import RunSettings
+from hmpfit.records import Bools, Camera, FitResult, Floats, KeypointTracks
+from hmpfit.run_folder import RunFolder
+from hmpfit.video.clip import Clip, open_clip
+
+log = logging.getLogger("hmpfit")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its steps share; every step that the folder holds already is read instead of done again."""
+
+    context: RunContext
+    prior: Prior | None
+    folder: RunFolder
+    stage: StoreStage
+    told: str  # what the result calls the video
+    timings: Timings = field(default_factory=Timings)
+
+    @classmethod
+    def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None) -> "Run":
+        """Open the clip, the models and the folder. Raises InputError and RunFolderError."""
+        timings = Timings()
+        with timings.of("decode"):
+            models = load_hand_models(settings.hand_model)
+            clip = open_clip(video, settings.frames, count_from_total(progress, "reading the video"), settings.fps)
+            camera = _camera(clip, settings)
+            hidden, device = hidden_frames(clip, settings), device_for(settings.device)
+            context = RunContext(settings, clip, camera, models, hidden, device, progress)
+            prior = _prior(settings)
+            folder = RunFolder(out, run_identity(context, prior), settings.overwrite)
+        return cls(context, prior, folder, stage_store(folder), str(video) if told is None else told, timings)
+
+    def detect(self) -> KeypointTracks:
+        """Return the detector's tracks, without the withheld frames."""
+        return detect.detector_tracks(self.context, self.stage)
+
+    def hidden_px(self, tracks: KeypointTracks) -> Floats | None:
+        """Return landmarks of the withheld frames, found apart and never shown to the fit."""
+        return detect.hidden_landmarks(self.context, self.stage, tracks)
+
+    def start(self) -> evidence.FitStart:
+        """Do the steps before the fit."""
+        with self.timings.of("keypoints"):
+            found = detect.detect(self.context, self.stage)
+        with self.timings.of("init"):
+            initial = initialize.initialize(self.context, self.stage, found)
+            return evidence.gather_evidence(self.context, self.stage, found, initial)
+
+    def store_fit(self, start: evidence.FitStart, fitted: Fitted) -> None:
+        """Keep a fit that was made in a batch, as if this run had made it."""
+        fitting.store_fit(self.context, self.stage, start, self.prior, lambda: fitted)
+
+    def fit(self) -> FitResult:
+        """Return the fitted motion."""
+        return self._fit(self.start())
+
+    def finish(self) -> dict[str, Any]:
+        """Do what is left to do, write the results and return the content of `result.json`."""
+        done = self.folder.finished()
+        if done is not None:
+            log.info("'%s' is finished with these settings; nothing to do.", self.folder.path)
+            return done
+        start = self.start()
+        result, hidden_px = self._fit(start), None
+        tracks = start.detected.detector
+        if tracks is not None:
+            hidden_px = self.hidden_px(tracks)
+            if hidden_px is not None:
+                hidden_px = publish.hidden_of_result(hidden_px, tracks, result)
+        return publish.publish(self.context, self.folder, result, hidden_px, self.timings)
+
+    def _fit(self, start: evidence.FitStart) -> FitResult:
+        with self.timings.of("fit"):
+            return fitting.fit_clip(self.context, self.stage, start, self.prior, self.told)
+
+
+def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
+    """Return everything that decides the result, as plain values: contents of files, never their paths."""
+    settings = context.settings
+    plugins = (detect.load_source(detect.source_name(context)), detect.load_initializer(context))
+    files = {option: path for plugin in plugins for option, path in plugin.files(settings).items()}
+    return {
+        "clip": clip_print(context),
+        "version": hmpfit.__version__,
+        "hand": hand_prints(context.models),
+        "camera": fingerprint(context.camera)[:16],
+        "prior": fitting.prior_name(prior),
+        "files": file_prints(files),
+        **settings.comparable(),
+    }
+
+
+def hidden_frames(clip: Clip, settings: RunSettings) -> Bools:
+    """Return which frames of the clip are withheld, [T]. Raises InputError for a stretch outside the clip."""
+    hidden = np.zeros(clip.frames, dtype=bool)
+    first, last = clip.first_frame, clip.first_frame + clip.frames
+    for a, b in settings.hide_keypoints:
+        if not first <= a < b <= last:
+            raise InputError(f"--hide-keypoints {a}:{b} lies outside the fitted frames {first}:{last}.")
+        hidden[a - first : b - first] = True
+    if hidden.all():
+        raise InputError("--hide-keypoints withholds every frame; leave some to fit.")
+    return hidden
+
+
+def _prior(settings: RunSettings) -> Prior | None:
+    if "none" in (settings.prior, settings.solver):
+        return None
+    if settings.prior in registry.names("priors"):
+        named: Prior = registry.load("priors", settings.prior)()
+        return named
+    return open_prior(settings.prior)
+
+
+def _camera(clip: Clip, settings: RunSettings) -> Camera:
+    lens = settings.recipe["camera"]
+    camera = camera_for(
+        clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0),
+        clip.store.focal_px, clip.store.stored_size,
+    )  # fmt: skip
+    if len(camera.K) not in (1, clip.frames):
+        raise InputError(f"--intrinsics gives {len(camera.K)} cameras, and the clip has {clip.frames} frames.")
+    return camera

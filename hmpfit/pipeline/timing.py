@@ -1,0 +1,39 @@
+"""Seconds of each step, and progress in counts of frames."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hmpfit.free_memory import release_free_memory
+from hmpfit.progress import Progress
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Wall seconds by step, since `began`; memory that a step freed goes back to the system when it ends."""
+
+    began: float = field(default_factory=time.perf_counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        """Measure a step."""
+        began = time.perf_counter()
+        yield
+        release_free_memory()
+        self.seconds[step] = time.perf_counter() - began
+
+
+def count_from_total(progress: Progress, name: str) -> Callable[[int, int], None]:
+    """Turn a progress phase into a callback of (done, total); the phase begins with the first call."""
+    state: dict[str, Any] = {"done": 0}
+
+    def report(done: int, total: int) -> None:
+        if "advance" not in state:
+            state["advance"] = progress.phase(name, total)
+        state["advance"](done - state["done"])
+        state["done"] = done
+
+    return report
