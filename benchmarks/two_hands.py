@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 import hmpfit.pipeline.fit as fit_step
-from hmpfit.pipeline import fit_in_folder
 from hmpfit.errors import HmpfitError
 from hmpfit.evaluation.penetration import mmpd_mm
 from hmpfit.evaluation.scoring import read_truth, score_motion
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 
 TERMS = ("stages.1.weights.penetration", "stages.0.weights.shape_consistency", "stages.1.weights.shape_consistency")
