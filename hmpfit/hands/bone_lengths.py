@@ -39,6 +39,19 @@ def robust_lengths(points: Tensor, weights: Tensor) -> Tensor:
     return measured.nanmedian(dim=0).values
 
 
+def length_ratio(kin: Kinematics, betas: Tensor, points: Tensor, weights: Tensor) -> float:
+    """Return by how much the bones of a hand of shape betas [10] are longer than those of points [N, 21, 3].
+
+    The median over the 20 bones of `robust_lengths`; 1 where no bone is known. A detector's hand-centered landmarks
+    know nothing of a hand's size: multiplied by this they are evidence of direction and proportion alone.
+    """
+    measured = robust_lengths(points, weights)
+    known = torch.isfinite(measured) & (measured > 0)
+    if not bool(known.any()):
+        return 1.0
+    return float((log_lengths(kin, betas)[0][known] - measured[known].log()).median().exp())
+
+
 def fit_shape(kin: Kinematics, measured: Tensor, relative_std: float, free_scale: bool, steps: int = 8) -> Shape:
     """Fit betas, under their unit normal prior, to measured bone lengths [20] in meters (NaN = unknown).
 

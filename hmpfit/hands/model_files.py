@@ -125,6 +125,8 @@ def _checked(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         arrays["tip_vertices"] = tips
     else:
         arrays["tip_vertices"] = np.array(MANO_TIP_VERTICES) if count == MANO_VERTICES else _farthest(arrays)
+    if "landmark_offsets" in raw:
+        arrays["landmark_offsets"] = _array(raw, "landmark_offsets", path, (len(OPENPOSE_21), 3))
     return arrays
 
 
@@ -161,6 +163,7 @@ def _farthest(arrays: dict[str, Any]) -> Any:
 
 
 def _landmark_offsets() -> Floats:
+    """Return where the detector's landmarks lie on a MANO hand; the open hand's joints are the landmarks."""
     offsets = np.zeros((len(OPENPOSE_21), 3))
     if LANDMARK_OFFSETS.is_file():
         for name, offset in json.loads(LANDMARK_OFFSETS.read_text())["offsets_m"].items():
@@ -170,7 +173,7 @@ def _landmark_offsets() -> Floats:
 
 def _model(name: str, arrays: dict[str, Any]) -> HandModel:
     fields = {key: value for key, value in arrays.items() if key not in ("name", "licence")}
-    fields["landmark_offsets"] = _landmark_offsets()
+    fields.setdefault("landmark_offsets", _landmark_offsets())
     digest = hashlib.sha256()
     for key in sorted(fields):
         digest.update(key.encode() + np.ascontiguousarray(fields[key]).tobytes())

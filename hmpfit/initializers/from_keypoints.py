@@ -11,7 +11,7 @@ from hmpfit.errors import InputError
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import rays
 from hmpfit.hands import as_right_hands as mirroring
-from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
+from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.inverse_kinematics import Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
@@ -22,7 +22,6 @@ from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
 
 LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
 LEAST_WEIGHT = 0.1  # of a landmark that was seen, however little its views agree
-BONE_RELATIVE_STD = 0.2  # detectors guess the size of a hand: stay near the mean hand
 PIXEL_STD_PER_DIAGONAL = 0.015
 LEAST_COSINE = 0.17  # of a ray's angle from the optical axis
 
@@ -52,7 +51,8 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
         trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
         weights = torch.as_tensor(trusted, dtype=torch.float64)
-        shape = fit_shape(kin, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
+        shape = torch.zeros(10, dtype=torch.float64)  # the mean hand: a detector knows neither size nor proportions
+        world = world * length_ratio(kin, shape, world, weights)
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
         lens = None if lenses is None else lenses[hand]
         xy, focal = normalized(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)

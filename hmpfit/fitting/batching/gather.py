@@ -16,6 +16,7 @@ from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
 from hmpfit.geometry.lenses import FISHEYE, lens_name
 from hmpfit.hands import as_right_hands as mirroring
+from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.records import DETECTED, Camera, CameraMotion, HandMotion, KeypointTracks
@@ -149,12 +150,26 @@ def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
 def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
     """Return the evidence of a clip's hands and their first guess as right hands."""
     start = mirroring.motion_as_right(sequence.initial)
-    evidence = gather_evidence(start, sequence.tracks, sequence.camera, sequence.initial.is_right, dtype, device)
+    tracks = _scaled_to_shape(sequence.tracks, start, sequence.models)
+    evidence = gather_evidence(start, tracks, sequence.camera, sequence.initial.is_right, dtype, device)
     if sequence.camera_motion is not None and sequence.camera_motion.moves:
         turn, shift = to_world(sequence.camera_motion, sequence.initial, sequence.models)
         parts = (torch.as_tensor(part, dtype=dtype, device=device) for part in (turn, shift))
         evidence = replace(evidence, **dict(zip(("world_turn", "world_shift"), parts)))
     return evidence, start
+
+
+def _scaled_to_shape(tracks: KeypointTracks, start: HandMotion, models: HandModels) -> KeypointTracks:
+    """Return tracks whose hand-centered landmarks are of each hand's initial size, so that they carry no size."""
+    if tracks.world_m is None:
+        return tracks
+    world = tracks.world_m.copy()
+    for hand, side in enumerate(tracks.is_right):
+        known = np.isfinite(world[hand]).all(-1) & tracks.seen[hand, :, None]
+        points, weights = (torch.as_tensor(a, dtype=torch.float64) for a in (np.nan_to_num(world[hand]), known))
+        kin = Kinematics.of(models.side(bool(side)))
+        world[hand] *= length_ratio(kin, torch.as_tensor(start.betas[hand], dtype=torch.float64), points, weights)
+    return replace(tracks, world_m=world)
 
 
 def gather_evidence(

