@@ -188,5 +188,3 @@ def _from_bones(vertices: Floats, points: Floats) -> Floats:
             best = np.where(closer, np.linalg.norm(apart, axis=1), best)
             nearest[closer] = apart[closer]
     return nearest
-
-
