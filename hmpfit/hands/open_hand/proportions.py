@@ -5,6 +5,7 @@ the palm a fifth too short. Separate from `straighten`, which turns bones and ne
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
 Floats = NDArray[np.float64]
 
-# Wrist to middle knuckle of the average adult, metres. Wrist to middle fingertip is then 185 mm: hand length of ANSUR II
-# (Gordon et al. 2014), 193 mm in men and 181 mm in women, less the 2 mm between the wrist's crease and its center.
+# Wrist to middle knuckle of the average adult, meters. Wrist to middle fingertip is then 188 mm: the hand lengths of
+# ANSUR II (Gordon et al. 2014), 193 mm in men and 181 mm in women, and 1 mm from the wrist's crease to its center.
 PALM_M = 0.0905
 # Places of the thumb's saddle joint and of the knuckles, in shares of PALM_M: from the wrist to the middle knuckle,
 # towards the thumb, and towards the back of the hand. Medians of three people's triangulated hands (caliscope's desk,
@@ -28,8 +29,8 @@ PALM_SHARES = {
     "ring": (0.92, -0.225, -0.005),
     "pinky": (0.785, -0.42, -0.052),
 }
-# Lengths from joint to joint to tip in shares of PALM_M: between the phalanges of Buryanov and Kotiuk 2010, "Proportions
-# of hand segments", Int. J. Morphol. 28(3), with 1 to 2 mm of cartilage and 4 mm of fingertip, and the same three people.
+# Lengths from joint to joint to tip in shares of PALM_M: between the same three people and the phalanges of Buryanov and
+# Kotiuk 2010, "Proportions of hand segments", Int. J. Morphol. 28(3), with 1 to 2 mm of cartilage, 4 mm of fingertip.
 FINGER_SHARES = {
     "thumb": (0.402, 0.328, 0.276),
     "index": (0.489, 0.270, 0.210),
@@ -79,8 +80,8 @@ class Proportions:
         return Proportions(self.palm_m, palm, fingers)
 
 
-# One standard deviation of each axis among people: logarithms of lengths, shares of PALM_M for the thumb's base. Size is
-# ANSUR II's (men and women together); the others are what phalanges vary by at equal hand length (Buryanov and Kotiuk).
+# One standard deviation of each axis among people: logarithms of lengths, shares of PALM_M for the thumb's base. Size
+# is ANSUR II's (men and women together); the others are about what Buryanov and Kotiuk's tables vary by, rounded.
 _STD = {
     "size": 0.06,
     "finger_length": 0.05,
@@ -180,7 +181,7 @@ def _from_bones(vertices: Floats, points: Floats) -> Floats:
     nearest, best = np.zeros_like(vertices), np.full(len(vertices), np.inf)
     for finger in FINGERS:
         rows = [0, *(OPENPOSE_21.index(f"{finger}{part}") for part in ("1", "2", "3", "_tip"))]
-        for a, b in zip(rows, rows[1:]):
+        for a, b in pairwise(rows):
             bone = points[b] - points[a]
             share = np.clip((vertices - points[a]) @ bone / (bone @ bone), 0, 1)[:, None]
             apart = vertices - points[a] - share * bone
