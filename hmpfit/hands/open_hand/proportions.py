@@ -29,7 +29,7 @@ PALM_SHARES = {
     "ring": (0.92, -0.225, -0.005),
     "pinky": (0.785, -0.42, -0.052),
 }
-# Lengths from joint to joint to tip in shares of PALM_M: between the same three people and the phalanges of Buryanov and
+# Lengths from joint to joint to tip in shares of PALM_M: between those three people and the phalanges of Buryanov and
 # Kotiuk 2010, "Proportions of hand segments", Int. J. Morphol. 28(3), with 1 to 2 mm of cartilage, 4 mm of fingertip.
 FINGER_SHARES = {
     "thumb": (0.402, 0.328, 0.276),
