@@ -1,12 +1,15 @@
 """Any number of hands: the cases of the shared inputs that went wrong, and what each result has to say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.keypoints.assignment import Hand, assign
+from hmpfit.keypoints.earning import reason_against, sightings_of
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
@@ -14,7 +17,7 @@ from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.video.clip import open_clip
-from tests.test_tracking import SHAPE, scene, still
+from tests.test_tracking import FPS, SHAPE, scene, still
 
 SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
 
@@ -27,7 +30,10 @@ def of_side(tracks: HandTracks, right: bool) -> np.ndarray:
     return tracks.seen[tracks.is_right == right]
 
 
-@pytest.mark.parametrize("name, start", [("right_then_left", 50), ("right_then_left_4s", 150), ("reenter", 50)])
+LONG_GAP = pytest.param("right_then_left_4s", 150, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name, start", [("right_then_left", 50), ("reenter", 50), LONG_GAP])
 def test_a_right_hand_and_then_a_left_one_are_two_hands(inputs: Path, name: str, start: int) -> None:
     tracks = found_in(inputs, f"{name}.mp4")
     assert list(tracks.is_right) == [True, False]
@@ -144,3 +150,51 @@ def test_hands_without_a_common_frame_are_matched_by_their_side() -> None:
 def test_assign_without_tracklets_finds_no_hand() -> None:
     assert assign(scene(frames=3), []) == []
     assert Hand((0,), True).is_right
+
+
+def test_hand_at_the_border_is_found_by_a_look_with_a_margin(inputs: Path) -> None:
+    tracks = found_in(inputs, "blocks_left_missed.mp4")
+    assert list(tracks.is_right) == [True, False]
+    assert tracks.seen[1].sum() >= 33
+
+
+def test_tiny_hand_is_found(inputs: Path) -> None:
+    tracks = found_in(inputs, "tiny_hand.mp4")
+    assert list(tracks.is_right) == [True]
+    assert tracks.seen[0].mean() > 0.9
+    assert np.nanmedian(np.ptp(tracks.xy_px[0], axis=1).max(axis=-1)) < 50
+
+
+@pytest.mark.parametrize("score, frames, reason", [(0.4, 60, "too weak"), (0.7, 5, "too short"), (0.8, 5, None)])
+def test_hand_is_earned_by_time_or_by_strength(score: float, frames: int, reason: str | None) -> None:
+    detections = scene((still(300, range(60)), 0.9), (still(900, range(10, 10 + frames)), 0.1), frames=90)
+    detections = replace(detections, score=np.where(detections.right_probability < 0.5, score, 0.9))
+    own = np.full(90, -1)
+    own[10 : 10 + frames] = np.flatnonzero(detections.right_probability < 0.5)
+    said = reason_against(sightings_of(detections, own), frames / FPS, 3.0, told=False)
+    assert (said is None) if reason is None else reason in (said or "")
+    assert reason_against(sightings_of(detections, own), frames / FPS, 3.0, told=True) is None
+    if frames == 60:
+        tracks = track(detections)
+        assert list(tracks.is_right) == [True]
+        assert [one.is_right for one in tracks.dropped] == [False]
+        assert "too weak" in tracks.dropped[0].reason
+
+
+def test_pictures_without_a_hand_hold_none() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    clip = Pictures([noise] * 3)
+    with pytest.raises(NoHandError, match="No hand was found"):
+        find_tracks(clip, load_landmarker(), MediaPipeOptions(workers=1))
+
+
+class Pictures:
+    """A clip of pictures in memory."""
+
+    def __init__(self, images: list[np.ndarray]) -> None:
+        self._images = images
+        self.height, self.width = images[0].shape[:2]
+        self.times_s = np.arange(len(images)) / FPS
+
+    def images(self, start: int = 0, stop: int | None = None):
+        yield from [(n, image) for n, image in enumerate(self._images)][start:stop]

@@ -138,7 +138,9 @@ def test_scoring_looks_only_where_the_fit_did_not(pinches: Pixels, measured: Key
     hidden = np.zeros(24, dtype=bool)
     hidden[8:14] = True
     camera = Camera(assumed_intrinsics(pinches.width, pinches.height)[None], pinches.width, pinches.height)
-    scored = mediapipe.score_hidden(pinches, camera, mediapipe.MediaPipeOptions(workers=1), frames_hidden=hidden)
+    scored = mediapipe.score_hidden(
+        pinches, camera, measured, mediapipe.MediaPipeOptions(workers=1), frames_hidden=hidden
+    )
     assert list(np.flatnonzero(scored.seen[0])) == list(range(8, 14))
     assert (scored.confidence == 0).all()
     assert scored.xy_px[0, hidden] == pytest.approx(measured.xy_px[0, hidden])

@@ -24,7 +24,7 @@ class DetectorOptions:
 
     palm_score: float = 0.4
     presence: float = 0.4
-    most_hands: int = 4
+    most_hands: int = 10
 
 
 def detect(
@@ -53,7 +53,7 @@ def detect(
     ) -> tuple[Landmarks, Floats]:
         palms = tools[0](image)
         found = tools[1](image, palms.regions) if len(palms.score) else NOTHING
-        keep = _distinct(found, found.presence * palms.score, options.presence)
+        keep = distinct(found, found.presence * palms.score, options.presence)
         kept = Landmarks(found.xy_px[keep], found.world_m[keep], found.presence[keep], found.right[keep])
         return kept, (found.presence * palms.score)[keep]
 
@@ -84,7 +84,7 @@ def detect(
 NOTHING = Landmarks(np.zeros((0, 21, 2)), np.zeros((0, 21, 3)), np.zeros(0), np.zeros(0))
 
 
-def _distinct(found: Landmarks, score: Floats, presence: float) -> NDArray[np.int64]:
+def distinct(found: Landmarks, score: Floats, presence: float) -> NDArray[np.int64]:
     """Choose the detections that show a hand and show it first; a hand found twice is kept once."""
     chosen: list[int] = []
     diagonal = np.linalg.norm(np.ptp(found.xy_px, axis=1), axis=-1)

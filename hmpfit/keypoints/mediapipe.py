@@ -15,6 +15,7 @@ from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints.closer_looks import look_closer
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
@@ -93,6 +94,7 @@ def find_tracks(
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
+    detections = look_closer(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
     tracklets = split_by_vote(detections, link(detections))
     report = _report(progress, "following hands")
     extensions = extend_tracklets(

@@ -13,6 +13,8 @@ from hmpfit.keypoints.tracklets import Tracklet, distance, gather
 from hmpfit.records import HandDetections
 
 _FOLLOWED_FRAMES = 3  # seen by following alone, from which both ways outweigh opposed votes
+_FOLLOWED_SHARE = 0.5  # what a frame in which a hand was only followed weighs, beside one in which it was found
+_RARELY_FOUND = 4  # frames of following for each detection, from which following counts: the detector misses that hand
 _SAME = 0.25  # two sightings this near in one frame are one hand, in hand boxes' diagonals
 
 
@@ -37,6 +39,9 @@ def merge_tracklets(
         rows[a] = np.concatenate((rows[a], rows.pop(b)))
         group = [a if g == b else g for g in group]
     joined = {g: gather(detections, _one_a_frame(detections, r)) for g, r in rows.items()}
+    for g, tracklet in joined.items():
+        own = [extension for extension in extensions if group[extension.tracklet] == g]
+        joined[g] = replace(tracklet, weight=tracklet.weight + _FOLLOWED_SHARE * _followed(tracklet, own))
     order = sorted(joined, key=lambda g: (joined[g].frames[0], joined[g].rows[0]))
     place = {g: n for n, g in enumerate(order)}
     renumbered = [
@@ -44,6 +49,17 @@ def merge_tracklets(
         for t in extensions
     ]
     return [joined[g] for g in order], renumbered
+
+
+def _followed(tracklet: Tracklet, extensions: Sequence[TrackletExtension]) -> float:
+    """Sum up how surely a hand that is rarely found was seen in the frames in which it was only followed."""
+    seen: dict[int, float] = {}
+    for extension in extensions:
+        for frame, presence in zip(extension.frames, extension.presence, strict=True):
+            seen[frame] = max(seen.get(frame, 0.0), presence)
+    found = set(tracklet.frames.tolist())
+    only = [presence for frame, presence in seen.items() if frame not in found]
+    return sum(only) if len(only) >= _RARELY_FOUND * len(found) else 0.0
 
 
 def _links(extensions: Sequence[TrackletExtension]) -> list[tuple[int, int]]:

@@ -37,12 +37,12 @@ class PalmDetector:
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: -int(detail["shape"][-1]))
         self._boxes, self._scores = (o["index"] for o in outputs)
-        self._anchors = _anchors()
+        self._anchors = areas.anchors(_GRIDS)
         self._minimum_score, self._most = minimum_score, most
 
     def __call__(self, image: NDArray[np.uint8]) -> Palms:
         """Find the palms of an RGB image [height, width, 3]."""
-        padded, scale, offset = _letterbox(image)
+        padded, scale, offset = letterbox(image, INPUT)
         self._interpreter.set_tensor(self._input, padded[None].astype(np.float32) / np.float32(255))
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._boxes)[0].astype(np.float64)
@@ -85,27 +85,18 @@ def _overlap(box: Floats, boxes: Floats) -> Floats:
     return np.asarray(common / np.maximum(together, 1e-9))
 
 
-def _anchors() -> Floats:
-    rows = []
-    for cells, count in _GRIDS:
-        steps = (np.arange(cells) + 0.5) / cells
-        y, x = np.meshgrid(steps, steps, indexing="ij")
-        rows.append(np.repeat(np.stack((x, y), axis=-1).reshape(-1, 2), count, axis=0))
-    return np.concatenate(rows)
-
-
-def _letterbox(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, Floats]:
+def letterbox(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float, Floats]:
     """Fit the image into the square input; returns it with the scale and offset that lead there."""
     import cv2
 
     height, width = image.shape[:2]
-    scale = INPUT / max(height, width)
-    offset = np.array([(INPUT - width * scale) / 2, (INPUT - height * scale) / 2])
+    scale = side / max(height, width)
+    offset = np.array([(side - width * scale) / 2, (side - height * scale) / 2])
     smaller, factor = image, np.array([scale, scale])
     if scale < 0.5:  # average first, so that thin fingers are not sampled away
         size = max(round(width * scale * 2), 1), max(round(height * scale * 2), 1)
         smaller = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         factor = scale * np.array([width / size[0], height / size[1]])
     matrix = np.column_stack((np.diag(factor), offset + 0.5 * factor - 0.5))
-    padded = cv2.warpAffine(smaller, matrix, (INPUT, INPUT), flags=cv2.INTER_LINEAR)
+    padded = cv2.warpAffine(smaller, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(padded, dtype=np.uint8), scale, offset

@@ -6,6 +6,7 @@ The two placing rules and their numbers are those of MediaPipe's hand graphs, ch
 (tests/test_mediapipe.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,19 +81,29 @@ def crop_axes(regions: Regions, mirrored: NDArray[np.bool_] | bool) -> Floats:
     return np.stack((np.stack((sign * cos, -sin), -1), np.stack((sign * sin, cos), -1)), -2)
 
 
-def to_image(crop_xy: Floats, regions: Regions, mirrored: NDArray[np.bool_] | bool) -> Floats:
-    """Map crop points [..., K, 2] (0..CROP) to the image, pixels."""
-    axes = crop_axes(regions, mirrored) * (regions.side_px[..., None, None] / CROP)
-    return (crop_xy - CROP / 2) @ np.swapaxes(axes, -1, -2) + regions.center_px[..., None, :]
+def anchors(grids: Sequence[tuple[int, int]]) -> Floats:
+    """Return the centers [N, 2], in 0..1, of a detector's grids given as (cells a side, anchors a cell)."""
+    rows = []
+    for cells, count in grids:
+        steps = (np.arange(cells) + 0.5) / cells
+        y, x = np.meshgrid(steps, steps, indexing="ij")
+        rows.append(np.repeat(np.stack((x, y), axis=-1).reshape(-1, 2), count, axis=0))
+    return np.concatenate(rows)
 
 
-def cut(image: NDArray[np.uint8], region: Regions, mirrored: bool) -> NDArray[np.uint8]:
-    """Cut one region out of an RGB image [height, width, 3] as [CROP, CROP, 3]; outside the image it is black."""
+def to_image(crop_xy: Floats, regions: Regions, mirrored: NDArray[np.bool_] | bool, size: int = CROP) -> Floats:
+    """Map crop points [..., K, 2] (0..size) to the image, pixels."""
+    axes = crop_axes(regions, mirrored) * (np.asarray(regions.side_px)[..., None, None] / size)
+    return (crop_xy - size / 2) @ np.swapaxes(axes, -1, -2) + regions.center_px[..., None, :]
+
+
+def cut(image: NDArray[np.uint8], region: Regions, mirrored: bool, size: int = CROP) -> NDArray[np.uint8]:
+    """Cut one region out of an RGB image [height, width, 3] as [size, size, 3]; outside the image it is black."""
     import cv2
 
-    axes = crop_axes(region, mirrored) * (float(region.side_px) / CROP)
+    axes = crop_axes(region, mirrored) * (float(region.side_px) / size)
     # cv2 counts from pixel centers, we from pixel edges: both grids are half a pixel off.
-    offset = region.center_px + axes @ np.full(2, 0.5 - CROP / 2) - 0.5
+    offset = region.center_px + axes @ np.full(2, 0.5 - size / 2) - 0.5
     matrix = np.concatenate((axes, offset[:, None]), axis=1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(image, matrix, (CROP, CROP), flags=flags), dtype=np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags), dtype=np.uint8)

@@ -1,0 +1,165 @@
+"""Looks at parts of some frames, for hands that the look at the whole frame misses: at its border, and small ones.
+
+Separate from detection, which sees every hand that fills enough of the frame. The palm detector's input has 192 pixels
+a side: a hand that the border cuts off is found with a black margin around the picture, a small one in a tile of it.
+Following takes over from there, so that a few looks a second do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.keypoints.detection import NOTHING, distinct
+from hmpfit.keypoints.frames import FrameSource, over_frames
+from hmpfit.keypoints.landmarker_files import LandmarkerFiles
+from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
+from hmpfit.keypoints.palm_detector import PalmDetector
+from hmpfit.keypoints.regions import Regions
+from hmpfit.keypoints.tracklets import sizes
+from hmpfit.records import Bools, Floats, HandDetections
+
+
+@dataclass(frozen=True)
+class CloserOptions:
+    """When and how to look; more has to speak for a hand here than in a whole frame."""
+
+    border_every_s: float = 0.5
+    tiles_every_s: float = 1.0
+    border: float = 0.25  # of the picture's sides, on each
+    tile: float = 0.5  # of the longer side
+    small_tile: float = 0.25  # where nothing at all was found
+    small_frames: int = 3
+    palm_score: float = 0.35
+    presence: float = 0.85
+    most_hands: int = 6
+
+
+Tools = tuple[PalmDetector, LandmarkNetwork]
+Found = tuple[Landmarks, Floats]
+
+
+def look_closer(
+    clip: FrameSource,
+    detections: HandDetections,
+    files: LandmarkerFiles,
+    options: CloserOptions = CloserOptions(),
+    *,
+    workers: int | None = None,
+    frames_hidden: Bools | None = None,
+) -> HandDetections:
+    """Return the detections with those added that looks at the border and at tiles find; hidden frames are not seen."""
+    times = np.asarray(detections.times_s)
+    wanted = np.ones(len(times), dtype=bool) if frames_hidden is None else ~frames_hidden
+    border, tiles = (_moments(wanted, times, every) for every in (options.border_every_s, options.tiles_every_s))
+    areas = {1: _bordered(clip, options.border), 2: _tiles(clip, options.tile), 3: _tiles(clip, options.small_tile)}
+
+    def look(chosen: dict[int, list[int]], known: HandDetections) -> dict[int, Found]:
+        frames = np.zeros(len(times), dtype=bool)
+        frames[list(chosen)] = True
+
+        def at(tools: Tools, frame: int, image: NDArray[np.uint8]) -> Found:
+            parts = [area for kind in chosen[frame] for area in areas[kind]]
+            return _look(tools, image, parts, known.xy_px[known.frame == frame], options)
+
+        return over_frames(clip, frames, lambda: _tools(files, options), at, workers)
+
+    kinds = {int(frame): [1] * int(border[frame]) + [2] * int(tiles[frame]) for frame in np.flatnonzero(border | tiles)}
+    detections = _with(detections, look(kinds, detections))
+    if len(detections.frame) == 0:
+        few = np.flatnonzero(wanted)
+        few = few[np.linspace(0, len(few) - 1, 2 * options.small_frames + 1).round().astype(int)[1::2]]
+        detections = _with(detections, look({int(frame): [3] for frame in few}, detections))
+    return detections
+
+
+def _tools(files: LandmarkerFiles, options: CloserOptions) -> Tools:
+    return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
+
+
+def _moments(wanted: Bools, times_s: Floats, every_s: float) -> Bools:
+    """Choose the wanted frames [T] nearest to the middles of stretches of `every_s`."""
+    chosen = np.zeros(len(wanted), dtype=bool)
+    frames = np.flatnonzero(wanted)
+    if len(frames):
+        part = np.floor((times_s[frames] - times_s[frames[0]]) / every_s).astype(int)
+        middle = np.abs((times_s[frames] - times_s[frames[0]]) / every_s - part - 0.5)
+        for number in np.unique(part):
+            own = np.flatnonzero(part == number)
+            chosen[frames[own[middle[own].argmin()]]] = True
+    return chosen
+
+
+def _bordered(clip: FrameSource, share: float) -> list[Floats]:
+    """Return the one area, (left, top, right, bottom), that has a margin around the picture."""
+    x, y = share * clip.width, share * clip.height
+    return [np.array([-x, -y, clip.width + x, clip.height + y])]
+
+
+def _tiles(clip: FrameSource, share: float) -> list[Floats]:
+    """Return squares that cover the picture, overlapping by half, those at its edges with a margin."""
+    side = share * max(clip.width, clip.height)
+    out = []
+    for y in _starts(clip.height, side):
+        out += [np.array([x, y, x + side, y + side]) for x in _starts(clip.width, side)]
+    return out
+
+
+def _starts(length: float, side: float) -> Floats:
+    if length <= side:
+        return np.array([(length - side) / 2])
+    return np.linspace(0, length - side, int(np.ceil(2 * (length - side) / side)) + 1)
+
+
+def _look(
+    tools: Tools, image: NDArray[np.uint8], areas: Sequence[Floats], known: Floats, options: CloserOptions
+) -> Found:
+    """Look at areas of an image; what lies on a hand that is known already is not looked at again."""
+    palms, network = tools
+    found = [palms(_cut(image, area)) for area in areas]
+    centers = [one.regions.center_px + area[:2].round() for one, area in zip(found, areas, strict=True)]
+    center = np.concatenate(centers)
+    side = np.concatenate([one.regions.side_px for one in found])
+    angle, score = np.concatenate([one.regions.angle for one in found]), np.concatenate([one.score for one in found])
+    apart = np.linalg.norm(center[:, None] - known.mean(axis=1)[None], axis=-1) / np.maximum(sizes(known), 1e-9)
+    new = apart.min(axis=1, initial=np.inf) > 0.6
+    order = np.flatnonzero(new)[np.argsort(-score[new], kind="stable")][: options.most_hands]
+    if len(order) == 0:
+        return NOTHING, NOTHING.presence
+    seen = network(image, Regions(center, side, angle)[order])
+    strength = seen.presence * score[order]
+    keep = distinct(seen, strength, options.presence)
+    return Landmarks(seen.xy_px[keep], seen.world_m[keep], seen.presence[keep], seen.right[keep]), strength[keep]
+
+
+def _cut(image: NDArray[np.uint8], area: Floats) -> NDArray[np.uint8]:
+    """Cut an area out of an image; outside the image it is black."""
+    left, top, right, bottom = area.round().astype(int)
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    margins = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0))
+    return inside if not any(map(any, margins)) else np.pad(inside, margins)
+
+
+def _with(detections: HandDetections, seen: dict[int, Found]) -> HandDetections:
+    """Add what was seen to the detections, in order of frames; a hand that is there already is not added."""
+    hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
+    if not hands:
+        return detections
+    frame = np.concatenate([detections.frame, *([frame] * len(score) for frame, _, score in hands)]).astype(np.int64)
+    order = np.argsort(frame, kind="stable")
+
+    def joined(known: Floats, new: list[Floats]) -> Floats:
+        return np.concatenate([known, *new])[order]
+
+    return HandDetections(
+        frame=frame[order],
+        xy_px=joined(detections.xy_px, [found.xy_px for _, found, _ in hands]),
+        world_m=joined(detections.world_m, [found.world_m for _, found, _ in hands]),
+        right_probability=joined(detections.right_probability, [found.right for _, found, _ in hands]),
+        score=joined(detections.score, [score for _, _, score in hands]),
+        times_s=detections.times_s,
+        width=detections.width,
+        height=detections.height,
+    )
