@@ -224,6 +224,10 @@ class HandEstimates:
     confidence: Floats  # [H, T, 21] in 0..1
     estimated: Bools  # [H, T]
     is_right: Bools  # [H]
+    presence: Floats | None = None  # [H, T] in 0..1 that a hand is there; None: the network does not say
+    # [H, T, 4, 21] mean errors that the network expects: 2D joints (pixels) of its own and of the detector, 3D joints
+    # (metres, about their mean) of its own and of the detector
+    expected_errors: Floats | None = None
 
 
 @dataclass(frozen=True)

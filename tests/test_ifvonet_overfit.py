@@ -21,7 +21,7 @@ STEPS = 300
 @pytest.mark.slow
 def test_32_pairs_are_learned_to_2_mm(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    models, switches = load_hand_models("open"), SIZES["small"]
+    models, switches = load_hand_models("open"), SIZES["tiny"]
     clips = Mixed([crop_folder(tmp_path, models, Close(size=80), 32, seed=9)])
     batch, hand, network = HeldOutBatches(clips, view(switches), 32)[0], ManoHand(models.right), IFVONet(switches)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)

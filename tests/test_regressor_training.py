@@ -22,7 +22,7 @@ from hmpfit.training.regressors.train import Machine, train
 from tests.made_clips import Dots
 
 PLAN = load_plan("ifvonet")
-TINY = replace(PLAN.sizes["small"], width=16, heads=2)
+TINY = replace(PLAN.sizes["tiny"], width=16, heads=2)
 RECIPE = TrainingRecipe(epochs=2, batch=2, learning_rate=1e-3, decay_epochs=(1,), average=0.9, augmentation=NOTHING)
 
 
@@ -70,7 +70,7 @@ def run(*arguments: str) -> Any:
 
 
 def small(shards: Path, out: Path, *more: str) -> list[str]:
-    words = ["--data", f"synthetic:{shards}", "-o", str(out), "--batch", "2", "--steps", "2"]
+    words = ["--data", f"synthetic:{shards}", "-o", str(out), "--size", "tiny", "--batch", "2", "--steps", "2"]
     return [*words, "--set", "width=16", "--set", "heads=2", *more]
 
 
@@ -92,7 +92,10 @@ def test_the_command_trains_and_leaves_weights_with_a_card(shards: Path, tmp_pat
         (["--data", "generated:many", "-o", "x"], "generated:many is not a number of clips"),
         (["--data", "imagenet:/tmp", "-o", "x"], "Unknown dataset 'imagenet'"),
         (["--data", "ho3d:/nowhere", "-o", "x"], "no folder '/nowhere'"),
-        (["--data", "generated:2", "-o", "x", "--size", "huge"], "Unknown size of ifvonet 'huge'; known: paper, small"),
+        (
+            ["--data", "generated:2", "-o", "x", "--size", "huge"],
+            "size of ifvonet 'huge'; known: paper, small, tiny",
+        ),
         (["--data", "generated:2", "-o", "x", "--set", "pdv"], "--set pdv is not SWITCH=VALUE"),
         (["--data", "generated:2", "-o", "x", "--set", "pdv=four"], "known: off, two, three"),
         (["--data", "generated:2", "-o", "x", "--set", "color=1"], "Unknown switch of ifvonet 'color'"),

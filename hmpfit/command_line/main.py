@@ -26,6 +26,10 @@ COMMANDS = {
     "eval": ("hmpfit.command_line.evaluate:evaluate", "Score runs against a known truth."),
     "ablate": ("hmpfit.command_line.ablate:ablate", "Print the paper's table on clips with known truth."),
     "train": ("hmpfit.command_line.train:train", "Train a learned initializer on datasets or rendered hands."),
+    "eval-init": (
+        "hmpfit.command_line.eval_init:eval_init",
+        "Score a learned initializer: alone, with the fit, and against the fit without it.",
+    ),
     "predict": ("hmpfit.command_line.predict:predict", "Let a network alone estimate a dataset, for eval."),
     "train-prior": ("hmpfit.command_line.train_prior:train_prior", "Train a motion prior on AMASS or other motion."),
     "eval-prior": ("hmpfit.command_line.eval_prior:eval_prior", "Measure a motion prior on motion it never saw."),

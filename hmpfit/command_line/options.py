@@ -71,6 +71,11 @@ _OPTIONS = (
         help="Fit at most N hands, the most seen ones (default: all that are found).",
     ),
     click.option(
+        "--boxes",
+        metavar="FILE",
+        help="Where hands are, from another detector: COCO JSON, a YOLO text folder, or npz; best with --init ifvonet.",
+    ),
+    click.option(
         "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
     ),
     click.option(

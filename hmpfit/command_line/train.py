@@ -8,11 +8,9 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
-from hmpfit.command_line.training_data import CACHE, open_sources
+from hmpfit.command_line.training_data import CACHE, open_sources, split_sources
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.strict_json import to_json
-
-HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
 
 
 @click.command()
@@ -20,7 +18,10 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
 @click.option(
     "--data", "data", multiple=True, required=True, metavar="KIND:PATH", help="Repeatable; generated:N renders N clips."
 )
-@click.option("--size", default="small", show_default=True, metavar="small|paper")
+@click.option(
+    "--hold-out", "hold_out", multiple=True, metavar="NAME", help="Score on runs of this name, learn from the rest."
+)
+@click.option("--size", default="small", show_default=True, metavar="small|tiny|paper")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
 @click.option(
     "--set", "said", multiple=True, metavar="SWITCH=VALUE", help="Change a switch of the network (repeatable)."
@@ -49,7 +50,8 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train(
-    network: str, data: tuple[str, ...], size: str, out: Path, said: tuple[str, ...], backbone_weights: Path | None,
+    network: str, data: tuple[str, ...], hold_out: tuple[str, ...], size: str, out: Path, said: tuple[str, ...],
+    backbone_weights: Path | None,
     checkpoint: str | None, epochs: int | None, steps: int | None, batch: int | None, learning_rate: float | None,
     validate_every: int | None, device: str, devices: int, precision: str, workers: int, cache: Path, hand_model: str,
     seed: int, as_json: bool, quiet: bool,
@@ -77,7 +79,8 @@ def train(
     changes: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
     recipe = replace(plan.recipes[size], **{key: value for key, value in changes.items() if value is not None})
     settings: dict[str, Any] = {
-        "network": network, "data": list(data), "size": size, "switches": {k: v for k, v in vars(switches).items()},
+        "network": network, "data": list(data), "hold_out": list(hold_out), "size": size,
+        "switches": {k: v for k, v in vars(switches).items()},
         "epochs": recipe.epochs, "steps": steps, "batch": recipe.batch, "learning_rate": recipe.learning_rate,
         "checkpoint": checkpoint, "backbone_weights": None if backbone_weights is None else str(backbone_weights),
         "devices": devices, "precision": precision, "hand_model": hand_model, "seed": seed,
@@ -93,7 +96,6 @@ def train(
 
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.regressors.backbone.weights import load_imagenet
-    from hmpfit.training.regressors.batches import Mixed
 
     models = load_hand_models(hand_model)
     torch.manual_seed(seed)
@@ -115,7 +117,7 @@ def train(
             load_imagenet(backbone, backbone_weights)
     with TerminalProgress(quiet) as progress:
         sources = open_sources(data, plan.view(switches), models, hand_model, cache, seed, progress)
-        clips, held_out = Mixed(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
+        clips, held_out = split_sources(sources, hold_out, plan.view(switches), models, cache, seed, progress)
         if len(clips) < recipe.batch:
             raise InputError(f"--data gives {len(clips)} clips to learn from, fewer than a batch of {recipe.batch}.")
         out.mkdir(parents=True, exist_ok=True)
@@ -156,10 +158,9 @@ def _scores(plan: Any, network: Any, switches: Any, held_out: Any, models: Any, 
     import torch
 
     from hmpfit.hands.mano import ManoHand
-    from hmpfit.training.regressors.batches import HeldOutBatches
 
     hand, rows = ManoHand(models.right), []
-    batches = HeldOutBatches(held_out, plan.view(switches), batch)
+    batches = held_out.held_out(plan.view(switches), batch)
     for number in range(len(batches)):
         rows.append(plan.scores(network, batches[number], hand))
     return {

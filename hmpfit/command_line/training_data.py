@@ -5,6 +5,7 @@ Separate from the command because this is where datasets and synthesis meet; the
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.datasets.cache import cache_home
@@ -12,8 +13,14 @@ from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.samples import ClipSource, View
 
+if TYPE_CHECKING:
+    from hmpfit.training.regressors.batches import Mixed
+    from hmpfit.training.regressors.feature_set import FeatureSet
+
 CACHE = cache_home() / "rendered"
-GENERATED = "generated"
+GENERATED, RUNS = "generated", "runs"
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 512
+ROUNDS, DONORS = 4, 24  # draws of each clip of real video; pictures a source lends to cover others with
 _MARGIN_PIXELS = 1.25  # stored pictures are larger than crops, which turn and shift inside them
 
 
@@ -30,7 +37,47 @@ def open_sources(
 
     Raises InputError for text of another form, and what the readers raise.
     """
-    return [_open(text, view, models, hand_model, cache, seed, progress) for text in data]
+    sources: list[ClipSource] = []
+    for text in data:
+        kind, _, place = text.partition(":")
+        if kind == RUNS and place:
+            from hmpfit.datasets.run_clips import open_runs
+
+            if not view.region:
+                raise InputError("--data runs:DIR is for networks with the landmark network as backbone (size small).")
+            sources += open_runs(Path(place), cache, on_run=progress.phase("cutting crops of fitted clips", 1))
+        else:
+            sources.append(_open(text, view, models, hand_model, cache, seed, progress))
+    return sources
+
+
+def split_sources(
+    sources: Sequence[ClipSource], hold_out: Sequence[str], view: View, models: HandModels, cache: Path, seed: int,
+    progress: TerminalProgress,
+) -> "tuple[Mixed | FeatureSet, Mixed | FeatureSet]":  # fmt: skip
+    """Return what to learn from and what to score on.
+
+    Fitted clips are held out whole: those whose names begin with one of `hold_out`, else the last one. Of other sources
+    the last 5 % are. With the frozen landmark network, crops become features in the cache first. Raises InputError when
+    a name to hold out does not exist or nothing is left.
+    """
+    from hmpfit.training.regressors.batches import Mixed
+
+    if not view.region:
+        if hold_out:
+            raise InputError("--hold-out names fitted clips (--data runs:DIR); here the last 5 % are held out.")
+        return Mixed(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
+    from hmpfit.training.regressors.feature_set import split_features
+    from hmpfit.training.regressors.features import Drawing, feature_folder
+
+    donors = [source[i] for source in sources for i in range(0, len(source), max(1, len(source) // DONORS))]
+    folders = []
+    for source in sources:
+        real = source.name.startswith(f"{RUNS}:")
+        drawing = Drawing(rounds=ROUNDS if real else 1, seed=seed, view=view)
+        advance = progress.phase(f"features of {source.name}", drawing.rounds * len(source))
+        folders.append(feature_folder(source, donors, models, cache / "features", drawing, advance))
+    return split_features(folders, [source.name.removeprefix(f"{RUNS}:") for source in sources], hold_out)
 
 
 def _open(

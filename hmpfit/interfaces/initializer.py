@@ -13,6 +13,7 @@ class InitialMotion:
 
     motion: HandMotion
     keypoints: KeypointTracks | None = None
+    evidence: KeypointTracks | None = None  # the detector's and its own joints as one, where it can judge both
 
 
 class Initialize(Protocol):

@@ -51,6 +51,8 @@ def blend(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
 def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
     """Return the detector's tracks of the initial motion's hands, filled from the initializer."""
     assert inputs.detected is not None and inputs.initial is not None
+    if inputs.initial.evidence is not None:
+        return inputs.initial.evidence
     return blend(match_tracks(inputs.detected, inputs.initial.motion, context), initial_keypoints(context, inputs))
 
 

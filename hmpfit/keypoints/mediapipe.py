@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints.box_files import read_boxes
+from hmpfit.keypoints.box_search import locate
 from hmpfit.keypoints.closer_looks import look_closer
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
+from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.refinement import RefineOptions, refine
+from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.recipes.settings import RunSettings
-from hmpfit.records import Bools, Camera, KeypointTracks
+from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,25 @@ def extract(
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, frames_hidden, progress)
+    measured = measure(clip, camera, tracks, options, progress)
+    if not measured.seen.any():
+        raise NoHandError("What looked like a hand in some frames is none on a closer look; no hand was found.")
+    return measured
+
+
+def measure(
+    clip: FrameSource,
+    camera: Camera,
+    tracks: HandTracks,
+    options: MediaPipeOptions = MediaPipeOptions(),
+    progress: Phases | None = None,
+) -> KeypointTracks:
+    """Measure landmarks, confidence and world landmarks of hands whose rough landmarks are known; see `refine`."""
+    files = load_landmarker(options.landmarker)
     chosen = RefineOptions(
         views=options.views, gamma=options.gamma, seed=options.seed, views_every_s=options.views_every_s
     )
-    measured = refine(
+    return refine(
         clip,
         tracks,
         camera,
@@ -78,9 +98,6 @@ def extract(
         workers=options.workers,
         on_progress=_report(progress, "measuring landmarks"),
     )
-    if not measured.seen.any():
-        raise NoHandError("What looked like a hand in some frames is none on a closer look; no hand was found.")
-    return measured
 
 
 def find_tracks(
@@ -166,7 +183,29 @@ def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOpti
     )
 
 
+def in_boxes(context: RunContext) -> KeypointTracks:
+    """Measure the hands inside the boxes of `--boxes`, row for row; frames in which MediaPipe sees none are unseen."""
+    clip, settings = context.clip, context.settings
+    assert settings.boxes is not None
+    boxes = read_boxes(settings.boxes, clip.frames, clip.width, clip.height, clip.first_frame)
+    network = LandmarkNetwork(load_landmarker(settings.hand_landmarker).landmarks)
+
+    def look(image: NDArray[np.uint8], regions: Regions, mirrored: bool) -> tuple[Floats, Floats, Floats]:
+        found = network(image, regions, mirrored)
+        return found.xy_px, found.presence, found.right
+
+    found = locate(look, clip, boxes, context.hidden)
+    hands = len(found.is_right)
+    tracks = HandTracks(
+        found.xy_px, np.isfinite(found.xy_px).all((-1, -2)), found.is_right, np.zeros(hands), np.ones(hands),
+        clip.times_s, np.arange(hands), np.zeros(hands, dtype=np.int64),
+    )  # fmt: skip
+    return measure(clip, context.camera, tracks, options_of(settings), context.progress)
+
+
 def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
+    if context.settings.boxes is not None:
+        return in_boxes(context)
     found = extract(
         context.clip,
         context.camera,
@@ -177,6 +216,8 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
     return drop_low_confidence_frames(found, context.settings.recipe["keypoints"]["least_frame_confidence"])
 
 
-SOURCE = KeypointSource(
-    _extract, files=lambda settings: {"hand_landmarker": settings.hand_landmarker or os.environ.get(VARIABLE)}
-)
+def _files(settings: RunSettings) -> dict[str, str | None]:
+    return {"hand_landmarker": settings.hand_landmarker or os.environ.get(VARIABLE), "boxes": settings.boxes}
+
+
+SOURCE = KeypointSource(_extract, files=_files)

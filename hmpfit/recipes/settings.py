@@ -11,7 +11,7 @@ from hmpfit.recipes.loading import Recipe, load_recipe
 
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
 _FILES = (
-    "checkpoint", "prior", "hand_model", "intrinsics", "hand_landmarker", "mmpose_config", "mmpose_checkpoint",
+    "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "hand_landmarker", "mmpose_config", "mmpose_checkpoint",
     "mmpose_onnx",
 )  # fmt: skip
 _NOT_SETTINGS = ("overwrite", "workers", "device")  # how a run is carried out, not what it computes
@@ -35,6 +35,7 @@ class RunSettings:
     hands: str = "auto"
     max_hands: int | None = None
     intrinsics: str | None = None
+    boxes: str | None = None
     recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
     hide_keypoints: tuple[tuple[int, int], ...] = ()
     frames: tuple[int, int] | None = None

@@ -11,7 +11,9 @@ from torch import nn
 
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
+from hmpfit.keypoints.box_files import HandBoxes
+from hmpfit.keypoints.box_search import Located, locate
+from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors.checkpoints import find, load_network, load_plan
 from hmpfit.video.clip import Clip
 
@@ -40,12 +42,35 @@ class Learned:
         models: HandModels,
         device: str = "cpu",
         on_frame: Callable[[int], None] | None = None,
+        points_px: Floats | None = None,
     ) -> HandEstimates:
         """Look at the tracked hands of a clip; `hidden` [T] frames are not looked at.
 
-        `models` are the hands whose parameters are wanted; `on_frame(1)` watches.
+        `models` are the hands whose parameters are wanted; `on_frame(1)` watches. `points_px` [H, T, 21, 2] say where
+        to look where they are finite, whether the tracks see a hand there or not. Raises InputError when the network
+        says nothing of single hands, or cannot use `points_px`.
         """
         run = load_plan(self.name).estimate
         if run is None:
             raise InputError(f"{self.name} cannot be an initializer: it says nothing of single hands.")
-        return run(self.network, clip, tracks, camera, hidden, models, device, on_frame)
+        if points_px is None:
+            return run(self.network, clip, tracks, camera, hidden, models, device, on_frame)
+        self.check_boxes()
+        return run(self.network, clip, tracks, camera, hidden, models, device, on_frame, points_px)
+
+    def check_boxes(self) -> None:
+        """Raise InputError unless the network can start from boxes."""
+        if not getattr(self.network, "frozen", False):
+            raise InputError(
+                "--boxes needs --init ifvonet with a network on the landmark network's features (such as the shipped "
+                f"one); these weights of {self.name} look at tracked hands only."
+            )
+
+    def locate(self, clip: Clip, boxes: HandBoxes, hidden: Bools) -> Located:
+        """Return rough joints in boxes of hands, and their sides."""
+        from hmpfit.regressors.ifvonet.locate import NetworkLook
+        from hmpfit.regressors.ifvonet.network import IFVONet
+
+        self.check_boxes()
+        assert isinstance(self.network, IFVONet)
+        return locate(NetworkLook(self.network), clip, boxes, hidden)

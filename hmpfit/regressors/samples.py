@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
+from hmpfit.keypoints.regions import from_landmarks
 from hmpfit.records import Bools, Floats
 from hmpfit.regressors import crops
 from hmpfit.regressors.crops import Crop
@@ -101,10 +102,20 @@ class View:
     hands: int = 1
     upright: bool = False
     margin: float = crops.MARGIN
+    region: bool = False  # crops lie as MediaPipe's landmark network wants its regions
 
 
 def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
-    """Crop and disturb a clip. Left hands are mirrored where one hand is wanted; of two, the right one comes first.
+    """Crop and disturb a clip: the arrays of `draw_placed`."""
+    return draw_placed(clip, view, augmentation, generator)[0]
+
+
+def draw_placed(
+    clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator
+) -> tuple[Sample, HandClip, Crop]:
+    """Crop and disturb a clip; return arrays, the clip as it was cropped (mirrored, cut short), and where.
+
+    Left hands are mirrored where one hand is wanted; of two, the right one comes first.
 
     Returns float32 arrays: `image` [F, 3, size, size] 0..1; `joints_2d` [H, F, 21, 2] crop coordinates 0..1;
     `joints_3d` [H, F, 21, 3], `global_orient` [H, F, 3] in the axes of the crop's camera, meters and radians;
@@ -132,7 +143,7 @@ def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.r
         "betas": clip.betas,
         "R_to_camera": R,
     }
-    return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+    return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}, clip, crop
 
 
 def _start(clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator) -> int:
@@ -142,7 +153,13 @@ def _start(clip: HandClip, view: View, augmentation: Augmentation, generator: np
 
 
 def place(clip: HandClip, view: View) -> Crop:
-    """Return where a clip is cropped when nothing is disturbed."""
+    """Return where a clip is cropped when nothing is disturbed; a clip without any hand whole."""
+    if not np.isfinite(clip.joints_px).any():
+        height, width = clip.images.shape[1:3]
+        return Crop(np.array([width / 2, height / 2]), 0.8 * float(min(height, width)))
+    if view.region:
+        region = from_landmarks(clip.joints_px[0, -1])
+        return Crop(region.center_px, float(region.side_px), float(region.angle))
     if clip.box_px is None or view.upright:
         return crops.around(clip.joints_px, view.upright, view.margin)
     return crops.around_box(clip.box_px, view.margin)

@@ -6,6 +6,7 @@ regions placed as MediaPipe places them (`keypoints.regions`), 224 pixels wide, 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,12 +65,21 @@ class MediaPipeBackbone(nn.Module):
         source = next(step.inputs[0] for step in steps if step.output == self._levels[side])
         return self._width(next(step.layer for step in steps if step.output == source))
 
-    def forward(self, image: Tensor, sides: tuple[int, ...] = SIDES) -> Seen:
-        """Images [B, 3, 224, 224] in 0..1 -> maps of the wanted sides and MediaPipe's own answers."""
-        wanted = (*(self._levels[side] for side in sides), *self._answers)
-        *levels, pooled, landmarks, world, presence, right = self.graph(image, wanted)
+    def tensors(self, sides: tuple[int, ...] = SIDES) -> tuple[int, ...]:
+        """Return the numbers that the wanted maps and the answers have in the file."""
+        return (*(self._levels[side] for side in sides), *self._answers)
+
+    @staticmethod
+    def seen(levels: Sequence[Tensor], answers: Sequence[Tensor]) -> Seen:
+        """Put maps and raw answers, in the order of `tensors`, together."""
+        pooled, landmarks, world, presence, right = answers
         points = landmarks.unflatten(-1, (21, 3)) / CROP
         return Seen(tuple(levels), pooled, points, world.unflatten(-1, (21, 3)), presence[:, 0], right[:, 0])
+
+    def forward(self, image: Tensor, sides: tuple[int, ...] = SIDES) -> Seen:
+        """Images [B, 3, 224, 224] in 0..1 -> maps of the wanted sides and MediaPipe's own answers."""
+        found = self.graph(image, self.tensors(sides))
+        return self.seen(found[: len(sides)], found[len(sides) :])
 
 
 def numbers_of(seen: Seen) -> Tensor:

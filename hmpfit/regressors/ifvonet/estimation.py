@@ -19,6 +19,7 @@ from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
 from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.crops import Crop
+from hmpfit.regressors.ifvonet.frozen_estimation import estimate_frozen
 from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.video.clip import Clip
@@ -47,6 +48,7 @@ def estimate(
     models: HandModels,
     device: str = "cpu",
     on_frame: Callable[[int], None] | None = None,
+    points_px: Floats | None = None,
 ) -> HandEstimates:
     """Estimate every tracked hand in every frame that may be looked at, streaming the clip once.
 
@@ -57,6 +59,11 @@ def estimate(
     network = network.to(device).eval()
     switches, before_count = network.switches, network.switches.frames - 1
     points = followed_points(tracks, hidden, clip.width)
+    if points_px is not None:
+        given = np.where(tracks.is_right[:, None, None, None], points_px, points_px * (-1, 1) + (clip.width, 0))
+        points = np.where(np.isfinite(given) & ~hidden[:, None, None], given, points)
+    if network.frozen:
+        return estimate_frozen(network, clip, points, tracks, camera, device, on_frame)
     out = _nothing(tracks)
     waiting, past = _Waiting(), {}  # frames that later ones look back at
 

@@ -25,6 +25,22 @@ class HeadOutput:
     betas: Tensor  # [B, 10]
     joints_2d: Tensor  # [B, 21, 2] OpenPose order, crop coordinates, 0..1 inside
     heatmaps: Tensor  # [B, 21, side, side] each sums to 1
+    presence: Tensor | None = None  # [B] logit of a hand being there; with the frozen backbone only, like the next
+    log_scales: Tensor | None = None  # [B, 4, 21] logarithms of expected errors, see `SCALES`
+
+
+# What errors are expected of: 2D joints (crops) of the network and of the detector, 3D joints (metres, about their
+# mean) of the network and of the detector.
+SCALES = ("own_2d", "detector_2d", "own_3d", "detector_3d")
+_TYPICAL = (0.02, 0.02, 0.006, 0.006)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the head is told beside the maps."""
+
+    vector: Tensor  # [B, TOLD]
+    landmarks: Tensor  # [B, 21, 2] the detector's own, crop coordinates
 
 
 class ResidualUnit(nn.Module):
@@ -67,17 +83,24 @@ class HandHead(nn.Module):
         super().__init__()
         width, side = switches.width, switches.side
         halvings = int(math.log2(side)) - 1  # down to 2 x 2
-        self.hourglass = Hourglass(width, halvings)
+        self.told = switches.backbone == "mediapipe"  # then the maps are deep enough for a head without an hourglass
+        self.hourglass = nn.Identity() if self.told else Hourglass(width, halvings)
         self.refine = nn.Sequential(
-            ResidualUnit(width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE)
+            nn.Identity() if self.told else ResidualUnit(width),
+            nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE),
         )  # fmt: skip
         self.to_heatmaps = nn.Conv2d(width, JOINTS, 1)
         self.sharpness = nn.Parameter(torch.ones(JOINTS, 1))
         self.from_heatmaps, self.from_encoding = nn.Conv2d(JOINTS, width, 1), nn.Conv2d(width, width, 1)
-        self.encoder = nn.Sequential(
-            *(nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
-        )
         code = 4 * width
+        if self.told:
+            self.encoder = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Flatten())
+            code = width * side**2 // 4
+            self.aside = _Aside(switches.frames, code, switches.trunk, switches.dropout)
+            code = switches.trunk
+        else:
+            halves = (nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
+            self.encoder = nn.Sequential(*halves)
         self.pose = nn.Linear(code, 6 * ROTATIONS)
         self.shape = nn.Sequential(
             nn.Linear(code, code), nn.LeakyReLU(_SLOPE), nn.Linear(code, code // 2), nn.LeakyReLU(_SLOPE),
@@ -93,13 +116,44 @@ class HandHead(nn.Module):
             self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(ROTATIONS))
             self.pose.weight.mul_(0.1)
 
-    def forward(self, features: Tensor) -> HeadOutput:
-        """F_Hand [B, width, side, side] -> the hand."""
+    def forward(self, features: Tensor, told: Told | None = None) -> HeadOutput:
+        """F_Hand [B, width, side, side] -> the hand; `told` goes with the frozen backbone."""
         encoding = self.refine(self.hourglass(features))
         logits = self.to_heatmaps(encoding)
         flat = (logits.flatten(2).float() * self.sharpness).softmax(-1)
         heatmaps = flat.unflatten(2, logits.shape[2:])
-        x, y = heatmaps.sum(2) @ self.centres, heatmaps.sum(3) @ self.centres
+        xy = torch.stack((heatmaps.sum(2) @ self.centres, heatmaps.sum(3) @ self.centres), -1)
         code = self.encoder(self.from_heatmaps(logits) + self.from_encoding(encoding)).flatten(1)
-        rot6d = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
-        return HeadOutput(from_6d(rot6d), self.shape(code).float(), torch.stack((x, y), -1), heatmaps)
+        presence, scales = None, None
+        if self.told:
+            assert told is not None
+            code, xy, presence, scales = self.aside(code, xy, told)
+        six = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
+        return HeadOutput(from_6d(six), self.shape(code).float(), xy, heatmaps, presence, scales)
+
+
+class _Aside(nn.Module):
+    """Joins the code with what the detector says, and judges both."""
+
+    def __init__(self, frames: int, code: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.vector = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(1152 + 128 * frames, 192), nn.LeakyReLU(_SLOPE), nn.Dropout(dropout)
+        )
+        self.trunk = nn.Sequential(nn.Linear(code + 192, width), nn.LeakyReLU(_SLOPE), nn.Dropout(dropout))
+        self.offset, self.gate = nn.Linear(width, 2 * JOINTS), nn.Linear(width, JOINTS)
+        self.presence, self.scales = nn.Linear(width, 1), nn.Linear(width, len(SCALES) * JOINTS)
+        with torch.no_grad():
+            for layer in (self.offset, self.gate, self.scales):
+                layer.weight.mul_(0.1)
+            self.offset.bias.zero_()
+            self.gate.bias.fill_(-2.0)  # begin with the detector's
+            self.scales.bias.copy_(torch.tensor(_TYPICAL).log().repeat_interleave(JOINTS))
+
+    def forward(self, code: Tensor, xy: Tensor, told: Told) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the joint code, 2D joints [B, 21, 2], presence [B] and log scales [B, 4, 21]."""
+        code = self.trunk(torch.cat((code, self.vector(told.vector)), dim=1))
+        share = torch.sigmoid(self.gate(code))[..., None]
+        mixed = share * xy + (1 - share) * told.landmarks + self.offset(code).unflatten(-1, (JOINTS, 2))
+        scales = self.scales(code).unflatten(-1, (len(SCALES), JOINTS)).clamp(-9, 1)
+        return code, mixed, self.presence(code)[:, 0], scales

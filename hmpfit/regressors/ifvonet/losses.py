@@ -7,11 +7,13 @@ the five terms comparable sizes (specs/regressors.md section 1.2).
 from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.mano import ManoHand
+from hmpfit.regressors.backbone.frozen import Features
 from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.skeleton import OPENPOSE_WRIST
@@ -29,22 +31,26 @@ class IfvonetLossWeights:
     mano_pose: float = 1.0
     mano_shape: float = 1.0
     heatmap: float = 0.0
+    presence: float = 0.0
+    scales: float = 0.0
 
 
 # Few samples and a small network: what is measured in the end (3D joints, 2D joints) leads, and heatmaps are taught.
 SMALL = IfvonetLossWeights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2, heatmap=1.0)
+FROZEN = IfvonetLossWeights(0.0, 10.0, 40.0, 1.0, 0.2, heatmap=0.3, presence=3.0, scales=0.2)  # no mesh: time
 _SPOT = 0.6  # standard deviation of a heatmap's target, in its pixels
 
 
 def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
     """Return "total" and its six parts for a batch of `samples.draw`; what is not annotated counts nothing."""
     assert isinstance(network, IFVONet)
-    weights = IfvonetLossWeights() if network.switches.tiny_start else SMALL
+    weights = FROZEN if network.frozen else IfvonetLossWeights() if network.switches.tiny_start else SMALL
     parts: dict[str, Tensor] = {}
-    for before, prediction in enumerate(network(batch["image"], both=True)):
+    both = not network.frozen  # spoiled pairs say little more in the frame before, and the head's time is halved
+    for before, prediction in enumerate(network(seen_of(batch), both=both)):
         for name, value in frame_losses(prediction, batch, -1 - before, hand).items():
             parts[name] = parts[name] + value if name in parts else value
-    total = sum(getattr(weights, field.name) * parts[field.name] for field in fields(weights))
+    total = sum(getattr(weights, field.name) * parts[field.name] for field in fields(weights) if field.name in parts)
     assert isinstance(total, Tensor)
     return {"total": total, **parts}
 
@@ -54,13 +60,17 @@ def frame_losses(prediction: HeadOutput, batch: Batch, frame: int, hand: ManoHan
     truth = _truth(batch, frame)
     rotations, betas = exp(torch.cat((truth["global_orient"][:, None], truth["hand_pose"]), dim=1)), truth["betas"]
     still = betas.new_zeros(3)
-    with torch.no_grad():
-        wanted = hand.from_rotations(rotations.nan_to_num(), betas.nan_to_num(), still)
-    posed = hand.from_rotations(prediction.rotations, prediction.betas, still)
-    known = torch.isfinite(rotations).flatten(1).all(1) & torch.isfinite(betas).all(1)
-    assert posed.vertices is not None and wanted.vertices is not None
+    judged = prediction.log_scales is not None
+    posed = hand.from_rotations(prediction.rotations, prediction.betas, still, vertices=not judged)
+    more = _judgements(prediction, posed.joints, batch, frame) if judged else {}
+    if posed.vertices is not None:
+        with torch.no_grad():
+            wanted = hand.from_rotations(rotations.nan_to_num(), betas.nan_to_num(), still)
+        assert wanted.vertices is not None
+        known = torch.isfinite(rotations).flatten(1).all(1) & torch.isfinite(betas).all(1)
+        more["mesh"] = _sum((posed.vertices - wanted.vertices).where(known[:, None, None], still.new_zeros(())))
     return {
-        "mesh": _sum((posed.vertices - wanted.vertices).where(known[:, None, None], still.new_zeros(()))),
+        **more,
         "pose_2d": _sum(prediction.joints_2d - truth["joints_2d"]),
         "pose_3d": _sum(_from_wrist(posed.joints) - _from_wrist(truth["joints_3d"])),
         "mano_pose": _sum(prediction.rotations - rotations),
@@ -77,7 +87,7 @@ def scores(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, 
     """
     assert isinstance(network, IFVONet)
     truth = _truth(batch, -1)
-    (prediction,) = network(batch["image"])
+    (prediction,) = network(seen_of(batch))
     still = prediction.betas.new_zeros(3)
     posed = hand.from_rotations(prediction.rotations, prediction.betas, still)
     joints, wanted = _from_wrist(posed.joints), _from_wrist(truth["joints_3d"])
@@ -91,6 +101,46 @@ def scores(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, 
         "v_pe_mm": 1000 * _distance(posed.vertices - posed.joints[:, :1], mesh - _wrist_of(hand, truth)),
         "joints_2d_percent": 100 * _distance(prediction.joints_2d, truth["joints_2d"]),
     }
+
+
+def seen_of(batch: Batch) -> Tensor | Features:
+    """Return what the network is shown of a batch: features where there are some, else the pictures."""
+    if "maps" not in batch:
+        return batch["image"]
+    return Features(batch["maps"].float(), batch["pooled"].float(), batch["numbers"])
+
+
+def true_errors(prediction: HeadOutput, joints: Tensor, batch: Batch, frame: int) -> Tensor:
+    """Return how far the network's and the detector's joints are off [B, 4, 21], in the order of `SCALES`; NaN unknown.
+
+    `joints` [B, 21, 3] are the network's. Without features nothing is known of the detector.
+    """
+    wanted_2d, wanted_3d = batch["joints_2d"][:, 0, frame], batch["joints_3d"][:, 0, frame]
+    marks_3d, focal = batch["landmarks_3d"][:, 0, frame], batch["focal"][:, None, None]
+    between = focal * (marks_3d[..., :2] / marks_3d[..., 2:] - wanted_3d[..., :2] / wanted_3d[..., 2:])
+    numbers = batch["numbers"][:, frame]
+    found_2d = numbers[:, :63].unflatten(-1, (21, 3))[..., :2]
+    found_3d = numbers[:, 63:126].unflatten(-1, (21, 3)) / 10
+    pairs = (
+        (prediction.joints_2d, wanted_2d), (found_2d, wanted_2d + between),
+        (_centred(joints), _centred(wanted_3d)), (_centred(found_3d), _centred(marks_3d)),
+    )  # fmt: skip
+    return torch.stack([torch.linalg.norm(a - b, dim=-1) for a, b in pairs], dim=1)
+
+
+def _judgements(prediction: HeadOutput, joints: Tensor, batch: Batch, frame: int) -> dict[str, Tensor]:
+    """Return the losses of presence and of the expected errors (negative log likelihood of Laplace's density)."""
+    assert prediction.presence is not None and prediction.log_scales is not None
+    is_hand = batch["is_hand"][:, frame].to(prediction.presence)
+    presence = F.binary_cross_entropy_with_logits(prediction.presence, is_hand)
+    errors = true_errors(prediction, joints, batch, frame).detach()
+    known = torch.isfinite(errors)
+    likelihood = prediction.log_scales + errors.nan_to_num() * torch.exp(-prediction.log_scales)
+    return {"presence": presence, "scales": (likelihood * known).sum() / len(errors)}
+
+
+def _centred(points: Tensor) -> Tensor:
+    return points - points.mean(-2, keepdim=True)
 
 
 def _truth(batch: Batch, frame: int) -> Batch:

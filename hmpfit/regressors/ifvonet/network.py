@@ -1,16 +1,19 @@
 """IFVONet whole: three branches of one or two backbones, variation, recovery, fusion, head (the paper's Figure 2)."""
 
 from dataclasses import fields
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
+from hmpfit.regressors.backbone.frozen import CHANNELS, USED, Features, features_of
 from hmpfit.regressors.backbone.light import LightBackbone
+from hmpfit.regressors.backbone.mediapipe import MediaPipeBackbone
 from hmpfit.regressors.backbone.pyramid import Pyramid
 from hmpfit.regressors.backbone.resnet import ResNet50
 from hmpfit.regressors.ifvonet.attention import start_tiny
 from hmpfit.regressors.ifvonet.fusion import Fusion
-from hmpfit.regressors.ifvonet.head import HandHead, HeadOutput
+from hmpfit.regressors.ifvonet.head import HandHead, HeadOutput, Told
 from hmpfit.regressors.ifvonet.recovery import OcclusionRecovery
 from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
@@ -46,6 +49,23 @@ class ImageFeatures(nn.Module):
         return out
 
 
+class FrozenFeatures(nn.Module):
+    """Maps of the frozen landmark network, of one frame or of several, to the width of the others."""
+
+    def __init__(self, switches: IfvonetSwitches, frames: int) -> None:
+        super().__init__()
+        width = switches.width
+        self.layers = nn.Sequential(
+            nn.Conv2d(frames * CHANNELS, width, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(SLOPE),
+            nn.Conv2d(width, width, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """[B, frames * 344, 8, 8] -> [B, width, 8, 8]."""
+        out: Tensor = self.layers(maps)
+        return out
+
+
 class IFVONet(nn.Module):
     """Crops of consecutive frames of a right hand -> the hand in the last of them, and in the one before if asked."""
 
@@ -53,8 +73,11 @@ class IFVONet(nn.Module):
         super().__init__()
         self.switches = switches
         frames = switches.frames
-        self.eyes = ImageFeatures(switches, 3)
-        if switches.two_backbones:
+        self.frozen = switches.backbone == "mediapipe"
+        self.eyes: nn.Module = FrozenFeatures(switches, 1) if self.frozen else ImageFeatures(switches, 3)
+        if self.frozen:
+            self.eyes_for_all: nn.Module = FrozenFeatures(switches, frames)
+        elif switches.two_backbones:
             self.eyes_for_all = ImageFeatures(switches, 3 * frames)
         else:
             self.stem = nn.Conv2d(3 * frames, 3, 1)
@@ -71,36 +94,77 @@ class IFVONet(nn.Module):
                 start_tiny(layer)
             self.head.start_straight()
 
-    def forward(self, image: Tensor, both: bool = False) -> tuple[HeadOutput, ...]:
+    def forward(self, image: Tensor | Features, both: bool = False) -> tuple[HeadOutput, ...]:
         """image [B, frames, 3, S, S] in 0..1, oldest first -> the hand in the last frame.
 
+        With the frozen backbone, images become `Features` [B, frames, ...] first, which can be given as they are.
         `both` adds the hand in the frame before: PDV is symmetric, so the same features in the other order give it.
         """
-        batch, frames = image.shape[:2]
-        seen, _ = self.frame_gate(self.eyes(image.flatten(0, 1)))
-        each = list(seen.unflatten(0, (batch, frames)).unbind(1))
-        stacked = image.flatten(1, 2)
-        together = self.eyes_for_all(stacked) if self.switches.two_backbones else self.eyes(self.stem(stacked))
-        hand, occlusion = self.gate(together)
+        features = None
+        if self.frozen:
+            features = image if isinstance(image, Features) else frozen_features(image)
+            single, stacked = features.maps.flatten(0, 1), features.maps.flatten(1, 2)
+        else:
+            assert isinstance(image, Tensor)
+            single, stacked = image.flatten(0, 1), image.flatten(1, 2)
+        frames = self.switches.frames
+        seen, _ = self.frame_gate(self.eyes(single))
+        each = list(seen.unflatten(0, (-1, frames)).unbind(1))
+        two = self.frozen or self.switches.two_backbones
+        hand, occlusion = self.gate(self.eyes_for_all(stacked) if two else self.eyes(self.stem(stacked)))
         recovered = self.recovery(occlusion, hand)
+        wanted = (frames - 1, frames - 2)[: 2 if both else 1]
+        count = len(wanted)  # one pass of the head for all: half the calls
+        fused = self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(self._variations(each, wanted)))
+        whole = self.head(fused, None if features is None else _told(features, wanted))
+        return tuple(
+            HeadOutput(*parts) for parts in zip(*(_split(getattr(whole, f.name), count) for f in fields(whole)))
+        )
+
+    def _variations(self, each: list[Tensor], wanted: tuple[int, ...]) -> list[Tensor]:
+        """Return what the wanted frames vary by against each other frame [B, maps * width, side, side]."""
         pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        wanted: list[Tensor] = []
-        for frame in (frames - 1, frames - 2)[: 2 if both else 1]:
+        out: list[Tensor] = []
+        for frame in wanted:
             parts: list[Tensor] = []
-            for other in (o for o in range(frames - 1, -1, -1) if o != frame):
+            for other in (o for o in range(len(each) - 1, -1, -1) if o != frame):
                 low, high = sorted((frame, other))
                 if (low, high) not in pairs:
                     pairs[low, high] = self._varied(each[low], each[high])
                 maps = pairs[low, high]
                 parts += maps[::-1] if frame == high else maps
-            wanted.append(torch.cat(parts, dim=1))
-        count = len(wanted)  # one pass of the head for all: half the calls
-        whole = self.head(self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(wanted)))
-        split = [getattr(whole, one.name).chunk(count) for one in fields(whole)]
-        return tuple(HeadOutput(*parts) for parts in zip(*split))
+            out.append(torch.cat(parts, dim=1))
+        return out
 
     def _varied(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         if self.switches.pdv == "off":
             return a, b
         maps: tuple[Tensor, Tensor] = self.variation(a, b)
         return maps
+
+
+@torch.no_grad()
+def frozen_features(image: Tensor) -> Features:
+    """Return the frozen landmark network's features [B, F, ...] of images [B, F, 3, 224, 224]."""
+    seen = _tower(str(image.device))(image.flatten(0, 1).float(), USED)
+    return features_of(seen).map(lambda x: x.unflatten(0, image.shape[:2]))
+
+
+@cache
+def _tower(device: str) -> MediaPipeBackbone:
+    """Return the installed landmark network; outside the networks, so that no checkpoint stores it."""
+    return MediaPipeBackbone().eval().requires_grad_(False).to(device)
+
+
+def _told(features: Features, wanted: tuple[int, ...]) -> Told:
+    """Return what the head is told of the wanted frames beside the maps, one after the other along the batch."""
+    frames = features.numbers.shape[1]
+    others = [[o for o in range(frames) if o != frame] for frame in wanted]
+    own = [torch.cat((features.pooled[:, f], features.numbers[:, f], features.numbers[:, o].flatten(1)), 1)
+           for f, o in zip(wanted, others)]  # fmt: skip
+    landmarks = torch.cat([features.numbers[:, frame, :63] for frame in wanted])
+    return Told(torch.cat(own), landmarks.unflatten(-1, (21, 3))[..., :2])
+
+
+def _split(value: Tensor | None, count: int) -> tuple[Tensor | None, ...]:
+    return (None,) * count if value is None else value.chunk(count)

@@ -13,7 +13,8 @@ from hmpfit.regressors.samples import Augmentation, View
 def view(switches: Any) -> View:
     """Return what the network sees: one hand in two or three frames."""
     assert isinstance(switches, IfvonetSwitches)
-    return View(size=switches.image, frames=switches.frames, hands=1, upright=switches.upright)
+    frozen = switches.backbone == "mediapipe"
+    return View(size=switches.image, frames=switches.frames, hands=1, upright=switches.upright, region=frozen)
 
 
 PLAN = NetworkPlan(
@@ -22,6 +23,10 @@ PLAN = NetworkPlan(
     recipes={
         "paper": TrainingRecipe(),
         "small": TrainingRecipe(
+            epochs=12, batch=64, learning_rate=2e-3, decay_epochs=(), warm_up_steps=50, weight_decay=1e-3,
+            average=0.99, clip=100.0,
+        ),
+        "tiny": TrainingRecipe(
             epochs=20, batch=32, learning_rate=2e-3, decay_epochs=(), warm_up_steps=100, weight_decay=1e-4,
             average=0.995, clip=200.0, augmentation=Augmentation(0.12, 20.0, 0.8, 0.25, shift=0.05),
         ),

@@ -11,7 +11,9 @@ from hmpfit.errors import InputError
 PDV = ("off", "two", "three")  # off: both frames' features as they are; three: variation with each of the last two
 GOR = ("transformer", "fit", "softmax_bn", "sigmoid_bn")  # Table V, top to bottom
 VOF = ("off", "concat", "add", "multiply", "dynamic")  # off: recovery alone; concat: Table IV's row without VOF
-BACKBONES = ("resnet50", "light")
+BACKBONES = ("resnet50", "light", "mediapipe")  # mediapipe: the frozen landmark network of the installed package
+
+FROZEN_IMAGE, FROZEN_SIDE = 224, 8
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,18 @@ class IfvonetSwitches:
     literal: bool = False  # sigmoids, normalized maps and the fusion's product as printed, without what tames them
     tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
     upright: bool = False  # crops are turned so that the fingers point up
+    trunk: int = 0  # width of a layer between the code and the pose; 0: none
+    dropout: float = 0.0  # of what the head is told beside the maps
 
     def __post_init__(self) -> None:
         """Refuse what does not exist. Raises InputError, listing what does."""
         for key, known in (("pdv", PDV), ("gor", GOR), ("vof", VOF), ("backbone", BACKBONES)):
             if getattr(self, key) not in known:
                 raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
-        if self.image < 64 or self.image % 32 or (self.image // 8) & (self.image // 8 - 1):
+        if self.backbone == "mediapipe":
+            if self.image != FROZEN_IMAGE or self.two_backbones or not self.upright:
+                raise InputError("Switch backbone = 'mediapipe' needs image=224, two_backbones=false and upright=true.")
+        elif self.image < 64 or self.image % 32 or (self.image // 8) & (self.image // 8 - 1):
             raise InputError(f"Switch image = {self.image} must be 64, 128, 256 or 512.")
         if self.width % (4 * self.heads):
             raise InputError(f"Switch width = {self.width} must be a multiple of 4 x heads = {4 * self.heads}.")
@@ -51,12 +58,25 @@ class IfvonetSwitches:
     @property
     def side(self) -> int:
         """Side of the feature maps."""
-        return self.image // 8
+        return FROZEN_SIDE if self.backbone == "mediapipe" else self.image // 8
 
 
 SIZES = {
     "paper": IfvonetSwitches(),
     "small": IfvonetSwitches(
+        image=FROZEN_IMAGE,
+        backbone="mediapipe",
+        two_backbones=False,
+        width=24,
+        heads=2,
+        pdv_residual=True,
+        gor_blocks=1,
+        tiny_start=False,
+        upright=True,
+        trunk=256,
+        dropout=0.2,
+    ),
+    "tiny": IfvonetSwitches(
         image=64, backbone="light", width=64, pdv_residual=True, gor_blocks=1, tiny_start=False, upright=True
     ),
 }

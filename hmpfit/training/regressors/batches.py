@@ -28,6 +28,14 @@ class Mixed:
         source, clip = self.rows[index]
         return self.sources[source][clip]
 
+    def training(self, view: View, augmentation: Augmentation, batch: int, steps: int, seed: int) -> "TrainingBatches":
+        """Return batches to learn from."""
+        return TrainingBatches(self, view, augmentation, batch, steps, seed)
+
+    def held_out(self, view: View, batch: int) -> "HeldOutBatches":
+        """Return the clips in batches, undisturbed."""
+        return HeldOutBatches(self, view, batch)
+
     def split(self, held_share: float, most: int) -> "tuple[Mixed, Mixed]":
         """Return all but the last clips of every source, and up to `most` of those last ones, evenly picked.
 

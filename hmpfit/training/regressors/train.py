@@ -20,7 +20,8 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.training.logs import loggers, whole_log
-from hmpfit.training.regressors.batches import HeldOutBatches, Mixed, TrainingBatches
+from hmpfit.training.regressors.batches import Mixed
+from hmpfit.training.regressors.feature_set import FeatureSet
 
 LAST = "last.ckpt"
 
@@ -69,7 +70,7 @@ class Learning(lightning.LightningModule):
         """Return the loss of one batch and log its parts."""
         parts = self.plan.losses(self.network, batch, self.hand)
         logged = {f"train/{name}": value.detach() for name, value in parts.items()}
-        self.log_dict(logged, batch_size=len(batch["image"]))
+        self.log_dict(logged, batch_size=len(batch["betas"]))
         return parts["total"]
 
     def on_before_zero_grad(self, _: Any) -> None:
@@ -88,7 +89,7 @@ class Learning(lightning.LightningModule):
         """Log the scores on held-out clips."""
         self.kept.eval()
         scores = {f"held_out/{n}": v.float().mean() for n, v in self.plan.scores(self.kept, batch, self.hand).items()}
-        self.log_dict(scores, batch_size=len(batch["image"]), sync_dist=True)
+        self.log_dict(scores, batch_size=len(batch["betas"]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam (AdamW with a weight decay), stepped down at epochs or along a cosine, after a linear warm-up."""
@@ -144,8 +145,8 @@ def train(
     plan: NetworkPlan,
     switches: Any,
     network: nn.Module,
-    clips: Mixed,
-    held_out: Mixed,
+    clips: Mixed | FeatureSet,
+    held_out: Mixed | FeatureSet,
     models: HandModels,
     folder: Path,
     recipe: TrainingRecipe,
@@ -168,7 +169,7 @@ def train(
     per_epoch = max(1, len(clips) // (recipe.batch * max(world, 1)))
     total = steps or recipe.epochs * per_epoch
     module = Learning(network, plan.build(switches) if recipe.average else None, plan, recipe, models, total, per_epoch)
-    batches = TrainingBatches(clips, view, recipe.augmentation, recipe.batch, total, seed)
+    batches = clips.training(view, recipe.augmentation, recipe.batch, total, seed)
     last = folder / LAST
     resume = last.is_file()
     if resume:
@@ -197,7 +198,7 @@ def train(
         trainer.fit(
             module,
             DataLoader(batches, batch_size=None, num_workers=machine.workers),
-            DataLoader(HeldOutBatches(held_out, view, recipe.batch), batch_size=None),
+            DataLoader(held_out.held_out(view, recipe.batch), batch_size=None),
             ckpt_path=str(last) if resume else None,
             weights_only=False,
         )

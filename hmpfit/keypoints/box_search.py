@@ -1,0 +1,109 @@
+"""Where a hand lies inside a given box: turned crops are tried, and whoever looks says which one shows a hand.
+
+Separate from detection, which finds boxes, and from `box_files`, which reads them. A crop is good when it shows a hand
+whose joints fill the box. Any landmark network can look, MediaPipe's or a learned initializer's.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.keypoints.box_files import HandBoxes
+from hmpfit.keypoints.frames import FrameSource
+from hmpfit.keypoints.regions import Regions, from_landmarks
+from hmpfit.records import Bools, Floats
+
+TURNS = np.arange(8) * (np.pi / 4)
+NEAR = np.array([-0.35, 0.0, 0.35])  # radians about the turn of the frame before
+SIDE_PER_BOX = 1.45  # side of a region per longer side of a box
+VOTES = 12  # frames that decide the side of a hand whose boxes do not say it
+WEAK = 0.25  # score below which all turns are tried
+
+
+class Look(Protocol):
+    """Landmarks of an image in regions."""
+
+    def __call__(self, image: NDArray[np.uint8], regions: Regions, mirrored: bool) -> tuple[Floats, Floats, Floats]:
+        """Return landmarks [N, 21, 2] in image pixels, presence [N] and that the crop shows a right hand [N]."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Rough joints inside boxes, to place regions by."""
+
+    xy_px: Floats  # [H, T, 21, 2] NaN where no box is
+    is_right: Bools  # [H]
+
+
+@dataclass(frozen=True)
+class _Try:
+    score: float
+    turn: float
+    xy_px: Floats  # [21, 2]
+    right: float
+
+
+def locate(look: Look, clip: FrameSource, boxes: HandBoxes, hidden: Bools) -> Located:
+    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are voted."""
+    known = np.isfinite(boxes.xyxy_px).all(-1) & ~hidden
+    sides = [
+        _vote(look, clip, boxes.xyxy_px[hand], known[hand]) if side is None else side
+        for hand, side in enumerate(boxes.is_right)
+    ]
+    if len(sides) == 2 and boxes.is_right == (None, None) and sides[0] == sides[1]:
+        sides[1] = not sides[0]  # two boxes that nobody names are one person's hands
+    out = np.full((*known.shape, 21, 2), np.nan)
+    before: dict[int, _Try] = {}
+    for frame, image in clip.images():
+        for hand in np.flatnonzero(known[:, frame]).tolist():
+            found = _in_box(look, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
+            before[hand], out[hand, frame] = found, found.xy_px
+    return Located(out, np.array(sides, dtype=bool))
+
+
+def _in_box(look: Look, image: NDArray[np.uint8], box: Floats, before: _Try | None, is_right: bool) -> _Try:
+    """Look near the turn of the frame before, and all round where that is weak."""
+    near = None if before is None else _best(look, image, box, before.turn + NEAR, is_right)
+    if near is not None and near.score >= WEAK:
+        return near
+    wide = _best(look, image, box, TURNS, is_right)
+    return wide if near is None or wide.score > near.score else near
+
+
+def _best(look: Look, image: NDArray[np.uint8], box: Floats, turns: Floats, is_right: bool) -> _Try:
+    """Return the best of some turns, looked at twice: around the box, then around the joints found there."""
+    center, side = (box[:2] + box[2:]) / 2, SIDE_PER_BOX * float((box[2:] - box[:2]).max())
+    regions = Regions(np.tile(center, (len(turns), 1)), np.full(len(turns), side), np.asarray(turns))
+    first = max(_tried(look, image, regions, box, is_right), key=lambda one: one.score)
+    again = from_landmarks(first.xy_px)
+    regions = Regions(again.center_px[None], np.atleast_1d(again.side_px), np.atleast_1d(again.angle))
+    return max(first, *_tried(look, image, regions, box, is_right), key=lambda one: one.score)
+
+
+def _tried(look: Look, image: NDArray[np.uint8], regions: Regions, box: Floats, is_right: bool) -> list[_Try]:
+    found, presence, right = look(image, regions, not is_right)
+    scores = [float(p) * _overlap(np.concatenate((xy.min(0), xy.max(0))), box) for xy, p in zip(found, presence)]
+    return [_Try(scores[n], float(regions.angle[n]), found[n], float(right[n])) for n in range(len(found))]
+
+
+def _vote(look: Look, clip: FrameSource, boxes: Floats, known: Bools) -> bool:
+    """Return whether crops look more like a right hand than, mirrored, like one."""
+    frames = np.flatnonzero(known)
+    if not len(frames):
+        return True
+    chosen = set(frames[np.unique(np.linspace(0, len(frames) - 1, min(VOTES, len(frames))).astype(int))].tolist())
+    total = 0.0
+    for frame, image in clip.images(min(chosen), max(chosen) + 1):
+        if frame in chosen:
+            right, left = (_best(look, image, boxes[frame], TURNS, side) for side in (True, False))
+            total += right.score * (right.right + 0.5) - left.score * (left.right + 0.5)
+    return total >= 0
+
+
+def _overlap(a: Floats, b: Floats) -> float:
+    """Return the intersection over union of two boxes."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    common = float(np.clip(high - low, 0, None).prod())
+    return common / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common, 1e-9)
