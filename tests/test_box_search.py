@@ -40,7 +40,7 @@ class _Look:
 
 
 def _joints(frame: int) -> Floats:
-    return HAND + (120 + 4 * frame, 100)
+    return np.asarray(HAND + np.array([120 + 4 * frame, 100]))
 
 
 def _boxes() -> Floats:
