@@ -5,9 +5,13 @@ The library's front door is `hmpfit.fit_video`. Nothing is imported before it is
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# OpenCV reads this once, when it is first imported: a picture of a few bytes may announce a gigapixel.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 _FRONT_DOOR = {
     "fit_video": "hmpfit.pipeline",

@@ -4,12 +4,12 @@ Separate because priors and regressors, which never import each other, both have
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.structured import read_toml
 
 
 def card_path(weights: Path) -> Path:
@@ -23,9 +23,9 @@ def read_card(weights: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     try:
-        return tomllib.loads(card.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The card '{card}' is not valid TOML: {error}.") from error
+        return read_toml(card)
+    except UnreadableFileError as error:
+        raise InputError(f"The card '{card}' is not valid TOML: {error.reason}.") from None
 
 
 def write_card(weights: Path, sha256: str, about: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Path:

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hmpfit.errors import InputError, RunFolderError
-from hmpfit.results.record_files import UNREADABLE
+from hmpfit.files.archives import read_npz
+from hmpfit.files.structured import read_json_table
+from hmpfit.results.summary import read_summary
 
 Stage = TypeVar("Stage")
 
@@ -58,11 +60,16 @@ class RunFolder:
     def finished(self) -> dict[str, Any] | None:
         """Return the summary of a finished run with these very settings, or None when there is work to do."""
         mark = _json_table(self.path / MARK)
-        if mark is None or mark["settings"] != self._settings:
+        if mark is None or mark.get("settings") != self._settings:
             return None
-        if not all((self.path / name).is_file() for name in mark["files"]):
+        names = mark.get("files")
+        if not isinstance(names, list) or not all(isinstance(n, str) and (self.path / n).is_file() for n in names):
             return None
-        return _json_table(self.path / self._summary)
+        try:
+            # A summary that lacks what others read of it is no summary: the run is finished anew.
+            return (read_summary if self._summary == "result.json" else read_json_table)(self.path / self._summary)
+        except InputError:
+            return None
 
     def stage(
         self,
@@ -79,10 +86,8 @@ class RunFolder:
         """
         path = self.path / f"{name}.npz"
         if _stored_fingerprint(path) == fingerprint:
-            try:
+            with contextlib.suppress(InputError):
                 return load(path)
-            except (InputError, *UNREADABLE):
-                pass
         value = compute()
         with self._explained(), self._partial() as scratch:
             written = scratch / path.name
@@ -112,7 +117,7 @@ class RunFolder:
 
     def _refuse_other_settings(self) -> None:
         mark = _json_table(self.path / MARK)
-        if mark is None or mark["settings"] == self._settings:
+        if mark is None or not isinstance(mark.get("settings"), dict) or mark["settings"] == self._settings:
             return
         raise RunFolderError(
             f"'{self.path}' holds a finished run with other settings (made with "
@@ -182,18 +187,17 @@ def _error_number(error: BaseException | None) -> int | None:
 
 def _json_table(path: Path) -> dict[str, Any] | None:
     try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json_table(path)
+    except InputError:
         return None
-    return stored if isinstance(stored, dict) else None
 
 
 def _stored_fingerprint(path: Path) -> str | None:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(_FINGERPRINT) as entry:
-            return str(np.lib.format.read_array(entry, allow_pickle=False))
-    except UNREADABLE:
+        stored = read_npz(path, {_FINGERPRINT.removesuffix(".npy")}.__contains__)
+    except InputError:
         return None
+    return str(next(iter(stored.values()))) if stored else None
 
 
 def _flush(path: Path) -> None:

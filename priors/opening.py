@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
+from hmpfit.errors import InputError
+from hmpfit.files.weights import read_metadata
 from hmpfit.priors.gmm import files
 from hmpfit.priors.gmm.mixture import GaussianMixture
 from hmpfit.priors.motion_field.loading import WEIGHTS, checked_digest, load_prior
@@ -47,7 +47,6 @@ def load_pca() -> Prior:
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError):
+        return read_metadata(path)
+    except InputError:
         return {}  # `load_prior` says what is wrong with it

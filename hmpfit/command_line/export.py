@@ -1,6 +1,5 @@
 """`hmpfit export`: finished runs in the formats of other programs."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from hmpfit import registry
 from hmpfit.command_line.options import hand_model_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.files.structured import read_json_table
 from hmpfit.recipes.resolving import known_names
 from hmpfit.strict_json import to_json
 
@@ -171,10 +171,9 @@ def _summary(result: Path) -> dict[str, Any]:
     """Return what `result.json` beside the result says; nothing when it is missing or damaged."""
     file = _own(result) / "result.json"
     try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
+        return read_json_table(file)
+    except InputError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _own(result: Path) -> Path:

@@ -15,7 +15,7 @@ from hmpfit.strict_json import to_json
 def report(result: Path, out: Path | None, as_json: bool) -> None:
     """Write one page on RESULT (a run folder) that any browser opens without a network."""
     from hmpfit.results.npz import read_result
-    from hmpfit.viewing.report import read_summary, write_report
+    from hmpfit.viewing.report import read_run_summary, write_report
     from hmpfit.viewing.warnings import warnings
 
     if not result.is_dir():
@@ -23,7 +23,7 @@ def report(result: Path, out: Path | None, as_json: bool) -> None:
     if out is not None and out.is_dir():
         out = out / "report.html"
     file = write_report(result, out)
-    said = warnings(read_result(result), read_summary(result))
+    said = warnings(read_result(result), read_run_summary(result))
     if as_json:
         click.echo(to_json({"report": str(file), "warnings": said}))
         return

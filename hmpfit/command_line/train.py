@@ -10,6 +10,7 @@ import click
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.training_data import CACHE, open_sources, split_sources
 from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
 
 
@@ -178,13 +179,18 @@ def _pair(text: str) -> tuple[str, str]:
 def _same_settings(out: Path, settings: dict[str, Any]) -> None:
     """Refuse a folder with another training in it, naming the differences; its checkpoints stay untouched."""
     try:
-        before = json.loads((out / "settings.json").read_text())
-    except (OSError, ValueError):
+        before = read_json_table(out / "settings.json")
+    except InputError:
         return
-    old, new = ({**table, **table.get("switches", {})} for table in (before, settings))
+    old, new = ({**table, **_switches(table)} for table in (before, settings))
     different = [key for key in new if key != "switches" and old.get(key) != new[key]]
     if different:
         told = "; ".join(f"{key} = {old.get(key)}, not {new[key]}" for key in different)
         raise InputError(
             f"'{out}' holds a training with other settings ({told}); choose another -o, or the same settings to resume."
         )
+
+
+def _switches(table: dict[str, Any]) -> dict[str, Any]:
+    found = table.get("switches")
+    return found if isinstance(found, dict) else {}

@@ -12,6 +12,7 @@ import numpy as np
 from hmpfit.command_line.prior_data import FPS, collect
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import HmpfitError, InputError, MissingExtraError
+from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
 
 _START_WINDOWS, _HELD_OUT_BATCH = 512, 64
@@ -185,8 +186,8 @@ def _field(
 def _same_settings(out: Path, settings: dict[str, Any]) -> None:
     """Refuse a folder with another training in it, naming the first difference; its checkpoints stay untouched."""
     try:
-        before = json.loads((out / "settings.json").read_text())
-    except (OSError, ValueError):
+        before = read_json_table(out / "settings.json")
+    except InputError:
         return
     different = [key for key in settings if before.get(key) != settings[key]]
     if different:

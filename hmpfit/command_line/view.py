@@ -17,11 +17,11 @@ from hmpfit.command_line.options import hand_model_option
 def view(result: Path, video: Path | None, port: int, hand_model: str) -> None:
     """Serve RESULT (a run folder or its result.npz) as an interactive 3D page; Ctrl-C ends it."""
     from hmpfit.results.matching import read_with_model
-    from hmpfit.viewing.report import read_summary
+    from hmpfit.viewing.report import read_run_summary
     from hmpfit.viewing.viewer import Viewer
 
     stored, models = read_with_model(result, hand_model)
-    summary = read_summary(result) if result.is_dir() else {}
+    summary = read_run_summary(result) if result.is_dir() else {}
     known = video or (Path(summary["video"]) if "video" in summary else None)
     if known is not None and video is None and not known.exists():
         click.echo(f"hmpfit: '{known}' is gone; the frustum stays empty (give --video).", err=True)

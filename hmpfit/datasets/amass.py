@@ -19,8 +19,9 @@ import torch
 from hmpfit.datasets.cache import cache_home
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
-from hmpfit.files.pickled_values import LARGE_MOST, read_object_npy
-from hmpfit.files.schemas import Fields
+from hmpfit.files.opening import LARGE_MOST
+from hmpfit.files.pickled_values import read_object_npy
+from hmpfit.files.schemas import ANGLE_MOST, Fields
 from hmpfit.files.structured import read_json_table
 from hmpfit.geometry import rotations
 from hmpfit.records import Floats
@@ -30,7 +31,6 @@ log = logging.getLogger("hmpfit")
 FPS = 30.0
 SHORTEST_S = 1.0
 RATES_HZ = (10.0, 1000.0)  # motion capture and video
-ANGLE_MOST = 100.0  # radians of an axis-angle, some of which count whole turns
 MIDDLE = 0.9  # the share of frames kept, for T-poses and calibration at the ends
 UNTRIMMED = ("TCDHands", "TCD_handMocap")
 LEAST_VARIANCE = 5e-3  # rad^2, mean over the 45 angles: below it the fingers were not captured

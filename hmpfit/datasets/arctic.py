@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from hmpfit.datasets.arctic_truth import WHAT, read_truth
-from hmpfit.datasets.json_lists import read_json
 from hmpfit.datasets.layout import FilesIn, numbers, require
 from hmpfit.datasets.sequence import Broken, Dataset, Reader, Sequence, log
 from hmpfit.errors import InputError
-from hmpfit.files.pickled_values import LARGE_MOST, read_object_npy
+from hmpfit.files.opening import LARGE_MOST
+from hmpfit.files.pickled_values import read_object_npy
+from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera
 
@@ -32,7 +33,7 @@ _VIEWS = {"p1": range(1, 9), "p2": range(1)}
 
 def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
     """Open one split. Raises InputError when the folder is not ARCTIC; views without pictures are listed as broken."""
-    misc = read_json(require(path / "meta" / "misc.json", "ARCTIC", EXPECTED, path))
+    misc = read_json(require(path / "meta" / "misc.json", "ARCTIC", EXPECTED, path), LARGE_MOST)
     if not (path / "images").is_dir() and (path / "cropped_images").is_dir():
         raise InputError(f"'{path}' holds ARCTIC's cropped images; the cameras belong to the whole ones in images/.")
     require(path / "images", "ARCTIC", EXPECTED, path)
@@ -71,7 +72,7 @@ def _recordings(path: Path, protocol: str, part: str) -> list[str]:
     """List the recordings of a split as "s01/box_grab_01", from its JSON or from the names of its arrays."""
     for file in (path / "splits_json" / f"protocol_{protocol}.json", path / f"protocol_{protocol}.json"):
         if file.is_file():
-            listed = read_json(file)
+            listed = read_json(file, LARGE_MOST)
             if not isinstance(listed, dict) or part not in listed:
                 raise InputError(f"'{file}' has no list '{part}'.")
             return sorted(str(name) for name in listed[part])

@@ -8,21 +8,22 @@ from collections.abc import Callable
 from collections.abc import Sequence as Listed
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import FilesIn, Numbered, numbers, require
 from hmpfit.datasets.parameters import StoredHand, expanded, motion_of
 from hmpfit.datasets.parameters import place as place_hand
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.structured import read_yaml
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera
 
 FPS = 30.0
+FRAMES_MOST = 100_000  # of one recording; DexYCB's have about 70
 WIDTH, HEIGHT = 640, 480
 EXPECTED = "<date>-subject-<nn>/<recording>/{meta.yml, <serial>/color_*.jpg, labels_*.npz} and calibration/"
 SUBJECTS = (
@@ -36,7 +37,6 @@ SERIALS = (
 SPLITS = tuple(f"{setup}_{part}" for setup in ("s0", "s1", "s2", "s3") for part in ("test", "val", "train"))
 
 _ALL = range(10)
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
 # Each setup and part: subjects, cameras, and which recordings of a subject (by their place among its sorted hundred).
 _Chosen = tuple[tuple[int, ...], tuple[int, ...], Callable[[int], bool]]
 
@@ -72,9 +72,12 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
         recordings = sorted(folder for folder in (path / subject).iterdir() if folder.is_dir())
         for recording in (folder for place, folder in enumerate(recordings) if wanted(place)):
             try:
-                meta = _yaml(recording / "meta.yml")
-                frames, side, calibration = int(meta["num_frames"]), str(meta["mano_sides"][0]), meta["mano_calib"][0]
-            except (InputError, KeyError, IndexError, TypeError, ValueError) as error:
+                meta = read_yaml(recording / "meta.yml")
+                frames, side = int(meta["num_frames"]), str(meta["mano_sides"][0])
+                calibration = str(meta["mano_calib"][0])
+                if not 0 < frames <= FRAMES_MOST or "/" in calibration:
+                    raise ValueError("'num_frames' or 'mano_calib' is not DexYCB's")
+            except (InputError, LookupError, TypeError, ValueError, OverflowError) as error:
                 broken.append((str(recording / "meta.yml"), str(error)))
                 continue
             names = Numbered("{:06d}", np.arange(frames))
@@ -99,7 +102,7 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
 def _camera(path: Path, serial: str) -> Camera:
     file = path / "calibration" / "intrinsics" / f"{serial}_{WIDTH}x{HEIGHT}.yml"
     try:
-        color = _yaml(file)["color"]
+        color = read_yaml(file)["color"]
         fx, fy, cx, cy = (float(color[key]) for key in ("fx", "fy", "ppx", "ppy"))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{file}' has no 'color' with fx, fy, ppx, ppy ({error}).") from None
@@ -119,7 +122,7 @@ def _truth(
         return Truth(side, joints, valid, broken=broken)
     mano = path / "calibration" / f"mano_{calibration}" / "mano.yml"  # the shape belongs to a subject's hand
     try:
-        betas = numbers(_yaml(mano)["betas"], (10,))
+        betas = numbers(read_yaml(mano)["betas"], (10,))
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"'{mano}' has no ten 'betas' ({error}).") from None
     pose = np.asarray(arrays["pose"], dtype=np.float64)
@@ -140,12 +143,14 @@ def _read(files: list[Path]) -> Arrays:
     broken: list[tuple[str, str]] = []
     for row, file in enumerate(files):
         try:
-            with np.load(file, allow_pickle=False) as label:
-                points, parameters = numbers(label["joint_3d"], (21, 3)), numbers(label["pose_m"], (51,))
+            label = read_npz(file, {"joint_3d", "pose_m"}.__contains__)
+            points, parameters = numbers(label["joint_3d"], (21, 3)), numbers(label["pose_m"], (51,))
         except KeyError as error:
             broken.append((str(file), f"it lacks {error}"))
-        except Exception as error:  # whatever broken bytes make numpy do
-            broken.append((str(file), f"it cannot be read ({type(error).__name__}: {error})"))
+        except UnreadableFileError as error:
+            broken.append((str(file), f"it cannot be read: {error.reason}"))
+        except (ValueError, TypeError) as error:
+            broken.append((str(file), f"it {error}"))
         else:
             if not (points == -1).all():  # no hand in view
                 joints[row], pose[row] = points, parameters
@@ -154,18 +159,6 @@ def _read(files: list[Path]) -> Arrays:
         "joints": joints, "pose": pose,
         "broken_path": np.array(paths, dtype=str), "broken_reason": np.array(reasons, dtype=str),
     }  # fmt: skip
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(file.read_text(), _LOADER)
-    except OSError as error:
-        raise InputError(f"'{file}' cannot be read: {error.strerror or error}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"'{file}' is not YAML ({' '.join(str(error).split())}).") from None
-    if not isinstance(content, dict):
-        raise InputError(f"'{file}' holds no table.")
-    return content
 
 
 def _recognizes(path: Path) -> bool:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.interhand_truth import read_truth
-from hmpfit.datasets.json_lists import objects_of, read_json
+from hmpfit.datasets.json_lists import objects_of
 from hmpfit.datasets.layout import FilesIn, Stored, require
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence
 from hmpfit.errors import InputError
+from hmpfit.files.opening import LARGE_MOST
+from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera
 
@@ -39,7 +41,7 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
     for part in parts[:3]:
         require(names[part], "InterHand2.6M", EXPECTED, path)
     index: Any = cached_arrays("interhand", f"{names['data']}", [names["data"]], partial(_index, names["data"]))
-    cameras = read_json(names["camera"])
+    cameras = read_json(names["camera"], LARGE_MOST)
     captures, takes, lenses = (index[f"{part}_names"] for part in ("capture", "take", "camera"))
     step = _FULL_RATE_STEP.get(split, 1)
     sequences = []

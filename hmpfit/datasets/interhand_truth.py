@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
-from hmpfit.datasets.json_lists import read_json
 from hmpfit.datasets.parameters import PlacedHand, StoredHand, motion_of, place
 from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
+from hmpfit.files.opening import LARGE_MOST
+from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Bools, Floats
 from hmpfit.skeleton import INTERHAND_TO_OPENPOSE
@@ -91,7 +92,7 @@ def _cached(file: Path, read: Callable[[Path], Arrays]) -> Arrays:
 
 
 def _entries(file: Path) -> list[tuple[str, int, Any]]:
-    content = read_json(file)
+    content = read_json(file, LARGE_MOST)
     try:
         return sorted(
             ((str(capture), int(frame), entry) for capture, own in content.items() for frame, entry in own.items()),

@@ -5,14 +5,15 @@ kinematics for that.
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.schemas import METERS, Fields
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.bone_lengths import fit_shape, robust_lengths, with_measured_bones
 from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
@@ -30,6 +31,7 @@ LEAP_POINTS = ("carp", "mcp", "pip", "dip", "tip")
 WRIST_FROM_KNUCKLES = (1.35, 0.0, 0.2)
 WRIST_RELIANCE = 0.05
 ASSUMED_FPS = 30.0
+RATES_HZ = (0.1, 10_000.0)
 
 # Shape hardly bends to the recording (a large spread of lengths): the bones are stretched to it one by one afterwards,
 # so that little is left for the anatomy to decide.
@@ -75,44 +77,50 @@ def read_motion(path: str | Path) -> tuple[JointMotion, ...]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a readable npz file ({error}).") from error
+        arrays = read_npz(path)
+    except UnreadableFileError as error:
+        raise InputError(f"{path} is not a readable npz file: {error.reason}.") from None
+    stored = Fields(arrays, path, "a recording")
     if "joints_mm" in arrays:
-        return _leap(path, arrays)
+        return _leap(path, stored)
     if "joints_m" in arrays:
-        return (_plain(path, arrays),)
+        return (_plain(path, stored),)
     raise InputError(
         f"{path} holds no joint motion: it needs 'joints_m' [T, 21, 3] with 'fps' and 'is_right', or the Leap layout "
         f"'joints_mm' [T, 2, 5, 5, 3] with 'timestamp_us'; found: {', '.join(sorted(arrays)) or 'nothing'}."
     )
 
 
-def _plain(path: Path, arrays: Mapping[str, np.ndarray]) -> JointMotion:
-    joints = np.asarray(arrays["joints_m"], dtype=np.float64)
-    if joints.ndim != 3 or joints.shape[1:] != (21, 3):
-        raise InputError(f"{path}: 'joints_m' must be [T, 21, 3] in OpenPose order, found {list(joints.shape)}.")
-    if "fps" not in arrays:
+def _plain(path: Path, stored: Fields) -> JointMotion:
+    if stored.any_array("joints_m").shape[1:] != (21, 3):
+        found = list(stored.any_array("joints_m").shape)
+        raise InputError(f"{path}: 'joints_m' must be [T, 21, 3] in OpenPose order, found {found}.")
+    joints = stored.array("joints_m", ("T", 21, 3), low=-METERS, high=METERS, allow_nan=True)
+    if not len(joints):
+        raise stored.wrong("joints_m", "holds no frames")
+    if "fps" not in stored:
         log.warning("%s says no fps; %g is assumed.", path, ASSUMED_FPS)
-    if "is_right" not in arrays:
+    if "is_right" not in stored:
         log.warning("%s does not say which hand it shows; a right hand is assumed.", path)
-    fps = float(arrays.get("fps", np.array(ASSUMED_FPS)))
-    if not fps > 0:
-        raise InputError(f"{path}: 'fps' must be a positive number, found {fps}.")
+    fps = stored.number("fps", *RATES_HZ, default=ASSUMED_FPS)
     valid = np.isfinite(joints).all(axis=(1, 2)) & (np.ptp(joints, axis=1).max(axis=-1) > 0)
     joints = np.where(valid[:, None, None], joints, np.nan)
     times, ones = np.arange(len(joints)) / fps, np.ones(len(joints))
-    is_right = bool(arrays.get("is_right", np.array(True)))
+    is_right = stored.number("is_right", 0, 1, default=1.0) > 0.5
     return JointMotion(path.stem, joints, valid, times, is_right, ones, np.ones(21))
 
 
-def _leap(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[JointMotion, ...]:
-    positions = np.asarray(arrays["joints_mm"], dtype=np.float64) * 1e-3
-    if positions.ndim != 5 or positions.shape[1:] != (2, 5, 5, 3) or "timestamp_us" not in arrays:
+def _leap(path: Path, stored: Fields) -> tuple[JointMotion, ...]:
+    if stored.any_array("joints_mm").shape[1:] != (2, 5, 5, 3) or "timestamp_us" not in stored:
         raise InputError(f"{path}: the Leap layout is 'joints_mm' [T, 2, 5, 5, 3] with 'timestamp_us' [T].")
-    times = np.asarray(arrays["timestamp_us"], dtype=np.float64) * 1e-6
-    confidence = np.asarray(arrays.get("confidence", np.ones(positions.shape[:2])), dtype=np.float64)
+    most_mm = METERS * 1e3
+    positions = stored.array("joints_mm", ("T", 2, 5, 5, 3), low=-most_mm, high=most_mm, allow_nan=True) * 1e-3
+    if not len(positions):
+        raise stored.wrong("joints_mm", "holds no frames")
+    times = stored.array("timestamp_us", ("T",), low=-1e18, high=1e18) * 1e-6
+    confidence = np.ones(positions.shape[:2])
+    if "confidence" in stored:
+        confidence = stored.array("confidence", ("T", 2), low=-100, high=100, allow_nan=True)
     kept = np.concatenate(([True], times[1:] > np.maximum.accumulate(times)[:-1]))
     motions = []
     for side, name in enumerate(LEAP_SIDES):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import InputError
 
 _CHUNK = 1 << 22
+ENTRY_MOST = 1 << 26  # characters
 _GAP = re.compile(r"[\s,]*")
 
 
@@ -48,13 +49,15 @@ def objects_of(file: Path, key: str = "") -> Iterator[Any]:
                     try:
                         value, at = decode(text, at)
                     except json.JSONDecodeError:
+                        if len(text) - at > ENTRY_MOST:
+                            raise InputError(f"'{file}' is not JSON: an entry of its list does not end.") from None
                         break  # cut by the end of the chunk
                     yield value
                 if not more:
                     raise InputError(f"'{file}' breaks off in its list '{key}'." if key else f"'{file}' breaks off.")
     except OSError as error:
         raise InputError(f"'{file}' cannot be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, RecursionError, ValueError):
         raise InputError(f"'{file}' is not JSON.") from None
 
 
@@ -67,7 +70,7 @@ def points_of(file: Path, shape: tuple[int | None, int], dtype: type = np.float3
     for entry in objects_of(file):
         try:
             row: NDArray[np.floating] = np.asarray(entry, dtype=dtype)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             row = np.zeros(0, dtype=dtype)
         if (
             row.ndim != 2
@@ -79,13 +82,3 @@ def points_of(file: Path, shape: tuple[int | None, int], dtype: type = np.float3
     if not rows:
         raise InputError(f"'{file}' is an empty list.")
     return np.stack(rows)
-
-
-def read_json(file: Path) -> Any:
-    """Read a whole JSON file. Raises InputError when it is missing or damaged."""
-    try:
-        return json.loads(file.read_text())
-    except OSError as error:
-        raise InputError(f"'{file}' cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise InputError(f"'{file}' is not JSON ({error}).") from None

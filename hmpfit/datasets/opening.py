@@ -12,6 +12,7 @@ from pathlib import Path
 from hmpfit import registry
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence
 from hmpfit.errors import HmpfitError, InputError, UnknownNameError
+from hmpfit.files.opening import explained
 from hmpfit.hands.model import HandModels
 
 
@@ -91,7 +92,8 @@ def _open(reader: Reader, kind: str, path: Path, split: str | None, models: Hand
         wanted = reader.splits[0] if split is None else _split(reader, split)
     if wanted is None:
         raise UnknownNameError(f"split of {kind}", str(split), reader.splits)
-    dataset = reader.open(path, wanted, models)
+    with explained(path, f"a readable dataset of the kind {kind}"):
+        dataset = reader.open(path, wanted, models)
     if not dataset.sequences:
         reason = (
             f"; the first that is broken: '{dataset.broken[0][0]}', {dataset.broken[0][1]}" if dataset.broken else ""

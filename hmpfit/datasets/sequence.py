@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.files.opening import explained
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.video.clip import Clip, clip_of_images, open_clip
@@ -68,7 +69,8 @@ class Sequence:
         """The camera, K [1 | T, 3, 3]. Raises InputError when its file is missing."""
         if self.read_camera is None:
             raise InputError(f"The camera of '{self.name}' is not known.")
-        return self.read_camera()
+        with explained(Path(self.name), "a sequence with a readable camera"):
+            return self.read_camera()
 
     @cached_property
     def boxes_px(self) -> Floats:
@@ -101,7 +103,8 @@ class Sequence:
 
         Raises InputError when the dataset has no truth for this sequence.
         """
-        truth = self.read_truth()
+        with explained(Path(self.name), "a sequence with a readable truth"):
+            truth = self.read_truth()
         for path, reason in truth.broken:
             log.warning("'%s' was left out: %s", path, reason)
         return truth

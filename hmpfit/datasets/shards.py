@@ -12,11 +12,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.schemas import Fields
+from hmpfit.files.structured import read_json_table
 from hmpfit.regressors.samples import HandClip
 
 INDEX = "shards.json"
 QUALITY = 92
+CLIPS_MOST = 1_000_000  # of one shard
 KEPT = 256  # shards of a folder that stay in memory, some MB each
 FIELDS = ("K", "is_right", "joints_px", "joints_m", "global_orient", "hand_pose", "betas")
 
@@ -52,9 +56,11 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, f"synthetic:{folder}"
         try:
-            self.about = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            self.about = read_json_table(folder / INDEX)
             self.shards = [(str(name), int(count)) for name, count in self.about["shards"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if any(Path(name).name != name or not 0 < count <= CLIPS_MOST for name, count in self.shards):
+                raise ValueError("it names files elsewhere, or impossible counts")
+        except (UnreadableFileError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"'{folder}' is not a folder of shards: {INDEX} is missing or damaged.") from error
         missing = [name for name, _ in self.shards if not (folder / name).is_file()]
         if missing or not self.shards:
@@ -75,6 +81,8 @@ class Shards:
                 self._read.pop(next(iter(self._read)))
             self._read[path] = _shard(path)
         arrays = self._read[path]
+        if row >= len(arrays["K"]):
+            raise InputError(f"The shard '{path}' holds {len(arrays['K'])} clips, fewer than {INDEX} says.")
         per_clip = int(arrays["per_clip"])
         ends = np.concatenate(([0], arrays["ends"]))
         bounds = [(int(ends[i]), int(ends[i + 1])) for i in range(row * per_clip, (row + 1) * per_clip)]
@@ -84,11 +92,18 @@ class Shards:
 
 
 def _shard(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*FIELDS, "jpeg", "ends", "per_clip")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(f"The shard '{path}' is damaged ({type(error).__name__}); make the folder anew.") from error
+    stored = Fields(read_npz(path), path, "a shard; make the folder anew")
+    per_clip = int(stored.number("per_clip", 1, 1000))
+    jpeg = stored.array("jpeg", (None,), np.uint8)
+    ends = stored.array("ends", (None,), np.int64, 0, len(jpeg))
+    if (np.diff(ends, prepend=0) < 0).any():
+        raise stored.wrong("ends", "does not rise")
+    arrays = {name: stored.any_array(name) for name in FIELDS}
+    clips = len(ends) // per_clip
+    for name, values in arrays.items():
+        if values.dtype.kind not in "biuf" or values.ndim < 2 or len(values) != clips or np.isinf(values).any():
+            raise stored.wrong(name, "holds no numbers of every clip")
+    return {**arrays, "jpeg": jpeg, "ends": ends, "per_clip": np.array(per_clip)}
 
 
 def _encoded(image: np.ndarray) -> bytes:
@@ -98,4 +113,7 @@ def _encoded(image: np.ndarray) -> bytes:
 
 
 def _decoded(data: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise InputError("A picture in a shard is damaged; make the folder anew.")
+    return np.asarray(image[..., ::-1], dtype=np.uint8)

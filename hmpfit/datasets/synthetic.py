@@ -7,12 +7,23 @@ import numpy as np
 
 from hmpfit.datasets.layout import Numbered
 from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.schemas import ANGLE_MOST, BETA_MOST, METERS, PIXELS, SECONDS, Fields, Sides
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, HandMotion
 
 EXPECTED = "folders that hold clip.mp4 and truth.npz"
 ALL = "all"
+_SCHEMA: dict[str, tuple[Sides, float, type]] = {  # key -> its sides, the largest number, its dtype
+    "is_right": (("H",), 1, bool), "times_s": (("T",), SECONDS, np.float64), "K": ((None, 3, 3), PIXELS, np.float64),
+    "joints": (("H", "T", 21, 3), METERS, np.float64), "vertices": (("H", "T", None, 3), METERS, np.float32),
+    "global_orient": (("H", "T", 3), ANGLE_MOST, np.float64),
+    "hand_pose": (("H", "T", 15, 3), ANGLE_MOST, np.float64), "transl": (("H", "T", 3), METERS, np.float64),
+    "betas": (("H", 10), BETA_MOST, np.float64), "status": (("H", "T"), 3, np.uint8),
+    "image_size": ((2,), 1e5, np.int64), "joint_valid": (("H", "T", 21), 1, bool),
+    "visibility": (("H", "T", 21), 1, bool),
+}  # fmt: skip
 
 
 def open_clips(path: Path, split: str, models: HandModels | None) -> Dataset:
@@ -74,13 +85,19 @@ def _truth(folder: Path) -> Truth:
 
 def _arrays(file: Path, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            missing = [name for name in needed if name not in stored.files]
-            if missing:
-                raise InputError(f"The truth '{file}' lacks '{missing[0]}'.")
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"The truth '{file}' cannot be read as npz ({error}).") from None
+        arrays = read_npz(file)
+    except UnreadableFileError as error:
+        raise InputError(f"The truth '{file}' cannot be read as npz: {error.reason}.") from None
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise InputError(f"The truth '{file}' lacks '{missing[0]}'.")
+    stored = Fields(arrays, file, "a truth")
+    for key, (shape, most, dtype) in _SCHEMA.items():
+        if key in arrays:
+            arrays[key] = stored.array(key, shape, dtype, -most, most, allow_nan=key in ("joints", "vertices"))
+    if "times_s" in arrays and (not len(arrays["times_s"]) or (np.diff(arrays["times_s"]) <= 0).any()):
+        raise stored.wrong("times_s", "does not rise from frame to frame")
+    return arrays
 
 
 def _recognizes(path: Path) -> bool:

@@ -10,7 +10,7 @@ from hmpfit.geometry.alignment import similarity_aligned, wrist_aligned
 
 Points = NDArray[np.floating]
 
-_MILLIMETRES = 1000.0
+_MILLIMETERS = 1000.0
 _PAPER_FPS = 30.0
 
 
@@ -47,4 +47,4 @@ def _known(found: Points, true: Points) -> tuple[Points, Points]:
 
 
 def _mean_distance(found: Points, true: Points) -> float:
-    return float(np.linalg.norm(found - true, axis=-1).mean() * _MILLIMETRES) if len(found) else float("nan")
+    return float(np.linalg.norm(found - true, axis=-1).mean() * _MILLIMETERS) if len(found) else float("nan")

@@ -4,16 +4,17 @@ No hand model is needed: joints and meshes lie in the files. HO3D's joints are i
 sides are, so the axes need no turning.
 """
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.evaluation import single_hand
+from hmpfit.files.archives import open_zip
+from hmpfit.files.opening import MIB, read_text, reason_of
+from hmpfit.files.structured import parse_json, read_json
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
 Points = NDArray[np.floating]
@@ -23,6 +24,7 @@ SUFFIXES = (".json", ".zip", ".txt")
 PROTOCOLS = ("ho3d", "freihand", "dexycb")
 _DEXYCB_FIELDS = 64  # an image id and 21 joints in mm
 _MM = 1000.0
+SUBMISSION_MOST = 4096 * MIB  # HO3D's has 20,000 meshes
 
 
 def score_submission(predictions: Path, truth: Path, protocol: str) -> tuple[Scores, float]:
@@ -64,32 +66,36 @@ def _dexycb(found: dict[int, Points], true: dict[int, Points], path: Path) -> tu
 
 def _lines(path: Path) -> dict[int, Points]:
     try:
-        rows = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split(",") for line in read_text(path, SUBMISSION_MOST).splitlines() if line.strip()]
         if not rows or any(len(row) != _DEXYCB_FIELDS for row in rows):
             raise ValueError("each line must hold an image id and 63 numbers between commas")
-        return {int(row[0]): np.array(row[1:], dtype=np.float64).reshape(21, 3) for row in rows}
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' cannot be read as DexYCB's result file ({error}).") from error
+        found = {int(row[0]): np.array(row[1:], dtype=np.float64).reshape(21, 3) for row in rows}
+        if not all(np.isfinite(joints).all() for joints in found.values()):
+            raise ValueError("it holds numbers that are not finite")
+        return found
+    except UnreadableFileError as error:
+        raise InputError(f"'{path}' cannot be read as DexYCB's result file: {error.reason}.") from None
+    except ValueError as error:
+        raise InputError(f"'{path}' cannot be read as DexYCB's result file: {reason_of(error)}.") from None
 
 
 def _json(path: Path) -> Any:
-    try:
-        if path.suffix != ".zip":
-            return json.loads(path.read_text())
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".json")]
-            if len(names) != 1:
-                raise ValueError(f"it holds {len(names)} JSON files instead of one")
-            return json.loads(archive.read(names[0]))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{path}' cannot be read as JSON ({error}).") from error
+    if path.suffix != ".zip":
+        return read_json(path, SUBMISSION_MOST)
+    with open_zip(path, "a zipped submission") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".json")]
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} JSON files instead of one")
+        return parse_json(archive.read(names[0]), path)
 
 
 def _points(values: Any, path: Path) -> Points:
     try:
         points = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
+    if not np.isfinite(points).all():
+        raise InputError(f"'{path}' holds points that are not finite numbers.")
     if points.ndim != 3 or points.shape[-1] != 3 or not points.size:
         raise InputError(f"'{path}' must hold the same number of xyz points for every sample, and at least one sample.")
     return points

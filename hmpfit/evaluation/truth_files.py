@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.schemas import METERS, SECONDS, Fields
 
 if TYPE_CHECKING:
     from hmpfit.datasets.sequence import Sequence
@@ -59,21 +61,35 @@ def read_truth(path: Path) -> TruthFile:
     """
     file = next((path / name for name in ("truth.npz", "result.npz") if (path / name).is_file()), path)
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        return TruthFile(
-            is_right=arrays["is_right"].astype(bool),
-            joints=arrays["joints"],
-            times_s=arrays["times_s"],
-            vertices=arrays["vertices"].astype(np.float64) if "vertices" in arrays else None,
-            visible=arrays["visibility"].astype(bool) if "visibility" in arrays else None,
-            joint_valid=arrays["joint_valid"].astype(bool) if "joint_valid" in arrays else None,
-            world_from_camera=arrays.get("world_from_camera"),
-        )
-    except KeyError as error:
-        raise InputError(f"The truth '{file}' lacks {error}; truth.npz has is_right, joints, times_s.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"The truth '{file}' cannot be read as npz ({error}); give a truth.npz or a run.") from None
+        arrays = read_npz(file)
+    except UnreadableFileError as error:
+        raise InputError(
+            f"The truth '{file}' cannot be read as npz: {error.reason}; give a truth.npz or a run."
+        ) from None
+    for key in ("is_right", "joints", "times_s"):
+        if key not in arrays:
+            raise InputError(f"The truth '{file}' lacks '{key}'; truth.npz has is_right, joints, times_s.")
+    stored = Fields(arrays, file, "a truth")
+    joints = stored.array("joints", ("H", "T", 21, 3), low=-METERS, high=METERS, allow_nan=True)
+    if 0 in joints.shape:
+        raise stored.wrong("joints", "holds no hands or no frames")
+    times_s = stored.array("times_s", ("T",), low=-SECONDS, high=SECONDS)
+    if (np.diff(times_s) <= 0).any():
+        raise stored.wrong("times_s", "does not rise from frame to frame")
+    meshes = ("H", "T", "V", 3)
+    return TruthFile(
+        is_right=stored.flags("is_right", ("H",)),
+        joints=joints,
+        times_s=times_s,
+        vertices=stored.array("vertices", meshes, low=-METERS, high=METERS, allow_nan=True)
+        if "vertices" in stored
+        else None,
+        visible=stored.flags("visibility", ("H", "T", 21)) if "visibility" in stored else None,
+        joint_valid=stored.flags("joint_valid", ("H", "T", 21)) if "joint_valid" in stored else None,
+        world_from_camera=stored.array("world_from_camera", ("T", 4, 4), low=-METERS, high=METERS)
+        if "world_from_camera" in stored
+        else None,
+    )
 
 
 def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:

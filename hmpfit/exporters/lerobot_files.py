@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.files.structured import read_json, read_json_table
 from hmpfit.video.writer import VideoWriter
 
 VERSION = "v3.0"
@@ -51,7 +52,9 @@ class DatasetFolder:
         if root.exists() and any(root.iterdir()) and not self._info.is_file():
             raise InputError(f"'{root}' is no LeRobot data set; give -o another folder.")
         if self._info.is_file():
-            self.info: dict[str, Any] = json.loads(self._info.read_text())
+            self.info: dict[str, Any] = read_json_table(self._info)
+            if type(self.info.get("fps")) not in (int, float) or not self.info["fps"] > 0:
+                raise InputError(f"'{root}' has no 'fps' in meta/info.json; give -o another folder.")
             if self.info.get("codebase_version") != VERSION or not self._added.is_file():
                 raise InputError(f"'{root}' is not a data set of hmpfit's in LeRobot {VERSION}; give another folder.")
             if abs(self.info["fps"] / fps - 1) > _SAME_RATE:
@@ -60,7 +63,7 @@ class DatasetFolder:
                 )
         else:
             self.info = _begin(fps)
-        self._digests: list[str] = json.loads(self._added.read_text()) if self._added.is_file() else []
+        self._digests: list[str] = read_json(self._added) if self._added.is_file() else []
 
     def holds(self, digest: str) -> bool:
         """Say whether an episode of that digest has been added."""
@@ -152,7 +155,7 @@ class DatasetFolder:
     def _write_stats(self, stats: Stats) -> None:
         path = self.root / "meta" / "stats.json"
         if path.is_file():
-            before = json.loads(path.read_text())
+            before = read_json_table(path)
             stats = {key: _merged(before[key], values) for key, values in stats.items()}
         text = {key: {name: value.tolist() for name, value in values.items()} for key, values in stats.items()}
         _replace(path, json.dumps(text, indent=4))

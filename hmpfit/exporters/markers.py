@@ -14,7 +14,7 @@ from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import OPENPOSE_21
 
-_MILLIMETRES = 1000.0
+_MILLIMETERS = 1000.0
 
 
 def write_trc(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
@@ -79,4 +79,4 @@ def _markers(result: StoredResult) -> tuple[list[str], Floats]:
     names = [f"{label}_{name}" for label in hand_labels(result) for name in OPENPOSE_21]
     frames = result.joints.shape[1]
     points = (result.joints @ UPRIGHT_FROM_CAMERA).transpose(1, 0, 2, 3).reshape(frames, -1, 3)
-    return names, points * _MILLIMETRES
+    return names, points * _MILLIMETERS

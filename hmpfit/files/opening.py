@@ -15,6 +15,7 @@ from hmpfit.errors import InputError, UnreadableFileError
 
 MIB = 1 << 20
 TEXT_MOST = 64 * MIB  # of a JSON or text file that a user gives
+LARGE_MOST = 16384 * MIB  # of a dataset's annotations in one file
 UNPACKED_LEAST = 256 * MIB  # what any archive may unpack to
 UNPACKED_RATIO = 8  # times its size on the disk, what a larger archive may unpack to
 UNPACKED_MOST = 8192 * MIB

@@ -19,7 +19,6 @@ from hmpfit.files.pickled_arrays import MAKERS, Record, find_among
 from hmpfit.files.restricted_pickle import Makers, Name, PickleMachine, Stub
 
 PICKLE_MOST = 2048 * MIB
-LARGE_MOST = 16384 * MIB  # of a dataset's annotations in one file
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), np.ndarray, np.generic)
 
 

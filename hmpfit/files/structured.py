@@ -64,11 +64,18 @@ def read_yaml(path: Path, most: int = YAML_MOST) -> dict[str, Any]:
     text = read_text(path, most)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
     with explained(path, "YAML"):
-        _check_events(yaml.parse(text, loader))
-        content = _shallow(yaml.load(text, loader))
+        content = load_yaml(text, loader)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {_kind(content)} where a table belongs")
         return content
+
+
+def load_yaml(text: str, loader: Any) -> Any:
+    """Return the content of a YAML text by a safe loader. Raises yaml.YAMLError, ValueError and RecursionError."""
+    import yaml
+
+    _check_events(yaml.parse(text, loader))
+    return _shallow(yaml.load(text, loader))
 
 
 def _check_events(events: Any) -> None:

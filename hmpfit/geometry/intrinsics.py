@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hmpfit.errors import InputError
-from hmpfit.geometry.camera_files.calibration import Calibration, pinhole
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.opening import reason_of
+from hmpfit.geometry.camera_files.calibration import Calibration, UnreadableError, pinhole
 from hmpfit.geometry.camera_files.reading import read_calibration
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.geometry.lenses import FISHEYE, image_plane, lens_name, undistorted_rays
@@ -72,9 +73,12 @@ def _read(text: str) -> Calibration:
         if len(numbers) == 4:
             return Calibration(pinhole(*(float(number) for number in numbers)))
         return read_calibration(text)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"--intrinsics '{text}' cannot be read ({reason}); give {_FORMS}.") from error
+    except UnreadableFileError as error:
+        raise InputError(f"--intrinsics '{text}' cannot be read ({error.reason}); give {_FORMS}.") from None
+    except UnreadableError as error:
+        raise InputError(f"--intrinsics '{text}' cannot be read ({error}); give {_FORMS}.") from error
+    except Exception as error:  # whatever a broken file makes the readers of its format do
+        raise InputError(f"--intrinsics '{text}' cannot be read ({reason_of(error)}); give {_FORMS}.") from error
 
 
 def _checked_matrix(name: str, K: Floats) -> Floats:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from hmpfit.errors import InputError, NoHandError
+from hmpfit.files.opening import explained
+from hmpfit.files.schemas import ANGLE_MOST, BETA_MOST, METERS, PIXELS, Fields
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.foreign import amass_style, dyn_hamr, hamer, metro, pymaf_x
 from hmpfit.initializers.foreign.contents import read_contents
@@ -18,6 +20,7 @@ from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext, argument_of
 from hmpfit.interfaces.initializer import Initializer, InitialMotion
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+from hmpfit.results.npz import motion_fields
 
 log = logging.getLogger("hmpfit")
 
@@ -46,13 +49,16 @@ def initialize(
     if len(own) > 3:
         missing = sorted(set(_OWN_FIELDS) - set(own))
         raise InputError(f"'{path}' lacks {', '.join(missing)}; an hmpfit result has {_fields()}.")
-    foreign = _foreign(contents, path, times_s, camera, models)
+    with explained(path, "a result file that can be understood"):
+        foreign = _foreign(contents, path, times_s, camera, models)
+    _check(foreign, path)
     log.info("'%s' is a %s file: %d hands, %d frames.", path, foreign.system, *foreign.seen.shape)
     foreign = foreign.part(first_frame, len(times_s))
     if not foreign.seen.any():
         raise InputError(f"'{path}' ({foreign.system}) knows no hand in the clip's frames.")
     with_hands = foreign.seen.any(axis=1)
-    motion = into_camera(foreign, camera, models, tracks)
+    with explained(path, "a motion in front of a camera"):
+        motion = into_camera(foreign, camera, models, tracks)
     known = with_hands & (motion.status == DETECTED).any(axis=1)
     if not known.any():
         raise InputError(f"No hand of '{path}' ({foreign.system}) could be placed in the clip.")
@@ -78,10 +84,27 @@ def _foreign(
 
 
 def _own(contents: dict[str, Any], path: Path, frames: int) -> HandMotion:
-    motion = HandMotion.of({name: np.asarray(values) for name, values in contents.items()})
-    if motion.transl.ndim != 3 or motion.transl.shape[1] != frames:
-        raise InputError(f"'{path}' holds {motion.transl.shape[1:2]} frames, and the clip has {frames}.")
+    motion = motion_fields(Fields(contents, path, "a result of hmpfit"))
+    if motion.transl.shape[1] != frames:
+        raise InputError(f"'{path}' holds {motion.transl.shape[1]} frames, and the clip has {frames}.")
     return motion
+
+
+def _check(foreign: ForeignMotion, path: Path) -> None:
+    """Refuse a motion with numbers that no hand has."""
+    stored = Fields(vars(foreign), path, f"a {foreign.system} file of plausible numbers")
+    seen = foreign.seen
+    for key, most in (
+        ("global_orient", ANGLE_MOST),
+        ("hand_pose", ANGLE_MOST),
+        ("betas", BETA_MOST),
+        ("transl", METERS),
+    ):
+        values = getattr(foreign, key)
+        if values is not None and values[seen].size and not (np.abs(values[seen]) <= most).all():
+            raise stored.wrong(key, f"holds numbers that are not finite or beyond {most:g}")
+    if foreign.K is not None:
+        stored.array("K", (None, 3, 3), low=-PIXELS, high=PIXELS)
 
 
 def _fields() -> str:

@@ -4,19 +4,20 @@ Separate from `from_file.py`, which turns the arrays found here into tracks. All
 OpenPose order. Of several persons the one with the most confident hands in a frame counts.
 """
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hmpfit.errors import InputError
+from hmpfit.files.structured import read_json
 from hmpfit.records import Floats
 
 # COCO-WholeBody's 133 points: 17 body, 6 feet, 68 face, then the left hand and the right hand.
 _WHOLE_BODY = 133
+FRAMES_MOST = 1_000_000  # of one video
 _LEFT, _RIGHT = slice(91, 112), slice(112, 133)
 _LISTS = ((True, "hand_right_keypoints_2d", "righthand_kpts"), (False, "hand_left_keypoints_2d", "lefthand_kpts"))
 
@@ -31,7 +32,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     )
     if not files:
         raise InputError(f"The keypoint folder {folder} holds no .json files; OpenPose writes one per frame.")
-    return _arrays([[_hands_of(person) for person in _persons(json.loads(file.read_text()))] for file in files])
+    return _arrays([[_hands_of(person) for person in _persons(read_json(file))] for file in files])
 
 
 def read_list(content: Any) -> dict[str, Any] | None:
@@ -42,16 +43,22 @@ def read_list(content: Any) -> dict[str, Any] | None:
     """
     if isinstance(content, dict) and isinstance(content.get("instance_info"), list):
         frames = {int(item["frame_id"]): item.get("instances", []) for item in content["instance_info"]}
-        first = min(frames, default=0)
-        count = max(frames, default=-1) - first + 1
-        return _arrays([[_hands_of(one) for one in frames.get(first + index, [])] for index in range(count)])
+        return _arrays([[_hands_of(one) for one in frames.get(number, [])] for number in _span(frames)])
     entries = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries or "image_id" not in entries[0]:
         return None
-    numbers = sorted({int(entry["image_id"]) for entry in entries})
-    frames = {number: [entry for entry in entries if int(entry["image_id"]) == number] for number in numbers}
-    span = range(numbers[0], numbers[-1] + 1)
-    return _arrays([[_hands_of(entry) for entry in frames.get(number, [])] for number in span])
+    by_image: dict[int, list[Any]] = {}
+    for entry in entries:
+        by_image.setdefault(int(entry["image_id"]), []).append(entry)
+    return _arrays([[_hands_of(entry) for entry in by_image.get(number, [])] for number in _span(by_image)])
+
+
+def _span(numbers: Iterable[int]) -> range:
+    """Return all frame numbers from the first to the last. Raises ValueError when they cannot be of one video."""
+    known = sorted(numbers)
+    if known and known[-1] - known[0] >= FRAMES_MOST:
+        raise ValueError(f"its frame numbers run from {known[0]} to {known[-1]}")
+    return range(known[0], known[-1] + 1) if known else range(0)
 
 
 def _order(file: Path) -> tuple[int, str]:

@@ -6,13 +6,13 @@ mediapipe 0.10.14 to 0.10.21 carries the same two files under `modules/`.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_zip_entry
 
 VARIABLE = "HMPFIT_HAND_LANDMARKER"
 PALM_MEMBER, LANDMARK_MEMBER = "hand_detector.tflite", "hand_landmarks_detector.tflite"
@@ -52,10 +52,10 @@ def load_landmarker(path: str | Path | None = None, environ: Mapping[str, str] |
 
 
 def _from_bundle(path: Path) -> LandmarkerFiles:
+    if not path.exists():
+        raise InputError(f"The hand landmarker {path} does not exist; {HOW_TO}.")
     try:
-        with zipfile.ZipFile(path) as bundle:
-            return LandmarkerFiles(bundle.read(PALM_MEMBER), bundle.read(LANDMARK_MEMBER), str(path))
-    except FileNotFoundError:
-        raise InputError(f"The hand landmarker {path} does not exist; {HOW_TO}.") from None
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise InputError(f"{path} is not a hand landmarker bundle ({error}); {HOW_TO}.") from error
+        palm, landmarks = (read_zip_entry(path, name, "a bundle") for name in (PALM_MEMBER, LANDMARK_MEMBER))
+    except UnreadableFileError as error:
+        raise InputError(f"{path} is not a hand landmarker bundle ({error.reason}); {HOW_TO}.") from None
+    return LandmarkerFiles(palm, landmarks, str(path))

@@ -6,14 +6,14 @@ The shipped recipes are the schema: a key is known when one of them uses it. Tab
 import copy
 import logging
 import math
-import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hmpfit import registry
-from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
+from hmpfit.files.structured import parse_toml_value, read_toml
 
 Recipe = dict[str, Any]
 
@@ -86,12 +86,13 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
 
 def _read(path: Path) -> Recipe:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise InputError(f"There is no recipe file '{path}'; shipped recipes: {', '.join(recipe_names())}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"Recipe file '{path}' cannot be read as TOML: {error}.") from None
+        return read_toml(path)
+    except UnreadableFileError as error:
+        if not path.exists():
+            raise InputError(
+                f"There is no recipe file '{path}'; shipped recipes: {', '.join(recipe_names())}."
+            ) from None
+        raise InputError(f"Recipe file '{path}' cannot be read as TOML: {error.reason}.") from None
 
 
 def _renamed(table: Any, where: str = "") -> Any:
@@ -196,8 +197,8 @@ def _is_tables(value: Any) -> bool:
 
 def _literal(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml_value(text.strip())
+    except ValueError:
         return text.strip()
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from hmpfit import registry
 from hmpfit.cards import read_card
 from hmpfit.errors import InputError
+from hmpfit.files.opening import explained, read_bytes
+from hmpfit.files.schemas import check_sizes
+from hmpfit.files.weights import WEIGHTS_MOST, read_metadata, read_metadata_table, read_tensors
 from hmpfit.regressors.plan import NetworkPlan, differing
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -62,46 +64,50 @@ def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module
     another network or of other switches, for damaged ones and for ones that differ from their card.
     """
     plan = load_plan(name)
-    try:
-        content = path.read_bytes()
-        with safe_open(str(path), framework="pt") as file:
-            stored = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"'{path}' is not a readable safetensors file ({error}).") from error
-    about = json.loads(stored.get(ABOUT, "{}"))
+    about = read_metadata_table(path, read_metadata(path), ABOUT)
     if about.get("kind") != KIND:
         raise InputError(f"'{path}' is a safetensors file but no regressor; `hmpfit train {name}` writes such files.")
     if about.get("network") != name:
         raise InputError(f"'{path}' holds the network {about.get('network')}, and {name} was asked for.")
     try:
         found = plan.from_table(about["switches"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"The switches inside '{path}' are not readable; train it anew.") from error
+        known = [asdict(one) for one in plan.sizes.values()]
+        unusual = check_sizes(asdict(found), known)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"The switches inside '{path}' are not readable ({error}); train it anew.") from error
     if switches is not None and found != switches:
         raise InputError(
             f"'{path}' was trained with other switches: {'; '.join(differing(found, switches))}. Choose these, or "
             "another checkpoint."
         )
     expected = read_card(path).get("sha256")
-    if expected is not None and expected != hashlib.sha256(content).hexdigest():
+    if expected is not None and expected != hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest():
         raise InputError(f"'{path}' is not the file its card describes (its checksum differs); get it anew.")
-    network = plan.build(found)
-    own = network.state_dict()
+    tensors = read_tensors(path)
+    if unusual:
+        with explained(path, "a checkpoint of possible switches"), torch.device("meta"):  # shapes without memory
+            _compare(plan.build(found), tensors, path)
+    with explained(path, "a checkpoint of possible switches"):
+        network = plan.build(found)
+    own = _compare(network, tensors, path)
+    network.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()})
+    return network.eval().requires_grad_(False), found
+
+
+def _compare(network: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    own: dict[str, torch.Tensor] = network.state_dict()
     wrong = [key for key, value in own.items() if key not in tensors or tensors[key].shape != value.shape]
     wrong += sorted(set(tensors) - set(own))
     if wrong:
         raise InputError(f"'{path}' lacks weights that its switches call for ({len(wrong)}, first '{wrong[0]}').")
-    network.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()})
-    return network.eval().requires_grad_(False), found
+    return own
 
 
 def is_regressor(path: Path) -> bool:
     """Tell whether a file holds a network of ours."""
     try:
-        with safe_open(str(path), framework="pt") as file:
-            return bool(json.loads((file.metadata() or {}).get(ABOUT, "{}")).get("kind") == KIND)
-    except (SafetensorError, OSError, ValueError, AttributeError):
+        return bool(read_metadata_table(path, read_metadata(path), ABOUT).get("kind") == KIND)
+    except InputError:
         return False
 
 
@@ -115,19 +121,18 @@ def borrow_backbone(network: nn.Module, path: Path) -> None:
     def inside(key: str) -> str:
         return key.partition("backbone.")[2]
 
+    stored = read_tensors(path)
     lent: dict[str, torch.Tensor] = {}
-    with safe_open(str(path), framework="pt") as file:
-        for key in sorted(file.keys()):  # of several backbones (IFVONet's) the first, which sees single pictures
-            if inside(key):
-                lent.setdefault(inside(key), file.get_tensor(key))
+    for key in sorted(stored):  # of several backbones (IFVONet's) the first, which sees single pictures
+        if inside(key):
+            lent.setdefault(inside(key), stored[key])
     own = {key: value for key, value in network.state_dict().items() if inside(key)}
     alike = [key for key, value in own.items() if inside(key) in lent and lent[inside(key)].shape == value.shape]
     if not own or len(alike) < len(own):
         raise InputError(f"The backbone of '{path}' is not like this network's; give weights of the same backbone.")
     network.load_state_dict({key: lent[inside(key)].to(own[key].dtype) for key in own}, strict=False)
     reader = network.get_submodule(POINTS).state_dict() if hasattr(network, POINTS) else {}
-    with safe_open(str(path), framework="pt") as file:
-        read = {key: file.get_tensor(f"{POINTS}.{key}") for key in reader if f"{POINTS}.{key}" in file.keys()}  # noqa: SIM118
+    read = {key: stored[f"{POINTS}.{key}"] for key in reader if f"{POINTS}.{key}" in stored}
     if reader and all(key in read and read[key].shape == value.shape for key, value in reader.items()):
         network.get_submodule(POINTS).load_state_dict({key: read[key].to(reader[key].dtype) for key in reader})
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from hmpfit.errors import InputError
+from hmpfit.files.opening import read_bytes
+from hmpfit.files.weights import WEIGHTS_MOST
 from hmpfit.hands.model import HandModels
 from hmpfit.keypoints.box_files import HandBoxes
 from hmpfit.keypoints.box_search import Located, locate
@@ -31,7 +33,7 @@ class Learned:
         """Load the weights that `checkpoint` means (`checkpoints.find`). Raises InputError as the loader does."""
         path = find(name, checkpoint)
         network, _ = load_network(path, name)
-        return cls(name, network, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+        return cls(name, network, hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest()[:16])
 
     def estimate(
         self,

@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.schemas import ANGLE_MOST, BETA_MOST, METERS, PIXELS, SECONDS, Fields
 from hmpfit.geometry.lenses import lens_name
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, CameraMotion, FitResult, Floats, HandMotion, KeypointTracks
-from hmpfit.results.record_files import UNREADABLE, write_npz
+from hmpfit.results.record_files import write_npz
 
 SCHEMA = "hmpfit.result.1"
 _OF_WORLD = ("world_from_camera", "joints_world", "scale_std")
+LANDMARK_MOST = 1e12  # a joint beside the camera is projected far away, and that is no mistake
+STD_MM_MOST = 1e9
 
 
 @dataclass(frozen=True)
@@ -117,44 +121,82 @@ def read_result(path: Path) -> StoredResult:
     """
     file = path / "result.npz" if path.is_dir() else path
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            if not str(stored["schema"]).startswith(SCHEMA.rpartition(".")[0]):
-                raise InputError(f"'{file}' has the schema '{stored['schema']}', and this version reads '{SCHEMA}'.")
-            arrays = dict(stored)
-    except UNREADABLE as error:
-        raise InputError(f"'{file}' is not a readable result of hmpfit ({error}).") from error
-    return _records(arrays, file)
+        arrays = read_npz(file)
+    except UnreadableFileError as error:
+        raise InputError(f"'{file}' is not a readable result of hmpfit: {error.reason}.") from None
+    schema = str(arrays.get("schema", "none"))[:40]
+    if not schema.startswith(SCHEMA.rpartition(".")[0]):
+        raise InputError(f"'{file}' has the schema '{schema}', and this version reads '{SCHEMA}'.")
+    return _records(Fields(arrays, file, "a result of hmpfit"))
 
 
-def _records(arrays: dict[str, np.ndarray], file: Path) -> StoredResult:
-    try:
-        motion = HandMotion.of(arrays)
-        confidence = arrays["keypoint_confidence"]
-        evidence = confidence > 0
-        tracks = KeypointTracks(
-            xy_px=np.where(evidence[..., None], arrays["keypoints_px"], np.nan),
-            confidence=confidence,
-            seen=evidence.any(axis=-1),
-            is_right=motion.is_right,
-            times_s=arrays["times_s"],
-            hand_id=motion.hand_id,
-            person_id=motion.person_id,
-        )
-        width, height = (int(side) for side in arrays.get("image_size", 2 * arrays["K"][0, :2, 2]))
-        distortion = arrays.get("distortion", np.zeros(5))
-        bends = distortion.any() or len(distortion) == 4  # a fisheye of zeros is no pinhole
-        camera = Camera(arrays["K"], width, height, distortion if bends else None, "given")
-        landmarks_px = arrays.get("landmarks_px", arrays["keypoints_px"])
-        return StoredResult(
-            motion, arrays["joints"], arrays["joint_std_mm"], tracks, camera, landmarks_px, _camera_motion(arrays)
-        )
-    except KeyError as error:
-        raise InputError(f"'{file}' lacks the key {error} that every result of hmpfit has.") from error
+def motion_fields(stored: Fields) -> HandMotion:
+    """Return the motion among a result's arrays. Raises InputError naming the key that is missing or wrong."""
+    motion = HandMotion(
+        global_orient=stored.array("global_orient", ("H", "T", 3), low=-ANGLE_MOST, high=ANGLE_MOST),
+        hand_pose=stored.array("hand_pose", ("H", "T", 15, 3), low=-ANGLE_MOST, high=ANGLE_MOST),
+        transl=stored.array("transl", ("H", "T", 3), low=-METERS, high=METERS),
+        betas=stored.array("betas", ("H", 10), low=-BETA_MOST, high=BETA_MOST),
+        is_right=stored.flags("is_right", ("H",)),
+        status=stored.array("status", ("H", "T"), np.uint8, 0, 3),
+        **{key: stored.array(key, ("H",), np.int64, 0, 1e6) for key in ("hand_id", "person_id") if key in stored},
+    )
+    if 0 in motion.status.shape:
+        raise stored.wrong("status", "holds no frames")
+    return motion
 
 
-def _camera_motion(arrays: dict[str, np.ndarray]) -> CameraMotion | None:
-    if "world_from_camera" not in arrays:
+def _records(stored: Fields) -> StoredResult:
+    motion = motion_fields(stored)
+    confidence = stored.array("keypoint_confidence", ("H", "T", 21), low=0, high=1)
+    keypoints_px = stored.array("keypoints_px", ("H", "T", 21, 2), low=-PIXELS, high=PIXELS, allow_nan=True)
+    evidence = confidence > 0
+    tracks = KeypointTracks(
+        xy_px=np.where(evidence[..., None], keypoints_px, np.nan),
+        confidence=confidence,
+        seen=evidence.any(axis=-1),
+        is_right=motion.is_right,
+        times_s=_times(stored),
+        hand_id=motion.hand_id,
+        person_id=motion.person_id,
+    )
+    landmarks_px = keypoints_px
+    if "landmarks_px" in stored:
+        landmarks_px = stored.array("landmarks_px", ("H", "T", 21, 2), low=-LANDMARK_MOST, high=LANDMARK_MOST)
+    joints = stored.array("joints", ("H", "T", 21, 3), low=-METERS, high=METERS)
+    std_mm = stored.array("joint_std_mm", ("H", "T", 21), low=0, high=STD_MM_MOST, allow_nan=True)
+    return StoredResult(motion, joints, std_mm, tracks, _camera(stored), landmarks_px, _camera_motion(stored))
+
+
+def _camera_motion(stored: Fields) -> CameraMotion | None:
+    if "world_from_camera" not in stored:
         return None
-    status = str(arrays.get("camera_status", "given"))
-    scale_std = float(arrays.get("scale_std", 0.0))
-    return CameraMotion(arrays["world_from_camera"], status, scale_std, "", arrays.get("map_from_camera"))
+    status = str(stored.content.get("camera_status", "given"))[:40]
+    poses = stored.array("world_from_camera", ("T", 4, 4), low=-METERS, high=METERS, allow_nan=True)
+    # NaN where the scale is not known.
+    scale_std = float(stored.array("scale_std", (), low=0, high=1e6, allow_nan=True)) if "scale_std" in stored else 0.0
+    map_poses = None
+    if "map_from_camera" in stored:
+        map_poses = stored.array("map_from_camera", ("T", 4, 4), low=-1e9, high=1e9, allow_nan=True)
+    return CameraMotion(poses, status, scale_std, "", map_poses)
+
+
+def _times(stored: Fields) -> Floats:
+    times_s = stored.array("times_s", ("T",), low=-SECONDS, high=SECONDS)
+    if (np.diff(times_s) <= 0).any():
+        raise stored.wrong("times_s", "does not rise from frame to frame")
+    return times_s
+
+
+def _camera(stored: Fields) -> Camera:
+    K = stored.array("K", ("cameras", 3, 3), low=-PIXELS, high=PIXELS)
+    if len(K) not in (1, stored.sides["T"]) or (K[:, [0, 1], [0, 1]] <= 0).any():
+        raise stored.wrong("K", "is no camera, or not one for each frame")
+    distortion = stored.array("distortion", (None,), low=-1e3, high=1e3) if "distortion" in stored else np.zeros(5)
+    size = 2 * K[0, :2, 2]
+    if "image_size" in stored:
+        size = stored.array("image_size", (2,), low=1, high=PIXELS)
+    if len(distortion) not in (4, 5, 8):
+        raise stored.wrong("distortion", f"has {len(distortion)} numbers; a lens has 4, 5 or 8")
+    bends = distortion.any() or len(distortion) == 4  # a fisheye of zeros is no pinhole
+    return Camera(K, int(size[0]), int(size[1]), distortion if bends else None, "given")

@@ -9,19 +9,19 @@ import io
 import json
 import types
 import typing
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.structured import parse_json
 
 Record = TypeVar("Record")
 
 _PLAIN = "plain"  # the JSON entry; no field path can collide with it, because records name theirs otherwise
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def save_record(path: Path, record: Any) -> None:
@@ -40,12 +40,13 @@ def load_record(path: Path, kind: type[Record]) -> Record:
     Raises InputError when the file is damaged or holds another kind of record.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            plain = json.loads(str(stored[_PLAIN]))
-            arrays = {name: stored[name] for name in stored.files if name != _PLAIN}
+        arrays = read_npz(path)
+        plain = parse_json(str(arrays.pop(_PLAIN, "{}")), path)
         return typing.cast(Record, _build(kind, plain, "", arrays))
-    except (*UNREADABLE, TypeError) as error:
-        raise InputError(f"'{path}' is damaged or not a {kind.__name__} file ({error}).") from error
+    except UnreadableFileError as error:
+        raise InputError(f"'{path}' is damaged or not a {kind.__name__} file: {error.reason}.") from None
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # of a field that is missing or another one
+        raise InputError(f"'{path}' is damaged or not a {kind.__name__} file ({error}).") from None
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from hmpfit.geometry.cameras import FOCAL_LOG_STD
+from hmpfit.errors import UnreadableFileError
+from hmpfit.files.schemas import Optional, mismatch
+from hmpfit.files.structured import read_json_table
 from hmpfit.geometry.lenses import lens_name
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks, hand_names
 from hmpfit.strict_json import finite, to_json
 
-_MILLIMETRES = 1000.0
+_MILLIMETERS = 1000.0
 
 
 def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
@@ -62,6 +65,35 @@ def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
     return {key: finite(value) for key, value in summary.items()}
 
 
+_DISTANCE = Optional({"median": float})
+_HAND = {
+    "is_right": bool, "detected": int, "interpolated": Optional(int), "extrapolated": Optional(int),
+    "reprojection_px": _DISTANCE, "hidden_keypoint_px": _DISTANCE, "joint_std_mm_median": Optional(float),
+}  # fmt: skip
+_STAGE = {
+    "name": str, "solver": str, "outcome": str, "steps": int, "seconds": float, "cost_start": Optional(float),
+    "cost_end": Optional(float), "terms_start": Optional({}), "terms_end": Optional({}),
+}  # fmt: skip
+_CAMERA = {"source": Optional(str), "moving": Optional(bool)}
+_SUMMARY = {
+    "frames": int, "fps": float, "hands": [_HAND], "stages": Optional([_STAGE]), "seconds": {"total": float},
+    "video": Optional(str), "first_frame": Optional(int), "camera": Optional(_CAMERA),
+}  # fmt: skip
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read a `result.json`. Raises UnreadableFileError when it is missing, damaged, or lacks what every run tells."""
+    summary = read_json_table(path)
+    wrong = mismatch(summary, _SUMMARY)
+    if wrong is not None:
+        raise UnreadableFileError(path, wrong, "the summary of a run")
+    for stage in summary.get("stages") or ():
+        for terms in (stage.get("terms_start") or {}, stage.get("terms_end") or {}):
+            if any(cost is not None and type(cost) not in (int, float) for cost in terms.values()):
+                raise UnreadableFileError(path, "a term's cost is no number", "the summary of a run")
+    return summary
+
+
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write the summary as JSON that every parser reads: a number that is not finite becomes null."""
     path.write_text(to_json(summary, indent=1) + "\n")
@@ -73,7 +105,7 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
     detected = (status == DETECTED) & tracks.seen[hand]
     landmarks_px = result.landmarks_px[hand]
     wrist_relative = result.joints[hand] - result.joints[hand][:, :1]
-    acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETRES
+    acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETERS
     return {
         "is_right": bool(motion.is_right[hand]),
         "name": hand_names(motion.is_right)[hand],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.errors import InputError, MissingExtraError, UnreadableFileError
+from hmpfit.files.opening import MIB, explained, open_regular, read_bytes
 from hmpfit.video.metadata import focal_from_exif
 
 if TYPE_CHECKING:
@@ -24,15 +25,13 @@ _ORIENTATION = 0x0112
 _UPRIGHT = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1),
             8: (1, 1, 0)}  # fmt: skip
 _HEAD = 1 << 16
+IMAGE_MOST = 512 * MIB
 
 
 def is_still(path: Path) -> bool:
     """Tell whether a file is a single picture by its first bytes; an animation and a video are none."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from None
+    with explained(path), open_regular(path) as file:
+        head = file.read(_HEAD)
     if head.startswith(b"\xff\xd8\xff"):
         return path.suffix.lower() not in _MOTION_JPEG
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -94,9 +93,9 @@ def damaged(file: Path) -> InputError:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"The image '{file}' cannot be read: {error.strerror or error}.") from None
+        return read_bytes(file, IMAGE_MOST)
+    except UnreadableFileError as error:
+        raise InputError(f"The image '{file}' cannot be read: {error.reason}.") from None
 
 
 def _decode(content: bytes, flags: int) -> NDArray[np.uint8] | None:

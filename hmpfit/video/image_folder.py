@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.structured import read_json_table
 from hmpfit.video.image_file import SUFFIXES, focal_px, read_image, rough_shape
 
 ASSUMED_FPS = 30.0
@@ -161,12 +162,14 @@ def read_image_list(path: Path) -> tuple[list[Path], NDArray[np.float64], float]
     Paths are relative to the list's folder; `times_s` may lack. Raises InputError when it is no such list.
     """
     try:
-        stored = json.loads(path.read_text())
+        stored = read_json_table(path)
         fps, files = float(stored["fps"]), [path.parent / name for name in stored["images"]]
         times_s = np.asarray(stored.get("times_s", np.arange(len(files)) / fps), dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except UnreadableFileError as error:
+        raise InputError(f"'{path}' is not a list of images with 'fps' and 'images': {error.reason}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"'{path}' is not a list of images with 'fps' and 'images' ({error!r}).") from None
-    if not files or not fps > 0 or times_s.shape != (len(files),) or (np.diff(times_s) <= 0).any():
+    if not files or not 0 < fps < 1e5 or times_s.shape != (len(files),) or not (np.diff(times_s) > 0).all():
         raise InputError(f"'{path}' needs images, a positive 'fps' and as many rising 'times_s' as images.")
     return files, times_s, fps
 

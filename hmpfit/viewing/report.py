@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.exporters.animation import hand_labels
 from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
+from hmpfit.results.summary import read_summary
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.warnings import medians, residuals_px, warnings
@@ -41,7 +42,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    stored, summary = read_result(folder), read_summary(folder)
+    stored = read_result(folder)
+    summary = read_run_summary(folder, len(stored.motion.is_right))
     overlay, picture = folder / "overlay.mp4", folder / "overlay.jpg"
     pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
     video = _in_base64(overlay) if overlay.is_file() else ()
@@ -62,13 +64,20 @@ def _in_base64(path: Path) -> Iterator[str]:
             yield base64.b64encode(piece).decode()
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Return the content of a run folder's `result.json`. Raises InputError when there is none."""
+def read_run_summary(folder: Path, hands: int | None = None) -> dict[str, Any]:
+    """Return the content of a run folder's `result.json`, which tells of that many hands.
+
+    Raises InputError when there is none, or it is not of this run.
+    """
     try:
-        content: dict[str, Any] = json.loads((folder / "result.json").read_text())
-        return content
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{folder}' holds no readable result.json ({error}); give the folder of a run.") from error
+        summary = read_summary(folder / "result.json")
+    except UnreadableFileError as error:
+        raise InputError(
+            f"'{folder}' holds no readable result.json: {error.reason}; give the folder of a run."
+        ) from None
+    if hands is not None and len(summary["hands"]) != hands:
+        raise InputError(f"In '{folder}' result.json and result.npz tell of different hands; give the folder of a run.")
+    return summary
 
 
 def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],
         "more_dropped": max(len(summary.get("dropped", ())) - DROPPED_SHOWN, 0),
         "joints": _joints(stored, off_px, known_std),
-        "stages": [_stage(stage) for stage in summary.get("stages", ())],
+        "stages": [_stage(stage) for stage in (summary.get("stages") or ())],
         "conventions": (_camera(stored, summary), *CONVENTIONS),
         "settings": list(_flat({key: summary[key] for key in _SETTINGS if key in summary})),
         "times": json.dumps([round(float(time), 4) for time in times_s]),
@@ -120,11 +129,11 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = hand_names(hand["is_right"] for hand in summary["hands"])
     for side, hand in zip(names, summary["hands"], strict=True):
         figures.append((f"{hand['detected'] / max(summary['frames'], 1):.0%}", f"of frames with the {side} hand seen"))
-        if hand["reprojection_px"]:
+        if hand.get("reprojection_px"):
             figures.append((f"{hand['reprojection_px']['median']:.1f} px", f"{side}: fit to keypoints, median"))
         if hand.get("hidden_keypoint_px"):
             figures.append((f"{hand['hidden_keypoint_px']['median']:.1f} px", f"{side}: withheld frames, median"))
-        if hand["joint_std_mm_median"] is not None:
+        if hand.get("joint_std_mm_median") is not None:
             figures.append((f"{hand['joint_std_mm_median']:.1f} mm", f"{side}: joints known to, median"))
     figures.append((f"{summary['seconds']['total']:.1f} s", "for the whole run"))
     return figures
@@ -174,9 +183,9 @@ def _joints(stored: StoredResult, off_px: Floats, known_std: bool) -> list[list[
 
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     head = f"{stage['name']}: {stage['outcome'].replace('_', ' ')} after {stage['steps']} steps of {stage['solver']}"
-    start, end = stage.get("terms_start", {}), stage.get("terms_end", {})
+    start, end = (stage.get("terms_start") or {}), (stage.get("terms_end") or {})
     rows = [[name, _cost(start.get(name)), _cost(end.get(name))] for name in {**start, **end}]
-    total = ["all terms", _cost(stage["cost_start"]), _cost(stage["cost_end"])]
+    total = ["all terms", _cost(stage.get("cost_start")), _cost(stage.get("cost_end"))]
     return {"head": f"{head}, {stage['seconds']:.1f} s", "terms": [*rows, total]}
 
 
@@ -185,7 +194,7 @@ def _cost(value: float | None) -> str:
 
 
 def _camera(stored: StoredResult, summary: Mapping[str, Any]) -> str:
-    camera, K = summary.get("camera", {}), stored.camera.K[0]
+    camera, K = (summary.get("camera") or {}), stored.camera.K[0]
     return (
         f"Camera: {stored.camera.width} × {stored.camera.height} px, fx {K[0, 0]:.1f}, fy {K[1, 1]:.1f}, "
         f"cx {K[0, 2]:.1f}, cy {K[1, 2]:.1f} ({camera.get('source', 'given')}"

@@ -25,19 +25,19 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
 
     Frame numbers are those of the source video, both ends included.
     """
-    first = int(summary.get("first_frame", 0))
+    first = int(summary.get("first_frame") or 0)
     said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
-    if summary.get("camera", {}).get("source") == "assumed":
+    if (summary.get("camera") or {}).get("source") == "assumed":
         focal, spread = result.camera.K[0, 0, 0], math.exp(FOCAL_LOG_STD["assumed"])
         said.append(
             f"The camera is unknown: a focal length of {focal:.0f} px was assumed; two of three cameras lie between "
             f"{focal / spread:.0f} and {focal * spread:.0f} px. Poses are little affected, but distances from the "
             "camera scale with it; give --intrinsics if you know them."
         )
-    if summary.get("camera", {}).get("note"):
+    if (summary.get("camera") or {}).get("note"):
         said.append(f"The camera that was given: {summary['camera']['note']}")
-    for stage in summary.get("stages", ()):
+    for stage in summary.get("stages") or ():
         if stage["outcome"] == "out_of_steps":
             said.append(f"{_capital(stage['name'])} used all its {stage['steps']} steps before it settled.")
         elif stage["outcome"] == "not_finite":

@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from hmpfit.errors import InputError
+from hmpfit.files.weights import read_tensors
 from hmpfit.priors.gmm.mixture import ANGLES, GaussianMixture
 
 KIND = "hmpfit Gaussian prior"
@@ -25,7 +26,7 @@ def save_gaussians(prior: GaussianMixture, path: Path) -> str:
 
 def read_gaussians(path: Path, metadata: dict[str, str]) -> GaussianMixture:
     """Read a Gaussian prior in float32, given its file's metadata. Raises InputError when its arrays do not fit."""
-    tensors = {key: value.float() for key, value in load(path.read_bytes()).items()}
+    tensors = {key: value.float() for key, value in read_tensors(path).items()}
     try:
         coefficients, frames, angles = tensors["axes"].shape
         components = len(tensors["shares"])
@@ -42,6 +43,6 @@ def read_gaussians(path: Path, metadata: dict[str, str]) -> GaussianMixture:
         fps = float(metadata["fps"])
     except (KeyError, ValueError):
         fits, fps = False, 0.0
-    if not fits or fps <= 0 or not all(torch.isfinite(value).all() for value in tensors.values()):
+    if not fits or not 1 <= fps <= 1000 or not all(torch.isfinite(value).all() for value in tensors.values()):
         raise InputError(f"The Gaussian prior '{path}' lacks arrays or holds wrong ones; train it anew.")
     return GaussianMixture(**tensors, fps=fps)  # type: ignore[arg-type]

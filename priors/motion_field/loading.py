@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from hmpfit.cards import read_card
-from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
+from hmpfit.files.opening import explained, read_bytes
+from hmpfit.files.schemas import check_sizes
+from hmpfit.files.weights import WEIGHTS_MOST, read_metadata, read_metadata_table, read_tensors
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.priors.motion_field.sizes import from_table, to_table
+from hmpfit.priors.motion_field.sizes import KNOWN, from_table, to_table
 from hmpfit.priors.motion_field.skeleton_convolution import SkeletonConvolution
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 KIND = "hmpfit motion prior"
+NOT_STORED = 64  # at least one in so many weights exists and is stored
 HINT = "train one with `hmpfit train-prior` or leave --prior out to use the shipped one"
 
 
@@ -52,7 +55,7 @@ def load_prior(name_or_path: str | Path) -> MotionPrior:
 
 def checked_digest(path: Path) -> str:
     """Return the sha256 of a prior's file. Raises InputError when its card tells another."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest()
     if read_card(path).get("sha256", digest) != digest:
         raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")
     return digest
@@ -85,18 +88,35 @@ def _existing_weights(prior: MotionPrior) -> dict[str, Tensor]:
 
 def _read(path: Path) -> MotionPrior:
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("kind") != KIND:
-                raise InputError(f"'{path}' is a safetensors file but not a motion prior; {HINT}.")
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"'{path}' is not a readable safetensors file ({error}); {HINT}.") from error
+        metadata = read_metadata(path)
+        if metadata.get("kind") != KIND:
+            raise InputError(f"'{path}' is a safetensors file but not a motion prior; {HINT}.")
+        tensors = {key: value.float() for key, value in read_tensors(path).items()}
+    except UnreadableFileError as error:
+        raise InputError(f"'{path}' is not a readable safetensors file: {error.reason}; {HINT}.") from None
     try:
-        sizes = from_table(json.loads(metadata.get("sizes", "{}")))
-    except json.JSONDecodeError as error:
-        raise InputError(f"The sizes inside the prior '{path}' are not readable; {HINT}.") from error
-    prior = MotionPrior(sizes)
+        sizes = from_table(read_metadata_table(path, metadata, "sizes"))
+        unusual = check_sizes(to_table(sizes), [to_table(one) for one in KNOWN.values()])
+    except (UnreadableFileError, ValueError, TypeError) as error:
+        raise InputError(f"The sizes inside the prior '{path}' are not readable ({error}); {HINT}.") from error
+    if unusual:
+        with explained(path, "a prior of possible sizes"), torch.device("meta"):  # shapes without memory
+            asked = sum(value.numel() for value in MotionPrior(sizes).state_dict().values())
+            if asked > NOT_STORED * sum(value.numel() for value in tensors.values()):
+                raise ValueError("its sizes ask for far more weights than it holds")
+    with explained(path, "a prior of possible sizes"):
+        prior = MotionPrior(sizes)
+    near = _compare(prior, tensors, path)
+    for key, exists in near.items():
+        whole = torch.zeros(exists.shape)
+        whole[exists] = tensors[key]
+        tensors[key] = whole
+    prior.load_state_dict(tensors)
+    return prior
+
+
+def _compare(prior: MotionPrior, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return which weights exist, as `_existing_weights`. Raises InputError when the file has others."""
     near = _existing_weights(prior)
     wanted = {
         key: (int(near[key].sum()),) if key in near else tuple(value.shape) for key, value in prior.state_dict().items()
@@ -108,9 +128,4 @@ def _read(path: Path) -> MotionPrior:
             f"The prior '{path}' lacks the weights its sizes call for ({len(wrong)} differ, first '{wrong[0]}');"
             f" {HINT}."
         )
-    for key, exists in near.items():
-        whole = torch.zeros(exists.shape)
-        whole[exists] = tensors[key]
-        tensors[key] = whole
-    prior.load_state_dict(tensors)
-    return prior
+    return near

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hmpfit.files.archives import read_npz
+from hmpfit.files.opening import MIB, read_text
 from hmpfit.geometry.camera_files.calibration import Calibration, UnreadableError
 from hmpfit.geometry.camera_files.colmap import looks_like_colmap, read_colmap
 from hmpfit.geometry.camera_files.tables import read_json, read_table, read_xml, read_yaml
+
+TEXT_MOST = 1 * MIB
 
 
 def read_calibration(told: str) -> Calibration:
@@ -16,9 +20,8 @@ def read_calibration(told: str) -> Calibration:
         name, _, wanted = told.rpartition("#")
         path = Path(name)
     if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            return read_table(dict(archive), wanted)
-    text = path.read_text(encoding="utf-8-sig")
+        return read_table(read_npz(path), wanted)
+    text = read_text(path, TEXT_MOST)
     start = text.lstrip()
     if not start:
         raise UnreadableError("it is empty")

@@ -4,12 +4,14 @@ They differ in names and nesting only: a matrix, coefficients, a model's name an
 that these tools use.
 """
 
-import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
+from hmpfit.files.structured import load_yaml, parse_json
 from hmpfit.geometry.camera_files.calibration import Calibration, UnreadableError, lens, pinhole
 from hmpfit.records import Floats
 
@@ -29,7 +31,7 @@ _NOT_PINHOLE = ("omni", "ds", "eucm", "double_sphere", "ucm", "mei")
 
 def read_json(text: str, wanted: str | None = None) -> Calibration:
     """Read our JSON or OpenCV's. Raises UnreadableError and ValueError."""
-    return read_table(json.loads(text), wanted)
+    return read_table(parse_json(text, Path("it")), wanted)
 
 
 def read_yaml(text: str, wanted: str | None = None) -> Calibration:
@@ -46,30 +48,33 @@ def read_yaml(text: str, wanted: str | None = None) -> Calibration:
     if lines and lines[0].startswith("%YAML"):
         lines[0] = ""  # OpenCV writes %YAML:1.0, which is no YAML
     try:
-        return read_table(yaml.load("\n".join(lines), Loader), wanted)
+        return read_table(load_yaml("\n".join(lines), Loader), wanted)
     except yaml.YAMLError as error:
         raise UnreadableError(f"it is no YAML ({' '.join(str(error).split())[:80]})") from error
 
 
 def read_xml(text: str, wanted: str | None = None) -> Calibration:
     """Read OpenCV's XML. Raises UnreadableError."""
-    import cv2
-
+    # Not by OpenCV's own FileStorage, whose C++ was not written for files of strangers.
     try:
-        store = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-    except (cv2.error, SystemError) as error:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
         raise UnreadableError("it is no XML of OpenCV") from error
     table: dict[str, Any] = {}
-    for key in list(store.root().keys()):
-        node = store.getNode(key)
-        if node.isReal() or node.isInt():
-            table[key] = node.real()
-        elif node.isString():
-            table[key] = node.string()
-        elif node.isMap() and node.mat() is not None:
-            table[key] = node.mat()
-    store.release()
+    for node in root:
+        parts = {part.tag: part.text or "" for part in node}
+        if "data" in parts:
+            table[node.tag] = {**parts, "data": [float(word) for word in parts["data"].split()]}
+        elif not parts:
+            table[node.tag] = _plain(node.text or "")
     return read_table(table, wanted)
+
+
+def _plain(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip().strip('"')
 
 
 def read_table(content: Any, wanted: str | None = None) -> Calibration:
