@@ -20,7 +20,6 @@ import numpy as np
 from hmpfit.errors import InputError, RunFolderError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.structured import read_json_table
-from hmpfit.results.summary import read_summary
 
 Stage = TypeVar("Stage")
 
@@ -34,16 +33,21 @@ class RunFolder:
     """The folder of one video's run.
 
     `settings` is everything that decides the result, as plain values (numbers, texts, lists, dicts); `summary` names
-    the JSON among the results that `finished` returns.
+    the JSON among the results that `finished` returns, by `read`, whose InputError makes a run unfinished.
     Raises RunFolderError when the folder cannot be written, or when it holds a finished run made with other settings
     and `overwrite` is not given.
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], overwrite: bool = False, summary: str = "result.json"
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
+        summary: str = "result.json",
+        read: Callable[[Path], dict[str, Any]] = read_json_table,
     ) -> None:
         self.path = path
-        self._summary = summary
+        self._summary, self._read = summary, read
         self._settings = json.loads(json.dumps(settings))
         if not overwrite:
             self._refuse_other_settings()
@@ -66,8 +70,7 @@ class RunFolder:
         if not isinstance(names, list) or not all(isinstance(n, str) and (self.path / n).is_file() for n in names):
             return None
         try:
-            # A summary that lacks what others read of it is no summary: the run is finished anew.
-            return (read_summary if self._summary == "result.json" else read_json_table)(self.path / self._summary)
+            return self._read(self.path / self._summary)
         except InputError:
             return None
 

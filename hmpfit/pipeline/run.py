@@ -25,6 +25,7 @@ from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Bools, Camera, FitResult, Floats, KeypointTracks
+from hmpfit.results.summary import read_summary
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
 
@@ -53,7 +54,7 @@ class Run:
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)
             prior = _prior(settings)
-            folder = RunFolder(out, run_identity(context, prior), settings.overwrite)
+            folder = RunFolder(out, run_identity(context, prior), settings.overwrite, read=read_summary)
         return cls(context, prior, folder, stage_store(folder), str(video) if told is None else told, timings)
 
     def detect(self) -> KeypointTracks:

@@ -173,8 +173,12 @@ def _camera_motion(stored: Fields) -> CameraMotion | None:
         return None
     status = str(stored.content.get("camera_status", "given"))[:40]
     poses = stored.array("world_from_camera", ("T", 4, 4), low=-METERS, high=METERS, allow_nan=True)
-    # NaN where the scale is not known.
-    scale_std = float(stored.array("scale_std", (), low=0, high=1e6, allow_nan=True)) if "scale_std" in stored else 0.0
+    scale_std = 0.0
+    if "scale_std" in stored:  # infinite where nothing is known of the scale
+        told = stored.any_array("scale_std")
+        if told.shape != () or told.dtype.kind != "f" or not told >= 0:
+            raise stored.wrong("scale_std", "is no number from 0 on")
+        scale_std = float(told)
     map_poses = None
     if "map_from_camera" in stored:
         map_poses = stored.array("map_from_camera", ("T", 4, 4), low=-1e9, high=1e9, allow_nan=True)
