@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.interfaces.context import RunContext, argument_of
-from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import reason_of
 from hmpfit.files.schemas import PIXELS, SECONDS, Fields
 from hmpfit.files.structured import read_json
+from hmpfit.interfaces.context import RunContext, argument_of
+from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.interchange import read_folder, read_list
 from hmpfit.records import Camera, Floats, KeypointTracks

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.errors import UnreadableFileError
 from hmpfit.files.schemas import Optional, mismatch
 from hmpfit.files.structured import read_json_table
+from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.geometry.lenses import lens_name
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks, hand_names
 from hmpfit.strict_json import finite, to_json
