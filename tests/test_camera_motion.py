@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.camera_motion.bundle_adjustment import Observations, adjust
 from hmpfit.camera_motion.classification import classify
-from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, check_mode, path_from_points, with_scale
+from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, path_from_points, with_scale
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.metric_scale import SeenHands, hidden_bound, metric_scale
 from hmpfit.camera_motion.point_tracks import PointTracks
@@ -14,6 +14,7 @@ from hmpfit.camera_motion.stillness import is_still
 from hmpfit.errors import InputError
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.geometry.rigid_transforms import apply, interpolate, inverse, rigid
+from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.records import Camera, KeypointTracks
 
 FPS, FRAMES, FOCAL = 30.0, 60, 500.0
@@ -203,4 +204,4 @@ def test_transforms_interpolate_and_invert():
 
 def test_an_unknown_mode_is_refused_with_what_is_known():
     with pytest.raises(InputError, match="auto, static, moving, file:PATH"):
-        check_mode("shaky")
+        check_camera_mode("shaky")

@@ -20,15 +20,14 @@ from hmpfit.camera_motion.point_tracks import WORKING_SIDE, PointTracks, common_
 from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
 from hmpfit.camera_motion.stillness import is_still, sampled_frames
 from hmpfit.camera_motion.two_views import rotation_between
-from hmpfit.errors import InputError
 from hmpfit.geometry.cameras import rays
 from hmpfit.geometry.rigid_transforms import rigid
+from hmpfit.recipes.camera_modes import FILE, STATIC, check_camera_mode
 from hmpfit.records import Camera, CameraMotion, Floats, KeypointTracks
 from hmpfit.video.clip import Clip
 
-STATIC, ROTATION, MOVING, GIVEN = "static", "rotation", "moving", "given"
+ROTATION, MOVING, GIVEN = "rotation", "moving", "given"
 UNSCALED, LOST, UNKNOWN = "moving, scale unobserved", "moving, path not found", "unknown, taken as static"
-MODES = ("auto", "static", "moving", "file:PATH")
 
 _LOST_SHARE = 0.3  # of the frames without a pose of their own: more is no path
 _LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: a fisheye's plane has no bound
@@ -47,25 +46,19 @@ class CameraPath:
     points: Floats  # [P, 3] static points of the map, empty where there is none
 
 
-def check_mode(mode: str) -> None:
-    """Raise InputError for a camera mode that is none of `MODES`."""
-    if mode not in MODES[:3] and not (mode.startswith("file:") and len(mode) > len("file:")):
-        raise InputError(f"--camera '{mode}' is unknown; known: {', '.join(MODES)}.")
-
-
 def find_camera_path(
     clip: Clip, tracks: KeypointTracks, camera: Camera, mode: str, advance: Callable[[int], None] | None = None
 ) -> CameraPath:
     """Return how the camera of a clip moved; hands and forearms of `tracks` are left out of the static scene.
 
-    `mode` is one of `MODES`. `advance(1)` is called once a frame when the clip is gone through. Raises InputError for
-    an unknown mode and as `read_camera_path`.
+    `mode`: see `check_camera_mode`. `advance(1)` is called once a frame when the clip is gone through. Raises InputError
+    for an unknown mode and as `read_camera_path`.
     """
-    check_mode(mode)
+    check_camera_mode(mode)
     frames = clip.frames
     still = np.repeat(np.eye(4)[None], frames, axis=0)
-    if mode.startswith("file:"):
-        poses = read_camera_path(Path(mode.removeprefix("file:")), ClipTimes(clip.times_s, clip.first_frame))
+    if mode.startswith(FILE):
+        poses = read_camera_path(Path(mode.removeprefix(FILE)), ClipTimes(clip.times_s, clip.first_frame))
         return CameraPath(GIVEN, "from the file", poses, np.zeros((0, 3)))
     if mode == STATIC or frames < 3:
         return CameraPath(STATIC, "as said" if mode == STATIC else "too short to tell", still, np.zeros((0, 3)))

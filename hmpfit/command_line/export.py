@@ -152,7 +152,13 @@ def _in_frame(
 
     if frame == "camera":
         return stored, ExportOptions()
-    poses = getattr(stored, "world_from_camera", None)
+    poses = stored.world_from_camera
+    if poses is None and stored.camera_motion is not None:
+        status = stored.camera_motion.status
+        raise InputError(
+            f"The camera of '{result}' is '{status}', so places in the world are not known in meters; leave out "
+            "--frame world, or give hmpfit run the path with --camera file:PATH."
+        )
     if poses is None:
         raise InputError(f"'{result}' knows no path of its camera, so it has no world frame; leave out --frame world.")
     return move_result(stored, models, poses), ExportOptions(frame=frame, camera_pose=poses)

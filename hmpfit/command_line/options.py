@@ -79,6 +79,21 @@ _OPTIONS = (
         "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
     ),
     click.option(
+        "--camera",
+        "camera_motion",
+        default="auto",
+        show_default=True,
+        metavar="auto|static|moving|file:PATH",
+        help="How the camera moves; a file: COLMAP's images, a TUM trajectory, or world_from_camera in an npz.",
+    ),
+    click.option(
+        "--camera-scale",
+        type=click.Choice(["file", "hands"]),
+        default="file",
+        show_default=True,
+        help="Whether the file's path is in meters, or hands say how long it is.",
+    ),
+    click.option(
         "--recipe",
         default="default",
         show_default=True,

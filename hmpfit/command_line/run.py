@@ -132,6 +132,10 @@ def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
     frames, fps, still = summary["frames"], summary["fps"], summary.get("still", False)
     length = "a photo" if still else f"{frames} frames at {fps:.4g} frames/s"
     click.echo(f"{video}: {length}, {summary['seconds']['total']:.1f} s")
+    motion = summary.get("camera", {}).get("motion") or {"status": "static"}
+    if motion["status"] != "static":
+        sure = f", {motion['path_m']:.2f} m known to {motion['scale_std']:.0%}" if motion["status"] == "moving" else ""
+        click.echo(f"  camera: {motion['status']}{sure}")
     for hand in summary["hands"]:
         line = f"  {hand['name']} hand"
         if not still:

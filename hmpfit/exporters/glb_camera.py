@@ -20,7 +20,7 @@ _LOG = logging.getLogger("hmpfit")
 
 
 def add_camera(document: GlbDocument, result: StoredResult, options: ExportOptions) -> None:
-    """Add a node `camera` that follows the clip's camera, and below it the image plane if the clip can be read."""
+    """Add a node `camera` that follows the clip's camera, its path in the world, and the image plane if any."""
     frames = len(result.tracks.times_s)
     poses, camera = options.camera_poses(frames), result.camera
     K = camera.K[0]
@@ -46,9 +46,21 @@ def add_camera(document: GlbDocument, result: StoredResult, options: ExportOptio
     if options.frame != "camera":
         document.animate(node, "rotation", rotations)
         document.animate(node, "translation", places)
+        _add_path(document, places)
     image = _first_image(options)
     if image is not None:
         document.file.nodes[node].children.append(_add_plane(document, camera, _distance(result, poses), image))
+
+
+def _add_path(document: GlbDocument, places: Floats) -> None:
+    """Draw the camera's path as a line through its places [T, 3], upright axes."""
+    file = document.file
+    line = gltf.Attributes(
+        POSITION=document.store(places.astype(np.float32), gltf.VEC3, gltf.ARRAY_BUFFER, bounds=True)
+    )
+    file.meshes.append(gltf.Mesh(name="camera_path", primitives=[gltf.Primitive(attributes=line, mode=3)]))
+    file.nodes.append(gltf.Node(name="camera_path", mesh=len(file.meshes) - 1))
+    file.scenes[0].nodes.append(len(file.nodes) - 1)
 
 
 def plane_corners(camera: Camera, distance_m: float) -> Floats:

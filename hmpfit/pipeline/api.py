@@ -64,7 +64,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
         return
     starts = [run.start() for run in runs]
     clips = [
-        ClipToFit(start.motion, start.evidence, run.context.camera, run.context.models)
+        ClipToFit(start.motion, start.evidence, run.context.camera, run.context.models, start.camera_motion)
         for run, start in zip(runs, starts)
     ]
     first, settings = runs[0], runs[0].context.settings

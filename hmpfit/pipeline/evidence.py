@@ -10,7 +10,7 @@ from hmpfit.interfaces.keypoint_source import SourceInputs
 from hmpfit.keypoints.projected import match_tracks
 from hmpfit.pipeline.detect import Detected, load_source, source_name, source_tracks
 from hmpfit.pipeline.stage_files import StoreStage
-from hmpfit.records import DETECTED, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, CameraMotion, HandMotion, KeypointTracks
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class FitStart:
     motion: HandMotion
     evidence: KeypointTracks
     detected: Detected
+    camera_motion: CameraMotion | None = None  # how the camera moves, found once the hands have a first place
 
 
 def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, initial: InitialMotion) -> FitStart:

@@ -22,7 +22,7 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
     def compute() -> Fitted:
         return fit(
             start.motion, start.evidence, context.camera, context.models, prior, recipe, settings.solver,
-            context.device, on_step,
+            context.device, on_step, start.camera_motion,
         )  # fmt: skip
 
     fitted = store_fit(context, stage, start, prior, compute)
@@ -37,6 +37,7 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         windows=fitted.windows,
         recipe=recipe,
         provenance=_provenance(context, prior, told),
+        camera_motion=start.camera_motion,
     )
 
 
@@ -44,10 +45,11 @@ def store_fit(
     context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, compute: Callable[[], Fitted]
 ) -> Fitted:
     """Return the stored fit of a run, or `compute` and store it."""
-    settings = context.settings
+    settings, found = context.settings, start.camera_motion
+    moves = found.world_from_camera if found is not None and found.moves else None
     depends_on = (
         start.motion, start.evidence, context.camera, hand_prints(context.models), prior_name(prior), settings.recipe,
-        settings.solver,
+        settings.solver, moves,
     )  # fmt: skip
     fitted: Fitted = stage("fit", Fitted, depends_on, compute)
     return fitted

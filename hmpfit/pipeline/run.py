@@ -1,7 +1,7 @@
 """One run: what it needs is opened, its identity is compared with the folder's, and its steps follow each other."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hmpfit.fitting.stages import Fitted
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.context import RunContext
-from hmpfit.pipeline import detect, evidence, initialize, publish
+from hmpfit.pipeline import camera_motion, detect, evidence, initialize, publish
 from hmpfit.pipeline import fit as fitting
 from hmpfit.pipeline.devices import device_for
 from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
@@ -71,7 +71,10 @@ class Run:
             found = detect.detect(self.context, self.stage)
         with self.timings.of("init"):
             initial = initialize.initialize(self.context, self.stage, found)
-            return evidence.gather_evidence(self.context, self.stage, found, initial)
+            start = evidence.gather_evidence(self.context, self.stage, found, initial)
+        with self.timings.of("camera"):
+            motion = camera_motion.find_camera_motion(self.context, self.stage, start)
+            return replace(start, camera_motion=motion)
 
     def store_fit(self, start: evidence.FitStart, fitted: Fitted) -> None:
         """Keep a fit that was made in a batch, as if this run had made it."""
@@ -106,6 +109,7 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
     settings = context.settings
     plugins = (detect.load_source(detect.source_name(context)), detect.load_initializer(context))
     files = {option: path for plugin in plugins for option, path in plugin.files(settings).items()}
+    files.update(camera_motion.camera_files(context))
     return {
         "clip": clip_print(context),
         "version": hmpfit.__version__,

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hmpfit.errors import InputError
+from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.recipes.loading import Recipe, load_recipe
 
+CAMERA_SCALES = ("file", "hands")
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
 _FILES = (
     "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "hand_landmarker", "mmpose_config", "mmpose_checkpoint",
@@ -23,6 +25,7 @@ class RunSettings:
 
     Whatever a recipe can say (weights, views, solver) is said by `recipe` alone.
     `fps` takes the place of the file's own time stamps.
+    `camera_motion` is one of `camera_modes.CAMERA_MODES`; `camera_scale` "hands" looks for the scale of a file's path.
     `intrinsics` is the text the user gave (`fx,fy,cx,cy` in pixels, or a file), `hand_model` "open" or a path.
     Raises InputError when two choices contradict each other.
     """
@@ -36,6 +39,8 @@ class RunSettings:
     max_hands: int | None = None
     intrinsics: str | None = None
     boxes: str | None = None
+    camera_motion: str = "auto"
+    camera_scale: str = "file"
     recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
     hide_keypoints: tuple[tuple[int, int], ...] = ()
     frames: tuple[int, int] | None = None
@@ -63,6 +68,11 @@ class RunSettings:
             raise InputError(f"--mmpose-... names a model for --keypoints mmpose, and --keypoints is {self.keypoints}.")
         if self.checkpoint is not None and self.init.partition(":")[0] in ("keypoints", "file"):
             raise InputError(f"--checkpoint names weights of a learned initializer, and --init {self.init} has none.")
+        check_camera_mode(self.camera_motion)
+        if self.camera_scale not in CAMERA_SCALES:
+            raise InputError(f"--camera-scale '{self.camera_scale}' is unknown; known: {', '.join(CAMERA_SCALES)}.")
+        if self.camera_scale == "hands" and not self.camera_motion.startswith("file:"):
+            raise InputError("--camera-scale hands is for --camera file:PATH; other paths take their scale from hands.")
         if self.max_hands is not None and self.max_hands < 1:
             raise InputError(f"--max-hands must be 1 or more, not {self.max_hands}.")
         if self.views < 0:
@@ -82,6 +92,7 @@ class RunSettings:
         """Return what decides the result, for `settings.json`: all but the contents of files."""
         values = {name: value for name, value in asdict(self).items() if name not in _NOT_SETTINGS}
         values = {name: value for name, value in values.items() if name not in _FILES}
+        values["camera_motion"] = self.camera_motion.partition(":")[0]
         values["init"], values["keypoints"] = (text.partition(":")[0] for text in (self.init, self.keypoints))
         values["frames"] = None if self.frames is None else list(self.frames)
         values["hide_keypoints"] = [list(stretch) for stretch in self.hide_keypoints]

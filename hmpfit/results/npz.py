@@ -37,6 +37,12 @@ class StoredResult:
     landmarks_px: Floats  # [H, T, 21, 2]
     camera_motion: CameraMotion | None = None  # None: a result that says nothing of the world
 
+    @property
+    def world_from_camera(self) -> Floats | None:
+        """The camera's path [T, 4, 4] in meters, None where it is not known."""
+        known = self.camera_motion is not None and self.camera_motion.known
+        return self.camera_motion.world_from_camera if known and self.camera_motion is not None else None
+
 
 def write_result(path: Path, result: FitResult) -> None:
     """Write `result.npz`. Keypoints that no detector saw are stored as 0 with confidence 0, so all values are finite.

@@ -12,7 +12,16 @@ from hmpfit.files.schemas import Optional, mismatch
 from hmpfit.files.structured import read_json_table
 from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.geometry.lenses import lens_name
-from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, FitResult, Floats, KeypointTracks, hand_names
+from hmpfit.records import (
+    DETECTED,
+    EXTRAPOLATED,
+    INTERPOLATED,
+    CameraMotion,
+    FitResult,
+    Floats,
+    KeypointTracks,
+    hand_names,
+)
 from hmpfit.strict_json import finite, to_json
 
 _MILLIMETERS = 1000.0
@@ -55,6 +64,7 @@ def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
             "K": np.asarray(camera.K)[0].tolist(),
             "moving": len(camera.K) > 1,
             "focal_log_std": FOCAL_LOG_STD.get(camera.source),
+            "motion": _motion(result.camera_motion),
             "note": camera.note,
             "distortion_model": lens_name(camera.distortion),
             "distortion": None if camera.distortion is None else np.asarray(camera.distortion).tolist(),
@@ -92,6 +102,18 @@ def read_summary(path: Path) -> dict[str, Any]:
             if any(cost is not None and type(cost) not in (int, float) for cost in terms.values()):
                 raise UnreadableFileError(path, "a term's cost is no number", "the summary of a run")
     return summary
+
+
+def _motion(camera_motion: CameraMotion | None) -> dict[str, Any] | None:
+    if camera_motion is None:
+        return None
+    steps = np.diff(camera_motion.world_from_camera[:, :3, 3], axis=0)
+    return {
+        "status": camera_motion.status,
+        "reason": camera_motion.reason,
+        "scale_std": float(camera_motion.scale_std),
+        "path_m": float(np.linalg.norm(steps, axis=1).sum()),
+    }
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.geometry.cameras import project
+from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion, hand_names
@@ -21,6 +22,7 @@ from hmpfit.synthesis.renderer import Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
+from hmpfit.viewing.map_chart import MapInset
 
 LONGEST_SIDE_PX = 1280
 LONGEST_SIDE_OF_A_PHOTO_PX = 2048
@@ -52,7 +54,7 @@ def write_overlay(
 
     scale = min(1.0, LONGEST_SIDE_PX / max(clip.width, clip.height))
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
-    strip = _status_strip(result.motion, width)
+    strip, inset = _status_strip(result.motion, width), _map(result)
     posed = _posed(result, models, mesh)
     with VideoWriter(path, clip.fps, width, height, preset="ultrafast") as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
@@ -60,9 +62,21 @@ def write_overlay(
                 image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
             draw_frame(image, result, frame, next(posed), models, scale, opacity, mesh)
             _draw_strip(image, strip, frame, clip.frames)
+            if inset is not None:
+                inset.draw(image, frame)
             behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
             if on_frame is not None:
                 on_frame(frame + 1, clip.frames)
+
+
+def _map(result: FitResult) -> MapInset | None:
+    """Return a map of the camera's path and the wrists', where the camera moves through a known world."""
+    found = result.camera_motion
+    if found is None or not found.known or np.ptp(found.world_from_camera[:, :3, 3], axis=0).max() == 0:
+        return None
+    path = found.world_from_camera
+    wrists = apply(path[None], result.joints[:, :, OPENPOSE_WRIST : OPENPOSE_WRIST + 1])[:, :, 0]
+    return MapInset(path[:, :3, 3], wrists, [RIGHT_RGB if right else LEFT_RGB for right in result.motion.is_right])
 
 
 def write_overlay_picture(path: str | Path, clip: Clip, result: FitResult, models: HandModels) -> None:

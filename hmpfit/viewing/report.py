@@ -13,11 +13,13 @@ import numpy as np
 
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.exporters.animation import hand_labels
+from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.results.summary import read_summary
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
+from hmpfit.viewing.map_chart import map_from_above
 from hmpfit.viewing.warnings import medians, residuals_px, warnings
 
 CONVENTIONS = (
@@ -104,6 +106,7 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],
         "more_dropped": max(len(summary.get("dropped", ())) - DROPPED_SHOWN, 0),
         "joints": _joints(stored, off_px, known_std),
+        "world_chart": _world_chart(stored, sides),
         "stages": [_stage(stage) for stage in (summary.get("stages") or ())],
         "conventions": (_camera(stored, summary), *CONVENTIONS),
         "settings": list(_flat({key: summary[key] for key in _SETTINGS if key in summary})),
@@ -167,6 +170,16 @@ def _acceleration_mm(stored: StoredResult) -> Floats:
     return out
 
 
+def _world_chart(stored: StoredResult, sides: list[str]) -> str:
+    """Draw the camera's path and the wrists' from above, where the camera moves through a known world."""
+    path = stored.world_from_camera
+    if path is None or stored.camera_motion is None or not stored.camera_motion.moves:
+        return ""
+    wrists = apply(path[None], stored.joints[:, :, :1])[:, :, 0]
+    curves = [("camera", path[:, :3, 3]), *zip(sides, wrists, strict=True)]
+    return map_from_above([(name, places[:, [0, 2]]) for name, places in curves])
+
+
 def _joints(stored: StoredResult, off_px: Floats, known_std: bool) -> list[list[str]]:
     rows = []
     for joint, name in enumerate(OPENPOSE_21):
@@ -198,8 +211,18 @@ def _camera(stored: StoredResult, summary: Mapping[str, Any]) -> str:
     return (
         f"Camera: {stored.camera.width} × {stored.camera.height} px, fx {K[0, 0]:.1f}, fy {K[1, 1]:.1f}, "
         f"cx {K[0, 2]:.1f}, cy {K[1, 2]:.1f} ({camera.get('source', 'given')}"
-        f"{', moving' if camera.get('moving') else ''})."
+        f"{', changing' if camera.get('moving') else ''}).{_moved(camera.get('motion'))}"
     )
+
+
+def _moved(motion: Mapping[str, Any] | None) -> str:
+    """Return a sentence on how the camera moved."""
+    if not motion:
+        return ""
+    known = motion.get("path_m") is not None and motion["status"] not in ("static", "rotation")
+    length = f", a path of {motion['path_m']:.2f} m" if known else ""
+    sure = f" (known to {motion['scale_std']:.0%})" if length and motion.get("scale_std") else ""
+    return f" Camera motion: {motion['status']}{length}{sure}; {motion['reason']}."
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

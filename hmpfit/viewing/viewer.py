@@ -1,6 +1,7 @@
 """`hmpfit view`: a run in 3D in the browser, with viser: hands, skeletons, uncertainty, camera and its image.
 
-Needs no display and no network: viser serves the page itself. The camera's axes are kept; "up" is the image's up.
+Needs no display and no network: viser serves the page itself. Where the camera moves through a known world all is shown
+there, with the camera's path; else the camera's axes are kept. "Up" is the (first) image's up.
 """
 
 import threading
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.exporters.animation import frames_per_second, hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES
+from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
 from hmpfit.video.clip import open_clip
@@ -39,6 +42,10 @@ class Viewer:
             import viser
         except ModuleNotFoundError as error:
             raise MissingExtraError("hmpfit view", "viser", "pip install viser (or hmpfit[view])") from error
+        path = result.world_from_camera
+        moves = path is not None and result.camera_motion is not None and result.camera_motion.moves
+        self._path = path if moves else None
+        result = result if self._path is None else move_result(result, models, self._path)
         self.result, self.labels = result, hand_labels(result)
         self._vertices = hand_vertices(result, models)
         self._clip = None if video is None else open_clip(video)
@@ -69,6 +76,10 @@ class Viewer:
                 self.joints[label].colors = _colors(self.result.joint_std_mm[hand, frame])
                 self.bones[label].points = joints[np.array(BONES)]
             self.text.content = self._words(frame)
+            if self._path is not None:
+                self.frustum.position = self._path[frame, :3, 3]
+                x, y, z, w = Rotation.from_matrix(self._path[frame, :3, :3]).as_quat()
+                self.frustum.wxyz = (w, x, y, z)
             if self._clip is not None:
                 self.frustum.image = self._picture(frame)
 
@@ -118,6 +129,9 @@ class Viewer:
         self.frustum = scene.add_camera_frustum(
             "/camera", float(view), camera.width / camera.height, scale=0.15, thickness=0.002
         )
+        if self._path is not None:
+            steps = np.stack((self._path[:-1, :3, 3], self._path[1:, :3, 3]), axis=1).astype(np.float32)
+            scene.add_line_segments("/camera_path", steps, (120, 120, 120), thickness=0.002)
         self.slider: Any = gui.add_slider("frame", 0, max(self.frames - 1, 1), 1, 0)
         self.play = gui.add_checkbox("play", False)
         self.speed = gui.add_dropdown("speed", _SPEEDS, initial_value="1")

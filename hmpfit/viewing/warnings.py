@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.geometry.cameras import FOCAL_LOG_STD
-from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, Floats, hand_names
+from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, CameraMotion, Floats, hand_names
 from hmpfit.results.npz import StoredResult
 
 SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
 POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye
 MIXED_VOTES = 0.7  # share of a hand's sightings that agree about its side, below which the side is in doubt
+UNSURE_SCALE = 0.1  # relative standard deviation of the camera path's length
 UNSURE_MM = 25.0  # a joint known no better than a finger's width
 
 
@@ -37,6 +38,7 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
         )
     if (summary.get("camera") or {}).get("note"):
         said.append(f"The camera that was given: {summary['camera']['note']}")
+    said += _of_world(result.camera_motion)
     for stage in summary.get("stages") or ():
         if stage["outcome"] == "out_of_steps":
             said.append(f"{_capital(stage['name'])} used all its {stage['steps']} steps before it settled.")
@@ -45,6 +47,28 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
     if not summary.get("stages"):
         said.append("No solver ran: this is the initializer's motion with its gaps filled.")
     return said
+
+
+def _of_world(camera_motion: CameraMotion | None) -> list[str]:
+    """Return sentences on a world that is not, or not well, known."""
+    if camera_motion is None:
+        return []
+    status, std = camera_motion.status, camera_motion.scale_std
+    if status.endswith("scale unobserved"):
+        return [
+            "The camera moves and the hands do not tell how far (scale unobserved): there are no places in the world; "
+            "give the camera's path with --camera file:PATH."
+        ]
+    if not camera_motion.known:
+        return [
+            "The camera moves and its path was not found: there are no places in the world, and the motion was kept "
+            "smooth before the camera; give the path with --camera file:PATH."
+        ]
+    if status.startswith("unknown"):
+        return ["Too little of the background can be followed to say whether the camera moves; it was taken as still."]
+    if std > UNSURE_SCALE:
+        return [f"The camera's path, and with it all places in the world, may be {std:.0%} too long or too short."]
+    return []
 
 
 def stretches(flags: Bools) -> Iterator[tuple[int, int]]:
