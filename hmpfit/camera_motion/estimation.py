@@ -51,8 +51,8 @@ def find_camera_path(
 ) -> CameraPath:
     """Return how the camera of a clip moved; hands and forearms of `tracks` are left out of the static scene.
 
-    `mode`: see `check_camera_mode`. `advance(1)` is called once a frame when the clip is gone through. Raises InputError
-    for an unknown mode and as `read_camera_path`.
+    `mode`: see `check_camera_mode`. `advance(1)` is called once a frame when the clip is gone through. Raises
+    InputError for an unknown mode and as `read_camera_path`.
     """
     check_camera_mode(mode)
     frames = clip.frames
