@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from hmpfit.fitting.stages import fit
 from hmpfit.geometry.cameras import mirror_intrinsics, project, rays
 from hmpfit.geometry.lenses import mirror_distortion
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.from_keypoints import initialize
 from hmpfit.keypoints.projected import projected
+from hmpfit.recipes.loading import load_recipe
 from hmpfit.records import Camera, HandMotion
 
 K = np.array([[500.0, 0.0, 322.0], [0.0, 510.0, 175.0], [0.0, 0.0, 1.0]])
@@ -111,3 +113,27 @@ def landmarks(motion: HandMotion, models: object) -> np.ndarray:
     from hmpfit.keypoints.projected import _landmark_points
 
     return _landmark_points(motion, models)
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_fit_through_a_fisheye_meets_the_truth(is_right: bool) -> None:
+    """A hand that moves near the border is where it is; the same pixels taken for a pinhole's put it elsewhere."""
+    models, frames = load_hand_models("open"), 8
+    way = np.linspace(0.22, 0.3, frames)
+    motion = HandMotion(
+        np.tile([0.1, 0.2, 0.0], (1, frames, 1)), np.full((1, frames, 15, 3), 0.05),
+        np.stack((way, 0.5 * way, np.full(frames, 0.45)), axis=-1)[None], np.zeros((1, 10)), np.array([is_right]),
+        np.full((1, frames), 2, np.uint8),
+    )  # fmt: skip
+    camera = Camera(K[None], 640, 360, LENSES["fisheye"], "given")
+    tracks = projected(motion, models, camera, np.arange(frames) / 30, confidence=1.0)
+    world = landmarks(motion, models)
+    tracks = replace(tracks, world_m=world - world.mean(2, keepdims=True))
+    recipe = load_recipe("default")
+    truth = pose_hands(models, motion).joints
+    off = []
+    for lens in (camera, replace(camera, distortion=None)):
+        found = fit(initialize(tracks, lens, models), tracks, lens, models, None, recipe)
+        off.append(np.linalg.norm(pose_hands(models, found.motion).joints - truth, axis=-1).mean())
+        assert np.linalg.norm(found.landmarks_px - tracks.xy_px, axis=-1).mean() < 3
+    assert off[0] < 0.01 and off[1] > 2 * off[0]

@@ -110,6 +110,27 @@ def test_a_broken_photo_is_one_sentence(content: bytes, tmp_path: Path) -> None:
         open_clip(tmp_path / "p.jpg")
 
 
+def test_what_only_looks_like_a_photo_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [Image.fromarray(picture()), Image.fromarray(picture()[::-1])]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with caplog.at_level(logging.WARNING, "hmpfit"):
+        assert open_clip(tmp_path / "a.tif").frames == 1
+    assert "holds 2 pictures; the first is read" in caplog.text
+    (tmp_path / "a.tif").rename(tmp_path / "IMG_1.DNG")
+    with pytest.raises(InputError, match="raw photo"):
+        open_clip(tmp_path / "IMG_1.DNG")
+
+
+def test_damaged_exif_is_no_reason_to_fail(tmp_path: Path) -> None:
+    path = with_lens(tmp_path / "a.jpg", (64, 48), equivalent=26)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"Exif\0\0") + 6
+    content[start + 4 : start + 40] = b"\xff" * 36
+    path.write_bytes(content)
+    clip = open_clip(path)
+    assert (clip.width, clip.height, clip.store.focal_px) == (64, 48, None)
+
+
 def test_moving_pictures_are_no_photos(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.roll(picture(), 9 * n, axis=1)) for n in range(3)]
     for name in ("a.gif", "a.png"):

@@ -148,8 +148,9 @@ def test_folders_are_taken_apart(tmp_path: Path) -> None:
     assert names("m", unordered=True) == [("a", True)]
     with pytest.raises(InputError, match="1 images and 1 videos"):
         names("m")
+    assert names("v", unordered=True) == names("v")
     with pytest.raises(InputError, match="--unordered"):
-        names("v", unordered=True)
+        names("e", unordered=True)
 
 
 def test_run_folders_are_named_by_their_input() -> None:

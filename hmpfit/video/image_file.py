@@ -3,6 +3,9 @@
 Separate from `image_folder`, which knows order and time. Formats are told by content, not by name.
 """
 
+import logging
+import struct
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,17 +27,24 @@ _ORIENTATION = 0x0112
 # What must be done to the stored picture: transpose it, then mirror it in y, then in x.
 _UPRIGHT = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1),
             8: (1, 1, 0)}  # fmt: skip
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD = 1 << 16
 IMAGE_MOST = 512 * MIB
+# What Pillow raises for damaged or hostile metadata.
+_BROKEN = (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
+_LOG = logging.getLogger("hmpfit")
 
 
 def is_still(path: Path) -> bool:
     """Tell whether a file is a single picture by its first bytes; an animation and a video are none."""
     with explained(path), open_regular(path) as file:
         head = file.read(_HEAD)
+    if path.suffix.lower() in _RAW:
+        raise InputError(f"'{path}' is a raw photo, which cannot be read; export it as JPEG or HEIC.")
     if head.startswith(b"\xff\xd8\xff"):
         return path.suffix.lower() not in _MOTION_JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(_PNG):
         return b"acTL" not in head  # an animated PNG
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         if head[12:16] == b"VP8X" and head[20] & 2:
@@ -55,7 +65,7 @@ def read_image(file: Path) -> NDArray[np.uint8]:
     content = _content(file)
     image = _decode(content, cv2.IMREAD_COLOR)
     if image is not None:
-        return _upright(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), _orientation(content))
+        return _upright(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8), _orientation(content, file))
     opened = _pillow(content, file)
     if opened is None:
         raise damaged(file)
@@ -76,14 +86,28 @@ def rough_shape(file: Path) -> tuple[int, int]:
     if image is None:
         rows, columns = read_image(file).shape[:2]
         return -(-rows // 8), -(-columns // 8)
-    shape = _upright(image, _orientation(content)).shape
+    shape = _upright(image, _orientation(content, file)).shape
     return shape[0], shape[1]
 
 
 def focal_px(file: Path, width: int, height: int) -> float | None:
     """Return the focal length in pixels that the file's EXIF tells for a picture shown at this size, or None."""
-    opened = _pillow(_content(file), file)
-    return None if opened is None else focal_from_exif(opened.getexif(), width, height)
+    content = _content(file)
+    opened = None if _png_without_exif(content) else _pillow(content, file)
+    try:
+        return None if opened is None else focal_from_exif(opened.getexif(), width, height)
+    except _BROKEN:
+        return None
+
+
+def warn_of_pages(file: Path) -> None:
+    """Log that only the first page of a TIFF of several is read."""
+    content = _content(file)
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        opened = _pillow(content, file)
+        pages = int(getattr(opened, "n_frames", 1))
+        if pages > 1:
+            _LOG.warning("'%s' holds %d pictures; the first is read. For a sequence give a folder", file, pages)
 
 
 def damaged(file: Path) -> InputError:
@@ -124,19 +148,27 @@ def _pillow(content: bytes, file: Path) -> "PillowImage | None":
         except (OSError, ValueError, SyntaxError, RuntimeError):
             return None
     try:
-        return Image.open(BytesIO(content))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(BytesIO(content))
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise InputError(f"The image '{file}' has more than {most} million pixels; scale it down.") from None
+    except (UnidentifiedImageError, *_BROKEN):
         return None
 
 
-def _orientation(content: bytes) -> int:
-    from PIL import Image
-
+def _orientation(content: bytes, file: Path) -> int:
+    opened = None if _png_without_exif(content) else _pillow(content, file)
     try:
-        with Image.open(BytesIO(content)) as opened:
-            return int(opened.getexif().get(_ORIENTATION, 1))
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
+        return 1 if opened is None else int(opened.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:
         return 1
+
+
+def _png_without_exif(content: bytes) -> bool:
+    """Tell so without decoding: Pillow would decode the whole picture to look for EXIF behind it."""
+    return content.startswith(_PNG) and b"eXIf" not in content and b"Raw profile type exif" not in content
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.structured import read_json_table
-from hmpfit.video.image_file import SUFFIXES, focal_px, read_image, rough_shape
+from hmpfit.video.image_file import SUFFIXES, focal_px, read_image, rough_shape, warn_of_pages
 
 ASSUMED_FPS = 30.0
 
@@ -124,6 +124,7 @@ class Photo(ImageFiles):
 
     def __init__(self, path: Path) -> None:
         super().__init__([path], np.zeros(1), ASSUMED_FPS)
+        warn_of_pages(path)
 
 
 def images_in(path: Path) -> list[Path]:

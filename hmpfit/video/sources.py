@@ -52,7 +52,7 @@ def expand_sources(texts: Sequence[str], unordered: bool = False) -> list[Source
     """Return every input by itself: a folder of videos becomes its videos, with `unordered` one of images its photos.
 
     A folder of images without `unordered` stays one input, as does a folder with neither. Raises InputError for a
-    folder that holds both images and videos, and for `unordered` on a folder without images.
+    folder that holds both images and videos, and for `unordered` on a folder with neither.
     """
     found: list[Source] = []
     for text in texts:
@@ -103,9 +103,9 @@ def _members(path: Path, unordered: bool) -> list[Path] | None:
 
     images = images_in(path)
     videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
-    if unordered:
-        if not images:
-            raise InputError(f"The folder '{path}' holds no images; --unordered is for folders of photos.")
+    if unordered and not images and not videos:
+        raise InputError(f"The folder '{path}' holds no images; --unordered is for folders of photos.")
+    if unordered and images:
         return images
     if images and videos:
         raise InputError(

@@ -204,7 +204,7 @@ def _opened(path: Path) -> "av.container.InputContainer":
         raise InputError(f"'{path}' cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError) as error:
         raise InputError(
-            f"'{path}' is not a video that can be read; MP4, MOV, WebM, MKV, AVI and others can."
+            f"'{path}' is not a video or photo that can be read; MP4, MOV, WebM, MKV, JPG, PNG, HEIC and others can."
         ) from error
 
 

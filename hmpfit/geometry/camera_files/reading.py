@@ -21,7 +21,7 @@ def read_calibration(told: str) -> Calibration:
         path = Path(name)
     if path.suffix.lower() == ".npz":
         return read_table(read_npz(path), wanted)
-    text = read_text(path, TEXT_MOST)
+    text = read_text(path, TEXT_MOST).removeprefix("\ufeff")
     start = text.lstrip()
     if not start:
         raise UnreadableError("it is empty")
