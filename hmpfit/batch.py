@@ -35,7 +35,8 @@ ENGINES = ("local", "ray")
 class Job:
     """One sequence: a video, folder or list of images, and the run folder that it gets.
 
-    `intrinsics` and `hands` are what a dataset knows of it; they stand in for settings that the user left open.
+    `intrinsics`, `hands`, `fps` and `frames` are what a dataset knows of it; they stand in for settings that the user
+    left open.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Job:
     intrinsics: str | None = None
     hands: str | None = None
     problem: str | None = None  # why it cannot even be tried
+    fps: float | None = None
+    frames: tuple[int, int] | None = None
     told: str | None = None  # what the result calls the video where that is not its path, such as a web address
 
 
@@ -150,13 +153,13 @@ def sequence_job(sequence: Recording, name: str, folder: Path, lists: Path) -> J
             lists / "sequences" / f"{name}{IMAGE_LIST}", sequence.images, sequence.times_s, sequence.fps
         )
         if sequence.read_camera is None:
-            return Job(name, video, folder, hands=hands)
+            return Job(name, video, folder, hands=hands, fps=sequence.video_fps, frames=sequence.video_frames)
         intrinsics = _intrinsics(sequence.camera, lists / "sequences" / f"{name}.camera.npz")
     except InputError as error:
         return Job(name, lists / name, folder, problem=str(error))
     except OSError as error:
         raise RunFolderError(f"'{lists}' cannot be written: {error.strerror or error}.") from None
-    return Job(name, video, folder, intrinsics, hands)
+    return Job(name, video, folder, intrinsics, hands, fps=sequence.video_fps, frames=sequence.video_frames)
 
 
 def _intrinsics(camera: Camera, file: Path) -> str:
@@ -186,7 +189,8 @@ def of_job(job: Job, settings: RunSettings) -> RunSettings:
         settings = replace(settings, hands=job.hands)
         if job.hands in ("left", "right") and settings.max_hands is None:  # one hand is annotated
             settings = replace(settings, max_hands=1)
-    return settings
+    fps = settings.fps if settings.fps is not None else job.fps
+    return replace(settings, fps=fps, frames=settings.frames or job.frames)
 
 
 def run_job(job: Job, settings: RunSettings) -> Outcome:

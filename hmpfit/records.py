@@ -260,7 +260,7 @@ class FitResult:
 
     motion: HandMotion
     joints: Floats  # [H, T, 21, 3] camera-frame meters
-    joint_std_mm: Floats  # [H, T, 21]
+    joint_std_mm: Floats  # [H, T, 21] of places in the camera's frame
     landmarks_px: Floats  # [H, T, 21, 2] projections of the model's calibrated landmark points
     camera: Camera
     tracks: KeypointTracks
@@ -269,3 +269,4 @@ class FitResult:
     recipe: dict[str, Any]
     provenance: dict[str, Any]
     camera_motion: CameraMotion | None = None  # None: a single picture, or a camera taken as still
+    joint_std_wrist_mm: Floats | None = None  # [H, T, 21] of places as seen from the wrist

@@ -79,6 +79,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "ho3d": "hmpfit.datasets.ho3d:READER",
         "interhand": "hmpfit.datasets.interhand:READER",
         "synthetic": "hmpfit.datasets.synthetic:READER",
+        "truth": "hmpfit.datasets.real_truth:READER",
     },
     "networks": {
         "ifvonet": "hmpfit.regressors.ifvonet.plan:PLAN",

@@ -29,6 +29,7 @@ SUMMARY = {
             "reprojection_px": {"mean": 2.0, "median": 1.5},
             "hidden_keypoint_px": None,
             "joint_std_mm_median": 3.0,
+            "joint_std_wrist_mm_median": 2.0,
         }
     ],
     "seconds": {"total": 1.0},

@@ -60,7 +60,7 @@ def test_clips_of_a_batch_end_where_they_end_alone(reduction: str) -> None:
         np.testing.assert_array_equal(fitted.motion.is_right, clip.initial.is_right)
         assert moved_mm(fitted, alone) < 0.1
         assert np.abs(fitted.landmarks_px - alone.landmarks_px).max() < 0.1
-        np.testing.assert_allclose(fitted.joint_std_mm, alone.joint_std_mm, rtol=0.01)
+        np.testing.assert_allclose(fitted.linear_std_mm, alone.linear_std_mm, rtol=0.01)
         for one, other in zip(fitted.reports, alone.reports):
             assert one.cost_end == pytest.approx(other.cost_end, rel=1e-4)
 
@@ -69,7 +69,7 @@ def test_clips_that_cannot_share_a_batch_are_fitted_all_the_same() -> None:
     slow, fast, long = *sequences(12, 12), sequences(130)[0]
     fast = replace(fast, tracks=replace(fast.tracks, times_s=fast.tracks.times_s / 2))
     fits = fit_batch([long, slow, fast], PRIOR, recipe(steps=1))
-    assert [fitted.joint_std_mm.shape for fitted in fits] == [(1, 130, 21), (1, 12, 21), (1, 12, 21)]
+    assert [fitted.linear_std_mm.shape for fitted in fits] == [(1, 130, 21), (1, 12, 21), (1, 12, 21)]
     assert [len(fitted.windows) for fitted in fits] == [2, 1, 1]
 
 
@@ -89,4 +89,4 @@ def test_precisions_agree() -> None:
         fits[precision] = fit_batch([clip], PRIOR, how)[0]
     assert moved_mm(fits["mixed"], fits["float64"]) < 0.1
     assert moved_mm(fits["float32"], fits["float64"]) < 0.1
-    np.testing.assert_allclose(fits["float32"].joint_std_mm, fits["float64"].joint_std_mm, rtol=0.01)
+    np.testing.assert_allclose(fits["float32"].linear_std_mm, fits["float64"].linear_std_mm, rtol=0.01)

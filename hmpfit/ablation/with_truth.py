@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.ablation.rows import INITIALIZER, AblationPlan, at
-from hmpfit.batch import sequence_job
+from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.datasets.sequence import Dataset
 from hmpfit.errors import HmpfitError, InputError
@@ -107,9 +107,7 @@ def measure_clip(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Sc
         for other in (out / "rows").glob(f"*/{name}/tracks.npz"):
             if not (folder / "tracks.npz").exists():
                 shutil.copyfile(other, folder / "tracks.npz")  # the same detector saw the same pixels
-        chosen = replace(
-            at(settings, name), intrinsics=settings.intrinsics or job.intrinsics, hands=job.hands or "auto", workers=1
-        )
+        chosen = replace(of_job(job, at(settings, name)), workers=1)
         motion = fit_in_folder(job.video, folder, chosen).motion
         models = load_hand_models(chosen.hand_model)
         truth = of_sequence(sequence, len(models.right.v_template))

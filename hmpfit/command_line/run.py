@@ -143,8 +143,9 @@ def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
             line += f" and {hand['extrapolated']} at the ends"
         if hand["reprojection_px"]:
             line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off (median)"
-        if hand["joint_std_mm_median"] is not None:
-            line += f"; joints known to {hand['joint_std_mm_median']:.1f} mm (median)"
+        if hand["joint_std_wrist_mm_median"] is not None:
+            line += f"; joints known to {hand['joint_std_wrist_mm_median']:.0f} mm from the wrist"
+            line += f" and {hand['joint_std_mm_median']:.0f} mm from the camera (median)"
         click.echo(line)
         if hand["hidden_keypoint_px"]:
             click.echo(f"    withheld frames: {hand['hidden_keypoint_px']['median']:.1f} px off (median)")

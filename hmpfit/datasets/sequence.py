@@ -63,6 +63,8 @@ class Sequence:
     read_truth: Callable[[], Truth]
     read_boxes: Callable[[], Floats] | None = None
     video: Path | None = None  # a video file instead of images
+    video_fps: float | None = None  # its real rate, where its time stamps may lie
+    video_frames: tuple[int, int] | None = None  # those that the truth covers
 
     @cached_property
     def camera(self) -> Camera:
@@ -80,7 +82,9 @@ class Sequence:
     @cached_property
     def clip(self) -> Clip:
         """The frames as a clip. Raises InputError, naming the file, when an image is missing or damaged."""
-        return open_clip(self.video) if self.video else clip_of_images(self.images, self.times_s, self.fps)
+        if self.video is not None:
+            return open_clip(self.video, self.video_frames, fps=self.video_fps)
+        return clip_of_images(self.images, self.times_s, self.fps)
 
     def image(self, frame: int) -> NDArray[np.uint8]:
         """Read one frame, RGB [height, width, 3], without touching the others (of a video: after those before it).

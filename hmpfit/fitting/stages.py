@@ -46,7 +46,7 @@ class Fitted:
     """What the fit found, hands as they are (left hands are left again)."""
 
     motion: HandMotion
-    joint_std_mm: Floats  # [H, T, 21]
+    linear_std_mm: Floats  # [H, T, 21] by the normal matrix; `deviation.calibrate` makes it honest
     landmarks_px: Floats  # [H, T, 21, 2]
     reports: tuple[SolveReport, ...]
     windows: tuple[tuple[int, int], ...]

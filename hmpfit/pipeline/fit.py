@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import hmpfit
+from hmpfit.fitting.deviation import calibrate
 from hmpfit.fitting.stages import Fitted, fit
+from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
@@ -26,10 +28,14 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         )  # fmt: skip
 
     fitted = store_fit(context, stage, start, prior, compute)
+    joints = pose_hands(context.models, fitted.motion).joints
+    focal_log_std = FOCAL_LOG_STD.get(context.camera.source, FOCAL_LOG_STD["assumed"])
+    deviation = calibrate(fitted.linear_std_mm, joints, fitted.landmarks_px, start.evidence, focal_log_std)
     return FitResult(
         motion=fitted.motion,
-        joints=pose_hands(context.models, fitted.motion).joints,
-        joint_std_mm=fitted.joint_std_mm,
+        joints=joints,
+        joint_std_mm=deviation.camera_mm,
+        joint_std_wrist_mm=deviation.wrist_mm,
         landmarks_px=fitted.landmarks_px,
         camera=context.camera,
         tracks=start.evidence,

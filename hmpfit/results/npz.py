@@ -20,6 +20,7 @@ from hmpfit.records import Camera, CameraMotion, FitResult, Floats, HandMotion, 
 from hmpfit.results.record_files import write_npz
 
 SCHEMA = "hmpfit.result.1"
+_DEVIATIONS = ("joint_std_mm", "joint_std_wrist_mm")
 _OF_WORLD = ("world_from_camera", "joints_world", "scale_std")
 LANDMARK_MOST = 1e12  # a joint beside the camera is projected far away, and that is no mistake
 STD_MM_MOST = 1e9
@@ -36,6 +37,7 @@ class StoredResult:
     camera: Camera
     landmarks_px: Floats  # [H, T, 21, 2]
     camera_motion: CameraMotion | None = None  # None: a result that says nothing of the world
+    joint_std_wrist_mm: Floats | None = None  # [H, T, 21]; None: a result of an earlier version
 
     @property
     def world_from_camera(self) -> Floats | None:
@@ -47,14 +49,14 @@ class StoredResult:
 def write_result(path: Path, result: FitResult) -> None:
     """Write `result.npz`. Keypoints that no detector saw are stored as 0 with confidence 0, so all values are finite.
 
-    Only `joint_std_mm` may be NaN throughout, where nothing is known of it because no solver ran, and what speaks of
+    Only the deviations may be NaN throughout, where nothing is known of it because no solver ran, and what speaks of
     the world, where the camera's path or its scale is not known (`camera_status`).
     Raises ValueError when anything else in the result is not finite: that is a mistake of ours, not of the input.
     """
     arrays = _arrays(result)
     known = result.camera_motion is None or result.camera_motion.known
     for key, values in arrays.items():
-        unknown = (key == "joint_std_mm" and np.isnan(values).all()) or (key in _OF_WORLD and not known)
+        unknown = (key in _DEVIATIONS and np.isnan(values).all()) or (key in _OF_WORLD and not known)
         if values.dtype.kind == "f" and not (unknown or np.isfinite(values).all()):
             raise ValueError(f"'{key}' of the result is not finite")
     write_npz(path, arrays)
@@ -75,6 +77,7 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "joints": result.joints,
         "joints_wrist": in_wrist_frame(result.joints, motion.global_orient),
         "joint_std_mm": result.joint_std_mm,
+        **({} if result.joint_std_wrist_mm is None else {"joint_std_wrist_mm": result.joint_std_wrist_mm}),
         "keypoints_px": np.where(evidence[..., None], tracks.xy_px, 0.0),
         "keypoint_confidence": np.where(evidence, tracks.confidence, 0.0),
         "landmarks_px": result.landmarks_px,
@@ -171,7 +174,11 @@ def _records(stored: Fields) -> StoredResult:
         landmarks_px = stored.array("landmarks_px", ("H", "T", 21, 2), low=-LANDMARK_MOST, high=LANDMARK_MOST)
     joints = stored.array("joints", ("H", "T", 21, 3), low=-METERS, high=METERS)
     std_mm = stored.array("joint_std_mm", ("H", "T", 21), low=0, high=STD_MM_MOST, allow_nan=True)
-    return StoredResult(motion, joints, std_mm, tracks, _camera(stored), landmarks_px, _camera_motion(stored))
+    wrist_mm = None
+    if "joint_std_wrist_mm" in stored:
+        wrist_mm = stored.array("joint_std_wrist_mm", ("H", "T", 21), low=0, high=STD_MM_MOST, allow_nan=True)
+    camera, camera_motion = _camera(stored), _camera_motion(stored)
+    return StoredResult(motion, joints, std_mm, tracks, camera, landmarks_px, camera_motion, wrist_mm)
 
 
 def _camera_motion(stored: Fields) -> CameraMotion | None:

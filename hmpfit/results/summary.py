@@ -140,6 +140,9 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
         "reprojection_px": _distance(landmarks_px[detected], tracks.xy_px[hand][detected]),
         "hidden_keypoint_px": None if hidden_px is None else _distance(landmarks_px, hidden_px),
         "joint_std_mm_median": float(np.median(result.joint_std_mm[hand])),
+        "joint_std_wrist_mm_median": None
+        if result.joint_std_wrist_mm is None
+        else float(np.median(result.joint_std_wrist_mm[hand, :, 1:])),
         "accel_mm_per_frame2": float(acceleration.mean()) if acceleration.size else None,
         "box_diagonal_px_median": float(np.nanmedian(tracks.box_diagonal_px[hand][detected]))
         if detected.any()
