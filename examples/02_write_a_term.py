@@ -12,7 +12,7 @@ from torch import Tensor
 
 import hmpfit
 from hmpfit import registry
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
+from hmpfit.interfaces.term import Evidence, Motion, Residual, Term
 from hmpfit.skeleton import openpose
 
 DEPTH_M = float(sys.argv[2])

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from hmpfit.batch_engines import on_processes, on_ray
-from hmpfit.datasets.sequence import Dataset
-from hmpfit.datasets.sequence import Sequence as Recording
 from hmpfit.errors import HmpfitError, InputError, RunFolderError
 from hmpfit.geometry.lenses import lens_name
+from hmpfit.interfaces.dataset import Dataset
+from hmpfit.interfaces.dataset import Sequence as Recording
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Camera
 from hmpfit.video.clip import IMAGE_LIST

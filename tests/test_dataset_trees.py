@@ -9,9 +9,9 @@ import pytest
 from hmpfit.datasets import dexycb, interhand
 from hmpfit.datasets.json_lists import objects_of, points_of
 from hmpfit.datasets.opening import open_dataset, sequence_at
-from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
 from hmpfit.hands.mano import pose_hands
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 from tests.dataset_fixtures.hands import MODELS, mano_sized
 from tests.dataset_fixtures.many_cameras import (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hmpfit.datasets.opening import open_dataset
-from hmpfit.datasets.sequence import Sequence
 from hmpfit.datasets.submission_files import HandPrediction, write_submission
 from hmpfit.errors import InputError
 from hmpfit.evaluation.score_submission import score_submission
+from hmpfit.interfaces.dataset import Sequence
 from hmpfit.records import Floats
 from tests.dataset_fixtures.ho3d import write_ho3d
 from tests.dataset_fixtures.single_camera import FRAMES, write_dexycb, write_freihand

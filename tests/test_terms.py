@@ -10,6 +10,7 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
+from hmpfit.fitting.terms.keypoints import Keypoint3dOptions
 from hmpfit.geometry import rotations
 from hmpfit.hands.anatomy import anatomy
 
@@ -155,7 +156,9 @@ def test_depths_of_3d_landmarks_weigh_less_by_the_square_of_depth_std():
     problem = made.problem(*FREE_POSE, stage=stage_of(made, "keypoints_3d"))
     points = problem.points(made.start)
     term = problem.terms[0].term
-    plain, weak = (term.residuals(made.start, points, made.evidence, {"depth_std": d}).values for d in (1.0, 2.5))
+    plain, weak = (
+        term.residuals(made.start, points, made.evidence, Keypoint3dOptions(depth_std=d)).values for d in (1.0, 2.5)
+    )
     torch.testing.assert_close(weak[..., :2], plain[..., :2])
     torch.testing.assert_close(weak[..., 2] * 2.5, plain[..., 2])
 

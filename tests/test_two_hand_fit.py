@@ -11,7 +11,6 @@ from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.fitting.stages import fit
-from hmpfit.fitting.term import Motion
 from hmpfit.fitting.two_hands.contact_points import contact_jacobian, contact_points
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.geometry import rotations
@@ -22,6 +21,7 @@ from hmpfit.hands.kinematics import Kinematics, landmark_jacobian, landmark_poin
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
+from hmpfit.interfaces.term import Motion
 from hmpfit.recipes import load_recipe
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.synthesis.two_hands import draw_meeting

@@ -6,11 +6,11 @@ import torch
 
 from hmpfit.evaluation.world_motion import world_scores
 from hmpfit.fitting.batching.gather import ClipToFit, gather_hands
-from hmpfit.fitting.term import Motion
 from hmpfit.fitting.terms import smoothness
 from hmpfit.geometry.rigid_transforms import apply, inverse, rigid
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.rigid_motion import move_hands
+from hmpfit.interfaces.term import Motion
 from hmpfit.records import CameraMotion, KeypointTracks
 from hmpfit.synthesis.camera_paths import draw_path
 from hmpfit.synthesis.scenes import draw_scene

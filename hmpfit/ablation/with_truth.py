@@ -17,7 +17,6 @@ import numpy as np
 from hmpfit.ablation.rows import INITIALIZER, AblationPlan, at
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
-from hmpfit.datasets.sequence import Dataset
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.scoring import flattened, score_motion
 from hmpfit.evaluation.tables import Table, mean_of
@@ -26,6 +25,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Dataset
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.records import DETECTED, HandMotion
 from hmpfit.results.record_files import load_record

@@ -14,11 +14,11 @@ import torch
 from smplx.lbs import lbs
 from torch import Tensor, nn
 
-from hmpfit.fitting.term import Evidence
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.kinematics import POINT_JOINT, Kinematics
 from hmpfit.hands.model import HandModel
+from hmpfit.interfaces.term import Evidence
 from hmpfit.priors.motion_field.decoder import Decoder
 from hmpfit.priors.motion_field.sizes import PAPER
 from hmpfit.skeleton import MANO_PARENTS

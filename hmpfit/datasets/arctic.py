@@ -14,12 +14,12 @@ import numpy as np
 
 from hmpfit.datasets.arctic_truth import WHAT, read_truth
 from hmpfit.datasets.layout import FilesIn, numbers, require
-from hmpfit.datasets.sequence import Broken, Dataset, Reader, Sequence, log
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.pickled_values import read_object_npy
 from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Broken, Dataset, Reader, Sequence, log
 from hmpfit.records import Camera
 
 FPS = 30.0

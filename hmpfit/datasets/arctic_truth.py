@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.parameters import StoredHand, motion_of, place
-from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.pickled_values import read_object_npy
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.records import Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 

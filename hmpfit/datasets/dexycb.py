@@ -15,11 +15,11 @@ from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import FilesIn, Numbered, numbers, require
 from hmpfit.datasets.parameters import StoredHand, expanded, motion_of
 from hmpfit.datasets.parameters import place as place_hand
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.structured import read_yaml
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera
 
 FPS = 30.0

@@ -11,9 +11,9 @@ import numpy as np
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import require
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera
 
 EXPECTED = "training/rgb/%08d.jpg, evaluation/rgb/%08d.jpg and {training,evaluation}_{K,xyz,verts}.json"

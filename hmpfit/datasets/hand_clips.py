@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hmpfit import registry
 from hmpfit.datasets.opening import open_dataset
-from hmpfit.datasets.sequence import Sequence, Truth
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Sequence, Truth
 from hmpfit.records import DETECTED, Floats, HandMotion
 from hmpfit.regressors.samples import HandClip, View
 

@@ -12,9 +12,9 @@ import numpy as np
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import numbers, pickled, require
 from hmpfit.datasets.parameters import StoredHand, motion_of, place
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth, log
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import MANO_TIP_VERTICES, MANO_VERTICES
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth, log
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 

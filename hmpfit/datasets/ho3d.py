@@ -16,9 +16,9 @@ from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera, Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 

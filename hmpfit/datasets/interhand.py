@@ -15,11 +15,11 @@ from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.interhand_truth import read_truth
 from hmpfit.datasets.json_lists import objects_of
 from hmpfit.datasets.layout import FilesIn, Stored, require
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence
 from hmpfit.records import Camera
 
 SPLITS = ("test", "val", "train")

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.parameters import PlacedHand, StoredHand, motion_of, place
-from hmpfit.datasets.sequence import Truth
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.structured import read_json
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.records import Bools, Floats
 from hmpfit.skeleton import INTERHAND_TO_OPENPOSE
 

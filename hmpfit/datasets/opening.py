@@ -10,10 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from hmpfit import registry
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence
 from hmpfit.errors import HmpfitError, InputError, UnknownNameError
 from hmpfit.files.opening import explained
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence
 
 
 def open_dataset(kind_and_path: str, split: str | None = None, models: HandModels | None = None) -> Dataset:

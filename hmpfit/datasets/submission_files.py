@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV
-from hmpfit.datasets.sequence import Dataset, Sequence
 from hmpfit.errors import InputError
 from hmpfit.hands.model_files import MANO_VERTICES
+from hmpfit.interfaces.dataset import Dataset, Sequence
 from hmpfit.records import Floats
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 

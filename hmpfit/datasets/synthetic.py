@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.datasets.layout import Numbered
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.schemas import ANGLE_MOST, BETA_MOST, METERS, PIXELS, SECONDS, Fields, Sides
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera, HandMotion
 
 EXPECTED = "folders that hold clip.mp4 and truth.npz"

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.datasets.sequence import Sequence
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.evaluation.truth_files import OCCLUDED_SHARE
 from hmpfit.hands.matching import match_hands
+from hmpfit.interfaces.dataset import Sequence
 from hmpfit.keypoints import mediapipe
 from hmpfit.records import Floats
 

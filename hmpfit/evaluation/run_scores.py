@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.datasets.sequence import Dataset
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.score_submission import SUFFIXES, score_submission
 from hmpfit.evaluation.scoring import TruthFile, flattened, read_truth, score_motion, weights
@@ -20,6 +19,7 @@ from hmpfit.evaluation.world_motion import world_scores
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Dataset
 from hmpfit.records import EXTRAPOLATED, HandMotion
 from hmpfit.results.matching import read_with_model
 from hmpfit.results.npz import StoredResult

@@ -15,7 +15,7 @@ from hmpfit.files.archives import read_npz
 from hmpfit.files.schemas import METERS, SECONDS, Fields
 
 if TYPE_CHECKING:
-    from hmpfit.datasets.sequence import Sequence
+    from hmpfit.interfaces.dataset import Sequence
 
 Points = NDArray[np.floating]
 Bools = NDArray[np.bool_]

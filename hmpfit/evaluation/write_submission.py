@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.datasets.sequence import Dataset, Sequence
 from hmpfit.datasets.submission_files import HandPrediction, Submission, write_submission
 from hmpfit.evaluation.coverage import neutral_hand
 from hmpfit.evaluation.run_scores import run_of
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Dataset, Sequence
 from hmpfit.results.matching import read_with_model
 
 

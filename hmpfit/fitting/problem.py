@@ -10,9 +10,10 @@ from torch import Tensor
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.kernels import Kernel, make_kernel
 from hmpfit.fitting.pose_field import PoseField
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term, cast, take_evidence
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import Kinematics, landmark_points
+from hmpfit.interfaces.term import Evidence, Motion, Residual, Term, cast, take_evidence
+from hmpfit.recipes.checking import check_options
 from hmpfit.registry import load, names
 
 FREE = ("global_orient", "transl", "betas", "latent", "hand_pose")
@@ -25,7 +26,7 @@ class WeightedTerm:
     term: Term
     weight: float
     kernel: Kernel
-    options: dict[str, Any]
+    options: Any  # the record that the term declares
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,8 @@ def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTe
         if weight < 0:
             raise InputError(f"The weight of term '{name}' in stage '{stage['name']}' is {weight}; it must be >= 0.")
         term: Term = load("terms", name)
-        options = dict(stage.get("options", {}).get(name, {}))
-        for option in options:
-            if option not in term.options:
-                raise UnknownNameError(f"option of term '{name}'", option, term.options)
+        given = dict(stage.get("options", {}).get(name, {}))
+        options = check_options(given, term.options, f"options of term '{name}'")
         if weight > 0 and (term.depends_on not in ("latent", "overlap") or "latent" in free):
             kernel = make_kernel(**stage.get("kernels", {}).get(name, {"name": "quadratic"}))
             terms.append(WeightedTerm(term, float(weight), kernel, options))

@@ -18,7 +18,6 @@ from hmpfit.fitting.batching.parallel import OnStep, run_parallel
 from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, MotionPriorLike, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
-from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
 from hmpfit.fitting.uncertainty import joint_std_mm
@@ -28,6 +27,7 @@ from hmpfit.geometry.cameras import project
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.records import Camera, CameraMotion, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load
 

@@ -20,8 +20,8 @@ from hmpfit.fitting.normal_equations.linearize import POSE, RIGID, SHAPE, linear
 from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.gauss_newton import segmentation_of
 from hmpfit.fitting.solvers.history import take_rows
-from hmpfit.fitting.term import Motion, cast
 from hmpfit.hands.kinematics import landmark_jacobian
+from hmpfit.interfaces.term import Motion, cast
 
 DAMPING = 1e-6
 _HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands looked at together: few enough to stay in a CPU's cache

@@ -1,19 +1,14 @@
-"""Reads recipes and applies `--set` to them; a misspelt key is an error, never a term that silently drops out.
-
-The shipped recipes are the schema: a key is known when one of them uses it. Tables of terms know the registry's names.
-"""
+"""Reads recipes and applies `--set` to them; a misspelt key is an error, never a term that silently drops out."""
 
 import copy
 import logging
-import math
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hmpfit import registry
 from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
 from hmpfit.files.structured import parse_toml_value, read_toml
+from hmpfit.recipes.checking import check_recipe, kind_of
 
 Recipe = dict[str, Any]
 
@@ -26,7 +21,6 @@ _RENAMED = {
     "resolve_penetration": {"looks": "iterations", "skin_m": "clearance_m", "firmness": "weight_factor"},
     "prior": {"numbers": "latent_dim"},
 }
-_BY_TERM = ("weights", "kernels")  # tables of a stage whose keys are names of terms
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -49,7 +43,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     else:
         raise UnknownNameError("recipe", text, recipe_names())
     own = _renamed(_read(path))
-    _check(own, _schema(), where="")
+    check_recipe(own)
     recipe = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
     recipe["name"] = own.get("name", path.stem)
     return apply_overrides(recipe, recipe.pop("set", ()))
@@ -76,11 +70,11 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
             node[_place(node, last, ".".join(keys[:-1]))] = value
         elif isinstance(node, dict):
             if isinstance(node.get(last), dict) != isinstance(value, dict) and last in node:
-                raise InputError(f"--set {path}: the recipe holds {_kind(node[last])} there, not {_kind(value)}.")
+                raise InputError(f"--set {path}: the recipe holds {kind_of(node[last])} there, not {kind_of(value)}.")
             node[last] = value
         else:
             raise InputError(f"--set {path}: '{'.'.join(keys[:-1])}' is a single value and has no key '{last}'.")
-        _check(changed, _schema(), where="")
+        check_recipe(changed)
     return changed
 
 
@@ -126,75 +120,6 @@ def _merged(base: Recipe, own: Recipe) -> Recipe:
     return merged
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    """Union of the shipped recipes: tables as dicts, lists of tables as one-element lists, leaves as examples."""
-    known: dict[str, Any] = {}
-    for name in recipe_names():
-        _extend(known, _read(_FOLDER / f"{name}.toml"))
-    return known
-
-
-def _extend(known: dict[str, Any], table: dict[str, Any]) -> None:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            _extend(known.setdefault(key, {}), value)
-        elif _is_tables(value):
-            (item,) = known.setdefault(key, [{}])
-            for element in value:
-                _extend(item, element)
-        else:
-            known.setdefault(key, []).append(value)
-
-
-def _check(table: dict[str, Any], known: dict[str, Any], where: str) -> None:
-    for key, value in table.items():
-        path = f"{where}{key}"
-        if key not in known:
-            raise UnknownNameError(f"recipe key in [{where.rstrip('.') or 'top level'}]", key, known)
-        expected = known[key]
-        if isinstance(expected, dict):
-            if not isinstance(value, dict):
-                raise InputError(f"Recipe key '{path}' must be a table, not {_kind(value)}.")
-            _check(value, _terms(expected) if key in _BY_TERM else expected, f"{path}.")
-        elif _is_tables(expected):
-            if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
-                raise InputError(f"Recipe key '{path}' must be a list of tables, not {_kind(value)}.")
-            for place, item in enumerate(value):
-                _check(item, expected[0], f"{path}.{place}.")
-        elif not any(_same_type(value, example) for example in expected):
-            kinds = " or ".join(sorted({_kind(example) for example in expected}))
-            raise InputError(f"Recipe key '{path}' must be {kinds}, not {_kind(value)}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"Recipe key '{path}' must be a finite number, not {value}.")
-
-
-def _terms(examples: dict[str, Any]) -> dict[str, Any]:
-    """What a table of terms may hold: every registered term, each like the examples seen in shipped recipes."""
-    tables = [value for value in examples.values() if isinstance(value, dict)]
-    if not tables:
-        return {term: [0.0] for term in registry.names("terms")}
-    like: dict[str, Any] = {}
-    for table in tables:
-        for key, leaves in table.items():
-            like.setdefault(key, []).extend(leaves)
-    return {term: like for term in registry.names("terms")}
-
-
-def _same_type(value: Any, example: Any) -> bool:
-    if isinstance(example, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(example, bool)
-    if isinstance(example, float):
-        return isinstance(value, int | float)
-    if isinstance(example, list):
-        return isinstance(value, list) and all(_same_type(item, example[0]) for item in value if example)
-    return isinstance(value, type(example))
-
-
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(item, dict) for item in value)
-
-
 def _literal(text: str) -> Any:
     try:
         return parse_toml_value(text.strip())
@@ -215,10 +140,3 @@ def _place(items: list[Any], key: str, where: str) -> int:
     if not key.isdecimal() or int(key) >= len(items):
         raise UnknownNameError(f"place in the recipe's list '{where}'", key, map(str, range(len(items))))
     return int(key)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, list):
-        return f"a list ({_kind(value[0])} each)" if value else "a list"
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", dict: "a table"}
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.batching.world import to_world
-from hmpfit.fitting.term import Evidence
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
 from hmpfit.geometry.lenses import FISHEYE, lens_name
@@ -19,6 +18,7 @@ from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
+from hmpfit.interfaces.term import Evidence
 from hmpfit.records import DETECTED, Camera, CameraMotion, HandMotion, KeypointTracks
 
 SAME_TIMES_S = 1e-6

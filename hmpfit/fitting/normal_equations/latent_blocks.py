@@ -11,7 +11,7 @@ from torch import Tensor
 from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
 from hmpfit.fitting.normal_equations.local_sums import POSE, RIGID, SHAPE, LocalSums
 from hmpfit.fitting.pose_field import WindowGroup
-from hmpfit.fitting.term import Motion
+from hmpfit.interfaces.term import Motion
 
 _TILE = 96  # rows of a symmetric product made at a time
 POSES = slice(RIGID + SHAPE, RIGID + SHAPE + POSE)

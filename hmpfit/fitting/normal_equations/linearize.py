@@ -15,8 +15,8 @@ from hmpfit.fitting.normal_equations.latent_blocks import PreviousWindow, add_la
 from hmpfit.fitting.normal_equations.local_sums import POSE, RIGID, SHAPE, LinearizationPoint, LocalSums
 from hmpfit.fitting.pose_field import PoseField, WindowGroup
 from hmpfit.fitting.problem import Problem, retract
-from hmpfit.fitting.term import Motion, cast, take_frames
 from hmpfit.hands.kinematics import landmark_jacobian
+from hmpfit.interfaces.term import Motion, cast, take_frames
 
 __all__ = ["POSE", "RIGID", "SHAPE", "ArrowheadSystem", "linearize", "with_gradient"]
 

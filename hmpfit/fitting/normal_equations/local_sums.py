@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, WeightedTerm
-from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.two_hands.contact_points import contact_jacobian
 from hmpfit.geometry import rotations
+from hmpfit.interfaces.term import Evidence, Motion
 
 RIGID, SHAPE, POSE = 6, 10, 45
 _NUMBERS = 2_400_000  # pulled at a time on the CPU: part hundred frames' worth, so that memory hardly grows with length

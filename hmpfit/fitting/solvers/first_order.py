@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hmpfit.fitting.problem import Problem, retract
 from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better
-from hmpfit.fitting.term import Motion
+from hmpfit.interfaces.term import Motion
 
 OnStep = Callable[[int, int], None] | None
 

@@ -13,7 +13,7 @@ from hmpfit.fitting.normal_equations.elimination import Segmentation
 from hmpfit.fitting.normal_equations.linearize import RIGID, ArrowheadSystem, linearize, with_gradient
 from hmpfit.fitting.problem import Problem, retract
 from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better, put_rows, take_rows
-from hmpfit.fitting.term import Motion
+from hmpfit.interfaces.term import Motion
 
 RIGID_SEGMENT = 96
 FREE_POSE_SEGMENT = 8

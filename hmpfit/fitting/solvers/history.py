@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem
-from hmpfit.fitting.term import Motion
+from hmpfit.interfaces.term import Motion
 from hmpfit.records import SolveReport
 
 WORST_FIRST = ("not_finite", "out_of_steps", "converged")

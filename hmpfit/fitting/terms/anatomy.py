@@ -5,17 +5,16 @@ pixels bends joints that cannot bend.
 """
 
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.geometry import rotations
 from hmpfit.hands.anatomy import Anatomy, anatomy
+from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 
-def anatomy_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def anatomy_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the 94 standardized departures from `hands.anatomy`, [B, T, 1, 94]: pull to rest, coupling, limits (ours).
 
     Counts where the initializer saw the hand: it settles what evidence leaves open, and is no evidence by itself.

@@ -1,35 +1,47 @@
 """Terms that compare landmark points with what the detector saw: L_2D of the poster and our L_3D."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hmpfit.errors import UnknownNameError
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.geometry.cameras import project
-
-UNITS = ("px", "box_percent")
-WEIGHING = ("confidence_power", "least_confidence")
+from hmpfit.interfaces.term import Evidence, Motion, Residual, Term
 
 
-def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+@dataclass(frozen=True)
+class Keypoint2dOptions:
+    """Options of `keypoints_2d`."""
+
+    unit: Literal["px", "box_percent"] = "px"
+    confidence_power: float = 1.0
+    least_confidence: float = 0.0
+
+
+@dataclass(frozen=True)
+class Keypoint3dOptions:
+    """Options of `keypoints_3d`."""
+
+    depth_std: float = 1.0
+    confidence_power: float = 1.0
+    least_confidence: float = 0.0
+
+
+def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: Keypoint2dOptions) -> Residual:
     """Return projected minus detected landmarks, [B, T, 21, 2] (L_2D).
 
     Option `unit`: "px" as on the poster, or "box_percent" of the diagonal of the hand's box, which means the same at
     any image size and distance. Option `confidence_power`: 1 as on the poster, 2 as in the paper's released runs.
     Option `least_confidence`: what a seen landmark counts at least, however little its views agree (0).
     """
-    unit = options.get("unit", "px")
-    if unit not in UNITS:
-        raise UnknownNameError("unit of keypoints_2d", unit, UNITS)
     values = project(points, evidence.K[:, :, None], evidence.distortion) - evidence.xy_px
-    if unit == "box_percent":
+    if options.unit == "box_percent":
         values = values * (100.0 / evidence.box_px[..., None, None])
     return Residual(values, _weight(evidence.confidence, evidence.seen, options))
 
 
-def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: Keypoint3dOptions) -> Residual:
     """Return hand-centered landmark points minus the detector's world landmarks, [B, T, 21, 3] meters (L_3D, ours).
 
     Both sides are centered on the mean of the points that were seen, so that this term knows nothing of the hand's
@@ -39,14 +51,14 @@ def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
     share = evidence.world_seen / evidence.world_seen.sum(-1, keepdim=True).clamp_min(1.0)
     centered = points - (share[..., None] * points).sum(-2, keepdim=True)
     target = evidence.world_m - (share[..., None] * evidence.world_m).sum(-2, keepdim=True)
-    across = centered.new_tensor([1.0, 1.0, 1.0 / float(options.get("depth_std", 1.0))])
+    across = centered.new_tensor([1.0, 1.0, 1.0 / options.depth_std])
     return Residual((centered - target) * across, _weight(evidence.world_confidence, evidence.world_seen, options))
 
 
-def _weight(confidence: Tensor, seen: Tensor, options: dict[str, Any]) -> Tensor:
-    least = float(options.get("least_confidence", 0.0)) * seen
-    return torch.maximum(confidence ** options.get("confidence_power", 1), least)
+def _weight(confidence: Tensor, seen: Tensor, options: Keypoint2dOptions | Keypoint3dOptions) -> Tensor:
+    least = options.least_confidence * seen
+    return torch.maximum(confidence**options.confidence_power, least)
 
 
-REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, options=("unit", *WEIGHING))
-LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, options=("depth_std", *WEIGHING))
+REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, Keypoint2dOptions)
+LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, Keypoint3dOptions)

@@ -6,23 +6,21 @@ Differences are divided by the time step in units of 1/30 s, so that a weight me
 (method.md section 2: sums as printed, times (fps / 30)^2).
 """
 
-from typing import Any
-
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.geometry import rotations
+from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 REFERENCE_FPS = 30.0
 
 
-def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the turn of the global rotation between frames, [B, T - 1, 1, 3] radians per 1/30 s (L_os)."""
     turned = motion.global_R if evidence.world_turn is None else evidence.world_turn @ motion.global_R
     return _steps(_turn(turned)[..., None, :], evidence)
 
 
-def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts)."""
     place = motion.transl
     if evidence.world_turn is not None and evidence.world_shift is not None:
@@ -30,7 +28,7 @@ def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options
     return _steps((place[:, 1:] - place[:, :-1])[..., None, :], evidence)
 
 
-def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the turn of the finger joints between frames, [B, T - 1, 15, 3] radians per 1/30 s (ours)."""
     return _steps(_turn(motion.hand_R), evidence)
 

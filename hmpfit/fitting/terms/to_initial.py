@@ -3,33 +3,31 @@
 Frames without an initial estimate have confidence 0, never an invented estimate.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.geometry import rotations
+from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 
-def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the rotation vectors from the initial to the fitted global rotation, [B, T, 1, 3] radians (L_o)."""
     values = rotations.log(evidence.initial_R.transpose(-1, -2) @ motion.global_R)
     return Residual(values[..., None, :], evidence.initial_confidence[..., None])
 
 
-def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return fitted minus initial translation, [B, T, 1, 3] meters (L_tr)."""
     return Residual((motion.transl - evidence.initial_transl)[..., None, :], evidence.initial_confidence[..., None])
 
 
-def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the rotation vectors from the initial to the fitted finger joints, [B, T, 15, 3] radians (ours)."""
     values = rotations.log(evidence.initial_hand_R.transpose(-1, -2) @ motion.hand_R)
     return Residual(values, evidence.initial_confidence[..., None].expand(values.shape[:-1]))
 
 
-def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return fitted minus initial shape, [B, 1, 1, 10] (L_beta; the poster names it without writing it)."""
     values = (motion.betas - evidence.initial_betas)[:, None, None]
     return Residual(values, torch.ones_like(values[..., 0]))

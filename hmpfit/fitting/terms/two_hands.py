@@ -3,15 +3,13 @@
 Both read what `two_hands.HandPairs` says of the other hand; without another hand they are 0.
 """
 
-from typing import Any
-
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion, Residual, Term
 from hmpfit.fitting.two_hands.contact_points import contact_points
+from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 
-def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return how deep vertices are in the other hand, [B, T, K, 1] meters, 0 outside.
 
     Depth along the normal of the other's surface: twice what is missing to the plane half way, which the other hand has
@@ -28,7 +26,7 @@ def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, op
     return Residual(depth.clamp_min(0), 0.5 * evidence.contact_weight)
 
 
-def shape_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
+def shape_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the difference of both hands' shapes, [B, 1, 1, 10]: twice that to their middle; each bears half."""
     if evidence.pair_betas is None or evidence.pair_weight is None:
         values = motion.betas[:, None, None] * 0.0

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion
+from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.skeleton import MANO16_TO_OPENPOSE, MANO_PARENTS
 
 

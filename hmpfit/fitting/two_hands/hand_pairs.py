@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.term import Evidence, Motion
 from hmpfit.fitting.two_hands.contact_planes import CloseFrames, CollisionHand, ContactPlanes
 from hmpfit.fitting.two_hands.contact_points import joint_landmark, joint_rotations
 from hmpfit.hands.collision import boxes_meet
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.records import HandMotion
 
 NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are looked at

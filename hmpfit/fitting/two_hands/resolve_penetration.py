@@ -18,9 +18,9 @@ from torch import Tensor
 from hmpfit.fitting.kernels import Kernel
 from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import Problem, WeightedTerm
-from hmpfit.fitting.term import Motion
 from hmpfit.fitting.two_hands.contact_planes import CloseFrames, CollisionHand, ContactPlanes
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
+from hmpfit.interfaces.term import Motion
 
 Array = NDArray[np.float64]
 

@@ -5,27 +5,19 @@ will do.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from hmpfit.fitting.problem import Problem
 from hmpfit.fitting.solvers.history import Solved
-from hmpfit.fitting.term import Motion
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.resolve_penetration import TranslationSolver
+from hmpfit.interfaces.term import Motion
+from hmpfit.recipes.schema import PenetrationSettings
 
 COUPLED = ("penetration", "shape_consistency")
-
-
-@dataclass(frozen=True)
-class PenetrationOptions:
-    """A stage's `resolve_penetration` table: how hands that overlap are moved apart."""
-
-    iterations: int = 2  # searches of the meshes for overlap, a solve after each
-    clearance_m: float = 0.0015  # left between the surfaces
-    weight_factor: float = 10.0  # multiplies the weight of the term `penetration` while hands are moved
 
 
 def solve_two_hands(
@@ -44,7 +36,7 @@ def solve_two_hands(
     if "penetration" not in coupled or solved.report.outcome == "not_finite":
         return solved
     began = time.perf_counter()
-    options = PenetrationOptions(**stage.get("resolve_penetration", {}))
+    options = PenetrationSettings(**stage.get("resolve_penetration", {}))
     with torch.no_grad():
         motion = solved.motion
         for pair in pairs.each():
@@ -53,7 +45,7 @@ def solve_two_hands(
     return Solved(motion, tuple(replace(one, seconds=one.seconds + share) for one in solved.reports))
 
 
-def _move_apart(problem: Problem, motion: Motion, options: PenetrationOptions, pairs: HandPairs) -> Motion:
+def _move_apart(problem: Problem, motion: Motion, options: PenetrationSettings, pairs: HandPairs) -> Motion:
     close = pairs.close_frames(motion, problem.points(motion))
     if not close:
         return motion

@@ -1,11 +1,10 @@
-"""What a loss term is, and the tensors it sees.
+"""The family `terms`: what a loss term is, and the tensors it sees.
 
 A term returns raw residuals in honest units. Its weight and kernel live in the recipe, its derivatives are taken by
 reverse mode over the small local state that it says it reads, so a new term is one function and one table line.
 Inside the fit every hand is a right hand: left hands arrive mirrored. B problems (hands), T frames, W windows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -84,8 +83,15 @@ class Residual:
 class Residuals(Protocol):
     """The function of a term: pure, differentiable, without weights and reductions."""
 
-    def __call__(self, motion: Motion, points: Tensor, evidence: Evidence, options: dict[str, Any]) -> Residual:
-        """Compare the motion, or its landmark points [B, T, 21, 3], with the evidence."""
+    def __call__(self, motion: Motion, points: Tensor, evidence: Evidence, options: Any) -> Residual:
+        """Compare the motion, or its landmark points [B, T, 21, 3], with the evidence.
+
+        `options` is the record that the term declares."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a term that has none."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,7 @@ class Term:
     name: str
     depends_on: DependsOn
     residuals: Residuals
-    options: tuple[str, ...] = ()
-    evidence: Callable[[Evidence], bool] = lambda evidence: True
+    options: type[Any] = NoOptions  # a frozen dataclass: the keys that a recipe may set, with types and defaults
 
 
 Tensors = TypeVar("Tensors", Motion, Evidence)

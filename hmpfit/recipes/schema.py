@@ -1,0 +1,116 @@
+"""The schema of a recipe: every key with its type and default. A TOML file or `--set` may hold nothing else.
+
+Weights, kernels and options are tables by the name of a term; a term declares its own options
+(`interfaces.term.Term.options`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FreeVariable = Literal["global_orient", "transl", "betas", "latent", "hand_pose"]
+
+
+@dataclass(frozen=True)
+class LensSettings:
+    """The camera that is assumed where none is given; `focal_px` above 0 wins."""
+
+    focal_per_longer_side: float = 0.9
+    focal_px: float = 0.0
+
+
+@dataclass(frozen=True)
+class KeypointSettings:
+    """How landmarks are measured and which frames count."""
+
+    views: int = 4
+    views_every_s: float = 0.1
+    gamma: float = 0.025
+    least_frame_confidence: float = 0.0
+
+
+@dataclass(frozen=True)
+class InitializerSettings:
+    """Nothing yet: the table is kept for recipes that name it."""
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How far two windows of the prior overlap."""
+
+    overlap_frames: int = 32
+
+
+@dataclass(frozen=True)
+class NumericsSettings:
+    """`mixed`: unknowns and costs in float64, derivatives and matrices in float32."""
+
+    precision: Literal["mixed", "float64", "float32"] = "mixed"
+
+
+@dataclass(frozen=True)
+class UncertaintySettings:
+    """Over how many neighboring frames the errors of a detector are alike."""
+
+    correlated_frames: float = 4.0
+
+
+@dataclass(frozen=True)
+class KernelSettings:
+    """A robust kernel by name; `scale` in the residual's unit."""
+
+    name: str = "quadratic"
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class PenetrationSettings:
+    """How hands whose meshes overlap are moved apart."""
+
+    iterations: int = 2  # searches of the meshes for overlap, a solve after each
+    clearance_m: float = 0.0015  # left between the surfaces
+    weight_factor: float = 10.0  # multiplies the weight of the term `penetration` while hands are moved
+
+
+@dataclass(frozen=True)
+class WithoutPrior:
+    """What replaces weights and kernels of a stage where no prior holds the poses."""
+
+    weights: dict[str, float] = field(default_factory=dict)
+    kernels: dict[str, KernelSettings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One solve: what is free, which terms hold and how hard the solver tries."""
+
+    name: str = "stage"
+    free: list[FreeVariable] = field(default_factory=list)
+    pose: Literal["initial", "prior"] = "initial"
+    reduction: Literal["sum", "mean"] = "sum"
+    steps: int = 40
+    tolerance: float = 1e-5
+    damping: float = 1e-3
+    adam_steps: int = 400
+    learning_rate: float = 0.05
+    weights: dict[str, float] = field(default_factory=dict)
+    kernels: dict[str, KernelSettings] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    without_prior: WithoutPrior = field(default_factory=WithoutPrior)
+    resolve_penetration: PenetrationSettings = field(default_factory=PenetrationSettings)
+
+
+@dataclass(frozen=True)
+class RecipeSchema:
+    """A whole recipe; `set` are assignments that are applied last, as `--set` takes them."""
+
+    name: str = ""
+    description: str = ""
+    solver: str = "gauss_newton"
+    camera: LensSettings = field(default_factory=LensSettings)
+    keypoints: KeypointSettings = field(default_factory=KeypointSettings)
+    initializer: InitializerSettings = field(default_factory=InitializerSettings)
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    numerics: NumericsSettings = field(default_factory=NumericsSettings)
+    uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
+    stages: list[Stage] = field(default_factory=list)
+    set: list[str] = field(default_factory=list)
