@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from hmpfit.datasets.sequence import Sequence
 from scipy.stats import spearmanr
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
-from hmpfit.datasets.sequence import Sequence
 from hmpfit.evaluation.real_truth import plausible_joints
 from hmpfit.fitting.deviation import NAMES, SIZE_STD, TABLE, features
 from hmpfit.hands.mano import pose_hands

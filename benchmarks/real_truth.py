@@ -14,10 +14,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
+from hmpfit.datasets.sequence import Sequence
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
-from hmpfit.datasets.sequence import Sequence
 from hmpfit.evaluation.real_truth import RealErrors, plausible_joints, real_errors
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
