@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import NoHandError
+from hmpfit.evaluation.identities import idf1
+from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
+from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.earning import reason_against, sightings_of
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
@@ -16,6 +19,7 @@ from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
 from hmpfit.keypoints.persons import group_by_place
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
+from hmpfit.synthesis.several_people import alone, draw_people
 from hmpfit.video.clip import open_clip
 from tests.test_tracking import FPS, SHAPE, scene, still
 
@@ -198,3 +202,32 @@ class Pictures:
 
     def images(self, start: int = 0, stop: int | None = None):
         yield from [(n, image) for n, image in enumerate(self._images)][start:stop]
+
+
+def test_idf1_counts_frames_of_exchanged_identities_as_lost() -> None:
+    true = np.stack([np.tile(SHAPE + shift, (10, 1, 1)) for shift in (0.0, 400.0)])
+    in_sight = np.ones((2, 10), dtype=bool)
+    assert idf1(true, true, in_sight) == 1.0
+    exchanged = true.copy()
+    exchanged[:, 7:] = true[::-1, 7:]
+    assert idf1(exchanged, true, in_sight) == pytest.approx(0.7)
+    half = true.copy()
+    half[1] = np.nan
+    assert idf1(half, true, in_sight) == pytest.approx(2 * 10 / (10 + 20))
+    hidden = in_sight.copy()
+    hidden[1] = False
+    assert idf1(true, true, hidden) == 1.0
+
+
+def test_hands_of_two_people_change_places_and_stay_apart() -> None:
+    models = load_hand_models("open")
+    motion = draw_people(models, 2, 4.0, FPS, np.random.default_rng(3))
+    assert motion.is_right.tolist() == [True, False, True, False]
+    assert motion.person_id.tolist() == [0, 0, 1, 1]
+    wrists = pose_hands(models, motion).joints[:, :, 0]
+    assert (wrists[..., 2] > 0.8).all()
+    before, after = wrists[:, 0, 0].argsort(), wrists[:, -1, 0].argsort()
+    assert (before != after).any()
+    assert (alone(motion, 2).transl == motion.transl[2:3]).all()
+    distances = np.linalg.norm(wrists[:, None] - wrists[None], axis=-1) + 10 * np.eye(4)[..., None]
+    assert distances.min() > 0.05

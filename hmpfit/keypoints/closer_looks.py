@@ -16,8 +16,8 @@ from hmpfit.keypoints.frames import FrameSource, over_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.palm_detector import PalmDetector
-from hmpfit.keypoints.regions import Regions
-from hmpfit.keypoints.tracklets import sizes
+from hmpfit.keypoints.regions import Regions, from_landmarks
+from hmpfit.keypoints.tracklets import distance, sizes
 from hmpfit.records import Bools, Floats, HandDetections
 
 
@@ -33,6 +33,8 @@ class CloserOptions:
     small_frames: int = 3
     palm_score: float = 0.35
     presence: float = 0.85
+    confirmed: float = 0.9  # presence when looked at again where its landmarks say; an ear in a tile reaches 0.85
+    farthest: float = 0.2  # hand diagonals between both looks
     most_hands: int = 6
 
 
@@ -130,6 +132,11 @@ def _look(
     seen = network(image, Regions(center, side, angle)[order])
     strength = seen.presence * score[order]
     keep = distinct(seen, strength, options.presence)
+    if len(keep) == 0:
+        return NOTHING, NOTHING.presence
+    again = network(image, from_landmarks(seen.xy_px[keep]))
+    steady = distance(seen.xy_px[keep], again.xy_px) < options.farthest
+    keep = keep[steady & (again.presence >= options.confirmed)]
     return Landmarks(seen.xy_px[keep], seen.world_m[keep], seen.presence[keep], seen.right[keep]), strength[keep]
 
 

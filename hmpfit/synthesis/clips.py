@@ -41,6 +41,7 @@ class Appearance:
     """
 
     skin: tuple[float, float, float] = (0.86, 0.64, 0.53)
+    skins: tuple[tuple[float, float, float], ...] = ()  # one a hand, instead of `skin`
     light: Light = DAYLIGHT
     noise: float = 2.0
     drift_px: float = 0.0
@@ -76,7 +77,11 @@ def make_clip(
     frames = posed.joints.shape[1]
     times_s = np.arange(frames) / fps
     sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
-    arms = [Arm.of(model, is_right, skin_colors(model, look, generator)) for model, is_right in sides]
+    skins = look.skins or (look.skin,) * len(sides)
+    arms = [
+        Arm.of(model, is_right, skin_colors(model, skin, generator))
+        for (model, is_right), skin in zip(sides, skins, strict=True)
+    ]
     flat = None if place is not None else background(camera.width, camera.height, times_s, look, generator)
     noise = sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
@@ -178,9 +183,9 @@ def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool
     return out
 
 
-def skin_colors(model: HandModel, look: Appearance, generator: np.random.Generator) -> Floats:
+def skin_colors(model: HandModel, skin: tuple[float, float, float], generator: np.random.Generator) -> Floats:
     """Return colors [V, 3]: the palm and the tips a little paler and redder, and soft blotches."""
-    base = np.array(look.skin)
+    base = np.array(skin)
     rest = model.v_template
     low, high = rest.min(axis=0), rest.max(axis=0)
     share = (rest - low) / (high - low)

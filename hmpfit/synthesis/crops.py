@@ -97,7 +97,7 @@ def _clip(
     assert posed.vertices is not None
     frames, look = close.frames, draw_look(generator)
     K = _camera(posed.joints, close.size)
-    arms = [replace(arm, skin=skin_colors(models.side(side), look, generator)) for arm, side in zip(arms, sides)]
+    arms = [replace(arm, skin=skin_colors(models.side(side), look.skin, generator)) for arm, side in zip(arms, sides)]
     rooms = background(close.size, close.size, np.arange(frames) / FPS, look, generator)
     noise = sensor_noise(close.size, close.size, look.noise, generator)
     things = _things(posed.joints, generator) if generator.random() < close.occluded else []

@@ -56,17 +56,22 @@ def stage(
     return right.mirrored(~np.array(is_right))
 
 
+def draw_skin(generator: np.random.Generator) -> tuple[float, float, float]:
+    """Draw the color of somebody's skin."""
+    tone = generator.uniform(0.05, 1.0)
+    red, green, blue = np.clip(_DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3), 0.08, 0.97)
+    return float(red), float(green), float(blue)
+
+
 def draw_look(generator: np.random.Generator) -> Appearance:
     """Draw skin, lamp, noise and blur."""
-    tone = generator.uniform(0.05, 1.0)
-    skin = _DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3)
+    skin = draw_skin(generator)
     towards = generator.normal(0, 1, 3) * [0.8, 0.4, 0.2] + [0.0, -0.7, -0.7]
     x, y, z = towards / np.linalg.norm(towards)
     light = Light((x, y, z), float(generator.uniform(0.35, 0.6)), float(generator.uniform(0.4, 0.7)))
-    red, green, blue = np.clip(skin, 0.08, 0.97)
     noise, _ = float(generator.uniform(1.0, 5.0)), generator.uniform(0, 25)  # the second keeps clips as they were
     return Appearance(
-        skin=(float(red), float(green), float(blue)),
+        skin=skin,
         light=light,
         noise=noise,
         shutter=float(generator.choice((0.0, 0.3, 0.5))),
