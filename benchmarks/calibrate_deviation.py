@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hmpfit.datasets.sequence import Sequence
 from scipy.stats import spearmanr
 
 from hmpfit.batch import of_job, sequence_job
@@ -23,6 +22,7 @@ from hmpfit.fitting.deviation import NAMES, SIZE_STD, TABLE, features
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Sequence
 from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.skeleton import OPENPOSE_WRIST

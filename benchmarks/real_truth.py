@@ -14,7 +14,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
-from hmpfit.datasets.sequence import Sequence
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
@@ -22,6 +21,7 @@ from hmpfit.evaluation.real_truth import RealErrors, plausible_joints, real_erro
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Sequence
 from hmpfit.pipeline import fit_in_folder, keypoints_in_folder
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.datasets.layout import Numbered
-from hmpfit.datasets.sequence import Dataset, Reader, Sequence, Truth
 from hmpfit.errors import InputError
 from hmpfit.files.archives import read_npz
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera, Floats
 from hmpfit.video.clip import open_clip
 
