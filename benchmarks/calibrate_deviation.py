@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.evaluation.real_truth import plausible_joints
-from hmpfit.fitting.deviation import NAMES, SIZE_STD, TABLE, features
+from hmpfit.fitting.deviation import NAMES, TABLE, features
+from hmpfit.hands.hand_size import ADULT_STD
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model_files import load_hand_models
@@ -120,7 +121,7 @@ def table_of(seen: Clips, hidden: Clips) -> dict[str, object]:
 
 def _wrists_within(clips: list[dict[str, np.ndarray]], distance_std: float) -> float:
     """Return the share of a set's wrists within one deviation in the camera's frame."""
-    away = np.hypot(SIZE_STD, distance_std) * np.concatenate([clip["distance"] for clip in clips])
+    away = np.hypot(ADULT_STD, distance_std) * np.concatenate([clip["distance"] for clip in clips])
     return float(np.mean(np.concatenate([clip["wrist_error"] for clip in clips]) < np.hypot(away, WRIST_MM)))
 
 

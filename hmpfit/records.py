@@ -255,6 +255,18 @@ class SolveReport:
 
 
 @dataclass(frozen=True)
+class HandSize:
+    """How large the hands are, wrist to middle fingertip, how well that is known, and who said so.
+
+    `source`: "average" (adults'), "given" (`--hand-size`) or "shape_from" (`--shape-from`).
+    """
+
+    size_mm: Floats  # [H]
+    relative_std: float
+    source: str
+
+
+@dataclass(frozen=True)
 class FitResult:
     """Everything a run found; `results/npz.py` writes it, `recipe` and `provenance` say how it was made."""
 
@@ -270,3 +282,4 @@ class FitResult:
     provenance: dict[str, Any]
     camera_motion: CameraMotion | None = None  # None: a single picture, or a camera taken as still
     joint_std_wrist_mm: Floats | None = None  # [H, T, 21] of places as seen from the wrist
+    hand_size: HandSize | None = None

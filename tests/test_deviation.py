@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hmpfit.fitting.deviation import NAMES, SIZE_STD, TABLE, calibrate, features
+from hmpfit.fitting.deviation import NAMES, TABLE, calibrate, features
+from hmpfit.hands.hand_size import ADULT_STD
 from hmpfit.records import KeypointTracks
 from hmpfit.skeleton import OPENPOSE_WRIST
 
@@ -28,11 +29,11 @@ def hand(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, KeypointTracks]:
 
 def test_the_wrist_is_known_from_itself_and_the_camera_frame_has_size_and_focal_length() -> None:
     joints, px, tracks = hand(np.ones(FRAMES, dtype=bool))
-    found = calibrate(np.full((1, FRAMES, 21), 2.0), joints, px, tracks, 0.0)
+    found = calibrate(np.full((1, FRAMES, 21), 2.0), joints, px, tracks, 0.0, ADULT_STD)
     assert (found.wrist_mm[..., OPENPOSE_WRIST] == 0).all() and (np.delete(found.wrist_mm, 0, axis=-1) > 1).all()
     distance_mm = 1e3 * np.linalg.norm(joints[:, :, OPENPOSE_WRIST], axis=-1)
-    assert (found.camera_mm >= SIZE_STD * distance_mm[..., None]).all()
-    unsure = calibrate(np.full((1, FRAMES, 21), 2.0), joints, px, tracks, 0.45)
+    assert (found.camera_mm >= ADULT_STD * distance_mm[..., None]).all()
+    unsure = calibrate(np.full((1, FRAMES, 21), 2.0), joints, px, tracks, 0.45, ADULT_STD)
     assert (unsure.camera_mm > 0.45 * distance_mm[..., None]).all()
     np.testing.assert_array_equal(unsure.wrist_mm, found.wrist_mm)
 
@@ -43,13 +44,13 @@ def test_it_grows_where_nothing_was_seen() -> None:
     joints, px, tracks = hand(seen)
     joints[:] = joints[:, :1]  # one pose, so that only the gap differs
     tracks = replace(tracks, times_s=tracks.times_s * 10)
-    found = calibrate(np.ones((1, FRAMES, 21)), joints, px, tracks, 0.0).wrist_mm[0, :, 8]
+    found = calibrate(np.ones((1, FRAMES, 21)), joints, px, tracks, 0.0, ADULT_STD).wrist_mm[0, :, 8]
     assert found[6] > found[4] > found[3] and found[6] > found[8]
 
 
 def test_unknown_stays_unknown() -> None:
     joints, px, tracks = hand(np.ones(FRAMES, dtype=bool))
-    found = calibrate(np.full((1, FRAMES, 21), np.nan), joints, px, tracks, 0.0)
+    found = calibrate(np.full((1, FRAMES, 21), np.nan), joints, px, tracks, 0.0, ADULT_STD)
     assert np.isnan(found.camera_mm).all() and np.isnan(found.wrist_mm).all()
 
 
@@ -63,6 +64,6 @@ def test_features_are_finite_and_named() -> None:
 def test_a_far_hand_is_less_known() -> None:
     """The share of the distance is the same, so the deviation grows with it."""
     joints, px, tracks = hand(np.ones(FRAMES, dtype=bool))
-    near = calibrate(np.zeros((1, FRAMES, 21)), joints, px, tracks, 0.0)
-    far = calibrate(np.zeros((1, FRAMES, 21)), joints + np.array([0, 0, 6.0]), px, tracks, 0.0)
+    near = calibrate(np.zeros((1, FRAMES, 21)), joints, px, tracks, 0.0, ADULT_STD)
+    far = calibrate(np.zeros((1, FRAMES, 21)), joints + np.array([0, 0, 6.0]), px, tracks, 0.0, ADULT_STD)
     assert (far.camera_mm[..., 0] > 5 * near.camera_mm[..., 0]).all()

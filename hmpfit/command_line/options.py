@@ -71,6 +71,14 @@ _OPTIONS = (
         help="Fit at most N hands, the most seen ones (default: all that are found).",
     ),
     click.option(
+        "--hand-size",
+        "hand_size_mm",
+        type=float,
+        metavar="MM",
+        help="Wrist crease to middle fingertip; without it an average adult's, give or take 6 %.",
+    ),
+    click.option("--shape-from", metavar="RUN", help="A finished run of the same person: its hand's size and shape."),
+    click.option(
         "--boxes",
         metavar="FILE",
         help="Where hands are, from another detector: COCO JSON, a YOLO text folder, or npz; best with --init ifvonet.",

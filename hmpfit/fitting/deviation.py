@@ -16,8 +16,6 @@ from hmpfit.records import Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
 
 TABLE = Path(__file__).with_name("joint_deviation.json")
-# Relative standard deviation of a hand's size among adults, hence of its distance (ANSUR II; `hands.open_hand`).
-SIZE_STD = 0.06
 NAMES = (
     "thumb_base", "knuckle", "middle_joint", "tip", "confidence", "frame_confidence", "log_box_px", "palm_facing",
     "fingers_along_ray", "joint_along_ray", "log_residual", "log_frame_residual", "one",
@@ -37,13 +35,19 @@ class JointDeviation:
 
 
 def calibrate(
-    linear_mm: Floats, joints: Floats, landmarks_px: Floats, tracks: KeypointTracks, focal_log_std: float
+    linear_mm: Floats,
+    joints: Floats,
+    landmarks_px: Floats,
+    tracks: KeypointTracks,
+    focal_log_std: float,
+    size_std: float,
 ) -> JointDeviation:
     """Return calibrated deviations of joints [H, T, 21, 3] (camera frame) from the fit's own `linear_mm` [H, T, 21].
 
     `landmarks_px` [H, T, 21, 2] are their projections, `tracks` the evidence. From frame to frame without evidence the
     wrist-relative deviation grows with the time to the nearest frame that has some. In the camera's frame come the
-    unknown size of the hand, the focal length's share and what the fit says of the wrist. NaN where `linear_mm` is.
+    unknown size of the hand (`size_std`, relative), the focal length's share and what the fit says of the wrist.
+    NaN where `linear_mm` is.
     """
     table = _table()
     wrist_mm = np.exp(features(joints, landmarks_px, tracks) @ table["weights"]) * table["scale"]
@@ -52,7 +56,7 @@ def calibrate(
     wrist_mm = wrist_mm * np.minimum(growth, table["most_gap_growth"])[..., None]
     wrist_mm[..., OPENPOSE_WRIST] = 0.0
     distance_mm = 1e3 * np.linalg.norm(joints[:, :, OPENPOSE_WRIST], axis=-1)
-    away = distance_mm * np.hypot(np.hypot(SIZE_STD, table["distance_std"]), focal_log_std)
+    away = distance_mm * np.hypot(np.hypot(size_std, table["distance_std"]), focal_log_std)
     place = np.hypot(away, np.hypot(linear_mm[..., OPENPOSE_WRIST], table["wrist_mm"]))
     unknown = np.isnan(linear_mm)
     camera_mm = np.where(unknown, np.nan, np.hypot(wrist_mm, place[..., None]))

@@ -11,6 +11,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
 from hmpfit.pipeline.inputs import clip_print, hand_prints
+from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.priors.opening import Prior
 from hmpfit.records import FitResult
@@ -30,12 +31,16 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
     fitted = store_fit(context, stage, start, prior, compute)
     joints = pose_hands(context.models, fitted.motion).joints
     focal_log_std = FOCAL_LOG_STD.get(context.camera.source, FOCAL_LOG_STD["assumed"])
-    deviation = calibrate(fitted.linear_std_mm, joints, fitted.landmarks_px, start.evidence, focal_log_std)
+    size = hand_size(context, fitted.motion)
+    deviation = calibrate(
+        fitted.linear_std_mm, joints, fitted.landmarks_px, start.evidence, focal_log_std, size.relative_std
+    )
     return FitResult(
         motion=fitted.motion,
         joints=joints,
         joint_std_mm=deviation.camera_mm,
         joint_std_wrist_mm=deviation.wrist_mm,
+        hand_size=size,
         landmarks_px=fitted.landmarks_px,
         camera=context.camera,
         tracks=start.evidence,

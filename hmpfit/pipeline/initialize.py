@@ -7,6 +7,7 @@ from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.pipeline.detect import Detected, load_initializer
 from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.size import with_known_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import DETECTED, Bools, Floats, HandMotion
 
@@ -22,7 +23,8 @@ def initialize(context: RunContext, stage: StoreStage, detected: Detected) -> In
     initial: InitialMotion = stage(
         "initial", InitialMotion, depends_on, lambda: initializer.initialize(context, tracks)
     )
-    return replace(initial, motion=_without_hidden(initial.motion, context.hidden, context.clip.times_s))
+    motion = with_known_size(context, initial.motion)
+    return replace(initial, motion=_without_hidden(motion, context.hidden, context.clip.times_s))
 
 
 def _without_hidden(motion: HandMotion, hidden: Bools, times_s: Floats) -> HandMotion:

@@ -19,6 +19,7 @@ from hmpfit.pipeline import camera_motion, detect, evidence, initialize, publish
 from hmpfit.pipeline import fit as fitting
 from hmpfit.pipeline.devices import device_for
 from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.size import result_file
 from hmpfit.pipeline.stage_files import StoreStage, stage_store
 from hmpfit.pipeline.timing import Timings, count_from_total
 from hmpfit.priors.opening import Prior, open_prior
@@ -108,7 +109,10 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
     """Return everything that decides the result, as plain values: contents of files, never their paths."""
     settings = context.settings
     plugins = (detect.load_source(detect.source_name(context)), detect.load_initializer(context))
-    files = {option: path for plugin in plugins for option, path in plugin.files(settings).items()}
+    shape_from = settings.shape_from and str(result_file(Path(settings.shape_from)))
+    files = {"shape_from": shape_from} | {
+        option: path for plugin in plugins for option, path in plugin.files(settings).items()
+    }
     files.update(camera_motion.camera_files(context))
     return {
         "clip": clip_print(context),

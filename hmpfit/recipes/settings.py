@@ -8,13 +8,14 @@ from typing import Any
 
 from hmpfit.errors import InputError
 from hmpfit.recipes.camera_modes import check_camera_mode
+from hmpfit.recipes.hand_sizes import check_hand_size
 from hmpfit.recipes.loading import Recipe, load_recipe
 
 CAMERA_SCALES = ("file", "hands")
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
 _FILES = (
-    "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "hand_landmarker", "mmpose_config", "mmpose_checkpoint",
-    "mmpose_onnx",
+    "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "shape_from", "hand_landmarker", "mmpose_config",
+    "mmpose_checkpoint", "mmpose_onnx",
 )  # fmt: skip
 _NOT_SETTINGS = ("overwrite", "workers", "device")  # how a run is carried out, not what it computes
 
@@ -27,6 +28,7 @@ class RunSettings:
     `fps` takes the place of the file's own time stamps.
     `camera_motion` is one of `camera_modes.CAMERA_MODES`; `camera_scale` "hands" looks for the scale of a file's path.
     `intrinsics` is the text the user gave (`fx,fy,cx,cy` in pixels, or a file), `hand_model` "open" or a path.
+    `hand_size_mm` is from the wrist's crease to the middle fingertip; `shape_from` a run of the same person.
     Raises InputError when two choices contradict each other.
     """
 
@@ -38,6 +40,8 @@ class RunSettings:
     hands: str = "auto"
     max_hands: int | None = None
     intrinsics: str | None = None
+    hand_size_mm: float | None = None
+    shape_from: str | None = None
     boxes: str | None = None
     camera_motion: str = "auto"
     camera_scale: str = "file"
@@ -73,6 +77,10 @@ class RunSettings:
             raise InputError(f"--camera-scale '{self.camera_scale}' is unknown; known: {', '.join(CAMERA_SCALES)}.")
         if self.camera_scale == "hands" and not self.camera_motion.startswith("file:"):
             raise InputError("--camera-scale hands is for --camera file:PATH; other paths take their scale from hands.")
+        if self.hand_size_mm is not None:
+            check_hand_size(self.hand_size_mm)
+            if self.shape_from is not None:
+                raise InputError("--hand-size and --shape-from both say how large the hand is; give one of them.")
         if self.max_hands is not None and self.max_hands < 1:
             raise InputError(f"--max-hands must be 1 or more, not {self.max_hands}.")
         if self.views < 0:

@@ -143,10 +143,24 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
         "joint_std_wrist_mm_median": None
         if result.joint_std_wrist_mm is None
         else float(np.median(result.joint_std_wrist_mm[hand, :, 1:])),
+        **_size(result, hand),
         "accel_mm_per_frame2": float(acceleration.mean()) if acceleration.size else None,
         "box_diagonal_px_median": float(np.nanmedian(tracks.box_diagonal_px[hand][detected]))
         if detected.any()
         else None,
+    }
+
+
+def _size(result: FitResult, hand: int) -> dict[str, Any]:
+    """Return how large a hand is and how that is known, wrist to middle fingertip."""
+    size = result.hand_size
+    if size is None:
+        return {"hand_size_mm": None, "hand_size_std_mm": None, "hand_size_source": None}
+    millimeters = float(size.size_mm[hand])
+    return {
+        "hand_size_mm": millimeters,
+        "hand_size_std_mm": millimeters * size.relative_std,
+        "hand_size_source": size.source,
     }
 
 
