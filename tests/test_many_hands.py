@@ -175,9 +175,10 @@ def test_hand_is_earned_by_time_or_by_strength(score: float, frames: int, reason
     detections = replace(detections, score=np.where(detections.right_probability < 0.5, score, 0.9))
     own = np.full(90, -1)
     own[10 : 10 + frames] = np.flatnonzero(detections.right_probability < 0.5)
-    said = reason_against(sightings_of(detections, own), frames / FPS, 3.0, told=False)
+    none = np.zeros(90)
+    said = reason_against(sightings_of(detections, own), none, detections.times_s, told=False)
     assert (said is None) if reason is None else reason in (said or "")
-    assert reason_against(sightings_of(detections, own), frames / FPS, 3.0, told=True) is None
+    assert reason_against(sightings_of(detections, own), none, detections.times_s, told=True) is None
     if frames == 60:
         tracks = track(detections)
         assert list(tracks.is_right) == [True]
@@ -231,3 +232,14 @@ def test_hands_of_two_people_change_places_and_stay_apart() -> None:
     assert (alone(motion, 2).transl == motion.transl[2:3]).all()
     distances = np.linalg.norm(wrists[:, None] - wrists[None], axis=-1) + 10 * np.eye(4)[..., None]
     assert distances.min() > 0.05
+
+
+@pytest.mark.parametrize("presence, hand", [(0.7, False), (0.98, True)])
+def test_hand_that_is_found_once_must_be_sure_where_it_is_followed(presence: float, hand: bool) -> None:
+    detections = scene(({30: (300.0, 300.0)}, 0.9), frames=60)
+    followed = np.zeros(60)
+    followed[20:30] = followed[31:41] = presence
+    own = np.full(60, -1)
+    own[30] = 0
+    said = reason_against(sightings_of(detections, own), followed, detections.times_s, told=False)
+    assert (said is None) == hand

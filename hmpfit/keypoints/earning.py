@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from hmpfit.keypoints.tracklets import log_odds, sizes
 from hmpfit.records import DroppedHand, Floats, HandDetections
 
-# On 22 clips without a hand (animals, faces, things) no detection reaches 0.45; of 21 tracks of real hands on the
-# shared clips the weakest, a hand that holds a cup, reaches 0.85.
+# On 21 clips without a hand (animals, faces, things) no look at a whole frame finds anything that reaches 0.45; of 21
+# tracks of real hands on the shared clips the weakest, one that holds a cup, reaches 0.85.
 _LEAST_STRENGTH = 0.5
 _LEAST_S, _LEAST_SHARE = 0.25, 0.5  # of the clip
 _STRONG, _STRONG_FRAMES = 0.75, 3
 _STRENGTH_PERCENTILE = 90
+_FEW, _CONFIRMED = 5, 0.9  # detections, below which the frames around must confirm a hand: an ear is followed at 0.7
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,27 @@ def sightings_of(detections: HandDetections, rows: NDArray[np.int64]) -> Sightin
     )
 
 
-def reason_against(one: Sightings, followed_s: float, clip_s: float, told: bool) -> str | None:
+def reason_against(one: Sightings, presence: Floats, times_s: Floats, told: bool) -> str | None:
     """Return why a followed thing is no hand, or None where it is one.
 
-    `followed_s` are the seconds in which it was found or followed. `told`: the user says that there is a hand, so that
-    weak and short ones count too.
+    `presence` [T] is how surely it was seen where it was only followed, 0 elsewhere. `told`: the user says that there
+    is a hand, so that weak and short ones count too.
     """
     if told:
         return None
     if one.strength < _LEAST_STRENGTH:
         return f"too weak: it scores {one.strength:.2f} at its best, and hands score {_LEAST_STRENGTH:.1f} or more"
-    least_s = min(_LEAST_S, _LEAST_SHARE * clip_s)
-    if followed_s < least_s and not (one.strength >= _STRONG and len(one.frames) >= _STRONG_FRAMES):
-        return f"too short: it was seen for {followed_s:.2f} s"
+    shown_s, seen = _durations(times_s), presence > 0
+    if len(one.frames) < _FEW and seen.any() and presence[seen].mean() < _CONFIRMED:
+        return f"found in {len(one.frames)} frames only, and no sure hand ({presence[seen].mean():.2f}) in those around"
+    seen[one.frames] = True
+    least_s = min(_LEAST_S, _LEAST_SHARE * float(shown_s.sum()))
+    if shown_s[seen].sum() < least_s and not (one.strength >= _STRONG and len(one.frames) >= _STRONG_FRAMES):
+        return f"too short: it was seen for {shown_s[seen].sum():.2f} s"
     return None
 
 
-def durations(times_s: Floats) -> Floats:
+def _durations(times_s: Floats) -> Floats:
     """Return how long each frame is shown, at most a tenth of a second."""
     if len(times_s) < 2:
         return np.zeros(len(times_s))

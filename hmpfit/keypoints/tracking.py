@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError, UnknownNameError
 from hmpfit.keypoints.assignment import Hand, assign
-from hmpfit.keypoints.earning import Sightings, durations, reason_against, sightings_of
+from hmpfit.keypoints.earning import Sightings, reason_against, sightings_of
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.persons import group_by_place
@@ -66,14 +66,10 @@ def track(
     order = sorted(range(len(found)), key=lambda n: -int((rows[n] >= 0).sum()))
     found, rows = [found[n] for n in order], [rows[n] for n in order]
     sightings = [sightings_of(detections, row) for row in rows]
-    shown_s = durations(detections.times_s)
-    followed_s = [
-        float(shown_s[_followed(hand, extensions, len(shown_s)) | (row >= 0)].sum())
-        for hand, row in zip(found, rows, strict=True)
-    ]
+    presence = [_followed(hand, extensions, len(detections.times_s)) for hand in found]
     why = [
-        reason_against(one, seconds, float(shown_s.sum()), told=hands != "auto")
-        for one, seconds in zip(sightings, followed_s, strict=True)
+        reason_against(one, followed, detections.times_s, told=hands != "auto")
+        for one, followed in zip(sightings, presence, strict=True)
     ]
     kept, labels, why = _chosen(found, why, hands, max_hands)
     if not kept:
@@ -122,13 +118,13 @@ def _chosen(
     return kept, np.array([sides[n] for n in kept], dtype=bool), why
 
 
-def _followed(hand: Hand, extensions: Sequence[TrackletExtension], frames: int) -> Bools:
-    """Return the frames [T] in which one of a hand's tracklets was followed."""
-    seen = np.zeros(frames, dtype=bool)
+def _followed(hand: Hand, extensions: Sequence[TrackletExtension], frames: int) -> Floats:
+    """Return how surely a hand was seen in the frames [T] in which one of its tracklets was followed, 0 elsewhere."""
+    presence = np.zeros(frames)
     for extension in extensions:
         if extension.tracklet in hand.tracklets:
-            seen[extension.frames] = True
-    return seen
+            presence[extension.frames] = np.maximum(presence[extension.frames], extension.presence)
+    return presence
 
 
 def _told(why: Sequence[str | None], hands: Sequence[int], reason: str) -> list[str | None]:
