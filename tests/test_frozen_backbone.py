@@ -1,5 +1,6 @@
 """IFVONet on the frozen landmark network: LiteRT and torch agree, the head starts there, clips are held out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,16 @@ def test_pictures_and_their_features_give_the_same_hand_and_no_weight_of_the_tow
 def test_the_frozen_backbone_needs_its_own_view() -> None:
     with pytest.raises(InputError, match="image=224"):
         IfvonetSwitches(backbone="mediapipe")
+
+
+def test_without_its_modules_the_head_stands_on_the_pooled_vector_alone(folders: list[Path]) -> None:
+    switches = replace(SIZES["small"], spatial=False)
+    torch.manual_seed(0)
+    network, batch = IFVONet(switches).eval(), read_features(folders)
+    seen = Features(batch["maps"].float(), batch["pooled"].float(), batch["numbers"])
+    with torch.no_grad():
+        last, before = network(seen, both=True)
+        blind = network(replace(seen, maps=torch.zeros_like(seen.maps)))[0]
+    assert torch.equal(last.joints_2d, blind.joints_2d) and not torch.equal(last.joints_2d, before.joints_2d)
+    with pytest.raises(InputError, match="spatial = false is for backbone = 'mediapipe'"):
+        IfvonetSwitches(spatial=False)

@@ -81,9 +81,25 @@ class HandHead(nn.Module):
 
     def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
+        side = switches.side
+        self.told = switches.backbone == "mediapipe"  # then the maps are deep enough for a head without an hourglass
+        code = self._add_maps(switches) if switches.spatial else 0
+        if self.told:
+            self.aside = _Aside(switches.frames, code, switches.trunk, switches.dropout)
+            code = switches.trunk
+        self.pose = nn.Linear(code, 6 * ROTATIONS)
+        self.shape = nn.Sequential(
+            nn.Linear(code, code), nn.LeakyReLU(_SLOPE), nn.Linear(code, code // 2), nn.LeakyReLU(_SLOPE),
+            nn.Linear(code // 2, code // 2), nn.LeakyReLU(_SLOPE), nn.Linear(code // 2, SHAPES),
+        )  # fmt: skip
+        centers = (torch.arange(side) + 0.5) / side
+        self.register_buffer("centers", centers, persistent=False)
+        self.start_straight()
+
+    def _add_maps(self, switches: IfvonetSwitches) -> int:
+        """Add what reads F_Hand and return the size of its code."""
         width, side = switches.width, switches.side
         halvings = int(math.log2(side)) - 1  # down to 2 x 2
-        self.told = switches.backbone == "mediapipe"  # then the maps are deep enough for a head without an hourglass
         self.hourglass = nn.Identity() if self.told else Hourglass(width, halvings)
         self.refine = nn.Sequential(
             nn.Identity() if self.told else ResidualUnit(width),
@@ -92,23 +108,12 @@ class HandHead(nn.Module):
         self.to_heatmaps = nn.Conv2d(width, JOINTS, 1)
         self.sharpness = nn.Parameter(torch.ones(JOINTS, 1))
         self.from_heatmaps, self.from_encoding = nn.Conv2d(JOINTS, width, 1), nn.Conv2d(width, width, 1)
-        code = 4 * width
         if self.told:
             self.encoder = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Flatten())
-            code = width * side**2 // 4
-            self.aside = _Aside(switches.frames, code, switches.trunk, switches.dropout)
-            code = switches.trunk
-        else:
-            halves = (nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
-            self.encoder = nn.Sequential(*halves)
-        self.pose = nn.Linear(code, 6 * ROTATIONS)
-        self.shape = nn.Sequential(
-            nn.Linear(code, code), nn.LeakyReLU(_SLOPE), nn.Linear(code, code // 2), nn.LeakyReLU(_SLOPE),
-            nn.Linear(code // 2, code // 2), nn.LeakyReLU(_SLOPE), nn.Linear(code // 2, SHAPES),
-        )  # fmt: skip
-        centers = (torch.arange(side) + 0.5) / side
-        self.register_buffer("centres", centers, persistent=False)
-        self.start_straight()
+            return width * side**2 // 4
+        halves = (nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
+        self.encoder = nn.Sequential(*halves)
+        return 4 * width
 
     def start_straight(self) -> None:
         """Start every rotation at no turn: six numbers near zero have no direction."""
@@ -122,14 +127,25 @@ class HandHead(nn.Module):
         logits = self.to_heatmaps(encoding)
         flat = (logits.flatten(2).float() * self.sharpness).softmax(-1)
         heatmaps = flat.unflatten(2, logits.shape[2:])
-        xy = torch.stack((heatmaps.sum(2) @ self.centres, heatmaps.sum(3) @ self.centres), -1)
+        xy = torch.stack((heatmaps.sum(2) @ self.centers, heatmaps.sum(3) @ self.centers), -1)
         code = self.encoder(self.from_heatmaps(logits) + self.from_encoding(encoding)).flatten(1)
         presence, scales = None, None
         if self.told:
             assert told is not None
             code, xy, presence, scales = self.aside(code, xy, told)
-        six = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
-        return HeadOutput(from_6d(six), self.shape(code).float(), xy, heatmaps, presence, scales)
+        return self._output(code, xy, heatmaps, presence, scales)
+
+    def without_maps(self, told: Told) -> HeadOutput:
+        """Return the hand from what the head is told alone; heatmaps are single cells that say nothing."""
+        batch = len(told.vector)
+        code, xy, presence, scales = self.aside(told.vector.new_zeros(batch, 0), told.landmarks, told)
+        return self._output(code, xy, told.vector.new_ones(batch, JOINTS, 1, 1), presence, scales)
+
+    def _output(
+        self, code: Tensor, xy: Tensor, heatmaps: Tensor, presence: Tensor | None, scales: Tensor | None
+    ) -> HeadOutput:
+        rot6d = self.pose(code).float().unflatten(-1, (ROTATIONS, 6))
+        return HeadOutput(from_6d(rot6d), self.shape(code).float(), xy, heatmaps, presence, scales)
 
 
 class _Aside(nn.Module):

@@ -74,6 +74,9 @@ class IFVONet(nn.Module):
         self.switches = switches
         frames = switches.frames
         self.frozen = switches.backbone == "mediapipe"
+        if not switches.spatial:
+            self.head = HandHead(switches)
+            return
         self.eyes: nn.Module = FrozenFeatures(switches, 1) if self.frozen else ImageFeatures(switches, 3)
         if self.frozen:
             self.eyes_for_all: nn.Module = FrozenFeatures(switches, frames)
@@ -100,26 +103,25 @@ class IFVONet(nn.Module):
         With the frozen backbone, images become `Features` [B, frames, ...] first, which can be given as they are.
         `both` adds the hand in the frame before: PDV is symmetric, so the same features in the other order give it.
         """
-        features = None
+        frames, features = self.switches.frames, None
+        wanted = (frames - 1, frames - 2)[: 2 if both else 1]
+        count = len(wanted)  # one pass of the head for all: half the calls
         if self.frozen:
             features = image if isinstance(image, Features) else frozen_features(image)
+            if not self.switches.spatial:
+                return _each(self.head.without_maps(_told(features, wanted)), count)
             single, stacked = features.maps.flatten(0, 1), features.maps.flatten(1, 2)
         else:
             assert isinstance(image, Tensor)
             single, stacked = image.flatten(0, 1), image.flatten(1, 2)
-        frames = self.switches.frames
         seen, _ = self.frame_gate(self.eyes(single))
         each = list(seen.unflatten(0, (-1, frames)).unbind(1))
         two = self.frozen or self.switches.two_backbones
         hand, occlusion = self.gate(self.eyes_for_all(stacked) if two else self.eyes(self.stem(stacked)))
         recovered = self.recovery(occlusion, hand)
-        wanted = (frames - 1, frames - 2)[: 2 if both else 1]
-        count = len(wanted)  # one pass of the head for all: half the calls
         fused = self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(self._variations(each, wanted)))
         whole = self.head(fused, None if features is None else _told(features, wanted))
-        return tuple(
-            HeadOutput(*parts) for parts in zip(*(_split(getattr(whole, f.name), count) for f in fields(whole)))
-        )
+        return _each(whole, count)
 
     def _variations(self, each: list[Tensor], wanted: tuple[int, ...]) -> list[Tensor]:
         """Return what the wanted frames vary by against each other frame [B, maps * width, side, side]."""
@@ -164,6 +166,11 @@ def _told(features: Features, wanted: tuple[int, ...]) -> Told:
            for f, o in zip(wanted, others)]  # fmt: skip
     landmarks = torch.cat([features.numbers[:, frame, :63] for frame in wanted])
     return Told(torch.cat(own), landmarks.unflatten(-1, (21, 3))[..., :2])
+
+
+def _each(whole: HeadOutput, count: int) -> tuple[HeadOutput, ...]:
+    """Return the outputs of `count` frames that went through the head as one batch."""
+    return tuple(HeadOutput(*parts) for parts in zip(*(_split(getattr(whole, f.name), count) for f in fields(whole))))
 
 
 def _split(value: Tensor | None, count: int) -> tuple[Tensor | None, ...]:

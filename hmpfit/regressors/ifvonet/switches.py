@@ -34,6 +34,7 @@ class IfvonetSwitches:
     literal: bool = False  # sigmoids, normalized maps and the fusion's product as printed, without what tames them
     tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
     upright: bool = False  # crops are turned so that the fingers point up
+    spatial: bool = True  # the paper's modules between backbone and head; off: the frozen network's pooled vector alone
     trunk: int = 0  # width of a layer between the code and the pose; 0: none
     dropout: float = 0.0  # of what the head is told beside the maps
 
@@ -42,6 +43,8 @@ class IfvonetSwitches:
         for key, known in (("pdv", PDV), ("gor", GOR), ("vof", VOF), ("backbone", BACKBONES)):
             if getattr(self, key) not in known:
                 raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
+        if not self.spatial and self.backbone != "mediapipe":
+            raise InputError("Switch spatial = false is for backbone = 'mediapipe', whose head is told more than maps.")
         if self.backbone == "mediapipe":
             if self.image != FROZEN_IMAGE or self.two_backbones or not self.upright:
                 raise InputError("Switch backbone = 'mediapipe' needs image=224, two_backbones=false and upright=true.")
