@@ -137,11 +137,19 @@ class KeypointTracks:
     right_log_odds: Floats | None = None  # [H]
     agreement: Floats | None = None  # [H]
     dropped: tuple[DroppedHand, ...] = ()
+    covered: Floats | None = None  # [H, T, 21] probability that something else lies over the landmark
+    sighted: Bools | None = None  # [H, T] where the detector saw a hand, believed or not; None: as `seen`
 
     def __post_init__(self) -> None:
         """Number hands and persons where nobody did."""
         object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
         object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
+
+    @property
+    def trusted(self) -> Bools:
+        """Which landmarks [H, T, 21] are known and confirmed by other views; all known ones where none was measured."""
+        known = self.seen[..., None] & np.isfinite(self.xy_px).all(-1)
+        return known & (self.confidence > 0) if self.confidence.any() else known
 
     @property
     def box_diagonal_px(self) -> Floats:
@@ -154,6 +162,10 @@ class KeypointTracks:
         whole = ("times_s", "dropped")
         picked = {n: v[rows] for n, v in vars(self).items() if v is not None and n not in whole}
         return replace(self, **picked)
+
+    def believed_where(self, kept: Bools) -> "KeypointTracks":
+        """Return the tracks unseen in the other frames, in which the detector saw something that is not believed."""
+        return replace(self.only_where(kept), sighted=self.seen if self.sighted is None else self.sighted)
 
     def only_where(self, kept: Bools) -> "KeypointTracks":
         """Return the same tracks unseen in the other frames; kept [H, T], or what broadcasts to it."""
@@ -197,6 +209,11 @@ class HandMotion:
     def select_hands(self, rows: NDArray[np.int64]) -> "HandMotion":
         """Return the hands `rows` in that order."""
         return HandMotion(**{name: values[rows] for name, values in vars(self).items()})
+
+    def at_frames(self, chosen: slice) -> "HandMotion":
+        """Return some frames of the motion."""
+        per_frame = ("global_orient", "hand_pose", "transl", "status")
+        return replace(self, **{name: getattr(self, name)[:, chosen] for name in per_frame})
 
     def mirrored(self, hands: Bools) -> "HandMotion":
         """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""
@@ -283,3 +300,4 @@ class FitResult:
     camera_motion: CameraMotion | None = None  # None: a single picture, or a camera taken as still
     joint_std_wrist_mm: Floats | None = None  # [H, T, 21] of places as seen from the wrist
     hand_size: HandSize | None = None
+    mesh_center_px: Floats | None = None  # [H, T, 2] projected mean of the vertices

@@ -141,6 +141,7 @@ def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
         if not still:
             line += f": detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
             line += f" and {hand['extrapolated']} at the ends"
+            line += f" (five or more trusted landmarks in {hand.get('trusted_share') or 0:.0%})"
         if hand["reprojection_px"]:
             line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off (median)"
         if hand["joint_std_wrist_mm_median"] is not None:

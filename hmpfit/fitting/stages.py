@@ -21,6 +21,7 @@ from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
 from hmpfit.fitting.uncertainty import joint_std_mm
+from hmpfit.fitting.unseen_frames import BridgeOptions, bridge
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
@@ -154,6 +155,8 @@ def _fit_batch(
             solved = solve_two_hands(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
         reports.append(solved.reports)
+    if reports and recipe["unseen_frames"]["bridge"]:
+        motion = bridge(motion, evidence, _bridge_options(recipe))
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = float(recipe["uncertainty"]["correlated_frames"])
@@ -179,6 +182,10 @@ def _fit_batch(
             )
         )
     return out
+
+
+def _bridge_options(recipe: dict[str, Any]) -> BridgeOptions:
+    return BridgeOptions(**{name: told for name, told in recipe["unseen_frames"].items() if name != "bridge"})
 
 
 def _precision(recipe: dict[str, Any]) -> tuple[torch.dtype, torch.dtype]:

@@ -31,6 +31,7 @@ def blend(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
     frames = len(primary.times_s)
     xy, alpha = np.full((len(pairs), frames, 21, 2), np.nan), np.zeros((len(pairs), frames, 21))
     world, seen = np.full((len(pairs), frames, 21, 3), np.nan), np.zeros((len(pairs), frames), dtype=bool)
+    sighted = np.zeros_like(seen)
     for h, rows in enumerate(pairs):
         for source, row in zip((primary, secondary), rows, strict=True):  # the first that sees a frame keeps it
             if row < 0:
@@ -40,12 +41,15 @@ def blend(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
             if source.world_m is not None:
                 world[h, new] = source.world_m[row, new]
             seen[h] |= new
+            sighted[h] |= source.seen[row] if source.sighted is None else source.sighted[row]
     if not len(more):
         has_world = primary.world_m is not None or secondary.world_m is not None
-        return replace(primary, xy_px=xy, confidence=alpha, seen=seen, world_m=world if has_world else None)
+        return replace(
+            primary, xy_px=xy, confidence=alpha, seen=seen, world_m=world if has_world else None, sighted=sighted
+        )
     sides = np.concatenate((primary.is_right, secondary.is_right[more]))
     has_world = primary.world_m is not None or secondary.world_m is not None
-    return KeypointTracks(xy, alpha, seen, sides, primary.times_s, world if has_world else None)
+    return KeypointTracks(xy, alpha, seen, sides, primary.times_s, world if has_world else None, sighted=sighted)
 
 
 def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:

@@ -20,6 +20,7 @@ from hmpfit.keypoints.box_files import read_boxes
 from hmpfit.keypoints.box_search import locate
 from hmpfit.keypoints.closer_looks import look_closer
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
+from hmpfit.keypoints.cover import CoverLimits, drop_covered
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
@@ -205,7 +206,7 @@ def in_boxes(context: RunContext) -> KeypointTracks:
 
 def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
     if context.settings.boxes is not None:
-        return in_boxes(context)
+        return _believed(in_boxes(context), context)
     found = extract(
         context.clip,
         context.camera,
@@ -213,7 +214,14 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
         frames_hidden=context.hidden,
         progress=context.progress,
     )
-    return drop_low_confidence_frames(found, context.settings.recipe["keypoints"]["least_frame_confidence"])
+    return _believed(found, context)
+
+
+def _believed(found: KeypointTracks, context: RunContext) -> KeypointTracks:
+    """Return the tracks without what the recipe says is not to be believed."""
+    recipe = context.settings.recipe["keypoints"]
+    found = drop_covered(found, CoverLimits(**recipe["covered"])) if recipe["drop_covered"] else found
+    return drop_low_confidence_frames(found, recipe["least_frame_confidence"])
 
 
 def _files(settings: RunSettings) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.keypoints import regions as areas
+from hmpfit.keypoints.network_taps import tap
 from hmpfit.keypoints.regions import Regions
 from hmpfit.records import Floats
 
@@ -30,15 +31,20 @@ class Landmarks:
     world_m: Floats  # [N, 21, 3] hand-centered, axes of the image plane, z away from the camera
     presence: Floats  # [N] that there is a hand in the region
     right: Floats  # [N] that the hand, as the crop shows it, is a right hand
+    features: Floats | None = None  # [N, 21, F] inner layers of the network at the landmarks (`visibility` reads them)
 
 
 class LandmarkNetwork:
-    """21 landmarks of the hand in a region."""
+    """21 landmarks of the hand in a region, and with `with_features` inner layers where the file lets them be read."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, with_features: bool = False) -> None:
+        tapped = tap(model) if with_features else None
+        self._maps = () if tapped is None else tapped.maps
+        model = model if tapped is None else tapped.model
         self._interpreter = interpreter(model, (1, areas.CROP, areas.CROP, 3))
         self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
+        details = [one for one in self._interpreter.get_output_details() if one["index"] not in self._maps]
+        outputs = sorted(details, key=lambda detail: str(detail["name"]))
         if [int(np.prod(o["shape"])) for o in outputs] != [63, 1, 1, 63]:
             raise InputError("The hand landmarker's network has unknown outputs; use MediaPipe's official file.")
         self._outputs = [o["index"] for o in outputs]
@@ -46,16 +52,33 @@ class LandmarkNetwork:
     def __call__(self, image: NDArray[np.uint8], regions: Regions, mirrored: bool = False) -> Landmarks:
         """Find landmarks of an RGB image [height, width, 3] in N regions (axes [N])."""
         found = [self._one(areas.cut(image, regions[n], mirrored)) for n in range(len(regions.side_px))]
-        crop_xyz, presence, right, world = (np.array(part, dtype=np.float64) for part in zip(*found, strict=True))
+        crop_xyz, presence, right, world = (
+            np.array(part, dtype=np.float64) for part in zip(*(one[:4] for one in found), strict=True)
+        )
+        features = np.stack([one[4] for one in found if one[4] is not None]) if self._maps else None
         axes = areas.crop_axes(regions, mirrored)
         world[..., :2] = world[..., :2] @ np.swapaxes(axes, -1, -2)
-        return Landmarks(areas.to_image(crop_xyz[..., :2], regions, mirrored), world, presence, right)
+        return Landmarks(areas.to_image(crop_xyz[..., :2], regions, mirrored), world, presence, right, features)
 
-    def _one(self, crop: NDArray[np.uint8]) -> tuple[Floats, float, float, Floats]:
+    def _one(self, crop: NDArray[np.uint8]) -> tuple[Floats, float, float, Floats, Floats | None]:
         self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / np.float32(255))
         self._interpreter.invoke()
         xyz, presence, right, world = (self._interpreter.get_tensor(index) for index in self._outputs)
-        return xyz.reshape(21, 3), presence.item(), right.item(), world.reshape(21, 3)
+        xyz = xyz.reshape(21, 3)
+        maps = [self._interpreter.get_tensor(index)[0] for index in self._maps]
+        features = np.concatenate([at_points(cells, xyz[:, :2] / areas.CROP) for cells in maps], -1) if maps else None
+        return xyz, presence.item(), right.item(), world.reshape(21, 3), features
+
+
+def at_points(cells: Floats, xy: Floats) -> Floats:
+    """Read a feature map [S, S, C] at points [N, 2] (0..1 of the crop) by bilinear interpolation, [N, C]."""
+    side = cells.shape[0]
+    place = np.clip(xy * side - 0.5, 0, side - 1)
+    corner = np.minimum(place.astype(int), side - 2)
+    (x, y), (u, v) = corner.T, (place - corner).T[..., None]
+    upper = (1 - u) * cells[y, x] + u * cells[y, x + 1]
+    lower = (1 - u) * cells[y + 1, x] + u * cells[y + 1, x + 1]
+    return np.asarray((1 - v) * upper + v * lower)
 
 
 def interpreter(model: bytes, input_shape: tuple[int, ...]) -> Any:

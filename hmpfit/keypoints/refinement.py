@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
+from hmpfit.keypoints.cover import CoverJudge
 from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
 from hmpfit.keypoints.keyframes import key_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
@@ -43,6 +44,7 @@ class Sighting:
     presence: float
     right: float  # that the crop (mirrored for left hands) shows a right hand
     alpha: Floats | None  # [21], or None where no views were drawn
+    covered: Floats | None  # [21] probability that something lies over it, or None where nothing can tell
 
 
 def refine(
@@ -66,7 +68,8 @@ def refine(
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     shape = tracks.seen.shape
     xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
-    alpha, seen = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool)
+    alpha, seen, covered = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool), np.zeros((*shape, 21))
+    judge = CoverJudge.load()
 
     wanted = tracks.seen & (True if only is None else only)
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
@@ -74,17 +77,25 @@ def refine(
 
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         return [
-            (int(h), measure_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame])))
+            (
+                int(h),
+                measure_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame]), judge),
+            )
             for h in np.flatnonzero(wanted[:, frame])
         ]
 
+    def make_network() -> LandmarkNetwork:
+        return LandmarkNetwork(files.landmarks, with_features=True)
+
     def look_through(frames: Bools, report: Progress | None) -> None:
-        looked = over_frames(clip, frames, lambda: LandmarkNetwork(files.landmarks), look, workers, report)
+        looked = over_frames(clip, frames, make_network, look, workers, report)
         for frame, hands in looked.items():
             for h, sighting in hands:
                 if sighting.presence >= options.presence:
                     seen[h, frame] = True
                     xy[h, frame], world[h, frame] = sighting.xy_px, sighting.world_m
+                    if sighting.covered is not None:
+                        covered[h, frame] = sighting.covered
                     if sighting.alpha is not None:
                         alpha[h, frame], measured[h, frame] = sighting.alpha, True
 
@@ -102,6 +113,7 @@ def refine(
         is_right=tracks.is_right,
         times_s=tracks.times_s,
         world_m=to_camera_axes(world, regions, seen, camera),
+        covered=covered,
         hand_id=tracks.hand_id,
         person_id=tracks.person_id,
         right_log_odds=tracks.right_log_odds,
@@ -137,6 +149,7 @@ def measure_hand(
     frame: int,
     options: RefineOptions,
     viewed: bool = True,
+    judge: CoverJudge | None = None,
 ) -> Sighting:
     """Measure one hand in its region and, where `viewed`, judge every landmark by augmented views of it."""
     base = network(image, region[None], mirrored=is_left)
@@ -153,7 +166,8 @@ def measure_hand(
             if other.presence[0] >= options.presence:
                 found[n] = other.xy_px[0]
         alpha = confidence.confidence(base.xy_px[0], found, options.gamma)
-    return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha)
+    covered = None if judge is None or base.features is None else judge(base.features[0])
+    return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha, covered)
 
 
 def to_camera_axes(world_m: Floats, regions: Regions, seen: Bools, camera: Camera) -> Floats:

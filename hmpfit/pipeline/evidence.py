@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hmpfit.initializers.consistency import believed
+from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.interfaces.keypoint_source import SourceInputs
@@ -11,6 +13,7 @@ from hmpfit.keypoints.projected import match_tracks
 from hmpfit.pipeline.detect import Detected, load_source, source_name, source_tracks
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import DETECTED, CameraMotion, HandMotion, KeypointTracks
+from hmpfit.results.trust import status_of_trust, trusted_frames
 
 
 @dataclass(frozen=True)
@@ -34,5 +37,8 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
     if found is None:
         found = source_tracks(context, stage, name, inputs)
     evidence = found if "initial" in source.requires else match_tracks(found, motion, context)
-    order = np.argsort(-(motion.status == DETECTED).sum(1), kind="stable")
+    if context.settings.init == "keypoints" and context.settings.recipe["initializer"]["consistent"]:
+        evidence = believed(evidence, motion, LEAST_LANDMARKS)
+    detected_frames = status_of_trust(motion.status, trusted_frames(evidence)) == DETECTED
+    order = np.argsort(-detected_frames.sum(1), kind="stable")
     return FitStart(motion.select_hands(order), evidence.select_hands(order), detected)

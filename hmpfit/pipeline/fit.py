@@ -1,6 +1,7 @@
 """The fourth step: the fit, as a stage file, and the result record around it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import hmpfit
@@ -15,6 +16,8 @@ from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.priors.opening import Prior
 from hmpfit.records import FitResult
+from hmpfit.results.jitter import mesh_center_px
+from hmpfit.results.trust import status_of_trust, trusted_frames
 
 
 def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, told: str) -> FitResult:
@@ -29,15 +32,18 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         )  # fmt: skip
 
     fitted = store_fit(context, stage, start, prior, compute)
-    joints = pose_hands(context.models, fitted.motion).joints
+    status = status_of_trust(fitted.motion.status, trusted_frames(start.evidence))
+    motion = replace(fitted.motion, status=status)
+    joints = pose_hands(context.models, motion).joints
     focal_log_std = FOCAL_LOG_STD.get(context.camera.source, FOCAL_LOG_STD["assumed"])
     size = hand_size(context, fitted.motion)
     deviation = calibrate(
         fitted.linear_std_mm, joints, fitted.landmarks_px, start.evidence, focal_log_std, size.relative_std
     )
     return FitResult(
-        motion=fitted.motion,
+        motion=motion,
         joints=joints,
+        mesh_center_px=mesh_center_px(context.models, motion, context.camera),
         joint_std_mm=deviation.camera_mm,
         joint_std_wrist_mm=deviation.wrist_mm,
         hand_size=size,

@@ -18,7 +18,7 @@ def initialize(context: RunContext, stage: StoreStage, detected: Detected) -> In
     depends_on = (
         settings.init.partition(":")[0], file_prints(initializer.files(settings)), clip_print(context),
         context.clip.first_frame, context.clip.times_s, context.hidden, tracks, settings.hands, settings.max_hands,
-        context.camera, hand_prints(context.models),
+        context.camera, hand_prints(context.models), settings.recipe["initializer"],
     )  # fmt: skip
     initial: InitialMotion = stage(
         "initial", InitialMotion, depends_on, lambda: initializer.initialize(context, tracks)

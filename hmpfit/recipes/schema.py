@@ -19,6 +19,15 @@ class LensSettings:
 
 
 @dataclass(frozen=True)
+class CoverSettings:
+    """What is believed: landmarks up to a probability of cover, frames up to an expected number of covered ones."""
+
+    landmark: float = 0.3
+    landmarks: float = 15.0
+    over_s: float = 0.05
+
+
+@dataclass(frozen=True)
 class KeypointSettings:
     """How landmarks are measured and which frames count."""
 
@@ -26,11 +35,39 @@ class KeypointSettings:
     views_every_s: float = 0.1
     gamma: float = 0.025
     least_frame_confidence: float = 0.0
+    drop_covered: bool = True
+    covered: CoverSettings = field(default_factory=CoverSettings)
+
+
+@dataclass(frozen=True)
+class SpeedSettings:
+    """The fastest that a hand turns and moves, and what a first guess may be off besides."""
+
+    turn_rad_s: float = 15.0
+    turn_rad: float = 0.45
+    move_m_s: float = 4.0
+    move_share: float = 0.25
 
 
 @dataclass(frozen=True)
 class InitializerSettings:
-    """Nothing yet: the table is kept for recipes that name it."""
+    """Whether frames that one hand cannot have count as not seen."""
+
+    consistent: bool = True
+    speeds: SpeedSettings = field(default_factory=SpeedSettings)
+
+
+@dataclass(frozen=True)
+class UnseenFrameSettings:
+    """How frames with little evidence follow those around them (`fitting.unseen_frames`)."""
+
+    bridge: bool = True
+    length_s: float = 1.5
+    noise: float = 1e-4
+    span_s: float = 0.5
+    weak_noise: float = 0.03
+    least_trusted: int = 5
+    least_seen: int = 18
 
 
 @dataclass(frozen=True)
@@ -111,6 +148,7 @@ class RecipeSchema:
     initializer: InitializerSettings = field(default_factory=InitializerSettings)
     windows: WindowSettings = field(default_factory=WindowSettings)
     numerics: NumericsSettings = field(default_factory=NumericsSettings)
+    unseen_frames: UnseenFrameSettings = field(default_factory=UnseenFrameSettings)
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     stages: list[Stage] = field(default_factory=list)
     set: list[str] = field(default_factory=list)

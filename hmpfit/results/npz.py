@@ -78,6 +78,7 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
         "joints_wrist": in_wrist_frame(result.joints, motion.global_orient),
         "joint_std_mm": result.joint_std_mm,
         **({} if result.joint_std_wrist_mm is None else {"joint_std_wrist_mm": result.joint_std_wrist_mm}),
+        "sighted": tracks.seen if tracks.sighted is None else tracks.sighted,
         "keypoints_px": np.where(evidence[..., None], tracks.xy_px, 0.0),
         "keypoint_confidence": np.where(evidence, tracks.confidence, 0.0),
         "landmarks_px": result.landmarks_px,
@@ -160,6 +161,7 @@ def _records(stored: Fields) -> StoredResult:
     confidence = stored.array("keypoint_confidence", ("H", "T", 21), low=0, high=1)
     keypoints_px = stored.array("keypoints_px", ("H", "T", 21, 2), low=-PIXELS, high=PIXELS, allow_nan=True)
     evidence = confidence > 0
+    sighted = stored.flags("sighted", ("H", "T")) if "sighted" in stored else evidence.any(axis=-1)
     tracks = KeypointTracks(
         xy_px=np.where(evidence[..., None], keypoints_px, np.nan),
         confidence=confidence,
@@ -168,6 +170,7 @@ def _records(stored: Fields) -> StoredResult:
         times_s=_times(stored),
         hand_id=motion.hand_id,
         person_id=motion.person_id,
+        sighted=None if (sighted == evidence.any(axis=-1)).all() else sighted,
     )
     landmarks_px = keypoints_px
     if "landmarks_px" in stored:

@@ -22,6 +22,8 @@ from hmpfit.records import (
     KeypointTracks,
     hand_names,
 )
+from hmpfit.results.jitter import high_pass_rms
+from hmpfit.results.trust import trusted_frames
 from hmpfit.strict_json import finite, to_json
 
 _MILLIMETERS = 1000.0
@@ -126,6 +128,8 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
     status = motion.status[hand]
     detected = (status == DETECTED) & tracks.seen[hand]
     landmarks_px = result.landmarks_px[hand]
+    trusted = trusted_frames(tracks)[hand]
+    sighted = tracks.seen[hand] if tracks.sighted is None else tracks.sighted[hand]
     wrist_relative = result.joints[hand] - result.joints[hand][:, :1]
     acceleration = np.linalg.norm(np.diff(wrist_relative, n=2, axis=0), axis=-1) * _MILLIMETERS
     return {
@@ -137,6 +141,8 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
         "detected": int((status == DETECTED).sum()),
         "interpolated": int((status == INTERPOLATED).sum()),
         "extrapolated": int((status == EXTRAPOLATED).sum()),
+        "trusted_share": float(trusted.mean()),
+        "doubted": int((sighted & ~trusted).sum()),
         "reprojection_px": _distance(landmarks_px[detected], tracks.xy_px[hand][detected]),
         "hidden_keypoint_px": None if hidden_px is None else _distance(landmarks_px, hidden_px),
         "joint_std_mm_median": float(np.median(result.joint_std_mm[hand])),
@@ -145,6 +151,8 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
         else float(np.median(result.joint_std_wrist_mm[hand, :, 1:])),
         **_size(result, hand),
         "accel_mm_per_frame2": float(acceleration.mean()) if acceleration.size else None,
+        "accel_mm_per_frame2_p95": float(np.percentile(acceleration.mean(-1), 95)) if acceleration.size else None,
+        "mesh_high_pass_rms_px": None if result.mesh_center_px is None else high_pass_rms(result.mesh_center_px[hand]),
         "box_diagonal_px_median": float(np.nanmedian(tracks.box_diagonal_px[hand][detected]))
         if detected.any()
         else None,

@@ -17,6 +17,7 @@ from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.results.summary import read_summary
+from hmpfit.results.trust import trusted_frames
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.map_chart import map_from_above
@@ -89,14 +90,15 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
     known_std = bool(np.isfinite(std_mm).all())
     times_s = stored.tracks.times_s - stored.tracks.times_s[0]
     first = int(summary.get("first_frame", 0))
+    trusted = trusted_frames(stored.tracks).mean(-1)
     return {
         "title": Path(str(summary.get("video", "result"))).name,
         "lead": _lead(summary),
         "warnings": warnings(stored, summary),
         "figures": _figures(summary),
         "hands": [
-            {"label": label, "side": side, "strip": status_strip(stored.motion.status[hand])}
-            for hand, (label, side) in enumerate(zip(labels, sides, strict=True))
+            {"label": label, "side": side, "strip": status_strip(stored.motion.status[hand]), "trusted": f"{share:.0%}"}
+            for hand, (label, side, share) in enumerate(zip(labels, sides, trusted, strict=True))
         ],
         "still": bool(summary.get("still")),
         "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
@@ -131,7 +133,8 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures = []
     names = hand_names(hand["is_right"] for hand in summary["hands"])
     for side, hand in zip(names, summary["hands"], strict=True):
-        figures.append((f"{hand['detected'] / max(summary['frames'], 1):.0%}", f"of frames with the {side} hand seen"))
+        share = hand["detected"] / max(summary["frames"], 1)
+        figures.append((f"{share:.0%}", f"of frames with the {side} hand detected"))
         if hand.get("reprojection_px"):
             figures.append((f"{hand['reprojection_px']['median']:.1f} px", f"{side}: fit to keypoints, median"))
         if hand.get("hidden_keypoint_px"):

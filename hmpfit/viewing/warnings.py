@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hmpfit.geometry.cameras import FOCAL_LOG_STD
 from hmpfit.records import DETECTED, EXTRAPOLATED, INTERPOLATED, Bools, CameraMotion, Floats, hand_names
 from hmpfit.results.npz import StoredResult
+from hmpfit.results.trust import LEAST_TRUSTED
 
 SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
 POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye
@@ -97,9 +98,12 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
     for a, b in stretches(status == INTERPOLATED):
         if (b - a) * step_s > SHORT_GAP_S:
-            yield f"{_frames(a, b, first)}: {side} hand not seen; the pose is the prior's, held to the frames around."
+            why = _why(result, hand, a, b)
+            yield f"{_frames(a, b, first)}: {side} hand {why}; the pose is bridged from the frames around."
     for a, b in stretches(status == EXTRAPOLATED):
         where = "before it first appears" if a == 0 else "after it was last seen"
+        why = _why(result, hand, a, b)
+        where = where if why == "not seen" else why
         yield f"{_frames(a, b, first)}: {side} hand {where}; the pose continues from the nearest seen frame."
     diagonal = np.nanmedian(result.tracks.box_diagonal_px[hand]) if result.tracks.seen[hand].any() else np.nan
     poor = _steady((medians(residuals_px(result)[hand]) > POOR_FIT * diagonal) & (status == DETECTED))
@@ -114,6 +118,14 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
         if share > 0.5:
             known = f"known to no better than {UNSURE_MM:.0f} mm in {share:.0%} of its seen frames"
             yield f"The {side} hand's joints are {known}."
+
+
+def _why(result: StoredResult, hand: int, a: int, b: int) -> str:
+    """Return why frames a..b do not count as detected."""
+    sighted = result.tracks.sighted
+    if sighted is None or sighted[hand, a:b].mean() <= 0.5:
+        return "not seen"
+    return f"seen, but fewer than {LEAST_TRUSTED} of its landmarks are trusted"
 
 
 def _is_mixed(vote: Mapping[str, float] | None) -> bool:

@@ -1,0 +1,126 @@
+"""Frames that show little or nothing of a hand, between others: a Gaussian process through the fitted frames around.
+
+Separate from the stages because it follows them. What the fit does with frames that have no evidence is the prior's
+and the smoothness terms': straight paths of the wrist, and fingers that move as hands generally do. On withheld
+stretches the motion of this hand just before and after foretells more (`benchmarks/withheld_stretches.py`). Wrist and
+fingers are treated apart: a thing may cover two fingers and nothing else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmpfit.geometry import rotations
+from hmpfit.interfaces.term import Evidence, Motion
+from hmpfit.records import Bools, Floats, Ids
+from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
+
+_LEAST_SHARE = 0.3  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
+
+
+@dataclass(frozen=True)
+class BridgeOptions:
+    """A Matern-3/2 process of unknown mean; noises are shares of its variance.
+
+    A frame with fewer than `least_trusted` landmarks of any confidence or fewer than `least_seen` at all is weak, and
+    so is a finger with less than half of its landmarks. The noise of a weak pose is `weak_noise` over the share of its
+    landmarks that were seen.
+    """
+
+    length_s: float
+    noise: float  # of other frames
+    span_s: float  # how far from a weak stretch frames tell of it
+    weak_noise: float
+    least_trusted: int
+    least_seen: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What moves together: the landmarks that show it, and its joints of the hand's pose (none: the wrist)."""
+
+    landmarks: tuple[int, ...]
+    joints: tuple[int, ...]
+
+
+def _parts() -> list[_Part]:
+    palm = tuple(row for row, name in enumerate(OPENPOSE_21) if name == "wrist" or name.endswith("1"))
+    parts = [_Part(palm, ())]
+    for finger in FINGERS:
+        shown = tuple(row for row, name in enumerate(OPENPOSE_21) if name.startswith(finger))
+        joints = tuple(row for row, name in enumerate(MANO_JOINTS[1:]) if name.startswith(finger))
+        parts.append(_Part(shown, joints))
+    return parts
+
+
+def bridge(motion: Motion, evidence: Evidence, options: BridgeOptions) -> Motion:
+    """Replace wrist and fingers in weak frames that lie between others.
+
+    Rotations are interpolated in the tangent space at the last frame before. Frames before the first and after the
+    last one that is not weak stay as they are.
+    """
+    times_s = evidence.times_s.cpu().numpy()
+    seen, trusted = (evidence.seen > 0).cpu().numpy(), (evidence.confidence > 0).cpu().numpy()
+    if not trusted.any():
+        trusted = seen  # no confidence was measured
+    out = replace(motion, global_R=motion.global_R.clone(), transl=motion.transl.clone(), hand_R=motion.hand_R.clone())
+    for hand in range(len(seen)):
+        count, sighted = seen[hand].sum(-1), seen[hand].any(-1)
+        weak_frame = (trusted[hand].sum(-1) < options.least_trusted) | (count < options.least_seen)
+        for part in _parts():
+            share = seen[hand][:, part.landmarks].mean(-1)
+            weak = weak_frame | (share < 0.5)
+            noise = np.where(weak, options.weak_noise / np.maximum(share, _LEAST_SHARE), options.noise)
+            for start, stop in gaps(~weak):
+                since, until = times_s[start] - options.span_s, times_s[stop - 1] + options.span_s
+                near = np.flatnonzero(sighted & (times_s > since) & (times_s < until))
+                near = np.union1d(near, (start - 1, stop))
+                shares = weights(times_s[near], times_s[start:stop], noise[near], options.length_s)
+                _replace(out, motion, hand, part, slice(start, stop), near, torch.as_tensor(shares).to(motion.transl))
+    return out
+
+
+def _replace(out: Motion, motion: Motion, hand: int, part: _Part, gap: slice, near: Ids, shares: Tensor) -> None:
+    """Write a part's mean of the fitted frames `near`, by shares [n, m], into the frames of a gap."""
+    if not part.joints:
+        out.transl[hand, gap] = shares @ motion.transl[hand, near]
+        out.global_R[hand, gap] = _mix(shares, motion.global_R[hand, gap.start - 1], motion.global_R[hand, near])
+        return
+    joints = list(part.joints)
+    given = motion.hand_R[hand][:, joints]
+    out.hand_R[hand][gap][:, joints] = _mix(shares, given[gap.start - 1], given[near])
+
+
+def _mix(shares: Tensor, base: Tensor, R: Tensor) -> Tensor:
+    """Mix rotations R [m, ..., 3, 3] by shares [n, m] in the tangent space at `base`."""
+    tangent = rotations.log(base.transpose(-1, -2) @ R)
+    return base @ rotations.exp(torch.tensordot(shares, tangent, dims=1))
+
+
+def gaps(known: Bools) -> Iterator[tuple[int, int]]:
+    """Yield the half-open stretches of unknown frames [T] that have a known frame on either side."""
+    frames = np.flatnonzero(known).tolist()
+    for before, after in pairwise(frames):
+        if after - before > 1:
+            yield before + 1, after
+
+
+def weights(given_s: Floats, asked_s: Floats, noise: Floats, length_s: float) -> Floats:
+    """Return the shares [n, m], of sum 1, that values at m given times have in the process's mean at n asked times.
+
+    Ordinary kriging: Rasmussen and Williams, Gaussian Processes for Machine Learning, equations 2.25, 2.41 and 4.17.
+    """
+    gain = np.linalg.inv(_matern(given_s, given_s, length_s) + np.diag(noise))
+    ones = np.ones(len(given_s))
+    mean = ones @ gain / (ones @ gain @ ones)
+    smooth = _matern(asked_s, given_s, length_s) @ gain
+    return np.asarray(smooth + (1 - smooth.sum(1, keepdims=True)) * mean)
+
+
+def _matern(a: Floats, b: Floats, length_s: float) -> Floats:
+    distance = np.sqrt(3.0) * np.abs(a[:, None] - b[None]) / length_s
+    return np.asarray((1 + distance) * np.exp(-distance))

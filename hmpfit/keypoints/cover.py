@@ -1,0 +1,82 @@
+"""Which landmarks lie under something else: a small network on inner layers of the landmark network.
+
+Behind an object the landmark network invents a hand and says with confidence that it is there; what it saw at the
+landmark tells otherwise. Separate from `confidence`, which knows the spread of views only. Trained by
+`benchmarks/train_cover.py`; the card beside the weights says on what, and how well it does on clips left out.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from hmpfit.records import Floats, KeypointTracks
+
+WEIGHTS = Path(__file__).parent / "weights" / "cover.safetensors"
+
+
+@dataclass(frozen=True)
+class CoverJudge:
+    """A network of two layers over the 21 landmarks of a hand at once."""
+
+    weights: dict[str, Floats]
+
+    @staticmethod
+    @cache
+    def load() -> "CoverJudge":
+        """Return the shipped judge."""
+        return CoverJudge({name: values.astype(np.float32) for name, values in load_file(WEIGHTS).items()})
+
+    def __call__(self, features: Floats) -> Floats:
+        """Return the probability that something covers each landmark, [..., 21], from features [..., 21, F]."""
+        w = self.weights
+        own = (features - w["mean"]) / w["std"] @ w["own"] + w["landmark"]
+        hand = own.mean(-2, keepdims=True) @ w["hand"]
+        hidden = np.maximum(own + hand, 0)
+        logit = (hidden @ w["out"])[..., 0] + w["bias"]
+        return np.asarray(1 / (1 + np.exp(-logit)))
+
+
+@dataclass(frozen=True)
+class CoverLimits:
+    """What is believed: landmarks up to a probability, and frames up to an expected number of covered landmarks."""
+
+    landmark: float
+    landmarks: float
+    over_s: float  # half of the time over which a frame's number is averaged: things do not cover a hand for one frame
+
+
+def drop_covered(tracks: KeypointTracks, limits: CoverLimits) -> KeypointTracks:
+    """Return the tracks without covered landmarks, and without the frames in which too many are.
+
+    A hand without any frame that would stay keeps its own: then it is the judge that is wrong about this hand.
+    """
+    if tracks.covered is None:
+        return tracks
+    chance = np.where(tracks.seen[..., None], tracks.covered, np.nan)
+    number = np.stack([_averaged(one, tracks.times_s, limits.over_s) for one in chance.sum(-1)])
+    frames = tracks.seen & ~(number > limits.landmarks)
+    frames = np.where(frames.any(1, keepdims=True), frames, tracks.seen)
+    kept = tracks if (frames == tracks.seen).all() else tracks.believed_where(frames)
+    single = kept.seen[..., None] & (tracks.covered > limits.landmark)
+    if not single.any():
+        return kept
+    return replace(
+        kept,
+        xy_px=np.where(single[..., None], np.nan, kept.xy_px),
+        confidence=np.where(single, 0.0, kept.confidence),
+        world_m=None if kept.world_m is None else np.where(single[..., None], np.nan, kept.world_m),
+    )
+
+
+def _averaged(values: Floats, times_s: Floats, over_s: float) -> Floats:
+    """Return the mean of values [T] over what is known nearby in time, NaN where a value is unknown."""
+    known = np.flatnonzero(np.isfinite(values))
+    sums = np.concatenate(([0.0], np.cumsum(values[known])))
+    first = np.searchsorted(times_s[known], times_s[known] - over_s - 1e-9)
+    last = np.searchsorted(times_s[known], times_s[known] + over_s + 1e-9, side="right")
+    out = np.full(len(values), np.nan)
+    out[known] = (sums[last] - sums[first]) / (last - first)
+    return out

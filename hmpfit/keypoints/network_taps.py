@@ -1,0 +1,59 @@
+"""Reading the inner layers of MediaPipe's landmark network: the file's own list of outputs is made longer.
+
+Separate from `networks` because it knows the file format. The network's answers do not change and it costs nothing: the
+layers are computed anyway.
+"""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+_ADD = 0  # TensorFlow Lite's number of the operator
+_SIDES = (14, 7)  # of the feature maps that are read, cells
+
+
+@dataclass(frozen=True)
+class TappedModel:
+    """A network file with more outputs: the last feature maps of some sizes, by their tensor's index."""
+
+    model: bytes
+    maps: tuple[int, ...]  # [1, S, S, C] each, in the order of `_SIDES`
+
+
+def tap(model: bytes) -> TappedModel | None:
+    """Return the network with its last residual feature maps as further outputs; None for a network that has none.
+
+    The new list is appended to the file and the table of the graph is pointed at it.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        graph = schema.Model.GetRootAs(model, 0)
+        subgraph = graph.Subgraphs(0)
+        maps = [_last_map(graph, subgraph, side) for side in _SIDES]
+        if any(index is None for index in maps):
+            return None
+        table = subgraph._tab
+        field = table.Pos + table.Offset(8)  # the vtable's slot of a subgraph's outputs
+        outputs = [*subgraph.OutputsAsNumpy().tolist(), *maps]
+    except (struct.error, IndexError, AttributeError, TypeError):
+        return None
+    longer = bytearray(model)
+    longer += bytes(-len(longer) % 4)
+    struct.pack_into("<I", longer, field, len(longer) - field)
+    longer += struct.pack(f"<I{len(outputs)}i", len(outputs), *outputs)
+    return TappedModel(bytes(longer), tuple(int(index) for index in maps if index is not None))
+
+
+def _last_map(graph: object, subgraph: object, side: int) -> int | None:
+    """Return the index of the last sum of a residual block of this many cells a side."""
+    found = None
+    for n in range(subgraph.OperatorsLength()):  # type: ignore[attr-defined]
+        operator = subgraph.Operators(n)  # type: ignore[attr-defined]
+        code = graph.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()  # type: ignore[attr-defined]
+        out = int(operator.OutputsAsNumpy()[0])
+        shape = np.atleast_1d(subgraph.Tensors(out).ShapeAsNumpy()).tolist()  # type: ignore[attr-defined]
+        if code == _ADD and len(shape) == 4 and shape[:3] == [1, side, side]:
+            found = out
+    return found
