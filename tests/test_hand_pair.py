@@ -102,7 +102,9 @@ def test_a_pair_of_files_is_fitted_as_one_problem(pair):
 def test_one_hand_of_a_pair_is_fitted_by_its_own_file(pair):
     start, tracks = meeting(pair)
     left = replace(start, **{name: value[1:] for name, value in vars(start).items()})
-    parts = {name: value[1:] for name, value in vars(tracks).items() if name != "times_s"}
+    parts = {
+        name: value[1:] for name, value in vars(tracks).items() if isinstance(value, np.ndarray) and name != "times_s"
+    }
     recipe = load_recipe("default")
     recipe["stages"] = recipe["stages"][:1]
     found = fit(left, replace(tracks, **parts), CAMERA, pair, None, recipe)

@@ -184,7 +184,7 @@ def test_batch_eval_and_submission(tree: tuple[Path, HandMotion], tmp_path: Path
     said = json.loads(out)
     assert said["protocol"] == "ho3d" and said["submission"] == {"path": str(sent), "frames": 11, "filled": 0}
     row = said["rows"]["ABF10"]
-    assert row["ho3d_joint_pa_error_cm"] < 2 and row["ho3d_joint_sc_tr_error_cm"] < 4 and row["coverage"] == 1
+    assert row["ho3d_joint_pa_error_cm"] < 2 and row["ho3d_joint_sc_tr_error_cm"] < 5 and row["coverage"] == 1
     with zipfile.ZipFile(sent) as archive:
         xyz, verts = json.loads(archive.read("pred.json"))
     assert np.shape(xyz) == (11, 21, 3) and np.shape(verts) == (11, len(MODELS.right.v_template), 3)

@@ -4,7 +4,6 @@ Separate from `model.py` so that only this file knows what MANO files look like 
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from hmpfit.files.opening import explained, open_regular
 from hmpfit.files.pickled_values import read_pickled_table
 from hmpfit.hands.left_right import fix_left_shapedirs, mirror_arrays
 from hmpfit.hands.model import Floats, HandModel, HandModels
+from hmpfit.hands.open_hand.proportions import landmark_offsets
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, OPENPOSE_21, chain
 
 OPEN_HAND = Path(__file__).with_name("open_hand") / "open_hand_right.npz"
-LANDMARK_OFFSETS = Path(__file__).with_name("landmark_offsets.json")
 ENVIRONMENT = "HMPFIT_MANO"
 WHAT_IS_MANO = (
     "MANO is the hand model of Romero, Tzionas and Black (2017): register at https://mano.is.tue.mpg.de, download it "
@@ -162,18 +161,16 @@ def _farthest(arrays: dict[str, Any]) -> Any:
     return np.array(tips)
 
 
-def _landmark_offsets() -> Floats:
-    """Return where the detector's landmarks lie on a MANO hand; the open hand's joints are the landmarks."""
-    offsets = np.zeros((len(OPENPOSE_21), 3))
-    if LANDMARK_OFFSETS.is_file():
-        for name, offset in json.loads(LANDMARK_OFFSETS.read_text())["offsets_m"].items():
-            offsets[OPENPOSE_21.index(name)] = offset
-    return offsets
-
-
 def _model(name: str, arrays: dict[str, Any]) -> HandModel:
     fields = {key: value for key, value in arrays.items() if key not in ("name", "licence")}
-    fields.setdefault("landmark_offsets", _landmark_offsets())
+    if "landmark_offsets" not in fields:
+        order = [OPENPOSE_21.index(name) for name in MANO_JOINTS]
+        points = np.zeros((len(OPENPOSE_21), 3))
+        points[order] = fields["J_regressor"] @ fields["v_template"]
+        points[[OPENPOSE_21.index(f"{finger}_tip") for finger in FINGERS]] = fields["v_template"][
+            fields["tip_vertices"]
+        ]
+        fields["landmark_offsets"] = landmark_offsets(points)
     digest = hashlib.sha256()
     for key in sorted(fields):
         digest.update(key.encode() + np.ascontiguousarray(fields[key]).tobytes())

@@ -119,16 +119,38 @@ def reproportion(arrays: dict[str, Any]) -> dict[str, Any]:
     rows = [OPENPOSE_21.index(name) for name in MANO_JOINTS]
     shapedirs, joint_dirs = np.stack(shapes, axis=-1), np.stack(joint_shapes, axis=-1)[rows]
     weights = np.asarray(arrays["weights"], dtype=np.float64)
+    tip_vertices = _fingertips(vertices, placed, weights)
     tips = np.array([OPENPOSE_21.index(f"{finger}_tip") for finger in FINGERS])
     offsets = np.zeros((len(OPENPOSE_21), 3))
-    offsets[tips] = placed[tips] - vertices[np.asarray(arrays["tip_vertices"])]
+    offsets[tips] = placed[tips] - vertices[tip_vertices]
     return {
         **arrays,
         "v_template": vertices.astype(np.float32),
         "shapedirs": shapedirs.astype(np.float32),
         "J_regressor": joint_regressor(vertices, shapedirs, placed[rows], joint_dirs, weights),
+        "tip_vertices": tip_vertices,
         "landmark_offsets": offsets,
     }
+
+
+def landmark_offsets(joints: Floats) -> Floats:
+    """Return where a detector's landmarks lie from the joints and tips [21, 3] of another hand model at rest, [21, 3].
+
+    A detector was taught people's joints. Along each finger, from the wrist to the tip, they lie at the average adult's
+    shares of the way; the model's own joints may lie elsewhere, and this is the difference (wrist and tips agree).
+    """
+    average = skeleton(Proportions.average(), joints)
+    offsets = np.zeros_like(joints)
+    for finger in FINGERS:
+        rows = [0, *(OPENPOSE_21.index(f"{finger}{part}") for part in ("1", "2", "3", "_tip"))]
+        ways = [
+            np.concatenate(([0.0], np.linalg.norm(np.diff(p[rows], axis=0), axis=1).cumsum()))
+            for p in (joints, average)
+        ]
+        wanted = ways[1] / ways[1][-1] * ways[0][-1]
+        along = np.stack([np.interp(wanted, ways[0], joints[rows, axis]) for axis in range(3)], axis=-1)
+        offsets[rows[1:-1]] = (along - joints[rows])[1:-1]
+    return offsets
 
 
 def skeleton(proportions: Proportions, like: Floats) -> Floats:
@@ -141,17 +163,17 @@ def skeleton(proportions: Proportions, like: Floats) -> Floats:
         points[rows[0]] = points[0] + proportions.palm_m * place @ axes
         for a, b, length in zip(rows, rows[1:], lengths):
             bone = like[b] - like[a]
-            points[b] = points[a] + proportions.palm_m * length * bone / np.linalg.norm(bone)
+            points[b] = points[a] + proportions.palm_m * length * _unit(bone)
     return points
 
 
 def palm_axes(points: Floats) -> Floats:
     """Return the axes [3, 3] of a right palm: wrist to middle knuckle, towards the thumb, towards its back."""
     wrist, index, middle, pinky = (points[OPENPOSE_21.index(n)] for n in ("wrist", "index1", "middle1", "pinky1"))
-    ahead = (middle - wrist) / np.linalg.norm(middle - wrist)
+    ahead = _unit(middle - wrist)
     side = index - pinky
     side = side - (side @ ahead) * ahead
-    side = side / np.linalg.norm(side)
+    side = _unit(side)
     return np.stack((ahead, side, np.cross(ahead, side)))
 
 
@@ -164,6 +186,16 @@ def _skeleton_of(arrays: dict[str, Any]) -> Floats:
         vertex = arrays["tip_vertices"][FINGERS.index(tip)] if name.endswith("_tip") else None
         points[row] = joints[MANO_JOINTS.index(name)] if vertex is None else template[vertex]
     return points
+
+
+def _fingertips(vertices: Floats, points: Floats, weights: Floats) -> NDArray[np.int64]:
+    """Return for each finger the vertex of its last bone that lies farthest along it."""
+    tips = []
+    for finger in FINGERS:
+        middle, last = (points[OPENPOSE_21.index(f"{finger}{part}")] for part in ("2", "3"))
+        own = weights.argmax(1) == MANO_JOINTS.index(f"{finger}3")
+        tips.append(int(np.where(own, (vertices - last) @ (last - middle), -np.inf).argmax()))
+    return np.array(tips)
 
 
 def _warp(before: Floats, after: Floats, vertices: Floats) -> Floats:
@@ -189,3 +221,7 @@ def _from_bones(vertices: Floats, points: Floats) -> Floats:
             best = np.where(closer, np.linalg.norm(apart, axis=1), best)
             nearest[closer] = apart[closer]
     return nearest
+
+
+def _unit(vector: Floats) -> Floats:
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
