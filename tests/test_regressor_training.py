@@ -124,7 +124,7 @@ def test_checkpoints_know_their_network_and_switches(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its checksum differs"):
         load_network(path, "ifvonet")
     (tmp_path / "bad.safetensors").write_bytes(b"bad")
-    with pytest.raises(InputError, match="not a readable safetensors"):
+    with pytest.raises(InputError, match="is not a safetensors file"):
         load_network(tmp_path / "bad.safetensors", "ifvonet")
 
 

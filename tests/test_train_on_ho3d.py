@@ -47,7 +47,20 @@ def test_pairs_of_the_tree_are_consecutive_and_true(tree: Path) -> None:
 
 def test_two_epochs_resumed_and_scored_by_ho3ds_metrics(tree: Path, tmp_path: Path) -> None:
     words = ["ifvonet", "--data", f"ho3d:{tree}", "-o", str(tmp_path / "out"), "--device", "cpu", "--quiet"]
-    words += ["--set", "width=16", "--set", "heads=2", "--set", "upright=false", "--batch", "3", "--epochs", "2"]
+    words += [
+        "--size",
+        "tiny",
+        "--set",
+        "width=16",
+        "--set",
+        "heads=2",
+        "--set",
+        "upright=false",
+        "--batch",
+        "3",
+        "--epochs",
+        "2",
+    ]
     told = invoke(train, *words)
     again = invoke(train, *words)  # a finished training goes on from its end
     assert told["held_out"] == again["held_out"] and told["sha256"] == again["sha256"]
