@@ -21,7 +21,7 @@ STATUS_NAMES = ("extrapolated", "interpolated", "detected")
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera; `source` says where K came from: "given", "metadata" or "assumed", `note` how it was changed.
+    """A camera; `source` says where K came from: "given", "metadata", "estimated" or "assumed", `note` what is odd.
 
     Distortion's length names the lens (`geometry.lenses`): 4 a fisheye's, 5 or 8 OpenCV's radial and tangential.
     """
@@ -32,6 +32,7 @@ class Camera:
     distortion: Floats | None = None  # [4 | 5 | 8]
     source: str = "assumed"
     note: str = ""
+    focal_log_std: float | None = None  # of an estimated focal length's logarithm
 
 
 @dataclass(frozen=True)

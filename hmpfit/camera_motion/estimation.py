@@ -80,7 +80,7 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
     if mode == "auto" and verdict.status in ("static", "unknown"):
         status = STATIC if verdict.status == "static" else UNKNOWN
         return CameraPath(status, verdict.reason, still, none)
-    if mode == "auto" and camera.source == "assumed" and verdict.status == MOVING:
+    if mode == "auto" and camera.source in ("assumed", "estimated") and verdict.status == MOVING:
         # A wrong focal length makes a rotation look like parallax.
         factor = refined_focal(points, xy, times_s, focal_px)
         again = classify(points, xy / factor, times_s, focal_px * factor)

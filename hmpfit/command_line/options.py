@@ -84,7 +84,9 @@ _OPTIONS = (
         help="Where hands are, from another detector: COCO JSON, a YOLO text folder, or npz; best with --init ifvonet.",
     ),
     click.option(
-        "--intrinsics", metavar="fx,fy,cx,cy|FILE", help="Camera in pixels; without it one is assumed and said so."
+        "--intrinsics",
+        metavar="fx,fy,cx,cy|FILE|estimate",
+        help="Camera in pixels; without it one is assumed and said so. `estimate`: from perspective within the hands.",
     ),
     click.option(
         "--camera",

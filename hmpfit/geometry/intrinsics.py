@@ -22,6 +22,7 @@ _FORMS = (
     "fx,fy,cx,cy in pixels, or a file: our .json or .npz with K (and distortion), a text of the 3x3 matrix, OpenCV "
     "YAML, JSON or XML, COLMAP cameras.txt, ROS camera_info or a Kalibr chain"
 )
+ESTIMATE = "estimate"  # the text that asks for a focal length from the hands
 LEAST_FOCAL, MOST_FOCAL = 0.3, 5.0  # of the longer side
 LEAST_FOCAL_OF_A_FISHEYE = 0.1  # half a turn of view on the longer side is 0.32
 MOST_OFF_CENTER = 0.2  # of a side: farther off, the principal point is worth a warning
@@ -43,12 +44,13 @@ def camera_for(
 ) -> Camera:
     """Return the camera of a clip of `width` x `height` pixels.
 
-    `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path); without it the focal length is `focal_px` where
-    that is positive, else `metadata_px`, which the file itself tells, else the given share of the longer side.
+    `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path). Without it, or with "estimate", the focal length
+    is `focal_px` where that is positive, else `metadata_px`, which the file itself tells, else the given share of the
+    longer side.
     `stored_size` is the size before pixels were made square, at which a camera may have been calibrated.
     Raises InputError when the text is neither, and when such a camera cannot have taken these pictures.
     """
-    if intrinsics is None:
+    if intrinsics is None or intrinsics == ESTIMATE:
         K = assumed_intrinsics(width, height, focal_per_longer_side)
         if focal_px > 0:
             K[0, 0] = K[1, 1] = focal_px

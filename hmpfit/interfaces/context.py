@@ -23,6 +23,7 @@ class RunContext:
     hidden: Bools
     device: str
     progress: Progress
+    detector_camera: Camera | None = None  # under which the detector works where `camera` was estimated from it
 
 
 def argument_of(choice: str) -> str:

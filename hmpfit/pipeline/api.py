@@ -50,7 +50,7 @@ def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
     """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
     run = Run.open(video, folder, settings, Silent())
     if run.folder.finished() is None:
-        run.start()
+        run.with_camera().start()
 
 
 def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
@@ -59,7 +59,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
     `settings` differ in what is known of a video (intrinsics, hands) only. `run_video` finds the fits and goes on.
     """
     runs = [Run.open(video, folder, settings, Silent()) for video, folder, settings in work]
-    runs = [run for run in runs if run.folder.finished() is None]
+    runs = [run.with_camera() for run in runs if run.folder.finished() is None]
     if not runs:
         return
     starts = [run.start() for run in runs]

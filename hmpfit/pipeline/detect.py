@@ -1,8 +1,9 @@
 """The first step: hands found in the pixels, or read from a file, as tracks; and landmarks that only score a fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hmpfit import registry
+from hmpfit.initializers.focal_length import turned_landmarks
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
@@ -62,17 +63,19 @@ def detector_tracks(context: RunContext, stage: StoreStage) -> KeypointTracks:
 def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: SourceInputs) -> KeypointTracks:
     """Return the tracks of the source called `name`, without the withheld frames, as a stage file."""
     settings, source = context.settings, load_source(name)
+    first = context.detector_camera if name == DETECTOR else None
+    camera = context.camera if first is None else first
     depends_on = (
-        name, clip_print(context), context.hidden, context.camera, settings.hands, settings.max_hands, settings.seed,
+        name, clip_print(context), context.hidden, camera, settings.hands, settings.max_hands, settings.seed,
         settings.recipe["keypoints"], file_prints(source.files(settings)), inputs.detected, inputs.initial,
     )  # fmt: skip
 
     def compute() -> KeypointTracks:
-        return source.extract(context, inputs).only_where(~context.hidden)
+        return source.extract(replace(context, camera=camera), inputs).only_where(~context.hidden)
 
     file = "tracks" if name == DETECTOR else "source_tracks"
     found: KeypointTracks = stage(file, KeypointTracks, depends_on, compute)
-    return found
+    return found if first is None else turned_landmarks(found, first, context.camera)
 
 
 def hidden_landmarks(context: RunContext, stage: StoreStage, tracks: KeypointTracks) -> Floats | None:

@@ -12,10 +12,10 @@ from hmpfit import registry
 from hmpfit.errors import InputError
 from hmpfit.fingerprints import fingerprint
 from hmpfit.fitting.stages import Fitted
-from hmpfit.geometry.intrinsics import camera_for
+from hmpfit.geometry.intrinsics import ESTIMATE, camera_for
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.context import RunContext
-from hmpfit.pipeline import camera_motion, detect, evidence, initialize, publish
+from hmpfit.pipeline import camera_motion, detect, evidence, focal_length, initialize, publish
 from hmpfit.pipeline import fit as fitting
 from hmpfit.pipeline.devices import device_for
 from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
@@ -58,6 +58,11 @@ class Run:
             folder = RunFolder(out, run_identity(context, prior), settings.overwrite, read=read_summary)
         return cls(context, prior, folder, stage_store(folder), str(video) if told is None else told, timings)
 
+    def with_camera(self) -> "Run":
+        """Return the run with the camera that its steps after detection use: it may be estimated from the hands."""
+        with self.timings.of("keypoints"):
+            return replace(self, context=focal_length.with_estimated_camera(self.context, self.stage))
+
     def detect(self) -> KeypointTracks:
         """Return the detector's tracks, without the withheld frames."""
         return detect.detector_tracks(self.context, self.stage)
@@ -67,7 +72,7 @@ class Run:
         return detect.hidden_landmarks(self.context, self.stage, tracks)
 
     def start(self) -> evidence.FitStart:
-        """Do the steps before the fit."""
+        """Do the steps before the fit of a run that has its camera."""
         with self.timings.of("keypoints"):
             found = detect.detect(self.context, self.stage)
         with self.timings.of("init"):
@@ -83,7 +88,8 @@ class Run:
 
     def fit(self) -> FitResult:
         """Return the fitted motion."""
-        return self._fit(self.start())
+        run = self.with_camera()
+        return run._fit(run.start())
 
     def finish(self) -> dict[str, Any]:
         """Do what is left to do, write the results and return the content of `result.json`."""
@@ -91,6 +97,9 @@ class Run:
         if done is not None:
             log.info("'%s' is finished with these settings; nothing to do.", self.folder.path)
             return done
+        return self.with_camera()._finish()
+
+    def _finish(self) -> dict[str, Any]:
         start = self.start()
         result, hidden_px = self._fit(start), None
         tracks = start.detected.detector
@@ -118,7 +127,7 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
         "clip": clip_print(context),
         "version": hmpfit.__version__,
         "hand": hand_prints(context.models),
-        "camera": fingerprint(context.camera)[:16],
+        "camera": "estimate" if settings.intrinsics == ESTIMATE else fingerprint(context.camera)[:16],
         "prior": fitting.prior_name(prior),
         "files": file_prints(files),
         **settings.comparable(),

@@ -65,7 +65,7 @@ def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
             "height": camera.height,
             "K": np.asarray(camera.K)[0].tolist(),
             "moving": len(camera.K) > 1,
-            "focal_log_std": FOCAL_LOG_STD.get(camera.source),
+            "focal_log_std": FOCAL_LOG_STD.get(camera.source, camera.focal_log_std),
             "motion": _motion(result.camera_motion),
             "note": camera.note,
             "distortion_model": lens_name(camera.distortion),

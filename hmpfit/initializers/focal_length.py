@@ -1,0 +1,123 @@
+"""The focal length of a clip from perspective within its hands, for cameras that nobody knows.
+
+A hand near a wide lens has larger near fingers than the same hand seen through a long one. For each of some focal
+lengths inverse kinematics poses a hand of the same shape in some frames; how well it meets landmarks in 2D and 3D,
+summed over hands, is the likelihood, and a log-normal prior about the assumed focal length completes it. The hand's
+size does not enter: a larger hand farther away looks the same at any focal length.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from hmpfit.geometry.cameras import FOCAL_LOG_STD, rays, rotation_from_optical_axis
+from hmpfit.hands import as_right_hands as mirroring
+from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
+from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
+from hmpfit.hands.kinematics import Kinematics
+from hmpfit.hands.model import HandModels
+from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS, LEAST_WEIGHT, normalized
+from hmpfit.records import Camera, Floats, KeypointTracks
+
+GRID = np.exp(np.linspace(np.log(0.4), np.log(1.6), 9))  # of the assumed focal length's longer side
+MOST_FRAMES = 40  # of a hand, evenly over the frames that see it
+ENOUGH_FRAMES = 20  # fewer say proportionally less
+PIXEL_STD_PER_DIAGONAL, POINT_STD_M, BONE_RELATIVE_STD = 0.01, 0.02, 0.2
+# Landmarks err alike in all frames of a clip, so that a hand counts as this many independent frames however long it is
+# seen: with it the errors on our real truth clips are as large as the stated deviations.
+INDEPENDENT_FRAMES = 5.0
+
+
+@dataclass(frozen=True)
+class FocalEstimate:
+    """A focal length and the standard deviation of its logarithm; `costs` [F] at `focals_px` [F], mean per frame."""
+
+    focal_px: float
+    log_std: float
+    focals_px: Floats
+    costs: Floats
+
+
+def estimate_focal(tracks: KeypointTracks, camera: Camera, models: HandModels) -> FocalEstimate:
+    """Estimate the focal length of a clip whose `camera`, assumed, turned the tracks' 3D landmarks into its axes.
+
+    The prior is log-normal about the camera's own focal length with the deviation of assumed cameras. Deterministic.
+    """
+    focals = GRID * max(camera.width, camera.height)
+    costs, weight = np.zeros(len(focals)), 0.0
+    for hand in range(len(tracks.is_right)):
+        rows = _rows(tracks, hand)
+        if len(rows) == 0:
+            continue
+        share = min(1.0, len(rows) / ENOUGH_FRAMES)
+        one, parts = slice(hand, hand + 1), ("xy_px", "confidence", "seen", "world_m")
+        cut = {name: getattr(tracks, name)[one, rows] for name in parts}
+        some = KeypointTracks(is_right=tracks.is_right[one], times_s=tracks.times_s[rows], **cut)
+        costs += share * np.array([_cost(some, camera, with_focal(camera, focal), models) for focal in focals])
+        weight += share
+    return _posterior(focals, costs, weight, float(camera.K[0, 0, 0]))
+
+
+def with_focal(camera: Camera, focal_px: float) -> Camera:
+    """Return the camera with another focal length."""
+    K = camera.K.copy()
+    K[:, [0, 1], [0, 1]] = focal_px
+    return replace(camera, K=K)
+
+
+def turned_landmarks(tracks: KeypointTracks, before: Camera, after: Camera) -> KeypointTracks:
+    """Return tracks whose 3D landmarks, turned into the axes of one camera, are turned into those of another.
+
+    A detector sees a hand as if its camera looked straight at it; the way from there depends on the focal length.
+    """
+    if tracks.world_m is None:
+        return tracks
+    world = tracks.world_m.copy()
+    for hand, frame in zip(*np.nonzero(tracks.seen), strict=True):
+        center = np.nanmean(tracks.xy_px[hand, frame], axis=0)
+        there, here = (
+            rotation_from_optical_axis(rays(center, camera.K[min(frame, len(camera.K) - 1)], camera.distortion))
+            for camera in (before, after)
+        )
+        world[hand, frame] = world[hand, frame] @ (here @ there.T).T
+    return replace(tracks, world_m=world)
+
+
+def _rows(tracks: KeypointTracks, hand: int) -> np.ndarray:
+    if tracks.world_m is None:
+        return np.zeros(0, dtype=int)
+    known = np.isfinite(tracks.world_m[hand]).all(-1) & np.isfinite(tracks.xy_px[hand]).all(-1)
+    rows = np.flatnonzero(tracks.seen[hand] & (known.sum(-1) >= LEAST_LANDMARKS))
+    return rows[np.linspace(0, len(rows) - 1, min(MOST_FRAMES, len(rows))).round().astype(int)] if len(rows) else rows
+
+
+def _cost(tracks: KeypointTracks, before: Camera, camera: Camera, models: HandModels) -> float:
+    """Return the mean cost of one hand's frames under a camera."""
+    right = mirroring.tracks_as_right(turned_landmarks(tracks, before, camera), camera.width)
+    assert right.world_m is not None
+    K = mirroring.intrinsics_as_right(camera, tracks.is_right)[0]
+    known = np.isfinite(right.world_m[0]).all(-1) & np.isfinite(right.xy_px[0]).all(-1)
+    world = torch.as_tensor(np.nan_to_num(right.world_m[0]), dtype=torch.float64)
+    weights = torch.as_tensor(np.where(known, np.maximum(right.confidence[0], LEAST_WEIGHT), 0.0))
+    kinematics = Kinematics.of(models.side(bool(tracks.is_right[0])))
+    shape = fit_shape(kinematics, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
+    frames = world.shape[0]
+    xy, focal = normalized(np.nan_to_num(right.xy_px[0]), np.broadcast_to(K, (frames, 3, 3)), camera.distortion)
+    diagonal = torch.as_tensor(right.box_diagonal_px[0], dtype=torch.float64)
+    targets = Targets(world, weights, xy, weights, PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal)
+    found = solve_pose(kinematics, shape, targets, IKSettings(points_std_m=POINT_STD_M))
+    return float(found.cost.mean())
+
+
+def _posterior(focals: Floats, costs: Floats, weight: float, prior_px: float) -> FocalEstimate:
+    """Integrate likelihood and prior over the logarithm of the focal length."""
+    prior_std = FOCAL_LOG_STD["assumed"]
+    logs = np.linspace(np.log(focals[0]), np.log(focals[-1]), 400)
+    cost = np.interp(logs, np.log(focals), costs)
+    log_density = -0.5 * INDEPENDENT_FRAMES * cost - 0.5 * ((logs - np.log(prior_px)) / prior_std) ** 2
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    mean = float(density @ logs)
+    std = float(np.sqrt(density @ (logs - mean) ** 2))
+    return FocalEstimate(float(np.exp(mean)), std, focals, costs / max(weight, 1e-9))

@@ -1,0 +1,30 @@
+"""The camera of `--intrinsics estimate`: its focal length comes from the hands, between detection and first guess."""
+
+from dataclasses import replace
+
+from hmpfit.errors import InputError
+from hmpfit.geometry.intrinsics import ESTIMATE
+from hmpfit.initializers.focal_length import FocalEstimate, estimate_focal, with_focal
+from hmpfit.interfaces.context import RunContext
+from hmpfit.pipeline.detect import detect
+from hmpfit.pipeline.inputs import hand_prints
+from hmpfit.pipeline.stage_files import StoreStage
+
+
+def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
+    """Return the context with a camera of the estimated focal length, where one was asked for and nothing told it.
+
+    Raises InputError when the keypoints have no 3D landmarks to estimate from.
+    """
+    if context.settings.intrinsics != ESTIMATE or context.camera.source != "assumed":
+        return context
+    tracks = detect(context, stage).start
+    if tracks is None or tracks.world_m is None:
+        raise InputError("--intrinsics estimate needs 3D landmarks, which these keypoints lack; use --keypoints blend.")
+    depends_on = (tracks, context.camera, hand_prints(context.models))
+    found: FocalEstimate = stage(
+        "focal_length", FocalEstimate, depends_on, lambda: estimate_focal(tracks, context.camera, context.models)
+    )
+    camera = with_focal(context.camera, found.focal_px)
+    camera = replace(camera, source="estimated", focal_log_std=found.log_std)
+    return replace(context, camera=camera, detector_camera=context.camera)

@@ -1,0 +1,60 @@
+"""The focal length from perspective within hands: found for near hands, left to its prior where nothing tells."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
+from hmpfit.hands.model_files import load_hand_models
+from hmpfit.initializers.focal_length import estimate_focal, turned_landmarks, with_focal
+from hmpfit.keypoints.projected import _landmark_points, projected
+from hmpfit.records import Camera, HandMotion, KeypointTracks
+
+MODELS = load_hand_models("open")
+ASSUMED = Camera(assumed_intrinsics(640, 480)[None], 640, 480)
+
+
+def seen_through(focal_per_side: float, depth: float, is_right: bool = True, frames: int = 6) -> KeypointTracks:
+    """Return exact landmarks of an open hand that turns at `depth`, their 3D as a detector with ASSUMED would say."""
+    rng = np.random.default_rng(0)
+    camera = with_focal(ASSUMED, 640 * focal_per_side)
+    motion = HandMotion(
+        np.stack([[0.3, 0.9 * np.cos(t), 0.9 * np.sin(t)] for t in range(frames)])[None],
+        rng.normal(0, 0.1, (1, frames, 15, 3)), np.tile([0.08, -0.02, depth], (1, frames, 1)), np.zeros((1, 10)),
+        np.array([is_right]), np.full((1, frames), 2, np.uint8),
+    )  # fmt: skip
+    tracks = projected(motion, MODELS, camera, np.arange(frames) / 30, confidence=1.0)
+    world = _landmark_points(motion, MODELS)
+    tracks = replace(tracks, world_m=world - world.mean(axis=2, keepdims=True))
+    return turned_landmarks(tracks, camera, ASSUMED)
+
+
+@pytest.mark.parametrize(("focal", "is_right"), [(0.55, True), (1.3, False)])
+def test_a_near_hand_tells_the_focal_length(focal: float, is_right: bool) -> None:
+    found = estimate_focal(seen_through(focal, 0.18, is_right), ASSUMED, MODELS)
+    off, prior = np.log(found.focal_px / (640 * focal)), np.log(0.9 / focal)
+    assert abs(off) < 0.5 * abs(prior), "nearer to the truth than what is assumed"
+    assert abs(off) < 2 * found.log_std < 2 * FOCAL_LOG_STD["assumed"], "and its deviation is as small as it says"
+
+
+def test_a_far_hand_leaves_the_prior_alone() -> None:
+    near, far = (estimate_focal(seen_through(0.55, depth, frames=3), ASSUMED, MODELS) for depth in (0.2, 1.5))
+    assert near.log_std < far.log_std
+    assert abs(np.log(far.focal_px / (0.9 * 640))) < 0.25
+
+
+def test_without_landmarks_there_is_only_the_prior() -> None:
+    tracks = seen_through(0.6, 0.3, frames=2)
+    nobody = replace(tracks.only_where(np.zeros((1, 2), dtype=bool)))
+    found = estimate_focal(nobody, ASSUMED, MODELS)
+    assert found.focal_px == pytest.approx(0.9 * 640, rel=0.15) and found.log_std < FOCAL_LOG_STD["assumed"]
+
+
+def test_turning_landmarks_back_and_forth_changes_nothing() -> None:
+    tracks, other = seen_through(0.9, 0.3, frames=3), with_focal(ASSUMED, 300.0)
+    there = turned_landmarks(tracks, ASSUMED, other)
+    assert tracks.world_m is not None and there.world_m is not None
+    assert np.abs(there.world_m - tracks.world_m).max() > 1e-3
+    back = turned_landmarks(there, other, ASSUMED)
+    np.testing.assert_allclose(back.world_m, tracks.world_m, atol=1e-12)
