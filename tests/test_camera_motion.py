@@ -205,3 +205,12 @@ def test_transforms_interpolate_and_invert():
 def test_an_unknown_mode_is_refused_with_what_is_known():
     with pytest.raises(InputError, match="auto, static, moving, file:PATH"):
         check_camera_mode("shaky")
+
+
+def test_a_thing_that_moves_before_a_plain_wall_is_no_moving_camera():
+    tracks = seen_points(sway(0.1, 4.0))
+    near_middle = (np.abs(tracks.xy_px - (320, 240)) < 60).all(1)
+    thing = PointTracks(
+        tracks.frame[near_middle], tracks.point[near_middle], tracks.xy_px[near_middle], FRAMES, tracks.points
+    )
+    assert classify(thing, normalized(thing), TIMES_S, FOCAL).status == "unknown"

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.camera_motion.point_tracks import PointTracks, common_rows
+from hmpfit.camera_motion.point_tracks import PointTracks, cells, common_rows
 from hmpfit.camera_motion.two_views import TwoViews, compare, rotation_between, rotation_errors
 from hmpfit.records import Floats
 
 _GAPS_S = (0.25, 0.5, 1.0, 2.0)
 _PAIRS, _FEWEST = 12, 25  # pairs of a gap at most; points of a pair at least
+_FEWEST_CELLS = 5  # places in the picture, in half of the frames: fewer may be a thing that moves
 _PARALLAX_PX, _TURN_PX = 1.2, 1.0  # at the working size: more cannot be noise; less is a still camera
 _MOVING_SHARE = 0.25  # of the pairs of the widest gap that says most
 
@@ -33,6 +34,9 @@ def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) 
         views = [compare(*pair, focal_px) for pair in _pairs(tracks, xy, times_s, gap_s)]
         if views:
             judged.append(views)
+    spread = [cells(xy[tracks.of_frame(frame)] * focal_px) for frame in range(0, tracks.frames, 5)]
+    if np.median(spread) < _FEWEST_CELLS:
+        return Verdict("unknown", "too little of the background can be followed")
     count = sum(len(views) for views in judged)
     if not count:
         return Verdict("unknown", "too few corners of the background could be followed")

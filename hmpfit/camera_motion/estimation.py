@@ -29,7 +29,7 @@ from hmpfit.video.clip import Clip
 ROTATION, MOVING, GIVEN = "rotation", "moving", "given"
 UNSCALED, LOST, UNKNOWN = "moving, scale unobserved", "moving, path not found", "unknown, taken as static"
 
-_LOST_SHARE = 0.3  # of the frames without a pose of their own: more is no path
+_LOST_SHARE = 0.1  # of the frames without a pose of their own: more is no path
 _LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: a fisheye's plane has no bound
 _CHAIN_POINTS = 60  # common points below which rotations are chained to a new reference frame
 

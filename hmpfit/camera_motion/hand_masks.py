@@ -9,7 +9,7 @@ from hmpfit.records import Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_WRIST, openpose
 
 _MARGIN = 0.2  # around the landmarks, as a share of the hand's box diagonal
-_FOREARM_HANDS, _FOREARM_WIDTH = 3.0, 0.75  # length and width of the forearm, in palm lengths
+_FOREARM_HANDS, _FOREARM_WIDTH = 8.0, 1.2  # length and width of the forearm, in palm lengths
 _HELD_S = 0.5  # how long a hand that is no longer seen is still taken to be where it was
 
 

@@ -19,7 +19,8 @@ WORKING_SIDE = 640  # pixels of the longer side that corners are followed at
 _CORNERS, _QUALITY, _APART_PX = 350, 0.004, 11
 _REFILL = 0.75  # of the corners still followed: below it new ones are looked for
 _WINDOW_PX, _LEVELS, _THERE_AND_BACK_PX = 17, 3, 0.6
-_BORDER_PX = 4
+_BORDER_PX, _CELL_PX = 4, 100
+_LEAST_STRENGTH = 1.2e-5  # of a corner (the least eigenvalue): plain walls, noise and compression stay below it
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,16 @@ def corners(gray: Image, allowed: Image, most: int = _CORNERS) -> Floats:
     allowed = allowed.copy()
     allowed[:_BORDER_PX], allowed[-_BORDER_PX:], allowed[:, :_BORDER_PX], allowed[:, -_BORDER_PX:] = 0, 0, 0, 0
     found = cv2.goodFeaturesToTrack(gray, most, _QUALITY, _APART_PX, mask=allowed, blockSize=5)
-    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
+    if found is None:
+        return np.zeros((0, 2), np.float32)
+    at = np.asarray(found[:, 0], np.float32)
+    strength = cv2.cornerMinEigenVal(gray, 5)
+    return at[strength[at[:, 1].astype(int), at[:, 0].astype(int)] > _LEAST_STRENGTH]
+
+
+def cells(xy_px: Floats) -> int:
+    """Return in how many squares of 100 px points [N, 2] of the working size lie: how far they are spread."""
+    return len(np.unique(np.floor(xy_px / _CELL_PX), axis=0)) if len(xy_px) else 0
 
 
 def follow(before: Image, after: Image, at: Floats, guess: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.camera_motion.point_tracks import Image, corners, follow, working_images
+from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow, working_images
 from hmpfit.records import Floats
 
 SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
 _STILL_PX = 0.75  # at the working size: a tripod's tremble and the codec's
-_STILL_SHARE, _FRAMES_SHARE = 0.5, 0.97  # of the corners of a frame; of the frames
-_FEWEST = 12
+_STILL_SHARE, _FRAMES_SHARE = 0.25, 0.97  # of the corners of a frame; of the frames
+_FEWEST, _FEWEST_CELLS = 12, 5  # corners, and places in which some are: people leave that much of a room free
 
 
 def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
@@ -48,11 +48,12 @@ def is_still(
         pixels = at.astype(int)
         shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
         there, good = follow(reference, _evened(gray), at[shown], at[shown])
-        if good.sum() < _FEWEST:
+        if good.sum() < _FEWEST or cells(at[shown][good]) < _FEWEST_CELLS:
             continue
         judged += 1
         still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
-        moved += bool(still.sum() < _STILL_SHARE * max(good.sum(), 0.5 * len(good)))
+        few = still.sum() < _STILL_SHARE * max(good.sum(), 0.5 * len(good))
+        moved += bool(few or cells(at[shown][good][still]) < _FEWEST_CELLS)
         if moved > most_moved:
             return False
     return None if judged < 0.5 * (len(wanted) - 1) else True
