@@ -22,9 +22,6 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
     "initializers": {
         "keypoints": "hmpfit.initializers.from_keypoints:INITIALIZER",
-        "ifvonet": "hmpfit.initializers.learned:INITIALIZER",
-        "stc": "hmpfit.initializers.learned:INITIALIZER",
-        "handdgcl": "hmpfit.initializers.learned:INITIALIZER",
         "file": "hmpfit.initializers.from_file:INITIALIZER",
     },
     "solvers": {
@@ -57,7 +54,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "json": "hmpfit.exporters.joint_tables:write_json",
         "amass": "hmpfit.exporters.mano_parameters:write_amass",
         "hamer": "hmpfit.exporters.mano_parameters:write_hamer",
-        "npz": "hmpfit.results.npz:write_copy",
+        "npz": "hmpfit.exporters.result_copy:write",
         "rrd": "hmpfit.exporters.rrd:write",
         "mano": "hmpfit.exporters.mano_parameters:write_mano",
         "angles": "hmpfit.exporters.angles:write",
@@ -86,6 +83,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "stc": "hmpfit.regressors.stc.plan:PLAN",
         "handdgcl": "hmpfit.regressors.handdgcl.plan:PLAN",
     },
+    "hand_models": {"open": "hmpfit.hands.model_files:load_open_hand"},
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
         "gmm": "hmpfit.priors.opening:load_gmm",
@@ -93,6 +91,8 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+
+LEARNED = "hmpfit.initializers.learned:INITIALIZER"  # every network is an initializer of its name
 
 _ADDED: dict[str, dict[str, str]] = {}
 
@@ -134,7 +134,8 @@ def load(family: str, name: str) -> Any:
 def _table(family: str) -> dict[str, str]:
     if family not in FAMILIES:
         raise UnknownNameError("plug-in family", family, FAMILIES)
-    return {**_installed(family), **_ADDED.get(family, {}), **FAMILIES[family]}
+    derived = {name: LEARNED for name in _table("networks")} if family == "initializers" else {}
+    return {**derived, **_installed(family), **_ADDED.get(family, {}), **FAMILIES[family]}
 
 
 @cache

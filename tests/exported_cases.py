@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hmpfit import registry
-from hmpfit.exporters.options import ExportOptions, call_writer
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.exporter import ExportOptions
 from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
 from tests.made_result import camera_path, several_hands
@@ -29,7 +29,7 @@ class Case:
 
     def write(self, name: str, out: Path) -> list[Path]:
         """Run the exporter of that name; every file that it names must exist."""
-        files = call_writer(registry.load("exporters", name), self.result, self.models, out, self.options)
+        files = registry.load("exporters", name)(self.result, self.models, out, self.options)
         assert files and all(file.is_file() for file in files)
         return files
 

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.pose_field import MotionPriorLike, PoseField
+from hmpfit.fitting.pose_field import PoseField
 from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.windows import lay_windows
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.recipes import load_recipe

@@ -13,9 +13,9 @@ import torch
 
 from hmpfit.bench.solver_speed import made_start
 from hmpfit.fitting.batching.gather import ClipToFit
-from hmpfit.fitting.pose_field import MotionPriorLike
 from hmpfit.fitting.stages import fit, fit_batch
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.progress import Progress
 
 DISTINCT = 16  # clips that are made; larger batches hold them several times

@@ -14,7 +14,6 @@ import torch
 from hmpfit.bench.published_loop import LoopRun, data_term, run_published_loop
 from hmpfit.errors import InputError
 from hmpfit.fitting.batching.gather import gather_evidence
-from hmpfit.fitting.pose_field import MotionPriorLike
 from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.fitting.windows import lay_windows
 from hmpfit.hands import as_right_hands as mirroring
@@ -22,6 +21,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.from_keypoints import initialize
 from hmpfit.initializers.gaps import fill_gaps
+from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.progress import Progress
 from hmpfit.records import Camera, HandMotion, KeypointTracks
 from hmpfit.synthesis.made_keypoints import make_keypoints

@@ -16,8 +16,8 @@ from hmpfit.recipes.resolving import known_names
 from hmpfit.strict_json import to_json
 
 if TYPE_CHECKING:
-    from hmpfit.exporters.options import ExportOptions
     from hmpfit.hands.model import HandModels
+    from hmpfit.interfaces.exporter import ExportOptions
     from hmpfit.results.npz import StoredResult
 
 _SUFFIXES = {
@@ -127,7 +127,6 @@ def _export(
     told: _Told,
     progress: TerminalProgress,
 ) -> list[tuple[str, list[Path]]]:
-    from hmpfit.exporters.options import call_writer
     from hmpfit.results.matching import read_with_model
 
     stored, models = read_with_model(result, told.hand_model)
@@ -139,7 +138,7 @@ def _export(
     for name, write in writers:
         base, _, variant = name.partition(":")
         target = out if base in _GATHERING and out is not None else folder
-        done.append((name, call_writer(write, stored, models, target, replace(options, variant=variant or None))))
+        done.append((name, write(stored, models, target, replace(options, variant=variant or None))))
     return done
 
 
@@ -147,7 +146,7 @@ def _in_frame(
     stored: "StoredResult", models: "HandModels", frame: str, result: Path
 ) -> "tuple[StoredResult, ExportOptions]":
     """Return the result in the frame that was asked for, and what the exporters are told of it."""
-    from hmpfit.exporters.options import ExportOptions
+    from hmpfit.interfaces.exporter import ExportOptions
     from hmpfit.results.frames import move_result
 
     if frame == "camera":

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.fitting.pose_field import MotionPriorLike
 from hmpfit.geometry import rotations
 from hmpfit.geometry.alignment import similarity_aligned
 from hmpfit.hands.joint_limits import LIMITS
+from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.priors.motion_field import features
 from hmpfit.records import Floats
 

@@ -14,6 +14,7 @@ from hmpfit.exporters.animation import hand_labels
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
 from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES, Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_HAND_JOINTS
@@ -30,7 +31,7 @@ ANATOMICAL_NAMES = tuple(
 _ABDUCTION_SIGN = np.array([1.0 if name.startswith(("ring", "pinky")) else -1.0 for name in MANO_HAND_JOINTS])
 
 
-def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `angles.csv`, or `out` itself if it ends in .csv: one line per hand, frame and joint, degrees."""
     file = out if out.suffix == ".csv" else out / "angles.csv"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hmpfit.exporters import blender_scene, glb
 from hmpfit.exporters.animation import frames_per_second
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.results.npz import StoredResult
 
 GLB, SCRIPT = "hands.glb", "hands_in_blender.py"

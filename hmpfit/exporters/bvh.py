@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate, frames_per_second, target
 from hmpfit.exporters.bone_names import bone_name
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 

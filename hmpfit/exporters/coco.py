@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.persons import persons
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES, OPENPOSE_21

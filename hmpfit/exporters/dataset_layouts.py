@@ -11,9 +11,9 @@ import numpy as np
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_labels
 from hmpfit.exporters.openxr import OPENXR_26, joint_orientations, joint_positions
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.persons import persons
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import Floats
 from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult

@@ -13,8 +13,8 @@ from hmpfit.exporters.bone_names import bone_name
 from hmpfit.exporters.bvh import RIGID_M
 from hmpfit.exporters.glb_camera import add_camera
 from hmpfit.exporters.glb_document import GlbDocument, smooth_quaternions
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_JOINTS

@@ -8,7 +8,7 @@ import pygltflib as gltf
 from hmpfit.errors import HmpfitError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA
 from hmpfit.exporters.glb_document import GlbDocument, smooth_quaternions
-from hmpfit.exporters.options import ExportOptions
+from hmpfit.interfaces.exporter import ExportOptions
 from hmpfit.records import Camera, Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.video.clip import open_clip

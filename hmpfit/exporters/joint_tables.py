@@ -8,6 +8,7 @@ import numpy as np
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES, OPENPOSE_21
@@ -15,7 +16,7 @@ from hmpfit.skeleton import BONES, OPENPOSE_21
 _COLUMNS = ("frame", "time_s", "hand", "status", "joint", "x_m", "y_m", "z_m", "std_mm", "x_px", "y_px", "confidence")
 
 
-def write_csv(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_csv(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write one line per frame, hand and joint; the pixels are the evidence, empty where there was none.
 
     Positions carry a nanometer's digits, so that reading back loses nothing.
@@ -41,7 +42,7 @@ def write_csv(result: StoredResult, models: HandModels, out: Path) -> list[Path]
     return [file]
 
 
-def write_json(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_json(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write joints [T][21][3] per hand with names, bones, times, camera and units said in the file."""
     file = out if out.suffix == ".json" else out / "joints.json"
     file.parent.mkdir(parents=True, exist_ok=True)

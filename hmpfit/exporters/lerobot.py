@@ -15,10 +15,10 @@ import torch
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import frames_per_second
 from hmpfit.exporters.lerobot_files import DatasetFolder, Episode
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.persons import persons
 from hmpfit.geometry.rotations import exp, to_6d
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_HAND_JOINTS, OPENPOSE_21
 from hmpfit.video.clip import Clip, open_clip

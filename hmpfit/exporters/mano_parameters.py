@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels, target
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.results.npz import StoredResult
 from hmpfit.results.record_files import write_npz
 
 
-def write_amass(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_amass(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write per hand `poses` [T, 48] (global_orient, then 45 absolute finger angles), `trans` [T, 3], `betas` [10].
 
     The names are AMASS's; the body's columns are left out, because a hand in a video has no body. Feed them to
@@ -36,7 +36,7 @@ def write_amass(result: StoredResult, models: HandModels, out: Path) -> list[Pat
     return files
 
 
-def write_mano(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_mano(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write all hands to one `mano.npz`, or to `out` itself if it ends in .npz, for `smplx.MANO`.
 
     Per hand `<hand>_global_orient` [T, 3], `_hand_pose` [T, 45] (absolute: `use_pca=False, flat_hand_mean=True`),

@@ -10,6 +10,7 @@ import numpy as np
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, frames_per_second, hand_labels
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import OPENPOSE_21
@@ -17,7 +18,7 @@ from hmpfit.skeleton import OPENPOSE_21
 _MILLIMETERS = 1000.0
 
 
-def write_trc(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_trc(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `hands.trc`, or `out` itself if it ends in .trc: a marker per hand and joint (`right_index1`, ...)."""
     file = _file(out, ".trc")
     names, points = _markers(result)
@@ -38,7 +39,7 @@ def write_trc(result: StoredResult, models: HandModels, out: Path) -> list[Path]
     return [file]
 
 
-def write_c3d(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_c3d(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `hands.c3d`, or `out` itself if it ends in .c3d; every point is valid.
 
     Raises MissingExtraError when ezc3d is not installed.

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.results.npz import StoredResult
 
 
-def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `out/<side>_hand/<frame, six digits>.obj` and return the files; the vertex order is the hand model's."""
     files = []
     for hand, label in enumerate(hand_labels(result)):

@@ -15,6 +15,7 @@ from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animat
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
 from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES, Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_HAND_JOINTS, mano, openpose
@@ -30,7 +31,7 @@ PALM_SHARE = 0.5
 METACARPAL_BASE_SHARE = 0.25  # of the way from the wrist to the knuckle
 
 
-def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `openxr.json`, or `out` itself if it ends in .json: per hand position, orientation and radius of 26 joints.
 
     `position_m` [T][26][3], `orientation_xyzw` [T][26][4] (-z points to the tip, +y out of the back of the hand),

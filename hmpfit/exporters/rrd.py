@@ -7,6 +7,7 @@ import numpy as np
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
@@ -14,7 +15,7 @@ from hmpfit.skeleton import BONES
 _RGB = {True: (250, 150, 70), False: (80, 170, 250)}  # the overlay's colors
 
 
-def write(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `out/hands.rrd`, or `out` itself if it ends in .rrd; timelines `frame` and `time`, camera axes, meters.
 
     Raises MissingExtraError when rerun-sdk is not installed.

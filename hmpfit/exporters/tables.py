@@ -10,11 +10,12 @@ import numpy as np
 from hmpfit.errors import MissingExtraError
 from hmpfit.exporters.animation import hand_labels
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES
 from hmpfit.results.npz import StoredResult
 
 
-def write_parquet(result: StoredResult, models: HandModels, out: Path) -> list[Path]:
+def write_parquet(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
     """Write `hands.parquet`, or `out` itself if it ends in .parquet.
 
     Columns: `frame`, `time_s`, `hand` (unique in the file), `handedness` ("right", "left"), `status`, `confidence`

@@ -15,7 +15,7 @@ from torch import Tensor
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fitting.batching.gather import BatchItem, ClipToFit, batches, gather_hands, merge_evidence
 from hmpfit.fitting.batching.parallel import OnStep, run_parallel
-from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, MotionPriorLike, PoseField
+from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, PoseField
 from hmpfit.fitting.problem import FREE, Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
@@ -28,6 +28,7 @@ from hmpfit.geometry.cameras import project
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.records import Camera, CameraMotion, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load

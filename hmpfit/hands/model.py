@@ -4,7 +4,7 @@ Separate from the readers and from the forward pass, which share nothing else.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,3 +49,10 @@ class HandModels:
     def side(self, is_right: bool) -> HandModel:
         """Return the model of a right or left hand, in right-hand form."""
         return self.right if is_right else self.left
+
+
+class LoadHandModels(Protocol):
+    """A plug-in of the family `hand_models`: a function without arguments (`--hand-model NAME`)."""
+
+    def __call__(self) -> HandModels:
+        """Return the hands of both sides; `fingerprint` tells one model from another."""

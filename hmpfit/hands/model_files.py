@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from hmpfit import registry
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import explained, open_regular
 from hmpfit.files.pickled_values import read_pickled_table
 from hmpfit.hands.left_right import fix_left_shapedirs, mirror_arrays
-from hmpfit.hands.model import Floats, HandModel, HandModels
+from hmpfit.hands.model import Floats, HandModel, HandModels, LoadHandModels
 from hmpfit.hands.open_hand.proportions import landmark_offsets
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, OPENPOSE_21, chain
 
@@ -37,16 +38,16 @@ _SUBFOLDERS = (".", "models", "mano", "mano_v1_2/models")
 def load_hand_models(source: str | Path | None = None) -> HandModels:
     """Load the hands of both sides, each in right-hand form.
 
-    `source` is "open" (the shipped CC0 hand), a MANO file, or a folder with MANO_RIGHT / MANO_LEFT .pkl or .npz; None
-    takes $HMPFIT_MANO where it is set and the open hand elsewhere. One file alone serves both sides, mirrored.
-    Raises InputError, saying what MANO is and where to get it, for a file that is missing or is no MANO model, and
-    naming the class for a pickle that asks to load anything but arrays.
+    `source` is a name ("open" is the shipped CC0 hand), a MANO file, or a folder with MANO_RIGHT / MANO_LEFT .pkl or
+    .npz; None takes $HMPFIT_MANO where it is set and the open hand elsewhere. One file alone serves both sides,
+    mirrored. Raises InputError, saying what MANO is and where to get it, for a file that is missing or is no MANO
+    model, and naming the class for a pickle that asks to load anything but arrays.
     """
     if source is None:
         source = os.environ.get(ENVIRONMENT) or "open"
-    if str(source) == "open":
-        model = _model("open", _checked(_read(OPEN_HAND), OPEN_HAND))
-        return HandModels(model, model)
+    if str(source) in registry.names("hand_models"):
+        load: LoadHandModels = registry.load("hand_models", str(source))
+        return load()
     path = Path(source).expanduser()
     if path.is_file():
         return _both([path])
@@ -56,6 +57,12 @@ def load_hand_models(source: str | Path | None = None) -> HandModels:
     if not files:
         raise InputError(f"'{path}' holds neither MANO_RIGHT nor MANO_LEFT, .pkl or .npz. {WHAT_IS_MANO}")
     return _both(files)
+
+
+def load_open_hand() -> HandModels:
+    """Load the shipped CC0 hand, which serves both sides."""
+    model = _model("open", _checked(_read(OPEN_HAND), OPEN_HAND))
+    return HandModels(model, model)
 
 
 def _find(folder: Path, side: str) -> Path | None:

@@ -1,12 +1,11 @@
-"""What an exporter may be told besides the result: one record, so that a new option changes no other exporter.
+"""The family `exporters`: what writes a result in another program's format, and what it may be told.
 
-A writer is `write(result, models, out)`, or `write(result, models, out, options)` when it reads any of these.
+Options are one record, so that a new one changes no exporter.
 """
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -45,13 +44,12 @@ class ExportOptions:
 
 DEFAULTS = ExportOptions()
 
-Writer = Callable[..., list[Path]]
 
+class WriteResult(Protocol):
+    """An exporter: a plain function."""
 
-def call_writer(
-    write: Writer, result: StoredResult, models: HandModels, out: Path, options: ExportOptions
-) -> list[Path]:
-    """Call an exporter, with the options if it takes them, and return the files that it wrote."""
-    if "options" in inspect.signature(write).parameters:
-        return write(result, models, out, options)
-    return write(result, models, out)
+    def __call__(self, result: StoredResult, models: HandModels, out: Path, options: ExportOptions) -> list[Path]:
+        """Write a result below the folder `out` (or to `out` itself, a file of the format) and return the files.
+
+        Raises InputError for a result that the format cannot hold, MissingExtraError for a library that is missing.
+        """
