@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -99,13 +100,24 @@ def _round(
     finally:
         if pool is not None:  # interrupted: running jobs are stopped, and resume next time
             for process in list((pool._processes or {}).values()):
-                process.terminate()
+                process.kill()  # stage files are written whole or not at all, so nothing is lost
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _leave_interrupts() -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the parent: it stops its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C, which a terminal sends to all processes, to the parent: it stops its workers. And end with it."""
+    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent is gone, however it ended, and leave at once: nobody would collect this worker's work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import numpy as np
 from hmpfit.errors import InputError, RunFolderError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.structured import read_json_table
+from hmpfit.folder_lock import FolderLock
 
 Stage = TypeVar("Stage")
 
@@ -34,8 +35,9 @@ class RunFolder:
 
     `settings` is everything that decides the result, as plain values (numbers, texts, lists, dicts); `summary` names
     the JSON among the results that `finished` returns, by `read`, whose InputError makes a run unfinished.
-    Raises RunFolderError when the folder cannot be written, or when it holds a finished run made with other settings
-    and `overwrite` is not given.
+    The folder is this process's until `release`. Raises RunFolderError when the folder cannot be written, when another
+    process has it (with `wait` that is waited for), or when it holds a finished run made with other settings and
+    `overwrite` is not given.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class RunFolder:
         overwrite: bool = False,
         summary: str = "result.json",
         read: Callable[[Path], dict[str, Any]] = read_json_table,
+        wait: bool = False,
     ) -> None:
         self.path = path
         self._summary, self._read = summary, read
@@ -54,12 +57,23 @@ class RunFolder:
         try:
             with self._explained():
                 path.mkdir(parents=True, exist_ok=True)
-                for left_over in path.glob(".partial-*"):
-                    shutil.rmtree(left_over, ignore_errors=True)
                 with tempfile.TemporaryFile(dir=path) as probe:  # minutes of work come before the first real write
                     probe.write(b"hmpfit")
+                self._lock = FolderLock(path, wait)
         except OSError as error:
             raise self._unwritable(error) from error
+        try:
+            if not overwrite:
+                self._refuse_other_settings()  # what the run that was waited for has made
+            for left_over in path.glob(".partial-*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let other processes use the folder."""
+        self._lock.release()
 
     def finished(self) -> dict[str, Any] | None:
         """Return the summary of a finished run with these very settings, or None when there is work to do."""
@@ -112,11 +126,15 @@ class RunFolder:
             results = sorted(scratch.iterdir())
             mark = {"settings": self._settings, "files": [written.name for written in results]}
             (scratch / MARK).write_text(json.dumps(mark, indent=1))
-            for written in results:
-                _flush(written)
-            (self.path / MARK).unlink(missing_ok=True)
             for written in (*results, scratch / MARK):
-                _into_place(written, self.path / written.name)
+                _flush(written)
+            # The summary goes first and comes last: nobody reads an old one beside new arrays.
+            (self.path / MARK).unlink(missing_ok=True)
+            (self.path / self._summary).unlink(missing_ok=True)
+            results.sort(key=lambda written: written.name == self._summary)
+            for written in (*results, scratch / MARK):
+                written.replace(self.path / written.name)
+            _flush_folder(self.path)
 
     def _refuse_other_settings(self) -> None:
         mark = _json_table(self.path / MARK)
@@ -208,6 +226,16 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _flush_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _into_place(written: Path, place: Path) -> None:
     _flush(written)
     written.replace(place)
+    _flush_folder(place.parent)

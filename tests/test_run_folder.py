@@ -65,6 +65,7 @@ def test_a_stage_that_fails_keeps_the_earlier_file(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is full"):
         folder.stage("tracks", "b", lambda: np.zeros(1), broken, load)
     assert stage(folder, "a", 2.0, calls).tolist() == [1.0]
+    folder.release()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tracks.npz"]
 
 

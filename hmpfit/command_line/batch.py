@@ -1,21 +1,25 @@
 """`hmpfit batch`: many videos, several at a time, one run folder each."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hmpfit.command_line.options import fit_options, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
-from hmpfit.errors import InputError
+from hmpfit.command_line.standard_error import say
+from hmpfit.errors import InputError, RunFolderError
 from hmpfit.progress import Progress
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.registry import names
 from hmpfit.strict_json import to_json
 from hmpfit.video.sources import STDIN, Source, expand_sources, is_url, local_file
+
+if TYPE_CHECKING:
+    from hmpfit.folder_lock import FolderLock
 
 FAILED = 1
 
@@ -69,6 +73,7 @@ def batch(
 
     settings = resolve_settings(overwrite=overwrite, **options)
     with TerminalProgress(quiet) as progress, ExitStack() as fetched:
+        fetched.callback(_locked(out, settings.wait).release)
         work = _work(videos, dataset, split, out, unordered, fetched, progress)
         advance = progress.phase("fitting videos", len(work))
         outcomes = run_batch(
@@ -80,16 +85,41 @@ def batch(
         "failed": sum(outcome.error is not None for outcome in outcomes),
         "sequences": [_plain(outcome) for outcome in outcomes],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "batch.json").write_text(to_json(content, indent=1) + "\n")
+    unwritten = _write(out / "batch.json", to_json(content, indent=1) + "\n")
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
         _tell(outcomes)
     for outcome in outcomes:
         if outcome.error is not None:
-            click.echo(f"hmpfit: {outcome.job.told or outcome.job.video}: {outcome.error}", err=True)
-    return FAILED if content["failed"] else 0
+            say(f"hmpfit: {outcome.job.told or outcome.job.video}: {outcome.error}")
+    if unwritten is not None:
+        say(f"hmpfit: '{out / 'batch.json'}' was not written: {unwritten}.")
+    return FAILED if content["failed"] or unwritten is not None else 0
+
+
+def _write(path: Path, text: str) -> str | None:
+    """Write a file beside its place and rename it; return why that failed, for the reasons in it must not be lost."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def _locked(out: Path, wait: bool) -> "FolderLock":
+    from hmpfit.folder_lock import FolderLock
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return FolderLock(out, wait)
+    except OSError as error:
+        raise RunFolderError(f"The folder '{out}' cannot be written ({error.strerror}); choose another -o.") from None
 
 
 def _devices(text: str | None) -> list[str]:

@@ -14,7 +14,7 @@ from hmpfit.strict_json import to_json
 @click.option("--windows", default="1", show_default=True, metavar="N,N,...", help="Windows of 128 frames, as 1,8.")
 @click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Start from a run folder.")
 @click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True, help="Of Adam, per stage.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the made problem.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the made problem.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bool, quiet: bool) -> None:

@@ -84,6 +84,7 @@ def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, qui
             advance = progress.phase("rendering a clip", motion.transl.shape[1])
             make_clip(scratch, motion, models, camera, seed, FPS, on_frame=lambda done, total: advance())
             (scratch / "clip.json").write_text(json.dumps(identity))
+    run_folder.release()
     return TrueClip(folder / CLIP_NAME, folder / TRUTH_NAME)
 
 

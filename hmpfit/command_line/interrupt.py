@@ -11,10 +11,12 @@ _ASKED = threading.Event()
 
 
 def listen() -> None:
-    """Remember Ctrl-C from now on, besides raising KeyboardInterrupt at once."""
+    """Remember Ctrl-C, SIGTERM and SIGHUP from now on, besides raising KeyboardInterrupt at once."""
     _ASKED.clear()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is kept
+                signal.signal(number, _interrupt)
 
 
 def stop_if_asked() -> None:

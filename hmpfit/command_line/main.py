@@ -13,7 +13,8 @@ import click
 
 from hmpfit import __version__
 from hmpfit.command_line.interrupt import listen
-from hmpfit.errors import HmpfitError
+from hmpfit.command_line.standard_error import say, show_every_character
+from hmpfit.errors import HmpfitError, InputError
 
 COMMANDS = {
     "run": ("hmpfit.command_line.run:run", "Fit the hands of one or more videos."),
@@ -66,6 +67,13 @@ class LazyCommands(click.Group):
             raise click.UsageError(f"There is no command '{args[0]}'; commands: {', '.join(COMMANDS)}.", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a file that breaks off is no Ctrl-D, which click would take it for."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise InputError(f"A file breaks off before its end ({error or 'nothing more is known'}).") from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""
         with formatter.section("Commands"):
@@ -92,6 +100,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the cores
     listen()
+    show_every_character()
     try:
         status: Any = commands.main(arguments, prog_name="hmpfit", standalone_mode=False)
     except click.UsageError as error:
@@ -99,20 +108,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except HmpfitError as error:
         _complain(str(error))
     except (KeyboardInterrupt, click.Abort):
-        click.echo("hmpfit: interrupted; the same command resumes.", err=True)
+        say("hmpfit: interrupted; the same command resumes.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads the rest; say nothing at exit
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _complain(f"The disk is full ({error.filename or 'no file named'}); free some space and run again.")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _complain(f"The disk is full ({error.filename or 'no file named'}); free some space and run again.")
+        place = f"'{error.filename}'" if error.filename else "A file or stream"
+        _complain(f"{place} cannot be used: {error.strerror or error}.")
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _complain(message: str) -> NoReturn:
-    click.echo(f"hmpfit: {' '.join(message.split())}", err=True)
+    say(f"hmpfit: {' '.join(message.split())}")
     sys.exit(WRONG_INPUT)
 
 

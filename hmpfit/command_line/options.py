@@ -7,6 +7,7 @@ import click
 
 from hmpfit.command_line.ranges import FRAME_RANGE
 from hmpfit.recipes import recipe_names
+from hmpfit.recipes.ranges import SEED_MOST, VIEWS_MOST
 from hmpfit.recipes.resolving import known_names
 
 
@@ -123,7 +124,10 @@ _OPTIONS = (
         help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initializer and filled gaps).",
     ),
     click.option(
-        "--views", type=click.IntRange(min=0), metavar="N", help="Augmented views per frame (default: the recipe's)."
+        "--views",
+        type=click.IntRange(0, VIEWS_MOST),
+        metavar="N",
+        help=f"Augmented views per frame, 0 to {VIEWS_MOST} (default: the recipe's).",
     ),
     click.option(
         "--hide-keypoints",
@@ -134,20 +138,24 @@ _OPTIONS = (
     click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included)."),
     click.option(
         "--fps",
-        type=click.FloatRange(min=0, min_open=True),
+        type=click.FloatRange(0.1, 10_000),
         metavar="N",
         help="Frames a second of a folder of images, or of a file whose time stamps lie.",
     ),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0, SEED_MOST), default=0, show_default=True),
+    click.option("--wait", is_flag=True, help="Wait for another run that uses the folder, instead of refusing."),
     click.option(
         "--hand-landmarker", metavar="PATH", help="A hand_landmarker.task file instead of the bundled models."
     ),
     click.option(
-        "--mmpose-config", metavar="FILE|NAME", help="For --keypoints mmpose: a config file, or a packaged name."
+        "--mmpose-config",
+        metavar="FILE|NAME",
+        help="For --keypoints mmpose: a packaged name, or a config file. mmpose's configs are Python programs, which "
+        "run: take files only from those you trust, or use --mmpose-onnx, which runs nothing.",
     ),
-    click.option("--mmpose-checkpoint", metavar="FILE", help="Its weights."),
-    click.option("--mmpose-onnx", metavar="FILE", help="An ONNX export of an RTMPose hand model instead."),
+    click.option("--mmpose-checkpoint", metavar="FILE", help="Its weights; nothing in the file is run."),
+    click.option("--mmpose-onnx", metavar="FILE", help="An ONNX export of an RTMPose hand model: the safe way."),
 )
 
 

@@ -5,7 +5,6 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +17,7 @@ from rich.progress import (
 )
 
 from hmpfit.command_line.interrupt import stop_if_asked
+from hmpfit.command_line.standard_error import say
 from hmpfit.progress import Advance
 
 _LINE_EVERY_S = 10.0
@@ -95,22 +95,22 @@ class _Lines:
         now = time.monotonic()
         if now - self._said >= _LINE_EVERY_S and not self._total:
             self._said = now
-            click.echo(f"{self._name}: {self._done}", err=True)
+            say(f"{self._name}: {self._done}")
         elif now - self._said >= _LINE_EVERY_S and 0 < self._done < self._total:
             self._said = now
             left = (now - self._start) * (self._total - self._done) / self._done
-            click.echo(f"{self._name}: {self._done} of {self._total}, about {left:.0f} s left", err=True)
+            say(f"{self._name}: {self._done} of {self._total}, about {left:.0f} s left")
 
     def end(self) -> None:
         """Say that the phase is done and how long it took."""
-        click.echo(f"{self._name}: done in {time.monotonic() - self._start:.1f} s", err=True)
+        say(f"{self._name}: done in {time.monotonic() - self._start:.1f} s")
 
 
 class _Warnings(logging.Handler):
     """Prints log records as plain lines on whatever stderr is now, so that a live bar is not torn."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"hmpfit: {record.levelname.lower()}: {record.getMessage()}", err=True)
+        say(f"hmpfit: {record.levelname.lower()}: {record.getMessage()}")
 
 
 def _bar(bars: Progress, task: TaskID) -> Advance:

@@ -28,7 +28,7 @@ from hmpfit.strict_json import to_json
     help="A textured room with depth, and how the camera moves in it; without it a still camera and a flat backdrop.",
 )  # fmt: skip
 @click.option("--size", default="640x480", show_default=True, metavar="WxH", help="Of the pictures, in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first clip.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the first clip.")
 @click.option("--overwrite", is_flag=True, help="Make clips anew that other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
@@ -71,6 +71,7 @@ def synthesize(
             run_folder = RunFolder(folder, identity, overwrite, summary="clip.json")
             if run_folder.finished() is not None:
                 advance(frames)
+                run_folder.release()
                 continue
             scene = draw_scene(models, number, frames, hands, width, height, recordings, contact, camera_path)
             others = occluders(occlusion, scene.joints, FPS, scene.generator)
@@ -80,6 +81,7 @@ def synthesize(
                     on_frame=lambda done, total: advance(1), place=scene.place,
                 )  # fmt: skip
                 (scratch / "clip.json").write_text(json.dumps(identity))
+            run_folder.release()
     if as_json:
         click.echo(to_json({"clips": [str(folder) for folder in made]}))
     elif not quiet:

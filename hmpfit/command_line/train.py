@@ -37,7 +37,7 @@ from hmpfit.strict_json import to_json
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: the recipe's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after so many batches instead.")
 @click.option("--batch", type=click.IntRange(min=2), help="Clips per device and step (default: the recipe's).")
-@click.option("--learning-rate", type=float, help="Default: the recipe's.")
+@click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: the recipe's.")
 @click.option("--validate-every", type=click.IntRange(min=1), metavar="STEPS", help="Default: once an epoch.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
@@ -47,7 +47,7 @@ from hmpfit.strict_json import to_json
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read clips.")
 @click.option("--cache", type=click.Path(path_type=Path), default=CACHE, help="Where generated clips are kept.")
 @click.option("--hand-model", default="open", envvar="HMPFIT_MANO", show_envvar=True, help="Datasets need your MANO.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train(

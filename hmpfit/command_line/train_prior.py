@@ -36,12 +36,14 @@ PAPER_EPOCHS = 1000  # method.md section 5
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
 @click.option("--steps", type=click.IntRange(min=1), help="Default: small 9000, paper 1000 epochs of the data.")
 @click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, paper 16.")
-@click.option("--learning-rate", type=float, help="Default: small 2e-3, paper 1e-4.")
+@click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: small 2e-3, paper 1e-4.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--devices", type=int, default=1, show_default=True, help="GPUs, or processes on the CPU.")
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or processes on the CPU."
+)
 @click.option("--precision", default="32-true", show_default=True, help="Lightning's, such as bf16-mixed.")
 @click.option("--hand-model", default="open", envvar="HMPFIT_MANO", help="MANO, for ARCTIC's files.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(

@@ -1,6 +1,6 @@
 """What the commands and other people's scripts call: one video, several in one batch, or a run's steps alone."""
 
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import fit_batch
 from hmpfit.pipeline.run import Run
+from hmpfit.pipeline.temporary_folders import own_temporary_folder
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
@@ -25,7 +26,8 @@ def run_video(
     what the result calls its video where that is not the path, such as a web address.
     Raises InputError, NoHandError and RunFolderError.
     """
-    return Run.open(video, out, settings, progress or Silent(), told).finish()
+    with Run.open(video, out, settings, progress or Silent(), told) as run:
+        return run.finish()
 
 
 def fit_video(
@@ -39,8 +41,11 @@ def fit_video(
     Positions are camera-frame meters, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
-    with local_file(video, progress) as path, tempfile.TemporaryDirectory(prefix="hmpfit-") as folder:
-        run = Run.open(path, Path(out or folder), settings, progress, str(video))
+    with (
+        local_file(video, progress) as path,
+        own_temporary_folder() as folder,
+        Run.open(path, Path(out or folder), settings, progress, str(video)) as run,
+    ):
         if out is not None:
             run.finish()
         return run.fit()
@@ -48,9 +53,9 @@ def fit_video(
 
 def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
     """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
-    run = Run.open(video, folder, settings, Silent())
-    if run.folder.finished() is None:
-        run.with_camera().start()
+    with Run.open(video, folder, settings, Silent()) as run:
+        if run.folder.finished() is None:
+            run.with_camera().start()
 
 
 def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
@@ -58,24 +63,26 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
 
     `settings` differ in what is known of a video (intrinsics, hands) only. `run_video` finds the fits and goes on.
     """
-    runs = [Run.open(video, folder, settings, Silent()) for video, folder, settings in work]
-    runs = [run.with_camera() for run in runs if run.folder.finished() is None]
-    if not runs:
-        return
-    starts = [run.start() for run in runs]
-    clips = [
-        ClipToFit(start.motion, start.evidence, run.context.camera, run.context.models, start.camera_motion)
-        for run, start in zip(runs, starts)
-    ]
-    first, settings = runs[0], runs[0].context.settings
-    fits = fit_batch(clips, first.prior, settings.recipe, settings.solver, first.context.device)
-    for run, start, fitted in zip(runs, starts, fits, strict=True):
-        run.store_fit(start, fitted)
+    with ExitStack() as opened:
+        runs = [opened.enter_context(Run.open(video, folder, settings, Silent())) for video, folder, settings in work]
+        runs = [run.with_camera() for run in runs if run.folder.finished() is None]
+        if not runs:
+            return
+        starts = [run.start() for run in runs]
+        clips = [
+            ClipToFit(start.motion, start.evidence, run.context.camera, run.context.models, start.camera_motion)
+            for run, start in zip(runs, starts)
+        ]
+        first, settings = runs[0], runs[0].context.settings
+        fits = fit_batch(clips, first.prior, settings.recipe, settings.solver, first.context.device)
+        for run, start, fitted in zip(runs, starts, fits, strict=True):
+            run.store_fit(start, fitted)
 
 
 def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult:
     """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
-    return Run.open(video, folder, settings, Silent()).fit()
+    with Run.open(video, folder, settings, Silent()) as run:
+        return run.fit()
 
 
 def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tuple[KeypointTracks, Floats]:
@@ -83,7 +90,7 @@ def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tup
 
     The landmarks are NaN elsewhere; they were found apart and enter nothing. Stage files stay in `folder`.
     """
-    run = Run.open(video, folder, settings, Silent())
-    tracks = run.detect()
-    hidden_px = run.hidden_px(tracks)
+    with Run.open(video, folder, settings, Silent()) as run:
+        tracks = run.detect()
+        hidden_px = run.hidden_px(tracks)
     return tracks, np.full(tracks.xy_px.shape, np.nan) if hidden_px is None else hidden_px

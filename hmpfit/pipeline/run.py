@@ -55,13 +55,21 @@ class Run:
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)
             prior = _prior(settings)
-            folder = RunFolder(out, run_identity(context, prior), settings.overwrite, read=read_summary)
+            folder = RunFolder(
+                out, run_identity(context, prior), settings.overwrite, read=read_summary, wait=settings.wait
+            )
         return cls(context, prior, folder, stage_store(folder), str(video) if told is None else told, timings)
 
     def with_camera(self) -> "Run":
         """Return the run with the camera that its steps after detection use: it may be estimated from the hands."""
         with self.timings.of("keypoints"):
             return replace(self, context=focal_length.with_estimated_camera(self.context, self.stage))
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.folder.release()
 
     def detect(self) -> KeypointTracks:
         """Return the detector's tracks, without the withheld frames."""

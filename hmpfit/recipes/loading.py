@@ -9,6 +9,7 @@ from typing import Any
 from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
 from hmpfit.files.structured import parse_toml_value, read_toml
 from hmpfit.recipes.checking import check_recipe, kind_of
+from hmpfit.recipes.ranges import check_ranges
 
 Recipe = dict[str, Any]
 
@@ -75,6 +76,7 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         else:
             raise InputError(f"--set {path}: '{'.'.join(keys[:-1])}' is a single value and has no key '{last}'.")
         check_recipe(changed)
+    check_ranges(changed)
     return changed
 
 

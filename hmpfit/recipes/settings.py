@@ -10,6 +10,7 @@ from hmpfit.errors import InputError
 from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.recipes.hand_sizes import check_hand_size
 from hmpfit.recipes.loading import Recipe, load_recipe
+from hmpfit.recipes.ranges import SEED_MOST
 
 CAMERA_SCALES = ("file", "hands")
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
@@ -17,7 +18,7 @@ _FILES = (
     "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "shape_from", "hand_landmarker", "mmpose_config",
     "mmpose_checkpoint", "mmpose_onnx",
 )  # fmt: skip
-_NOT_SETTINGS = ("overwrite", "workers", "device")  # how a run is carried out, not what it computes
+_NOT_SETTINGS = ("overwrite", "wait", "workers", "device")  # how a run is carried out, not what it computes
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class RunSettings:
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False
+    wait: bool = False
     workers: int | None = None
     hand_landmarker: str | None = None
     mmpose_config: str | None = None
@@ -83,8 +85,8 @@ class RunSettings:
                 raise InputError("--hand-size and --shape-from both say how large the hand is; give one of them.")
         if self.max_hands is not None and self.max_hands < 1:
             raise InputError(f"--max-hands must be 1 or more, not {self.max_hands}.")
-        if self.views < 0:
-            raise InputError(f"--views must be 0 or more, not {self.views}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed <= SEED_MOST:
+            raise InputError(f"--seed must be a whole number from 0 to {SEED_MOST}, not {self.seed}.")
 
     @property
     def views(self) -> int:

@@ -4,6 +4,8 @@ The page's words and looks are in `report.html.j2`; here its numbers are gathere
 """
 
 import base64
+import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.errors import InputError, RunFolderError, UnreadableFileError
 from hmpfit.exporters.animation import hand_labels
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.records import DETECTED, Floats, hand_names
@@ -52,12 +54,33 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     video = _in_base64(overlay) if overlay.is_file() else ()
     still = _in_base64(picture) if picture.is_file() and summary.get("still") else ()
     content = _content(stored, summary)
-    parts = pages.get_template("report.html.j2").generate(video=video, picture=still, left=LEFT, width=WIDTH, **content)
+    # Both are the same in every page: the page's policy names them by their hashes, and nothing else may run.
+    fixed = {name: _fixed(f"report.{ending}") for name, ending in (("style", "css"), ("script", "js"))}
+    hashes = {f"{name}_hash": _policy_hash(text) for name, text in fixed.items()}
+    parts = pages.get_template("report.html.j2").generate(
+        video=video, picture=still, left=LEFT, width=WIDTH, **content, **fixed, **hashes
+    )
     file = out or folder / "report.html"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8") as page:
-        page.writelines(parts)
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A file name may hold bytes that are no text; the page shows them as escapes.
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as page:
+            page.writelines(parts)
+        partial.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise RunFolderError(f"The report '{file}' cannot be written: {error.strerror or error}.") from error
     return file
+
+
+def _fixed(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _policy_hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _in_base64(path: Path) -> Iterator[str]:

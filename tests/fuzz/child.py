@@ -114,7 +114,9 @@ def _verdict(family: Any, folder: Path) -> dict[str, Any]:
     except MemoryError:
         return {"outcome": "traceback", "where": "MemoryError " + _place()}
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        return {"outcome": "traceback", "where": f"{type(error).__name__}: {str(error)[:200]} at {_place()}"}
+        told = folder / ".arguments"
+        line = f" of {told.read_text()}" if told.is_file() else ""
+        return {"outcome": "traceback", "where": f"{type(error).__name__}: {str(error)[:200]} at {_place()}{line}"}
     return {"outcome": "ok", "where": ""}
 
 

@@ -2,6 +2,7 @@
 
 from tests.fuzz import families as f
 from tests.fuzz.families import Family
+from tests.fuzz.options import OPTIONS
 from tests.fuzz.trees import TREES
 
 FAMILIES: dict[str, Family] = {
@@ -36,5 +37,6 @@ FAMILIES: dict[str, Family] = {
     "submission": Family(f._submission, f._use_submission),
     "pictures": Family(f._pictures, f._use_pictures, "*.*"),
     "video": Family(f._video, f._use_video),
+    "options": OPTIONS,
     **TREES,
 }  # fmt: skip

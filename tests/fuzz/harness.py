@@ -101,7 +101,7 @@ def run_cases(cases: Iterable[dict[str, Any]], work: Path, keep: Path | None = N
             began = time.perf_counter()
             verdict = child.run(case)
             tally.add(case, verdict, time.perf_counter() - began)
-            if keep is not None and verdict["outcome"] in BAD:
+            if keep is not None and verdict["outcome"] in BAD and (work / "case").is_dir():
                 name = f"{case['family']}-{case.get('seed', 'corpus')}"
                 shutil.copytree(work / "case", keep / name, dirs_exist_ok=True, symlinks=True, ignore=_no_pipes)
     finally:
