@@ -140,6 +140,7 @@ class KeypointTracks:
     dropped: tuple[DroppedHand, ...] = ()
     covered: Floats | None = None  # [H, T, 21] probability that something else lies over the landmark
     sighted: Bools | None = None  # [H, T] where the detector saw a hand, believed or not; None: as `seen`
+    arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 
     def __post_init__(self) -> None:
         """Number hands and persons where nobody did."""

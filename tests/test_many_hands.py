@@ -16,7 +16,7 @@ from hmpfit.keypoints.earning import reason_against, sightings_of
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
-from hmpfit.keypoints.persons import group_by_place
+from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.synthesis.several_people import alone, draw_people
@@ -129,9 +129,9 @@ def test_persons_are_paired_by_nearness_and_size() -> None:
     places = ((1, 200), (1, 500), (2, 650), (2, 1100))
     hands = np.stack([scale * shape + np.array([x, 300.0]) for scale, x in places])
     right = np.array([True, False, True, False])
-    assert group_by_place(hands, right, np.arange(4)).tolist() == [0, 0, 1, 1]
-    assert group_by_place(hands[:3], right[:3], np.arange(3)).tolist() == [0, 0, 1]
-    assert group_by_place(hands[[0, 3]], right[[0, 3]], np.arange(2)).tolist() == [0, 0]
+    assert group_hands(hands, right, np.arange(4)).tolist() == [0, 0, 1, 1]
+    assert group_hands(hands[:3], right[:3], np.arange(3)).tolist() == [0, 0, 1]
+    assert group_hands(hands[[0, 3]], right[[0, 3]], np.arange(2)).tolist() == [0, 0]
 
 
 def test_hands_are_matched_by_side_and_place() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
+from hmpfit.keypoints.merge_tracklets import contested
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import Floats, HandDetections
 
@@ -86,7 +87,7 @@ def _moves(
     left_out: float,
 ) -> list[Edge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
-    arrivals = _arrivals(extensions)
+    arrivals, doubtful = _arrivals(extensions), contested(extensions)
     edges = []
     for n, before in enumerate(tracklets):
         for m in range(n + 1, min(n + 1 + _NEXT, len(tracklets))):
@@ -96,7 +97,9 @@ def _moves(
             doubled = len(np.intersect1d(before.frames, after.frames))
             if doubled > min(_MOST_DOUBLED, len(after.frames) / 2, len(before.frames) / 2):
                 continue
-            cost = min(arrivals.get((n, m), np.inf), moving_cost(detections, before, after)) + left_out * doubled
+            moving, arrival = moving_cost(detections, before, after), arrivals.get((n, m), np.inf)
+            cost = moving + arrival if (n, m) in doubtful else min(moving, arrival)
+            cost += left_out * doubled
             if cost < jump:
                 edges.append(Edge(n, m, cost))
     return edges

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.keypoints.arms import crops_at_wrists
 from hmpfit.keypoints.detection import NOTHING, distinct
 from hmpfit.keypoints.frames import FrameSource, over_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.palm_detector import PalmDetector
+from hmpfit.keypoints.pose_detector import NO_BODIES, Bodies, PoseDetector, load_pose_files
 from hmpfit.keypoints.regions import Regions, from_landmarks
 from hmpfit.keypoints.tracklets import distance, sizes
 from hmpfit.records import Bools, Floats, HandDetections
@@ -38,8 +40,8 @@ class CloserOptions:
     most_hands: int = 6
 
 
-Tools = tuple[PalmDetector, LandmarkNetwork]
-Found = tuple[Landmarks, Floats]
+Tools = tuple[PalmDetector, LandmarkNetwork, PoseDetector | None]
+Found = tuple[Landmarks, Floats, Bodies]
 
 
 def look_closer(
@@ -50,8 +52,11 @@ def look_closer(
     *,
     workers: int | None = None,
     frames_hidden: Bools | None = None,
-) -> HandDetections:
-    """Return the detections with those added that looks at the border and at tiles find; hidden frames are not seen."""
+) -> tuple[HandDetections, dict[int, Bodies]]:
+    """Return the detections with those added that looks at the border, at tiles and at wrists of bodies find.
+
+    Also the bodies, by frame, in the frames in which they were looked for. Hidden frames are not seen.
+    """
     times = np.asarray(detections.times_s)
     wanted = np.ones(len(times), dtype=bool) if frames_hidden is None else ~frames_hidden
     border, tiles = (_moments(wanted, times, every) for every in (options.border_every_s, options.tiles_every_s))
@@ -63,21 +68,26 @@ def look_closer(
 
         def at(tools: Tools, frame: int, image: NDArray[np.uint8]) -> Found:
             parts = [area for kind in chosen[frame] for area in areas[kind]]
-            return _look(tools, image, parts, known.xy_px[known.frame == frame], options)
+            hands = known.xy_px[known.frame == frame]
+            bodies = tools[2](image) if 2 in chosen[frame] and tools[2] is not None else NO_BODIES
+            return *_look(tools, image, [*parts, *crops_at_wrists(bodies, hands)], hands, options), bodies
 
         return over_frames(clip, frames, lambda: _tools(files, options), at, workers)
 
     kinds = {int(frame): [1] * int(border[frame]) + [2] * int(tiles[frame]) for frame in np.flatnonzero(border | tiles)}
-    detections = _with(detections, look(kinds, detections))
+    seen = look(kinds, detections)
+    detections = _with(detections, seen)
     if len(detections.frame) == 0:
         few = np.flatnonzero(wanted)
         few = few[np.linspace(0, len(few) - 1, 2 * options.small_frames + 1).round().astype(int)[1::2]]
         detections = _with(detections, look({int(frame): [3] for frame in few}, detections))
-    return detections
+    return detections, {frame: bodies for frame, (_, _, bodies) in seen.items() if tiles[frame]}
 
 
 def _tools(files: LandmarkerFiles, options: CloserOptions) -> Tools:
-    return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
+    pose = load_pose_files()
+    palms = PalmDetector(files.palm, options.palm_score, options.most_hands)
+    return palms, LandmarkNetwork(files.landmarks), None if pose is None else PoseDetector(*pose)
 
 
 def _moments(wanted: Bools, times_s: Floats, every_s: float) -> Bools:
@@ -116,9 +126,9 @@ def _starts(length: float, side: float) -> Floats:
 
 def _look(
     tools: Tools, image: NDArray[np.uint8], areas: Sequence[Floats], known: Floats, options: CloserOptions
-) -> Found:
+) -> tuple[Landmarks, Floats]:
     """Look at areas of an image; what lies on a hand that is known already is not looked at again."""
-    palms, network = tools
+    palms, network, _ = tools
     found = [palms(_cut(image, area)) for area in areas]
     centers = [one.regions.center_px + area[:2].round() for one, area in zip(found, areas, strict=True)]
     center = np.concatenate(centers)
@@ -151,7 +161,7 @@ def _cut(image: NDArray[np.uint8], area: Floats) -> NDArray[np.uint8]:
 
 def _with(detections: HandDetections, seen: dict[int, Found]) -> HandDetections:
     """Add what was seen to the detections, in order of frames; a hand that is there already is not added."""
-    hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
+    hands = [(frame, found, score) for frame, (found, score, _) in sorted(seen.items()) if len(score)]
     if not hands:
         return detections
     frame = np.concatenate([detections.frame, *([frame] * len(score) for frame, _, score in hands)]).astype(np.int64)

@@ -16,6 +16,7 @@ from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.keypoints.arms import count_votes
 from hmpfit.keypoints.box_files import read_boxes
 from hmpfit.keypoints.box_search import locate
 from hmpfit.keypoints.closer_looks import look_closer
@@ -26,12 +27,15 @@ from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
+
+_SAID = {None: np.nan, True: 1.0, False: 0.0}
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,17 @@ def find_tracks(
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    detections = look_closer(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
+    detections, bodies = look_closer(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
     tracklets = split_by_vote(detections, link(detections))
     report = _report(progress, "following hands")
     extensions = extend_tracklets(
         clip, detections, tracklets, files, workers=workers, frames_hidden=frames_hidden, on_progress=report
     )
-    return track(detections, tracklets, extensions, options.hands, options.max_hands)
+    tracks = track(detections, tracklets, extensions, options.hands, options.max_hands)
+    arms = count_votes(tracks.xy_px, bodies)
+    arm_right = np.array([_SAID[arms.side(hand)] for hand in range(len(tracks.is_right))])
+    persons = group_hands(tracks.xy_px, tracks.is_right, tracks.hand_id, arms)
+    return replace(tracks, person_id=persons, arm_right=arm_right)
 
 
 def score_hidden(

@@ -29,10 +29,11 @@ def merge_tracklets(
     """
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
+    doubtful = contested(extensions)
     opposed = {link for link in _links(extensions) if _opposed(tracklets[link[0]], tracklets[link[1]])}
     for before, after in sorted(_links(extensions), key=lambda link: link in opposed):
         a, b = group[before], group[after]
-        if a == b or not _compatible(detections, rows[a], rows[b]):
+        if (before, after) in doubtful or a == b or not _compatible(detections, rows[a], rows[b]):
             continue
         if (before, after) in opposed and not _surely_followed(extensions, before, after):
             continue
@@ -62,15 +63,33 @@ def _followed(tracklet: Tracklet, extensions: Sequence[TrackletExtension]) -> fl
     return sum(only) if len(only) >= _RARELY_FOUND * len(found) else 0.0
 
 
+def contested(extensions: Sequence[TrackletExtension]) -> set[tuple[int, int]]:
+    """Return the pairs (before, after) that one of two rivals claims: motion has to decide where hands meet.
+
+    A pair that was followed both ways over some frames is certain; any other is contested where the one was followed to
+    the other's rival, too.
+    """
+    found = _followed_links(extensions)
+    return {
+        (before, after)
+        for (before, after), lengths in found.items()
+        if any((before == a) != (after == b) for a, b in found) and (len(lengths) < 2 or min(lengths) == 0)
+    }
+
+
 def _links(extensions: Sequence[TrackletExtension]) -> list[tuple[int, int]]:
+    found = _followed_links(extensions)
+    return sorted(found, key=lambda pair: (-len(found[pair]), min(found[pair]), pair))
+
+
+def _followed_links(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, int], list[int]]:
+    """Return for each pair (before, after) the frames of the unbroken extensions from one to the other."""
     found: dict[tuple[int, int], list[int]] = {}
     for extension in extensions:
         if extension.arrived is not None and extension.unbroken:
-            pair = (
-                (extension.tracklet, extension.arrived) if extension.onward else (extension.arrived, extension.tracklet)
-            )
-            found.setdefault(pair, []).append(len(extension.frames))
-    return sorted(found, key=lambda pair: (-len(found[pair]), min(found[pair]), pair))
+            pair = extension.tracklet, extension.arrived
+            found.setdefault(pair if extension.onward else pair[::-1], []).append(len(extension.frames))
+    return found
 
 
 def _opposed(a: Tracklet, b: Tracklet) -> bool:

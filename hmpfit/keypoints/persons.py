@@ -1,32 +1,42 @@
 """Which right and which left hand belong to one person.
 
-Separate from `assignment`, which follows single hands. Here the hands' places, sizes and times decide.
+Separate from `assignment`, which follows single hands. The arms of bodies in the picture decide where they are seen,
+else the hands' places, sizes and times.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from hmpfit.keypoints.arms import ArmVotes
 from hmpfit.keypoints.tracklets import sizes
 from hmpfit.records import Bools, Floats
 
 _FAR = 8.0  # hand diagonals: a person's hands are rarely farther apart, about 1.6 m
+_ARMS = 1000.0  # more than any distance: what arms say decides
 _SIZE_SPREAD = 0.35  # of the logarithm of the ratio of a person's hands' sizes in the picture
 
 
-def group_by_place(xy_px: Floats, is_right: Bools, hand_id: NDArray[np.int64]) -> NDArray[np.int64]:
+def group_hands(
+    xy_px: Floats, is_right: Bools, hand_id: NDArray[np.int64], arms: ArmVotes | None = None
+) -> NDArray[np.int64]:
     """Return a person [H] for each hand [H, T, 21, 2] (NaN where unseen): right and left hands paired, others alone.
 
-    Persons are numbered by their first hand. One right and one left hand are taken for one person's. Among more, the
-    pairs that are nearest to each other and most alike in size, over the frames that show both, win.
+    Persons are numbered by their first hand. What `arms` say counts first. Else one right and one left hand are taken
+    for one person's; among more, the pairs that are nearest to each other and most alike in size, over the frames that
+    show both, win.
     """
     right, left = np.flatnonzero(is_right), np.flatnonzero(~is_right)
     cost = np.array([[pair_cost(xy_px[one], xy_px[other]) for other in left] for one in right]).reshape(
         len(right), len(left)
     )
+    if arms is not None:
+        joined = (arms.together - arms.apart)[np.ix_(right, left)]
+        cost = np.where(joined > 0, cost - _ARMS, np.where(joined < 0, cost + _ARMS, cost))
     person = hand_id.copy()
     for one, other in zip(*linear_sum_assignment(cost), strict=True):
-        if max(len(right), len(left)) == 1 or cost[one, other] < _FAR:
+        only = max(len(right), len(left)) == 1 and cost[one, other] < _ARMS
+        if only or cost[one, other] < _FAR:
             person[right[one]] = person[left[other]] = min(hand_id[right[one]], hand_id[left[other]])
     return np.unique(person, return_inverse=True)[1].astype(np.int64)
 

@@ -119,6 +119,7 @@ def refine(
         right_log_odds=tracks.right_log_odds,
         agreement=tracks.agreement,
         dropped=tracks.dropped,
+        arm_right=tracks.arm_right,
     )
 
 

@@ -14,7 +14,7 @@ from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.earning import Sightings, reason_against, sightings_of
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.merge_tracklets import merge_tracklets
-from hmpfit.keypoints.persons import group_by_place
+from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracklets import Tracklet, distance, link, split_by_vote
 from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
@@ -36,6 +36,7 @@ class HandTracks:
     hand_id: NDArray[np.int64]  # [H] in order of the first sighting
     person_id: NDArray[np.int64]  # [H] in order of the persons' first hands
     dropped: tuple[DroppedHand, ...] = ()
+    arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 
 
 def track(
@@ -90,7 +91,7 @@ def track(
         agreement=np.array([vote.agreement_with(bool(side)) for vote, side in zip(votes, labels, strict=True)]),
         times_s=detections.times_s,
         hand_id=ids,
-        person_id=group_by_place(xy, labels, ids),
+        person_id=group_hands(xy, labels, ids),
         dropped=_dropped(detections, tracklets, found, sightings, why),
     )
 

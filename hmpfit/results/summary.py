@@ -172,12 +172,14 @@ def _size(result: FitResult, hand: int) -> dict[str, Any]:
     }
 
 
-def _vote(tracks: KeypointTracks, hand: int) -> dict[str, float] | None:
+def _vote(tracks: KeypointTracks, hand: int) -> dict[str, float | str | None] | None:
     """Return what the detections say of a hand's side; None where the source has no votes."""
     if tracks.right_log_odds is None or tracks.agreement is None:
         return None
     right = 1 / (1 + np.exp(-float(tracks.right_log_odds[hand])))
-    return {"right_probability": float(right), "agreement": float(tracks.agreement[hand])}
+    arm = float("nan") if tracks.arm_right is None else float(tracks.arm_right[hand])
+    side = None if np.isnan(arm) else "right" if arm > 0.5 else "left"
+    return {"right_probability": float(right), "agreement": float(tracks.agreement[hand]), "arm": side}
 
 
 def _distance(found_px: Floats, seen_px: Floats) -> dict[str, float] | None:

@@ -29,6 +29,7 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
     """
     first = int(summary.get("first_frame") or 0)
     said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
+    said += [_other_arm(hand) for hand in summary.get("hands", ()) if _arm_differs(hand)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
     if (summary.get("camera") or {}).get("source") == "assumed":
         focal, spread = result.camera.K[0, 0, 0], math.exp(FOCAL_LOG_STD["assumed"])
@@ -128,8 +129,21 @@ def _why(result: StoredResult, hand: int, a: int, b: int) -> str:
     return f"seen, but fewer than {LEAST_TRUSTED} of its landmarks are trusted"
 
 
-def _is_mixed(vote: Mapping[str, float] | None) -> bool:
+def _is_mixed(vote: Mapping[str, Any] | None) -> bool:
     return vote is not None and vote["agreement"] < MIXED_VOTES
+
+
+def _arm_differs(hand: Mapping[str, Any]) -> bool:
+    arm = (hand.get("vote") or {}).get("arm")
+    return arm is not None and (arm == "right") != hand["is_right"]
+
+
+def _other_arm(hand: Mapping[str, Any]) -> str:
+    side = "right" if hand["is_right"] else "left"
+    return (
+        f"The {hand.get('name', side)} hand is at a {hand['vote']['arm']} arm: one of the two is taken for the other "
+        "side. If it is the hand, its 3D pose is mirrored; --hands or --mirrored may set it right."
+    )
 
 
 def _mixed_votes(hand: Mapping[str, Any]) -> str:
