@@ -9,12 +9,11 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
 from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.recipes.camera_modes import FILE
 from hmpfit.records import DETECTED, CameraMotion
 from hmpfit.skeleton import OPENPOSE_PALM
-
-HAND_SIZE_STD = 0.1  # relative, of hands on real video with a known camera: sets are 3 to 17 % too large
 
 
 def camera_files(context: RunContext) -> dict[str, str | None]:
@@ -39,13 +38,15 @@ def find_camera_motion(context: RunContext, stage: StoreStage, start: FitStart) 
 
     path: CameraPath = stage("camera_path", CameraPath, depends_on, compute)
 
+    size_std = hand_size(context, start.motion).relative_std
+
     def scaled() -> CameraMotion:
         palm = pose_hands(context.models, start.motion).joints[:, :, list(OPENPOSE_PALM)].mean(axis=2)
         seen = (start.motion.status == DETECTED) & ~context.hidden
         palm = np.where(seen[..., None], palm, np.nan)
-        return with_scale(path, tracks, palm, context.camera, HAND_SIZE_STD, settings.camera_scale == "hands")
+        return with_scale(path, tracks, palm, context.camera, size_std, settings.camera_scale == "hands")
 
-    scale_depends_on = (*depends_on, settings.camera_scale, start.motion, hand_prints(context.models))
+    scale_depends_on = (*depends_on, settings.camera_scale, size_std, start.motion, hand_prints(context.models))
     found: CameraMotion = stage("camera_motion", CameraMotion, scale_depends_on, scaled)
     return found
 

@@ -18,7 +18,7 @@ from hmpfit.results.trust import LEAST_TRUSTED
 SHORT_GAP_S = 0.2  # a gap up to this long is bridged well by any smooth motion; it is not worth a sentence
 POOR_FIT = 0.06  # of the hand box's diagonal: residuals above it are seen by the naked eye
 MIXED_VOTES = 0.7  # share of a hand's sightings that agree about its side, below which the side is in doubt
-UNSURE_SCALE = 0.1  # relative standard deviation of the camera path's length
+UNSURE_SCALE = 0.15  # relative standard deviation of the camera path's length
 UNSURE_MM = 25.0  # a joint known no better than a finger's width
 
 
