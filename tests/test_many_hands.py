@@ -243,3 +243,12 @@ def test_hand_that_is_found_once_must_be_sure_where_it_is_followed(presence: flo
     own[30] = 0
     said = reason_against(sightings_of(detections, own), followed, detections.times_s, told=False)
     assert (said is None) == hand
+
+
+def test_mirror_image_is_turned_back(inputs: Path) -> None:
+    plain = open_clip(inputs / "cases" / "base.mp4", (0, 3))
+    turned = open_clip(inputs / "cases" / "base.mp4", (0, 3), mirrored=True)
+    assert turned.fingerprint() != plain.fingerprint()
+    for (_, image), (_, other) in zip(plain.images(), turned.images(), strict=True):
+        assert (other == image[:, ::-1]).all()
+    assert list(find_tracks(turned, load_landmarker(), MediaPipeOptions(workers=1)).is_right) == [False]

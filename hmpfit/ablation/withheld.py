@@ -118,7 +118,7 @@ def _measure_video(video: Path, folder: Path, plan: AblationPlan) -> dict[str, d
     from hmpfit.pipeline import fit_in_folder, keypoints_in_folder
 
     settings = next(iter(plan.rows.values()))[1]
-    clip = open_clip(video, settings.frames)
+    clip = open_clip(video, settings.frames, mirrored=settings.mirrored)
     frames, fingers = stretches(clip.frames, clip.fps)
     hidden = tuple((clip.first_frame + a, clip.first_frame + b) for a, b in frames)
     seen, frames_px = keypoints_in_folder(video, folder / "keypoints", replace(settings, hide_keypoints=hidden))

@@ -169,7 +169,13 @@ def _options(result: Path, told: _Told) -> dict[str, Any]:
     given, kept = told.video, known.get("video")
     video = None if given == "none" else Path(given) if given else Path(kept) if kept else None
     task = {"task": told.task} if told.task else {}
-    return {"video": video, "first_frame": int(known.get("first_frame") or 0), "bones": told.bones, **task}
+    return {
+        "video": video,
+        "first_frame": int(known.get("first_frame") or 0),
+        "mirrored": bool(known.get("mirrored")),
+        "bones": told.bones,
+        **task,
+    }
 
 
 def _summary(result: Path) -> dict[str, Any]:

@@ -142,6 +142,11 @@ _OPTIONS = (
         metavar="N",
         help="Frames a second of a folder of images, or of a file whose time stamps lie.",
     ),
+    click.option(
+        "--mirrored",
+        is_flag=True,
+        help="The video is a mirror image, as selfie cameras record it: turn it back, or sides are exchanged.",
+    ),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--seed", type=click.IntRange(0, SEED_MOST), default=0, show_default=True),
     click.option("--wait", is_flag=True, help="Wait for another run that uses the folder, instead of refusing."),

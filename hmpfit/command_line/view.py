@@ -26,7 +26,7 @@ def view(result: Path, video: Path | None, port: int, hand_model: str) -> None:
     if known is not None and video is None and not known.exists():
         click.echo(f"hmpfit: '{known}' is gone; the frustum stays empty (give --video).", err=True)
         known = None
-    viewer = Viewer(stored, models, known, int(summary.get("first_frame", 0)), port)
+    viewer = Viewer(stored, models, known, int(summary.get("first_frame", 0)), port, bool(summary.get("mirrored")))
     click.echo(f"http://localhost:{viewer.port} (Ctrl-C ends it)")
     try:
         viewer.play_forever()

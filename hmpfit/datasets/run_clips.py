@@ -102,7 +102,7 @@ def _clips(run: Path, choice: Choice) -> Iterator[HandClip]:
     about = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result, first = read_result(run), int(about["first_frame"])
     frames = len(result.tracks.times_s)
-    clip = open_clip(about["video"], (first, first + frames) if first else None)
+    clip = open_clip(about["video"], (first, first + frames) if first else None, mirrored=bool(about.get("mirrored")))
     if clip.frames != frames:
         raise InputError(
             f"'{about['video']}' has {clip.frames} frames and '{run}' was fitted to {frames}; run it anew."

@@ -85,7 +85,7 @@ def _first_image(options: ExportOptions) -> bytes | None:
     import cv2
 
     try:
-        clip = open_clip(options.video, (options.first_frame, options.first_frame + 1))
+        clip = open_clip(options.video, (options.first_frame, options.first_frame + 1), mirrored=options.mirrored)
         _, image = next(clip.images())
     except HmpfitError as error:
         _LOG.warning("the GLB has no image plane: %s", error)

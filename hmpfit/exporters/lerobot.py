@@ -63,7 +63,7 @@ def _clip(result: StoredResult, options: ExportOptions) -> Clip | None:
     if not options.video.exists():
         raise InputError(f"The clip '{options.video}' is not there any more; give --video PATH, or --video none.")
     frames = len(result.tracks.times_s)
-    clip = open_clip(options.video, (options.first_frame, options.first_frame + frames))
+    clip = open_clip(options.video, (options.first_frame, options.first_frame + frames), mirrored=options.mirrored)
     if clip.frames != frames:
         raise InputError(f"'{options.video}' has {clip.frames} of the result's {frames} frames: it is another clip.")
     return clip

@@ -27,6 +27,7 @@ class ExportOptions:
     merge_into: Path | None = None  # a body result that takes the hands
     video: Path | None = None  # the clip itself
     first_frame: int = 0  # of the clip, where frame 0 of the result lies
+    mirrored: bool = False  # the clip is a mirror image, which the run turned back
     task: str = "Move the hands as in the video."  # the sentence that describes an episode
     progress: Progress = field(default_factory=Silent)
 

@@ -82,6 +82,7 @@ def _provenance(context: RunContext, prior: Prior | None, told: str) -> dict[str
     return {
         "video": told,
         "still": clip.still,
+        "mirrored": clip.mirrored,
         "first_frame": clip.first_frame,
         "hand_model": context.models.right.name,
         "prior": prior_name(prior),

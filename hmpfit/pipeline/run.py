@@ -50,7 +50,8 @@ class Run:
         timings = Timings()
         with timings.of("decode"):
             models = load_hand_models(settings.hand_model)
-            clip = open_clip(video, settings.frames, count_from_total(progress, "reading the video"), settings.fps)
+            report = count_from_total(progress, "reading the video")
+            clip = open_clip(video, settings.frames, report, settings.fps, settings.mirrored)
             camera = _camera(clip, settings)
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)

@@ -26,7 +26,7 @@ class RunSettings:
     """Every choice of `hmpfit run`; ranges are half-open (start, end) pairs of source frames.
 
     Whatever a recipe can say (weights, views, solver) is said by `recipe` alone.
-    `fps` takes the place of the file's own time stamps.
+    `fps` takes the place of the file's own time stamps; a `mirrored` picture is turned back before anything else.
     `camera_motion` is one of `camera_modes.CAMERA_MODES`; `camera_scale` "hands" looks for the scale of a file's path.
     `intrinsics` is the text the user gave (`fx,fy,cx,cy` in pixels, or a file), `hand_model` "open" or a path.
     `hand_size_mm` is from the wrist's crease to the middle fingertip; `shape_from` a run of the same person.
@@ -50,6 +50,7 @@ class RunSettings:
     hide_keypoints: tuple[tuple[int, int], ...] = ()
     frames: tuple[int, int] | None = None
     fps: float | None = None
+    mirrored: bool = False
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False

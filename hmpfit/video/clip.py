@@ -53,6 +53,7 @@ class Clip:
     fps: float  # mean rate over the source
     store: FrameStore
     told_fps: float | None = None  # the rate that the user gave
+    mirrored: bool = False  # the source is a mirror image (a selfie), which is turned back here
 
     @property
     def frames(self) -> int:
@@ -84,13 +85,16 @@ class Clip:
         if first >= last:
             return
         images = self.store.images(self.first_frame + first, self.first_frame + last)
-        yield from enumerate(images, start=first)
+        for frame, image in enumerate(images, start=first):
+            yield frame, np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
     def fingerprint(self) -> str:
         """Return a digest of the source's contents and of the chosen frames; it does not depend on the path."""
         digest = hashlib.sha256(f"{self.first_frame}:{self.first_frame + self.frames}\n".encode())
         if self.told_fps:
             digest.update(f"{self.told_fps!r} fps\n".encode())
+        if self.mirrored:
+            digest.update(b"mirrored\n")
         self.store.hash_into(digest)
         return digest.hexdigest()
 
@@ -100,12 +104,14 @@ def open_clip(
     frames: tuple[int, int] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
     fps: float | None = None,
+    mirrored: bool = False,
 ) -> Clip:
     """Open a video file, a photo or a folder of images, or the half-open range `frames` of it in source frames.
 
     Every frame is decoded once to learn what really decodes and when it is shown; `on_frame(done, expected)` watches
     that. `fps` takes the place of a video's own time stamps and of the 30 frames a second that are assumed, and logged,
-    for a folder. A video that breaks off is opened as far as it decodes, with a logged warning. Raises InputError when
+    for a folder. `mirrored` says that the source is a mirror image, as selfie cameras record it: it is turned back, so
+    that a right hand is a right hand. A video that breaks off is opened as far as it decodes, with a logged warning. Raises InputError when
     the path is missing, empty, no video, or a folder without images, when nothing decodes, when `frames` does not lie
     inside it, and when `fps` is not positive.
     """
@@ -142,7 +148,7 @@ def open_clip(
     if last > available:
         raise InputError(f"--frames {first}:{last} lies outside '{path}', which has frames 0:{available}.")
     _LOG.info("%s: %d frames, %dx%d, %.2f fps", path, last - first, store.width, store.height, store.fps)
-    return Clip(path, first, store.times_s[first:last], store.fps, store, fps)
+    return Clip(path, first, store.times_s[first:last], store.fps, store, fps, mirrored=mirrored)
 
 
 def clip_of_images(files: Sequence[Path], times_s: NDArray[np.float64], fps: float) -> Clip:

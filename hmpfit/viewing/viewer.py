@@ -36,7 +36,13 @@ class Viewer:
     """
 
     def __init__(
-        self, result: StoredResult, models: HandModels, video: Path | None, first_frame: int = 0, port: int = 8080
+        self,
+        result: StoredResult,
+        models: HandModels,
+        video: Path | None,
+        first_frame: int = 0,
+        port: int = 8080,
+        mirrored: bool = False,
     ) -> None:
         try:
             import viser
@@ -48,7 +54,7 @@ class Viewer:
         result = result if self._path is None else move_result(result, models, self._path)
         self.result, self.labels = result, hand_labels(result)
         self._vertices = hand_vertices(result, models)
-        self._clip = None if video is None else open_clip(video)
+        self._clip = None if video is None else open_clip(video, mirrored=mirrored)
         self._first = first_frame
         self._lock = threading.Lock()
         self.frames = len(result.tracks.times_s)
