@@ -90,12 +90,9 @@ class DroppedHand:
 
 def hand_names(is_right: Iterable[bool]) -> list[str]:
     """Return a name per hand that is unique: right, left, right2, ..."""
-    names: list[str] = []
-    for right in is_right:
-        side = "right" if right else "left"
-        before = sum(name.startswith(side) for name in names)
-        names.append(f"{side}{before + 1}" if before else side)
-    return names
+    sides = ["right" if right else "left" for right in is_right]
+    before = [sides[:n].count(side) for n, side in enumerate(sides)]
+    return [f"{side}{count + 1}" if count else side for side, count in zip(sides, before, strict=True)]
 
 
 def _nobody() -> Ids:
@@ -110,10 +107,8 @@ def number_hands(hands: int, hand_id: Ids) -> Ids:
 
 def number_persons(is_right: Bools, person_id: Ids) -> Ids:
     """Return whose hands they are: what is given, or one person for the first right and the first left hand, etc."""
-    if len(person_id) == len(is_right):
-        return person_id
     nth = np.where(is_right, np.cumsum(is_right), np.cumsum(~is_right)) - 1
-    return nth.astype(np.int64)
+    return person_id if len(person_id) == len(is_right) else nth.astype(np.int64)
 
 
 @dataclass(frozen=True)
