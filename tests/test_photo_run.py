@@ -28,7 +28,7 @@ def test_a_folder_of_unrelated_photos(inputs: Path, tmp_path: Path, capsys: pyte
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [run["still"] for run in runs] == [True, True]
     half, turned = runs
-    assert half["camera"]["source"] == "assumed" and (half["camera"]["width"], half["camera"]["height"]) == (360, 382)
+    assert half["camera"]["source"] == "estimated" and (half["camera"]["width"], half["camera"]["height"]) == (360, 382)
     assert turned["camera"]["source"] == "metadata" and turned["camera"]["width"] == 720
     assert turned["camera"]["K"][0][0] == pytest.approx(28 * np.hypot(720, 382) / 43.267, rel=1e-3)
     for name, shape in (("left half", (382, 360)), ("turned", (382, 720))):

@@ -52,7 +52,9 @@ class TrueClip:
 def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_json: bool, quiet: bool) -> None:
     """Make a clip with known truth, fit it from its pixels, report the error."""
     made = make_true_clip(out / "clip", seed, seconds, overwrite, quiet)
-    settings = RunSettings(hand_model=HAND, hands="right", seed=seed, device=device, overwrite=overwrite)
+    settings = RunSettings(
+        hand_model=HAND, hands="right", intrinsics="assumed", seed=seed, device=device, overwrite=overwrite
+    )
     summary = run_one(made.clip, out, settings, quiet)
     summary = {**summary, "truth": score(out, made.truth)}
     if as_json:

@@ -86,8 +86,9 @@ _OPTIONS = (
     ),
     click.option(
         "--intrinsics",
-        metavar="fx,fy,cx,cy|FILE|estimate",
-        help="Camera in pixels; without it one is assumed and said so. `estimate`: from perspective within the hands.",
+        metavar="fx,fy,cx,cy|FILE|assumed",
+        help="Camera in pixels; without it the focal length comes from the file's metadata, else it is estimated from "
+        "perspective within the hands. `assumed`: 0.9 of the longer side.",
     ),
     click.option(
         "--camera",

@@ -14,7 +14,7 @@ from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.opening import reason_of
 from hmpfit.geometry.camera_files.calibration import Calibration, UnreadableError, pinhole
 from hmpfit.geometry.camera_files.reading import read_calibration
-from hmpfit.geometry.cameras import assumed_intrinsics
+from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
 from hmpfit.geometry.lenses import FISHEYE, image_plane, lens_name, undistorted_rays
 from hmpfit.records import Camera, Floats
 
@@ -22,7 +22,7 @@ _FORMS = (
     "fx,fy,cx,cy in pixels, or a file: our .json or .npz with K (and distortion), a text of the 3x3 matrix, OpenCV "
     "YAML, JSON or XML, COLMAP cameras.txt, ROS camera_info or a Kalibr chain"
 )
-ESTIMATE = "estimate"  # the text that asks for a focal length from the hands
+ESTIMATE, ASSUMED = "estimate", "assumed"  # texts that ask for a focal length from the hands, or for none
 LEAST_FOCAL, MOST_FOCAL = 0.3, 5.0  # of the longer side
 LEAST_FOCAL_OF_A_FISHEYE = 0.1  # half a turn of view on the longer side is 0.32
 MOST_OFF_CENTER = 0.2  # of a side: farther off, the principal point is worth a warning
@@ -44,13 +44,13 @@ def camera_for(
 ) -> Camera:
     """Return the camera of a clip of `width` x `height` pixels.
 
-    `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path). Without it, or with "estimate", the focal length
-    is `focal_px` where that is positive, else `metadata_px`, which the file itself tells, else the given share of the
-    longer side.
+    `intrinsics` is the user's text (`fx,fy,cx,cy`, or a file's path). Without it, or with "estimate" or "assumed", the
+    focal length is `focal_px` where that is positive, else `metadata_px`, which the file itself tells, else the given
+    share of the longer side.
     `stored_size` is the size before pixels were made square, at which a camera may have been calibrated.
     Raises InputError when the text is neither, and when such a camera cannot have taken these pictures.
     """
-    if intrinsics is None or intrinsics == ESTIMATE:
+    if intrinsics in (None, ESTIMATE, ASSUMED):
         K = assumed_intrinsics(width, height, focal_per_longer_side)
         if focal_px > 0:
             K[0, 0] = K[1, 1] = focal_px
@@ -67,6 +67,13 @@ def camera_for(
     for sentence in notes:
         _LOG.warning("%s: %s", name, sentence)
     return replace(camera, note=" ".join(notes))
+
+
+def focal_log_std(camera: Camera) -> float:
+    """Return the standard deviation of the logarithm of a camera's focal length, by where it came from."""
+    if camera.focal_log_std is not None:
+        return camera.focal_log_std
+    return FOCAL_LOG_STD.get(camera.source, FOCAL_LOG_STD["assumed"])
 
 
 def _read(text: str) -> Calibration:

@@ -7,7 +7,7 @@ from typing import Any
 import hmpfit
 from hmpfit.fitting.deviation import calibrate
 from hmpfit.fitting.stages import Fitted, fit
-from hmpfit.geometry.cameras import FOCAL_LOG_STD
+from hmpfit.geometry.intrinsics import focal_log_std
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
@@ -35,10 +35,14 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
     status = status_of_trust(fitted.motion.status, trusted_frames(start.evidence))
     motion = replace(fitted.motion, status=status)
     joints = pose_hands(context.models, motion).joints
-    focal_log_std = FOCAL_LOG_STD.get(context.camera.source, FOCAL_LOG_STD["assumed"])
     size = hand_size(context, fitted.motion)
     deviation = calibrate(
-        fitted.linear_std_mm, joints, fitted.landmarks_px, start.evidence, focal_log_std, size.relative_std
+        fitted.linear_std_mm,
+        joints,
+        fitted.landmarks_px,
+        start.evidence,
+        focal_log_std(context.camera),
+        size.relative_std,
     )
     return FitResult(
         motion=motion,

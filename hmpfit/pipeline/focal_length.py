@@ -1,4 +1,4 @@
-"""The camera of `--intrinsics estimate`: its focal length comes from the hands, between detection and first guess."""
+"""A camera that nobody knows: its focal length comes from the hands, between detection and first guess."""
 
 from dataclasses import replace
 
@@ -11,15 +11,24 @@ from hmpfit.pipeline.inputs import hand_prints
 from hmpfit.pipeline.stage_files import StoreStage
 
 
-def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
-    """Return the context with a camera of the estimated focal length, where one was asked for and nothing told it.
+def estimates_focal(context: RunContext) -> bool:
+    """Tell whether neither the user nor the file nor the recipe says the focal length."""
+    told = context.settings.recipe["camera"].get("focal_px", 0.0) > 0
+    asked = context.settings.intrinsics in (None, ESTIMATE)
+    return asked and context.camera.source == "assumed" and not told
 
-    Raises InputError when the keypoints have no 3D landmarks to estimate from.
+
+def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
+    """Return the context with a camera of the estimated focal length, where nothing tells it.
+
+    Keypoints without 3D landmarks keep the assumed one. Raises InputError when they were asked for an estimate.
     """
-    if context.settings.intrinsics != ESTIMATE or context.camera.source != "assumed":
+    if not estimates_focal(context):
         return context
     tracks = detect(context, stage).start
     if tracks is None or tracks.world_m is None:
+        if context.settings.intrinsics is None:
+            return context
         raise InputError("--intrinsics estimate needs 3D landmarks, which these keypoints lack; use --keypoints blend.")
     depends_on = (tracks, context.camera, hand_prints(context.models))
     found: FocalEstimate = stage(

@@ -12,7 +12,7 @@ from hmpfit import registry
 from hmpfit.errors import InputError
 from hmpfit.fingerprints import fingerprint
 from hmpfit.fitting.stages import Fitted
-from hmpfit.geometry.intrinsics import ESTIMATE, camera_for
+from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline import camera_motion, detect, evidence, focal_length, initialize, publish
@@ -136,7 +136,7 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
         "clip": clip_print(context),
         "version": hmpfit.__version__,
         "hand": hand_prints(context.models),
-        "camera": "estimate" if settings.intrinsics == ESTIMATE else fingerprint(context.camera)[:16],
+        "camera": fingerprint(context.camera, focal_length.estimates_focal(context))[:16],
         "prior": fitting.prior_name(prior),
         "files": file_prints(files),
         **settings.comparable(),

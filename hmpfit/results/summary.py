@@ -10,7 +10,7 @@ import numpy as np
 from hmpfit.errors import UnreadableFileError
 from hmpfit.files.schemas import Optional, mismatch
 from hmpfit.files.structured import read_json_table
-from hmpfit.geometry.cameras import FOCAL_LOG_STD
+from hmpfit.geometry.intrinsics import focal_log_std
 from hmpfit.geometry.lenses import lens_name
 from hmpfit.records import (
     DETECTED,
@@ -65,7 +65,7 @@ def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidde
             "height": camera.height,
             "K": np.asarray(camera.K)[0].tolist(),
             "moving": len(camera.K) > 1,
-            "focal_log_std": FOCAL_LOG_STD.get(camera.source, camera.focal_log_std),
+            "focal_log_std": focal_log_std(camera),
             "motion": _motion(result.camera_motion),
             "note": camera.note,
             "distortion_model": lens_name(camera.distortion),

@@ -31,15 +31,7 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
     said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
     said += [_other_arm(hand) for hand in summary.get("hands", ()) if _arm_differs(hand)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
-    if (summary.get("camera") or {}).get("source") == "assumed":
-        focal, spread = result.camera.K[0, 0, 0], math.exp(FOCAL_LOG_STD["assumed"])
-        said.append(
-            f"The camera is unknown: a focal length of {focal:.0f} px was assumed; two of three cameras lie between "
-            f"{focal / spread:.0f} and {focal * spread:.0f} px. Poses are little affected, but distances from the "
-            "camera scale with it; give --intrinsics if you know them."
-        )
-    if (summary.get("camera") or {}).get("note"):
-        said.append(f"The camera that was given: {summary['camera']['note']}")
+    said += _of_camera(float(result.camera.K[0, 0, 0]), summary.get("camera") or {})
     said += _of_world(result.camera_motion)
     for stage in summary.get("stages") or ():
         if stage["outcome"] == "out_of_steps":
@@ -48,6 +40,28 @@ def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
             said.append(f"{_capital(stage['name'])} met numbers that are not finite; the best state before is kept.")
     if not summary.get("stages"):
         said.append("No solver ran: this is the initializer's motion with its gaps filled.")
+    return said
+
+
+def _of_camera(focal_px: float, camera: Mapping[str, Any]) -> list[str]:
+    """Return sentences on a camera that is not known, or that was changed."""
+    said, source = [], camera.get("source")
+    spread = math.exp(camera.get("focal_log_std") or FOCAL_LOG_STD["assumed"])
+    between = f"between {focal_px / spread:.0f} and {focal_px * spread:.0f} px"
+    if source == "assumed":
+        said.append(
+            f"The camera is unknown: a focal length of {focal_px:.0f} px was assumed; two of three cameras lie "
+            f"{between}. Poses are little affected, but distances from the camera scale with it; give --intrinsics if "
+            "you know them."
+        )
+    elif source == "estimated":
+        said.append(
+            f"The camera is unknown: a focal length of {focal_px:.0f} px was estimated from perspective within the "
+            f"hands; two of three cameras that look so lie {between}. Distances from the camera scale with it; give "
+            "--intrinsics if you know them."
+        )
+    if camera.get("note"):
+        said.append(f"The camera that was given: {camera['note']}")
     return said
 
 
