@@ -67,6 +67,8 @@ def find_camera_path(
         found = is_still(clip.images(), masks.outside, sampled_frames(clip.times_s))
         if found:
             return CameraPath(STATIC, "the background stays where it is", still, np.zeros((0, 3)))
+        if found is None:
+            return CameraPath(UNKNOWN, "the background is too plain to be followed", still, np.zeros((0, 3)))
     points = track_points(clip.images(), frames, masks.outside, advance)
     return path_from_points(points, camera, clip.times_s, mode)
 

@@ -29,7 +29,7 @@ def is_still(
     outside: Callable[[int, int, int, float], Image],
     wanted: NDArray[np.int64],
 ) -> bool | None:
-    """Return whether a camera is still; None where too few corners can be followed to say so.
+    """Return whether a camera is still; None where half of the frames are too plain to follow anything.
 
     `images` are all frames (those not `wanted` are passed by), `outside` the mask of `HandMasks`. Stops as soon as it
     cannot be still any more.
@@ -37,7 +37,7 @@ def is_still(
     chosen = set(wanted.tolist())
     most_moved = len(wanted) - int(np.ceil(_FRAMES_SHARE * (len(wanted) - 1))) - 1
     reference: Image | None = None
-    moved, judged = 0, 0
+    moved, judged, plain = 0, 0, 0
     at: Floats = np.zeros((0, 2), np.float32)
     for frame, gray, scale in working_images(_only(images, chosen)):
         height, width = gray.shape
@@ -49,6 +49,8 @@ def is_still(
         shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
         there, good = follow(reference, _evened(gray), at[shown], at[shown])
         if good.sum() < _FEWEST or cells(at[shown][good]) < _FEWEST_CELLS:
+            here = corners(gray, allowed)
+            plain += len(here) < _FEWEST or cells(here) < _FEWEST_CELLS
             continue
         judged += 1
         still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
@@ -56,7 +58,8 @@ def is_still(
         moved += bool(few or cells(at[shown][good][still]) < _FEWEST_CELLS)
         if moved > most_moved:
             return False
-    return None if judged < 0.5 * (len(wanted) - 1) else True
+    half = 0.5 * (len(wanted) - 1)
+    return None if plain > half else judged >= half
 
 
 def _only(images: Iterable[tuple[int, Image]], chosen: set[int]) -> Iterator[tuple[int, Image]]:
