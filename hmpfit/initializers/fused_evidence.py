@@ -22,8 +22,10 @@ from hmpfit.records import DETECTED, Camera, Floats, HandEstimates, HandMotion, 
 class FusionOptions:
     """When who counts how much. Errors in diagonals of the hand's box (2D) and metres (3D)."""
 
-    doubtful: float = 0.035  # expected 2D error of the detector, mean over a frame's joints, from which it is joined
-    lost: float = 0.12  # expected 2D error of the joined landmarks from which a frame counts as unseen
+    doubtful: float = 0.05  # expected 2D error of the detector, mean over a frame's joints, from which it is joined
+    better: float = 1.25  # and how many times the network's own it must be for 2D landmarks to be joined too
+    share_3d: float = 0.6  # of the network's 3D landmarks there, turned onto the detector's: its fingers, not its turn
+    lost: float = 0.3  # expected 2D error of the joined landmarks from which a frame counts as unseen
     presence: float = 0.5  # of the network, from which it counts in frames that the detector missed
     found: float = 0.06  # expected 2D error of the network up to which it counts there
     sure: float = 0.012  # expected 2D error with which a landmark counts in full
@@ -52,16 +54,19 @@ def fuse(
     placed = motion.status == DETECTED
     size = _sizes(tracks, own)
     own_2d, detector_2d = (estimates.expected_errors[:, :, n] / size[..., None] for n in (0, 1))
-    own_3d, detector_3d = estimates.expected_errors[:, :, 2], estimates.expected_errors[:, :, 3]
     judged = placed & estimates.estimated
     joined = tracks.seen & judged & (detector_2d.mean(-1) > options.doubtful)
     alone = ~tracks.seen & judged & (estimates.presence >= options.presence) & (own_2d.mean(-1) < options.found)
     share_2d, std_2d = _joined(own_2d, detector_2d)
-    share_3d, _ = _joined(own_3d, detector_3d)
+    share_2d = np.where(detector_2d > options.better * own_2d, share_2d, 0.0)
+    std_2d = np.where(share_2d > 0, std_2d, detector_2d)
     xy = _mix(tracks.xy_px, own.xy_px, share_2d, joined, alone)
     detector_world = _world(tracks)
     known = np.isfinite(detector_world).all((-1, -2))
-    world = _mix(detector_world, own_world, share_3d, joined & known, alone | (tracks.seen & judged & ~known))
+    turned = _turned_onto(own_world, detector_world, joined & known)
+    share_3d = np.full(share_2d.shape, options.share_3d)
+    mixed = _mix(detector_world, turned, share_3d, joined & known, np.zeros_like(alone))
+    world = np.where((alone | (tracks.seen & judged & ~known))[..., None, None], own_world, mixed)
     calibrated = np.clip((options.sure / np.maximum(np.where(joined[..., None], std_2d, own_2d), 1e-6)) ** 2, 0, 1)
     confidence = np.where((joined | alone)[..., None], calibrated, tracks.confidence)
     seen = (tracks.seen | alone) & ~(joined & (std_2d.mean(-1) > options.lost))
@@ -113,6 +118,17 @@ def _mix(detector: Floats, own: Floats, share: Floats, joined: np.ndarray, alone
     mixed = (1 - share[..., None]) * detector + share[..., None] * own
     out = np.where(joined[..., None, None], mixed, detector)
     return np.where(alone[..., None, None], own, out)
+
+
+def _turned_onto(points: Floats, target: Floats, at: np.ndarray) -> Floats:
+    """Turn centred points [H, T, 21, 3] onto targets where `at` [H, T], by the closest rotation (Kabsch)."""
+    out = points.copy()
+    a, b = points[at], target[at]
+    u, _, vt = np.linalg.svd(np.swapaxes(a, -1, -2) @ b)
+    sign = np.ones((len(a), 3))
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    out[at] = a @ ((u * sign[:, None]) @ vt)
+    return out
 
 
 def _world(tracks: KeypointTracks) -> Floats:
