@@ -40,7 +40,7 @@ _OPTIONS = (
         default="keypoints",
         show_default=True,
         metavar="NAME",
-        help=f"Initializer: {', '.join(known_names('initializers'))} (file:PATH).",
+        help=f"Initializer: {', '.join(known_names('initializers'))} (file:PATH). Networks are experimental.",
     ),
     click.option("--checkpoint", metavar="PATH", help="Weights of a learned initializer."),
     click.option(

@@ -57,7 +57,7 @@ def train(
     validate_every: int | None, device: str, devices: int, precision: str, workers: int, cache: Path, hand_model: str,
     seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train NETWORK: ifvonet, stc or handdgcl.
+    """Train NETWORK: ifvonet, stc or handdgcl (experimental: docs/training.md says what they were shown to do).
 
     `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
     Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
