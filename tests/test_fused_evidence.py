@@ -39,6 +39,9 @@ def test_a_sure_detector_is_left_alone_and_a_wrong_one_replaced(is_right: bool) 
     motion, clean, models = made(is_right)
     clean = replace(clean, world_m=world_landmarks(motion, models))
     estimates = _errors_in(_judged(estimates_of(motion, clean), GOOD, GOOD), 3, GOOD, BAD)
+    same = fuse(_judged(estimates_of(motion, clean), GOOD, GOOD), clean, CAMERA, models)
+    for name in ("xy_px", "confidence", "seen", "world_m"):
+        assert np.array_equal(getattr(same, name), getattr(clean, name)), name
     fused = fuse(estimates, _spoiled(clean, 3), CAMERA, models)
     assert np.array_equal(fused.xy_px[:, [0, 1, 2, 4, 5]], clean.xy_px[:, [0, 1, 2, 4, 5]])
     assert np.abs(fused.xy_px[:, 3] - clean.xy_px[:, 3]).max() < 1.0

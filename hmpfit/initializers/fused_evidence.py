@@ -61,9 +61,10 @@ def fuse(
     share_2d = np.where(detector_2d > options.better * own_2d, share_2d, 0.0)
     std_2d = np.where(share_2d > 0, std_2d, detector_2d)
     xy = _mix(tracks.xy_px, own.xy_px, share_2d, joined, alone)
-    detector_world = _world(tracks)
+    detector_world = np.full(own_world.shape, np.nan) if tracks.world_m is None else tracks.world_m
     known = np.isfinite(detector_world).all((-1, -2))
-    turned = _turned_onto(own_world, detector_world, joined & known)
+    middle = detector_world.mean(-2, keepdims=True)
+    turned = _turned_onto(own_world, detector_world - middle, joined & known) + middle
     share_3d = np.full(share_2d.shape, options.share_3d)
     mixed = _mix(detector_world, turned, share_3d, joined & known, np.zeros_like(alone))
     world = np.where((alone | (tracks.seen & judged & ~known))[..., None, None], own_world, mixed)
@@ -129,10 +130,3 @@ def _turned_onto(points: Floats, target: Floats, at: np.ndarray) -> Floats:
     sign[:, 2] = np.sign(np.linalg.det(u @ vt))
     out[at] = a @ ((u * sign[:, None]) @ vt)
     return out
-
-
-def _world(tracks: KeypointTracks) -> Floats:
-    """Return the detector's world landmarks about their mean, NaN where it has none."""
-    if tracks.world_m is None:
-        return np.full((*tracks.seen.shape, 21, 3), np.nan)
-    return np.asarray(tracks.world_m - tracks.world_m.mean(-2, keepdims=True))
