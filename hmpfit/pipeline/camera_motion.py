@@ -1,6 +1,7 @@
 """Between first guess and fit: how the camera moved, and how long its path is in meters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.recipes.camera_modes import FILE
-from hmpfit.records import DETECTED, CameraMotion
+from hmpfit.records import DETECTED, CameraMotion, HandMotion
 from hmpfit.skeleton import OPENPOSE_PALM
 
 
@@ -24,31 +25,53 @@ def camera_files(context: RunContext) -> dict[str, str | None]:
 
 def find_camera_motion(context: RunContext, stage: StoreStage, start: FitStart) -> CameraMotion:
     """Return the camera's path through the world, as a stage file; the first guess of the hands gives its scale."""
-    settings, tracks = context.settings, start.evidence
-    mode = settings.camera_motion
+    path = _find_path(context, stage, start)
+    size_std = hand_size(context, start.motion).relative_std
     depends_on = (
-        clip_print(context), context.clip.first_frame, context.clip.times_s, context.camera, mode.partition(":")[0],
-        file_prints(camera_files(context)), tracks.xy_px, tracks.seen,
+        *_path_depends_on(context, start), context.settings.camera_scale, size_std, start.motion,
+        hand_prints(context.models),
     )  # fmt: skip
+    found: CameraMotion = stage(
+        "camera_motion", CameraMotion, depends_on, lambda: _scaled(context, path, start, start.motion)
+    )
+    return found
+
+
+def refine_scale(context: RunContext, stage: StoreStage, start: FitStart, fitted: HandMotion) -> CameraMotion | None:
+    """Return the camera's path as long as the fitted hands say, so that they and the camera share one world.
+
+    A path whose length needs no hands comes back as it is.
+    """
+    before = start.camera_motion
+    if before is None or before.map_from_camera is None or context.settings.solver == "none":
+        return before
+    return _scaled(context, _find_path(context, stage, start), start, fitted)
+
+
+def _find_path(context: RunContext, stage: StoreStage, start: FitStart) -> CameraPath:
+    mode = "static" if context.clip.still else context.settings.camera_motion
 
     def compute() -> CameraPath:
-        if context.clip.still:
-            return find_camera_path(context.clip, tracks, context.camera, "static")
-        return find_camera_path(context.clip, tracks, context.camera, mode, _report_frames(context))
+        return find_camera_path(context.clip, start.evidence, context.camera, mode, _report_frames(context))
 
-    path: CameraPath = stage("camera_path", CameraPath, depends_on, compute)
+    path: CameraPath = stage("camera_path", CameraPath, _path_depends_on(context, start), compute)
+    return path
 
-    size_std = hand_size(context, start.motion).relative_std
 
-    def scaled() -> CameraMotion:
-        palm = pose_hands(context.models, start.motion).joints[:, :, list(OPENPOSE_PALM)].mean(axis=2)
-        seen = (start.motion.status == DETECTED) & ~context.hidden
-        palm = np.where(seen[..., None], palm, np.nan)
-        return with_scale(path, tracks, palm, context.camera, size_std, settings.camera_scale == "hands")
+def _path_depends_on(context: RunContext, start: FitStart) -> tuple[Any, ...]:
+    tracks = start.evidence
+    return (
+        clip_print(context), context.clip.first_frame, context.clip.times_s, context.camera,
+        context.settings.camera_motion.partition(":")[0], file_prints(camera_files(context)), tracks.xy_px, tracks.seen,
+    )  # fmt: skip
 
-    scale_depends_on = (*depends_on, settings.camera_scale, size_std, start.motion, hand_prints(context.models))
-    found: CameraMotion = stage("camera_motion", CameraMotion, scale_depends_on, scaled)
-    return found
+
+def _scaled(context: RunContext, path: CameraPath, start: FitStart, motion: HandMotion) -> CameraMotion:
+    palm = pose_hands(context.models, motion).joints[:, :, list(OPENPOSE_PALM)].mean(axis=2)
+    seen = (motion.status == DETECTED) & ~context.hidden
+    palm = np.where(seen[..., None], palm, np.nan)
+    size_std, rescale = hand_size(context, motion).relative_std, context.settings.camera_scale == "hands"
+    return with_scale(path, start.evidence, palm, context.camera, size_std, rescale)
 
 
 def _report_frames(context: RunContext) -> Callable[[int], None]:

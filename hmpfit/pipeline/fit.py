@@ -10,6 +10,7 @@ from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.geometry.intrinsics import focal_log_std
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
+from hmpfit.pipeline.camera_motion import refine_scale
 from hmpfit.pipeline.evidence import FitStart
 from hmpfit.pipeline.inputs import clip_print, hand_prints
 from hmpfit.pipeline.size import hand_size
@@ -58,7 +59,7 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         windows=fitted.windows,
         recipe=recipe,
         provenance=_provenance(context, prior, told),
-        camera_motion=start.camera_motion,
+        camera_motion=refine_scale(context, stage, start, fitted.motion),
     )
 
 
