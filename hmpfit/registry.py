@@ -65,6 +65,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "ho3d": "hmpfit.exporters.dataset_layouts:write_ho3d",
         "egodex": "hmpfit.exporters.dataset_layouts:write_egodex",
         "lerobot": "hmpfit.exporters.lerobot:write",
+        "robot": "hmpfit.exporters.robot:write",
         "usd": "hmpfit.exporters.usd:write",
         "parquet": "hmpfit.exporters.tables:write_parquet",
     },
