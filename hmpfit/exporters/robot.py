@@ -94,7 +94,7 @@ def _gripper(
     result: StoredResult, hand: int, kinematics: Kinematics, fingers: list[int]
 ) -> tuple[dict[str, Any], Floats]:
     widest_m = sum(joint.upper for joint in kinematics.movable)
-    jaws, turned, places, error_m = follow(result.joints[hand], *fingers, widest_m)
+    jaws, turned, places, error_m = follow(result.joints[hand], fingers[0], fingers[1], widest_m)
     return {"angles": np.round(jaws, 7).tolist(), **_base(turned, places)}, 1000 * error_m
 
 
@@ -120,6 +120,6 @@ def _warn(label: str, robot: str, error_mm: Floats) -> None:
     astray = float((error_mm > FOLLOWS_MM).any(axis=1).mean())
     if astray:
         _LOG.warning(
-            "%s hand on %s: a fingertip is more than %.0f mm from the human's in %.1f %% of the frames, at most %.1f mm",
+            "%s hand on %s: a fingertip is over %.0f mm from the human's in %.1f %% of the frames, at most %.1f mm",
             label, robot, FOLLOWS_MM, 100 * astray, error_mm.max(),
         )  # fmt: skip
