@@ -40,7 +40,17 @@ def tips_by_dexi(hand: dict, name: str) -> np.ndarray:
     return np.array([solver.link_positions(frame.tolist(), links) for frame in angles])
 
 
-@all_cases
+@pytest.mark.parametrize(
+    ("hands", "frame"),
+    [
+        ("one", "world"),
+        ("two", "camera"),
+        *(
+            pytest.param(hands, frame, marks=pytest.mark.slow)
+            for hands, frame in (("one", "camera"), ("two", "world"), ("three", "camera"), ("three", "world"))
+        ),
+    ],
+)
 def test_fingertips_are_where_the_file_says(hands: str, frame: str, tmp_path: Path) -> None:
     case = make_case(hands, frame)
     found = retargeted(case, "allegro", tmp_path)
@@ -81,6 +91,7 @@ def test_kinematics_agree_with_pytransform3d_and_their_derivatives(name: str) ->
         assert np.allclose(moved - places, np.einsum("tkcn,tn->tkc", slopes, step), atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HANDS)
 def test_every_hand_follows_generated_motion(name: str, tmp_path: Path) -> None:
     from hmpfit.hands.mano import pose_hands

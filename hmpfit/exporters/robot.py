@@ -12,12 +12,12 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels
 from hmpfit.exporters.gripper import follow
-from hmpfit.exporters.options import DEFAULTS, ExportOptions
 from hmpfit.exporters.retargeting import retarget
 from hmpfit.exporters.robot_hands import find_robot, urdf_path
 from hmpfit.exporters.urdf import Kinematics, read_urdf
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
 from hmpfit.records import STATUS_NAMES, Floats
 from hmpfit.results.npz import StoredResult, in_wrist_frame
 from hmpfit.skeleton import openpose
