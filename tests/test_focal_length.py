@@ -1,10 +1,12 @@
 """The focal length from perspective within hands: found for near hands, left to its prior where nothing tells."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hmpfit import fit_video
 from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.focal_length import estimate_focal, turned_landmarks, with_focal
@@ -58,3 +60,22 @@ def test_turning_landmarks_back_and_forth_changes_nothing() -> None:
     assert np.abs(there.world_m - tracks.world_m).max() > 1e-3
     back = turned_landmarks(there, other, ASSUMED)
     np.testing.assert_allclose(back.world_m, tracks.world_m, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_real_clip_is_nearer_to_its_place_than_with_the_assumed_camera(inputs: Path) -> None:
+    """`rig_near`: a hand 15 cm from a wide lens, whose focal length is 0.61 of the longer side."""
+    clip = inputs / "truth" / "rig_near" / "cam1.avi"
+    with np.load(clip.with_name("cam1.truth.npz")) as stored:
+        true_px, depth = float(stored["K"][0, 0]), stored["joints"][0, :30, 0, 2]
+    off = {}
+    for told in (None, "assumed"):
+        result = fit_video(clip, frames=(0, 30), solver="none", views=0, intrinsics=told, hands="right")
+        focal_px = float(result.camera.K[0, 0, 0])
+        off[result.camera.source] = (
+            abs(np.log(focal_px / true_px)), abs(np.log(np.nanmedian(result.joints[0, :, 0, 2] / depth)))
+        )  # fmt: skip
+        if told is None:
+            assert result.camera.focal_log_std is not None and 0 < result.camera.focal_log_std < 0.45
+    assert off["estimated"][0] < 0.7 * off["assumed"][0]
+    assert off["estimated"][1] < 0.7 * off["assumed"][1]
