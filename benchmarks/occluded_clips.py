@@ -17,7 +17,7 @@ import spoil_clips
 from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_mpjpe_mm
 from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
-from hmpfit.records import DETECTED, FitResult, Floats
+from hmpfit.records import DETECTED, FitRecord, Floats
 
 LEAST_COVERED = 8
 NEAR_S = 0.5
@@ -43,7 +43,7 @@ class Clip:
             np.savez_compressed(self.folder / "clean.npz", **kept)
         return made
 
-    def fit(self, recipe: str, clean: bool) -> FitResult:
+    def fit(self, recipe: str, clean: bool) -> FitRecord:
         """Fit the clean or the spoiled stretch."""
         name, *sets = recipe.split(";")
         frames = self.frames if clean else None

@@ -281,7 +281,7 @@ class HandSize:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitRecord:
     """Everything a run found; `results/npz.py` writes it, `recipe` and `provenance` say how it was made."""
 
     motion: HandMotion

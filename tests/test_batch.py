@@ -184,7 +184,7 @@ def test_fits_side_by_side_are_those_of_single_runs(clips: Path, tmp_path: Path)
     for video in videos:
         folder = tmp_path / video.parent.name
         made = (folder / "fit.npz").stat().st_mtime_ns
-        together, alone = fit_video(video, folder, views=0), fit_video(video, views=0)
+        together, alone = fit_video(video, out=folder, views=0), fit_video(video, views=0)
         assert (folder / "fit.npz").stat().st_mtime_ns == made  # the run took the fit that it found
         assert np.abs(together.joints - alone.joints).max() < 1e-4
     fit_videos([(video, tmp_path / video.parent.name, settings) for video in videos])  # finished runs are left alone

@@ -9,7 +9,7 @@ from hmpfit.errors import RunFolderError
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.records import Camera, FitResult, KeypointTracks
+from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.synthesis.renderer import projected
@@ -33,7 +33,7 @@ def gray_clip(folder: Path, width: int, height: int) -> Clip:
     return open_clip(folder / "gray.mp4")
 
 
-def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitResult:
+def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitRecord:
     """The demo's hand as if it had been fitted: detected, then interpolated, then extrapolated."""
     motion = demo_motion(models, np.random.default_rng(0), FRAMES / 10, 10)
     if not is_right:
@@ -50,7 +50,7 @@ def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitResult:
     tracks = KeypointTracks(
         np.where(seen[..., None, None], xy_px, np.nan), confidence, seen, motion.is_right, clip.times_s
     )
-    return FitResult(motion, joints, np.ones((1, FRAMES, 21)), xy_px, camera, tracks, (), (), {}, {})
+    return FitRecord(motion, joints, np.ones((1, FRAMES, 21)), xy_px, camera, tracks, (), (), {}, {})
 
 
 @pytest.mark.parametrize("is_right", [True, False])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
-from hmpfit.records import Camera, FitResult, HandDetections, HandMotion, KeypointTracks, SolveReport
+from hmpfit.records import Camera, FitRecord, HandDetections, HandMotion, KeypointTracks, SolveReport
 from hmpfit.results.npz import SCHEMA, read_result, write_result
 from hmpfit.results.record_files import load_record, save_record
 from hmpfit.results.summary import summarize, write_summary
@@ -36,7 +36,7 @@ HAND_KEYS = {
 
 
 @pytest.fixture
-def result() -> FitResult:
+def result() -> FitRecord:
     """Two hands, five frames; hand 0 detected in 3, hand 1 in 2; projections 5 px off in every detected frame."""
     generator = np.random.default_rng(3)
     status = np.array([[0, 2, 1, 2, 2], [2, 1, 1, 1, 2]], dtype=np.uint8)
@@ -55,7 +55,7 @@ def result() -> FitResult:
     )
     joints = np.zeros((2, 5, 21, 3))
     joints[0, :, 1, 0] = np.arange(5) ** 2 * 0.001  # 2 mm per frame squared in one joint of 21
-    return FitResult(
+    return FitRecord(
         motion,
         joints + np.array([0.0, 0.0, 0.5]),
         np.full((2, 5, 21), 3.0),
@@ -85,7 +85,7 @@ def assert_same(first: object, second: object) -> None:
         assert first == second and type(first) is type(second)
 
 
-def test_every_record_survives_the_disk(result: FitResult, tmp_path: Path) -> None:
+def test_every_record_survives_the_disk(result: FitRecord, tmp_path: Path) -> None:
     detections = HandDetections(
         np.arange(3), np.ones((3, 21, 2)), np.ones((3, 21, 3)), np.ones(3), np.ones(3), np.arange(5.0), 640, 480
     )
@@ -94,7 +94,7 @@ def test_every_record_survives_the_disk(result: FitResult, tmp_path: Path) -> No
         assert_same(record, load_record(tmp_path / f"{place}.npz", type(record)))
 
 
-def test_a_damaged_or_foreign_record_is_an_input_error(result: FitResult, tmp_path: Path) -> None:
+def test_a_damaged_or_foreign_record_is_an_input_error(result: FitRecord, tmp_path: Path) -> None:
     path = tmp_path / "record.npz"
     save_record(path, result.motion)
     with pytest.raises(InputError, match="not a KeypointTracks file"):
@@ -104,7 +104,7 @@ def test_a_damaged_or_foreign_record_is_an_input_error(result: FitResult, tmp_pa
         load_record(path, HandMotion)
 
 
-def test_result_npz_has_its_keys_and_is_finite(result: FitResult, tmp_path: Path) -> None:
+def test_result_npz_has_its_keys_and_is_finite(result: FitRecord, tmp_path: Path) -> None:
     write_result(tmp_path / "result.npz", result)
     with np.load(tmp_path / "result.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
@@ -115,7 +115,7 @@ def test_result_npz_has_its_keys_and_is_finite(result: FitResult, tmp_path: Path
     np.testing.assert_array_equal(arrays["keypoints_px"][0, 1], result.tracks.xy_px[0, 1])
 
 
-def test_result_npz_reads_back_as_records(result: FitResult, tmp_path: Path) -> None:
+def test_result_npz_reads_back_as_records(result: FitRecord, tmp_path: Path) -> None:
     write_result(tmp_path / "result.npz", result)
     stored = read_result(tmp_path)
     assert_same(stored.motion, result.motion)
@@ -124,14 +124,14 @@ def test_result_npz_reads_back_as_records(result: FitResult, tmp_path: Path) -> 
     assert (stored.camera.width, stored.camera.height) == (640, 480)
 
 
-def test_a_result_that_is_not_finite_is_never_written(result: FitResult, tmp_path: Path) -> None:
+def test_a_result_that_is_not_finite_is_never_written(result: FitRecord, tmp_path: Path) -> None:
     result.joints[0, 0] = np.nan
     with pytest.raises(ValueError, match="'joints' of the result is not finite"):
         write_result(tmp_path / "result.npz", result)
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_solver_the_uncertainty_is_unknown(result: FitResult, tmp_path: Path) -> None:
+def test_without_a_solver_the_uncertainty_is_unknown(result: FitRecord, tmp_path: Path) -> None:
     result.joint_std_mm[:] = np.nan
     write_result(tmp_path / "result.npz", result)
     write_summary(tmp_path / "result.json", summarize(result, 25.0, {"total": 1.0}, None))
@@ -149,7 +149,7 @@ def test_reading_something_else_says_so(tmp_path: Path) -> None:
         read_result(tmp_path / "other.npz")
 
 
-def test_result_json_counts_and_measures(result: FitResult, tmp_path: Path) -> None:
+def test_result_json_counts_and_measures(result: FitRecord, tmp_path: Path) -> None:
     hidden_px = np.full((2, 5, 21, 2), np.nan)
     hidden_px[0, 2] = result.landmarks_px[0, 2] + [0.0, 12.0]
     write_summary(tmp_path / "result.json", summarize(result, 25.0, {"total": 1.0}, hidden_px))

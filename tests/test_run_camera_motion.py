@@ -10,7 +10,7 @@ import hmpfit
 from hmpfit.errors import InputError
 from hmpfit.geometry.rigid_transforms import apply, inverse
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.records import FitResult
+from hmpfit.records import FitRecord
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.scenes import draw_scene
 
@@ -34,14 +34,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: make(tmp_path_factory.mktemp(kind), kind) for kind in ("static", "walk")}
 
 
-def fit(folder: Path, camera: str, **choices: object) -> FitResult:
+def fit(folder: Path, camera: str, **choices: object) -> FitRecord:
     return hmpfit.fit_video(
         folder / "clip.mp4", keypoints=f"file:{folder / 'keypoints.npz'}", intrinsics=str(folder / "K.npz"),
         camera_motion=camera, assignments=["stages.0.steps=6", "stages.1.steps=6"], **choices,
     )  # fmt: skip
 
 
-def world_joints(result: FitResult) -> np.ndarray:
+def world_joints(result: FitRecord) -> np.ndarray:
     assert result.camera_motion is not None
     return apply(result.camera_motion.world_from_camera[None], result.joints)
 

@@ -43,7 +43,7 @@ def test_a_real_clip_ends_well(inputs: Path, tmp_path: Path) -> None:
 
     clip = inputs / "clips" / "fingerspelling.mp4"
     choices = {"frames": (40, 100), "hide_keypoints": ((60, 75),)}
-    learned = fit_video(clip, tmp_path / "a", init="ifvonet", **choices)
+    learned = fit_video(clip, out=tmp_path / "a", init="ifvonet", **choices)
     assert np.isfinite(learned.joints).all() and (learned.motion.status[0, 20:35] == 1).all()
-    own = fit_video(clip, tmp_path / "b", init="ifvonet", keypoints="initializer", **choices)
+    own = fit_video(clip, out=tmp_path / "b", init="ifvonet", keypoints="initializer", **choices)
     assert np.isfinite(own.joints).all()

@@ -15,7 +15,7 @@ from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.hands.matching import match_hands
 from hmpfit.recipes import RunSettings
-from hmpfit.records import FitResult, Floats, KeypointTracks
+from hmpfit.records import FitRecord, Floats, KeypointTracks
 from hmpfit.skeleton import FINGERS, OPENPOSE_21
 from hmpfit.video.clip import open_clip
 
@@ -90,7 +90,7 @@ def without_fingers(tracks: KeypointTracks, ranges: Sequence[tuple[int, int]]) -
     return replace(tracks, xy_px=xy, confidence=alpha, world_m=world), taken
 
 
-def scores(result: FitResult, withheld: Withheld) -> dict[str, float]:
+def scores(result: FitRecord, withheld: Withheld) -> dict[str, float]:
     """Return the numbers of one row: median pixel errors over landmarks, and the mean acceleration of the joints."""
     given = withheld.given
     frames, fingers, shown, acceleration = [], [], [], []

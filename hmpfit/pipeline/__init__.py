@@ -2,11 +2,11 @@
 
 from hmpfit.pipeline.api import (
     fit_in_folder,
-    fit_video,
+    fit_to_record,
     fit_videos,
     keypoints_in_folder,
     prepare_video,
     run_video,
 )
 
-__all__ = ["fit_in_folder", "fit_video", "fit_videos", "keypoints_in_folder", "prepare_video", "run_video"]
+__all__ = ["fit_in_folder", "fit_to_record", "fit_videos", "keypoints_in_folder", "prepare_video", "run_video"]

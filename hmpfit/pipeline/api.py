@@ -13,7 +13,7 @@ from hmpfit.pipeline.temporary_folders import own_temporary_folder
 from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
-from hmpfit.records import FitResult, Floats, KeypointTracks
+from hmpfit.records import FitRecord, Floats, KeypointTracks
 from hmpfit.video.sources import local_file
 
 
@@ -30,15 +30,12 @@ def run_video(
         return run.finish()
 
 
-def fit_video(
+def fit_to_record(
     video: str | Path, out: str | Path | None = None, progress: Progress | None = None, **choices: Any
-) -> FitResult:
-    """Fit the hands of a video, photo or folder of images (a path or web address); return what `hmpfit run` writes.
+) -> FitRecord:
+    """Fit a video for `hmpfit.fit_video`, whose keywords `choices` are; without `out` nothing is left on the disk.
 
-    `choices` are the options of `hmpfit run` as keywords: `init`, `keypoints`, `prior`, `hands`, `recipe`,
-    `assignments` (`--set`), `solver`, `views`, `frames=(a, b)`, `hide_keypoints=((a, b),)`, `intrinsics`, `seed`, ...
-    With `out` the run folder is written and reused like the command's; without it nothing is left on the disk.
-    Positions are camera-frame meters, joints in OpenPose order. Raises InputError, UnknownNameError and NoHandError.
+    Raises InputError, UnknownNameError and NoHandError.
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
     with (
@@ -79,7 +76,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
             run.store_fit(start, fitted)
 
 
-def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitResult:
+def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitRecord:
     """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
     with Run.open(video, folder, settings, Silent()) as run:
         return run.fit()

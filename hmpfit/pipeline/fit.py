@@ -16,12 +16,12 @@ from hmpfit.pipeline.inputs import clip_print, hand_prints
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.priors.opening import Prior
-from hmpfit.records import FitResult
+from hmpfit.records import FitRecord
 from hmpfit.results.jitter import mesh_center_px
 from hmpfit.results.trust import status_of_trust, trusted_frames
 
 
-def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, told: str) -> FitResult:
+def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, told: str) -> FitRecord:
     """Fit the clip of a run; `told` is what the result calls the video."""
     settings, recipe = context.settings, context.settings.recipe
     on_step = _report_steps(context, sum(int(one["steps"]) for one in recipe["stages"]))
@@ -45,7 +45,7 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         focal_log_std(context.camera),
         size.relative_std,
     )
-    return FitResult(
+    return FitRecord(
         motion=motion,
         joints=joints,
         mesh_center_px=mesh_center_px(context.models, motion, context.camera),

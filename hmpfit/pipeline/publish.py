@@ -12,7 +12,7 @@ from hmpfit.files.opening import reason_of
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.timing import Timings, count_from_total
-from hmpfit.records import FitResult, Floats, KeypointTracks
+from hmpfit.records import FitRecord, Floats, KeypointTracks
 from hmpfit.results.npz import write_result
 from hmpfit.results.summary import summarize, write_summary
 from hmpfit.run_folder import RunFolder
@@ -23,7 +23,7 @@ log = logging.getLogger("hmpfit")
 
 
 def publish(
-    context: RunContext, folder: RunFolder, result: FitResult, hidden_px: Floats | None, timings: Timings
+    context: RunContext, folder: RunFolder, result: FitRecord, hidden_px: Floats | None, timings: Timings
 ) -> dict[str, Any]:
     """Write the results of a run and return the content of `result.json`."""
     clip = context.clip
@@ -66,7 +66,7 @@ def _optional(name: str, missing: dict[str, str], scratch: Path) -> Iterator[Non
         (scratch / name).unlink(missing_ok=True)
 
 
-def hidden_of_result(hidden_px: Floats, tracks: KeypointTracks, result: FitResult) -> Floats:
+def hidden_of_result(hidden_px: Floats, tracks: KeypointTracks, result: FitRecord) -> Floats:
     """Return landmarks of the withheld frames by the result's hands, which may be others than the detector's."""
     rows = match_hands(tracks.xy_px, tracks.is_right, result.tracks.xy_px, result.motion.is_right)
     return pick_hands(hidden_px, rows)

@@ -25,7 +25,7 @@ from hmpfit.pipeline.timing import Timings, count_from_total
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress
 from hmpfit.recipes import RunSettings
-from hmpfit.records import Bools, Camera, FitResult, Floats, KeypointTracks
+from hmpfit.records import Bools, Camera, FitRecord, Floats, KeypointTracks
 from hmpfit.results.summary import read_summary
 from hmpfit.run_folder import RunFolder
 from hmpfit.video.clip import Clip, open_clip
@@ -95,7 +95,7 @@ class Run:
         """Keep a fit that was made in a batch, as if this run had made it."""
         fitting.store_fit(self.context, self.stage, start, self.prior, lambda: fitted)
 
-    def fit(self) -> FitResult:
+    def fit(self) -> FitRecord:
         """Return the fitted motion."""
         run = self.with_camera()
         return run._fit(run.start())
@@ -118,7 +118,7 @@ class Run:
                 hidden_px = publish.hidden_of_result(hidden_px, tracks, result)
         return publish.publish(self.context, self.folder, result, hidden_px, self.timings)
 
-    def _fit(self, start: evidence.FitStart) -> FitResult:
+    def _fit(self, start: evidence.FitStart) -> FitRecord:
         with self.timings.of("fit"):
             return fitting.fit_clip(self.context, self.stage, start, self.prior, self.told)
 

@@ -6,13 +6,14 @@ Kept apart from both, so that a script can say the same as `hmpfit run` without 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.recipes.hand_sizes import check_hand_size
 from hmpfit.recipes.loading import Recipe, load_recipe
 from hmpfit.recipes.ranges import SEED_MOST
 
 CAMERA_SCALES = ("file", "hands")
+_CHOICES = {"hands": ("auto", "left", "right", "both"), "device": ("auto", "cpu", "cuda")}
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
 _FILES = (
     "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "shape_from", "hand_landmarker", "mmpose_config",
@@ -63,6 +64,10 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         """Refuse contradictions early, before a detector has worked for minutes."""
+        for name, known in _CHOICES.items():
+            value = str(getattr(self, name)).partition(":")[0]
+            if value not in known:
+                raise UnknownNameError(f"value of {name}", value, known)
         if self.keypoints == "initializer" and self.init == "keypoints":
             raise InputError(
                 "--keypoints initializer projects the initializer's hand, and --init keypoints builds that hand from "

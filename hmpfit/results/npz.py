@@ -16,7 +16,7 @@ from hmpfit.geometry.lenses import lens_name
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Camera, CameraMotion, FitResult, Floats, HandMotion, KeypointTracks
+from hmpfit.records import Camera, CameraMotion, FitRecord, Floats, HandMotion, KeypointTracks
 from hmpfit.results.record_files import write_npz
 
 SCHEMA = "hmpfit.result.1"
@@ -46,7 +46,7 @@ class StoredResult:
         return self.camera_motion.world_from_camera if known and self.camera_motion is not None else None
 
 
-def write_result(path: Path, result: FitResult) -> None:
+def write_result(path: Path, result: FitRecord) -> None:
     """Write `result.npz`. Keypoints that no detector saw are stored as 0 with confidence 0, so all values are finite.
 
     Only the deviations may be NaN throughout, where nothing is known of it because no solver ran, and what speaks of
@@ -62,7 +62,7 @@ def write_result(path: Path, result: FitResult) -> None:
     write_npz(path, arrays)
 
 
-def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
+def _arrays(result: "FitRecord | StoredResult") -> dict[str, np.ndarray]:
     motion, tracks, camera = result.motion, result.tracks, result.camera
     evidence = np.isfinite(tracks.xy_px).all(axis=-1) & (tracks.confidence > 0)
     return {
@@ -92,7 +92,7 @@ def _arrays(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
     }
 
 
-def _world(result: "FitResult | StoredResult") -> dict[str, np.ndarray]:
+def _world(result: "FitRecord | StoredResult") -> dict[str, np.ndarray]:
     camera_motion = result.camera_motion
     if camera_motion is None:
         return {}

@@ -17,7 +17,7 @@ from hmpfit.records import (
     EXTRAPOLATED,
     INTERPOLATED,
     CameraMotion,
-    FitResult,
+    FitRecord,
     Floats,
     KeypointTracks,
     hand_names,
@@ -29,7 +29,7 @@ from hmpfit.strict_json import finite, to_json
 _MILLIMETERS = 1000.0
 
 
-def summarize(result: FitResult, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
+def summarize(result: FitRecord, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
     """Return the content of `result.json`, plain values only; a number that is not finite becomes None.
 
     `fps` is the clip's frame rate; `seconds` the time of each step. `hidden_px` [H, T, 21, 2] are detections in frames
@@ -123,7 +123,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     path.write_text(to_json(summary, indent=1) + "\n")
 
 
-def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
+def _hand(result: FitRecord, hand: int, hidden_px: Floats | None) -> dict[str, Any]:
     motion, tracks = result.motion, result.tracks
     status = motion.status[hand]
     detected = (status == DETECTED) & tracks.seen[hand]
@@ -159,7 +159,7 @@ def _hand(result: FitResult, hand: int, hidden_px: Floats | None) -> dict[str, A
     }
 
 
-def _size(result: FitResult, hand: int) -> dict[str, Any]:
+def _size(result: FitRecord, hand: int) -> dict[str, Any]:
     """Return how large a hand is and how that is known, wrist to middle fingertip."""
     size = result.hand_size
     if size is None:

@@ -16,7 +16,7 @@ from hmpfit.geometry.cameras import project
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitResult, Floats, HandMotion, hand_names
+from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import BONES, OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
@@ -39,7 +39,7 @@ Image = NDArray[np.uint8]
 def write_overlay(
     path: str | Path,
     clip: Clip,
-    result: FitResult,
+    result: FitRecord,
     models: HandModels,
     mesh: bool = True,
     opacity: float = 0.65,
@@ -69,7 +69,7 @@ def write_overlay(
                 on_frame(frame + 1, clip.frames)
 
 
-def _map(result: FitResult) -> MapInset | None:
+def _map(result: FitRecord) -> MapInset | None:
     """Return a map of the camera's path and the wrists', where the camera moves through a known world."""
     found = result.camera_motion
     if found is None or not found.known or np.ptp(found.world_from_camera[:, :3, 3], axis=0).max() == 0:
@@ -79,7 +79,7 @@ def _map(result: FitResult) -> MapInset | None:
     return MapInset(path[:, :3, 3], wrists, [RIGHT_RGB if right else LEFT_RGB for right in result.motion.is_right])
 
 
-def write_overlay_picture(path: str | Path, clip: Clip, result: FitResult, models: HandModels) -> None:
+def write_overlay_picture(path: str | Path, clip: Clip, result: FitRecord, models: HandModels) -> None:
     """Write the one frame of a photo with the fitted hands over it as JPEG, the longer side at most 2048.
 
     Raises OSError when the file cannot be written.
@@ -100,7 +100,7 @@ def write_overlay_picture(path: str | Path, clip: Clip, result: FitResult, model
 
 def draw_frame(
     image: Image,
-    result: FitResult,
+    result: FitRecord,
     frame: int,
     vertices: Floats | None,
     models: HandModels,
@@ -137,7 +137,7 @@ def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
     return side if status == DETECTED else 0.45 * side + 0.55 * np.array(STATUS_RGB[status])
 
 
-def _posed(result: FitResult, models: HandModels, mesh: bool) -> Iterator[Floats | None]:
+def _posed(result: FitRecord, models: HandModels, mesh: bool) -> Iterator[Floats | None]:
     """Yield the vertices [H, V, 3] of frame after frame."""
     frames = result.joints.shape[1]
     for start in range(0, frames, _CHUNK):
