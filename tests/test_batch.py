@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from hmpfit.batch import Job, run_batch
+from hmpfit.front_door import fit_video
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.pipeline import fit_video, fit_videos
+from hmpfit.pipeline import fit_videos
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import Camera
 from hmpfit.results.npz import read_result
@@ -170,7 +171,6 @@ def test_an_interrupted_batch_says_so_and_resumes(engine: str, clips: Path, tmp_
 
 @pytest.mark.slow
 def test_batch_and_single_runs_agree(clips: Path, tmp_path: Path) -> None:
-    from hmpfit import fit_video
 
     run("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--quiet")
     single = fit_video(clips / "hand0" / "clip.mp4")
