@@ -80,13 +80,15 @@ class FitResult(FitRecord):
         Raises UnknownNameError, listing the formats, and InputError for what a format cannot hold.
         """
         from hmpfit import registry
-        from hmpfit.exporters.options import ExportOptions, call_writer
+        from hmpfit.interfaces.exporter import ExportOptions
         from hmpfit.results.npz import StoredResult
 
         base, _, variant = to.partition(":")
         stored = StoredResult(**{field.name: getattr(self, field.name) for field in fields(StoredResult)})
         options = ExportOptions(variant=variant or None)
-        return call_writer(registry.load("exporters", base), stored, self._models(), Path(out), options)
+        write = registry.load("exporters", base)
+        files: list[Path] = write(stored, self._models(), Path(out), options)
+        return files
 
     def __repr__(self) -> str:
         """Say how many hands and frames there are and how well they are known."""
