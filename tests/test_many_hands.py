@@ -11,6 +11,7 @@ from hmpfit.evaluation.identities import idf1
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.keypoints.appearance import split_by_color
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.earning import reason_against, sightings_of
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
@@ -18,7 +19,8 @@ from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracking import HandTracks, track
-from hmpfit.keypoints.tracklets import link, split_by_vote
+from hmpfit.keypoints.tracklets import Tracklet, link, split_by_vote
+from hmpfit.records import HandDetections
 from hmpfit.synthesis.several_people import alone, draw_people
 from hmpfit.video.clip import open_clip
 from tests.test_tracking import FPS, SHAPE, scene, still
@@ -86,9 +88,15 @@ def test_consistent_vote_is_never_outbid_by_a_move_that_costs_nothing() -> None:
     assert [hand.is_right for hand in assign(detections, link(detections))] == [True, False]
 
 
+def linked(detections: HandDetections) -> tuple[HandDetections, list[Tracklet]]:
+    return detections, link(detections)
+
+
 def test_tracklet_whose_votes_turn_for_good_is_split() -> None:
     told = {frame: 0.95 if frame < 24 else 0.05 for frame in range(60)}
-    detections = scene((still(300, range(60)), told), frames=60)
+    moved = {frame: (300.0 if frame < 24 else 320.0, 300.0) for frame in range(60)}
+    assert len(split_by_vote(*linked(scene((still(300, range(60)), told), frames=60)))) == 1
+    detections = scene((moved, told), frames=60)
     assert [piece.frames[0] for piece in split_by_vote(detections, link(detections))] == [0, 24]
     tracks = track(detections)
     assert sorted(tracks.is_right) == [False, True]
@@ -252,3 +260,15 @@ def test_mirror_image_is_turned_back(inputs: Path) -> None:
     for (_, image), (_, other) in zip(plain.images(), turned.images(), strict=True):
         assert (other == image[:, ::-1]).all()
     assert list(find_tracks(turned, load_landmarker(), MediaPipeOptions(workers=1)).is_right) == [False]
+
+
+def test_colors_tell_two_people_apart_where_one_hand_is_taken_for_the_other() -> None:
+    path = {frame: (300.0, 300.0) for frame in range(40)}
+    detections = scene((path, 0.9), frames=40)
+    colors = np.where(np.arange(40)[:, None] < 36, [20.0, 16.0, 11.0], [9.0, 8.0, 12.0])
+    colors[10] = [50.0, 0.0, 0.0]
+    detections = replace(detections, color=colors + np.random.default_rng(0).normal(0, 0.5, (40, 3)))
+    parts = split_by_color(detections, link(detections))
+    assert [(int(one.frames[0]), int(one.frames[-1])) for one in parts] == [(0, 35), (36, 39)]
+    same = replace(detections, color=colors[:1] + np.random.default_rng(0).normal(0, 3, (40, 3)))
+    assert len(split_by_color(same, link(same))) == 1

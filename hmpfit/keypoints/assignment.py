@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hmpfit.keypoints.appearance import difference
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.merge_tracklets import contested
@@ -27,6 +28,7 @@ _SPREAD, _SPREAD_PER_S = 0.12, 1.0  # expected distance from the prediction, in 
 _SIZE_SPREAD, _SIZE_SPREAD_PER_S = 0.1, 0.5  # of the logarithm of the size
 _SPEED_STD = 0.5  # of a measured velocity, diagonals per second
 _SPEED = 2.0  # of hands in general, diagonals per second
+_COLOR_SPREAD, _MOST_COLOR = 5.0, 3.0  # of a hand's color over a gap, in Lab; how many of them count at most
 _COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
 _LEFT_OUT = 1.5  # per thirtieth of a second, times score
 _MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
@@ -128,9 +130,11 @@ def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -
     apart = float(distance(xy[earlier[-1]] + forward * coast, xy[first] - backward * coast)) / (_SPREAD * wider)
     ratio = float(np.log(sizes(xy[first]) / sizes(xy[earlier[-1]]))) / (_SIZE_SPREAD + _SIZE_SPREAD_PER_S * gap)
     change = 0.0
+    if detections.color is not None:
+        change = min(difference(detections.color[recent], detections.color[soon]) / _COLOR_SPREAD, _MOST_COLOR) ** 2
     if min(len(recent), len(soon)) > 1:
         spread = 2 * _SPEED_STD**2 + 2 * _SPEED**2 * (1 - np.exp(-gap / _COAST_S))
-        change = float(((forward - backward) ** 2).sum()) / max(size, 1e-9) ** 2 / float(spread)
+        change += float(((forward - backward) ** 2).sum()) / max(size, 1e-9) ** 2 / float(spread)
     return 0.5 * (apart**2 + ratio**2 + change) + 2 * float(np.log(wider))
 
 

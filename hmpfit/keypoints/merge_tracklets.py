@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hmpfit.keypoints.appearance import differ
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.tracklets import Tracklet, distance, gather
 from hmpfit.records import HandDetections
@@ -30,7 +31,7 @@ def merge_tracklets(
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
     doubtful = contested(extensions)
-    opposed = {link for link in _links(extensions) if _opposed(tracklets[link[0]], tracklets[link[1]])}
+    opposed = {link for link in _links(extensions) if _opposed(detections, tracklets[link[0]], tracklets[link[1]])}
     for before, after in sorted(_links(extensions), key=lambda link: link in opposed):
         a, b = group[before], group[after]
         if (before, after) in doubtful or a == b or not _compatible(detections, rows[a], rows[b]):
@@ -92,7 +93,11 @@ def _followed_links(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, 
     return found
 
 
-def _opposed(a: Tracklet, b: Tracklet) -> bool:
+def _opposed(detections: HandDetections, a: Tracklet, b: Tracklet) -> bool:
+    """Tell whether consistent votes, or colors where they are known, speak for two hands."""
+    color = detections.color
+    if color is not None and differ(color[a.rows], color[b.rows]):
+        return True
     return a.consistent and b.consistent and a.right_log_odds * b.right_log_odds < 0
 
 

@@ -19,6 +19,7 @@ _LONGEST_GAP_S = 0.2
 _AMBIGUOUS = 2.0  # the second-best partner must be this many times farther than the best
 _VELOCITY_MEMORY_S = 0.1
 _LOG_ODDS_LIMIT = 3.0  # one frame's word about the side counts at most this much
+_JUMPS = 0.08  # hand diagonals from one detection to the next where one hand takes another's place
 _CONSISTENT_FRAMES, _CLEAR_ODDS, _AGREEMENT = 8, 1.0, 0.85  # a vote that is never outbid
 
 
@@ -142,4 +143,6 @@ def _change_of_side(detections: HandDetections, piece: Tracklet) -> int | None:
     at = int(np.abs(2 * before - odds.sum()).argmax()) + 1  # largest difference of the sums on both sides
     parts = gather(detections, piece.rows[:at]), gather(detections, piece.rows[at:])
     opposed = parts[0].right_log_odds * parts[1].right_log_odds < 0
-    return at if opposed and all(part.consistent for part in parts) else None
+    xy = detections.xy_px[piece.rows]
+    jumps = float(distance(xy[at - 1], xy[at])) >= _JUMPS  # else it is one hand, whose pose misleads the votes
+    return at if opposed and jumps and all(part.consistent for part in parts) else None
