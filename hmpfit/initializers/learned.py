@@ -56,7 +56,8 @@ def _points_in_boxes(learned: Learned, context: RunContext, tracks: KeypointTrac
         return None
     boxes = read_boxes(settings.boxes, clip.frames, clip.width, clip.height, clip.first_frame)
     sides = tuple(bool(side) for side in tracks.is_right)
-    return learned.locate(clip, replace(boxes, is_right=sides), context.hidden).xy_px
+    advance = context.progress.phase(f"{learned.name} in boxes", clip.frames)
+    return learned.locate(clip, replace(boxes, is_right=sides), context.hidden, advance).xy_px
 
 
 def _from_both(name: str, estimates: HandEstimates, tracks: KeypointTracks, context: RunContext) -> InitialMotion:

@@ -4,6 +4,7 @@ Separate from detection, which finds boxes, and from `box_files`, which reads th
 whose joints fill the box. Any landmark network can look, MediaPipe's or a learned initializer's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +46,13 @@ class _Try:
     right: float
 
 
-def locate(look: Look, clip: FrameSource, boxes: HandBoxes, hidden: Bools) -> Located:
-    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are voted."""
+def locate(
+    look: Look, clip: FrameSource, boxes: HandBoxes, hidden: Bools, on_frame: Callable[[int], None] | None = None
+) -> Located:
+    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are voted.
+
+    `on_frame(1)` watches.
+    """
     known = np.isfinite(boxes.xyxy_px).all(-1) & ~hidden
     sides = [
         _vote(look, clip, boxes.xyxy_px[hand], known[hand]) if side is None else side
@@ -60,6 +66,8 @@ def locate(look: Look, clip: FrameSource, boxes: HandBoxes, hidden: Bools) -> Lo
         for hand in np.flatnonzero(known[:, frame]).tolist():
             found = _in_box(look, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
             before[hand], out[hand, frame] = found, found.xy_px
+        if on_frame is not None:
+            on_frame(1)
     return Located(out, np.array(sides, dtype=bool))
 
 

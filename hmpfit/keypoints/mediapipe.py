@@ -207,7 +207,7 @@ def in_boxes(context: RunContext) -> KeypointTracks:
         found = network(image, regions, mirrored)
         return found.xy_px, found.presence, found.right
 
-    found = locate(look, clip, boxes, context.hidden)
+    found = locate(look, clip, boxes, context.hidden, context.progress.phase("looking into boxes", clip.frames))
     hands = len(found.is_right)
     tracks = HandTracks(
         found.xy_px, np.isfinite(found.xy_px).all((-1, -2)), found.is_right, np.zeros(hands), np.ones(hands),

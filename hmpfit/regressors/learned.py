@@ -68,11 +68,13 @@ class Learned:
                 f"one); these weights of {self.name} look at tracked hands only."
             )
 
-    def locate(self, clip: Clip, boxes: HandBoxes, hidden: Bools) -> Located:
+    def locate(
+        self, clip: Clip, boxes: HandBoxes, hidden: Bools, on_frame: Callable[[int], None] | None = None
+    ) -> Located:
         """Return rough joints in boxes of hands, and their sides."""
         from hmpfit.regressors.ifvonet.locate import NetworkLook
         from hmpfit.regressors.ifvonet.network import IFVONet
 
         self.check_boxes()
         assert isinstance(self.network, IFVONet)
-        return locate(NetworkLook(self.network), clip, boxes, hidden)
+        return locate(NetworkLook(self.network), clip, boxes, hidden, on_frame)
