@@ -15,6 +15,7 @@ import numpy as np
 import spoil_clips
 
 from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_mpjpe_mm
+from hmpfit.hands.matching import match_hands
 from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import DETECTED, FitRecord, Floats
@@ -61,20 +62,20 @@ def score(clip: Clip, recipe: str, truth: str) -> dict[str, float]:
         joints, sides, status = stored["joints"], stored["is_right"], stored["status"]
     if truth == "own":
         clean = clip.fit(recipe, clean=True)
-        joints, sides, status = clean.joints, clean.motion.is_right, clean.motion.status
+        same = match_hands(clean.joints, clean.motion.is_right, joints, sides)
+        joints, sides, status = clean.joints[same], clean.motion.is_right[same], clean.motion.status[same]
     times_s = spoiled.tracks.times_s
     near = max(round(NEAR_S / float(np.median(np.diff(times_s)))), 1)
     found = dict.fromkeys(("covered", "pa", "ra", "called", "clean", "clean_pa", "clean_ra", "clean_called"), 0.0)
-    for hand, side in enumerate(sides):
-        rows = np.flatnonzero(spoiled.motion.is_right == side)
+    rows = match_hands(spoiled.joints, spoiled.motion.is_right, joints, sides)
+    for hand, row in enumerate(rows.tolist()):
         hidden = (covered[hand] >= LEAST_COVERED) & (status[hand] == DETECTED)
         away = np.convolve(covered[hand] > 0, np.ones(2 * near + 1), mode="same") == 0
         free = away & (status[hand] == DETECTED)
         found["covered"] += hidden.sum()
         found["clean"] += free.sum()
-        if not len(rows):
+        if row < 0:
             continue  # a hand that is not found at all is detected nowhere and has no error: the count shows it
-        row = rows[0]
         called = spoiled.motion.status[row] == DETECTED
         for prefix, frames in (("", hidden), ("clean_", free)):
             found[prefix + "called"] += (called & frames).sum()

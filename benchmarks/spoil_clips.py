@@ -22,7 +22,7 @@ Floats = NDArray[np.floating]
 KINDS = ("textured", "skin", "cup")
 _SECONDS = (0.8, 1.6)  # an occluder's way across a hand
 _PAUSE_S = (0.5, 1.0)  # between two of them
-_BOXES = (0.5, 0.95)  # its size in the diagonal of the hand's box
+_BOXES = (0.7, 1.05)  # its size in the diagonal of the hand's box
 _SIDE = 256  # pixels of an occluder before it is scaled
 
 
