@@ -10,7 +10,16 @@ from hmpfit.fitting.unseen_frames import BridgeOptions, bridge, gaps, weights
 from hmpfit.geometry import rotations
 from tests.made_problem import make
 
-OPTIONS = BridgeOptions(length_s=1.5, noise=1e-4, span_s=0.5, weak_noise=0.03, least_trusted=5, least_seen=18)
+OPTIONS = BridgeOptions(
+    length_s=1.5,
+    noise=1e-4,
+    span_s=0.5,
+    weak_noise=0.3,
+    place_noise=0.01,
+    blur_noise=0.01,
+    least_trusted=5,
+    least_seen=20,
+)
 
 
 def test_gaps_have_a_seen_frame_on_either_side():

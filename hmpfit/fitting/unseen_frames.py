@@ -9,6 +9,7 @@ fingers are treated apart: a thing may cover two fingers and nothing else.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,34 +27,38 @@ _LEAST_SHARE = 0.3  # what a pose counts of which no landmark was seen: the fit 
 class BridgeOptions:
     """A Matern-3/2 process of unknown mean; noises are shares of its variance.
 
-    A frame with fewer than `least_trusted` landmarks of any confidence or fewer than `least_seen` at all is weak, and
-    so is a finger with less than half of its landmarks. The noise of a weak pose is `weak_noise` over the share of its
-    landmarks that were seen.
+    A frame with fewer than `least_seen` landmarks is covered, and so is a finger with less than half of its own. The
+    noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`) over the share of its landmarks that
+    were seen. A frame with fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise
+    `blur_noise`, and its place stays.
     """
 
     length_s: float
     noise: float  # of other frames
     span_s: float  # how far from a weak stretch frames tell of it
     weak_noise: float
+    place_noise: float
+    blur_noise: float
     least_trusted: int
     least_seen: int
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What moves together: the landmarks that show it, and its joints of the hand's pose (none: the wrist)."""
+    """What moves together: the landmarks that show it, and what it is: joints of the hand's pose, or the wrist's."""
 
     landmarks: tuple[int, ...]
-    joints: tuple[int, ...]
+    kind: Literal["place", "turn", "joints"]
+    joints: tuple[int, ...] = ()
 
 
 def _parts() -> list[_Part]:
     palm = tuple(row for row, name in enumerate(OPENPOSE_21) if name == "wrist" or name.endswith("1"))
-    parts = [_Part(palm, ())]
+    parts = [_Part(palm, "place"), _Part(palm, "turn")]
     for finger in FINGERS:
         shown = tuple(row for row, name in enumerate(OPENPOSE_21) if name.startswith(finger))
         joints = tuple(row for row, name in enumerate(MANO_JOINTS[1:]) if name.startswith(finger))
-        parts.append(_Part(shown, joints))
+        parts.append(_Part(shown, "joints", joints))
     return parts
 
 
@@ -69,12 +74,16 @@ def bridge(motion: Motion, evidence: Evidence, options: BridgeOptions) -> Motion
         trusted = seen  # no confidence was measured
     out = replace(motion, global_R=motion.global_R.clone(), transl=motion.transl.clone(), hand_R=motion.hand_R.clone())
     for hand in range(len(seen)):
-        count, sighted = seen[hand].sum(-1), seen[hand].any(-1)
-        weak_frame = (trusted[hand].sum(-1) < options.least_trusted) | (count < options.least_seen)
+        sighted, few = seen[hand].any(-1), seen[hand].sum(-1) < options.least_seen
+        blurred = trusted[hand].sum(-1) < options.least_trusted
         for part in _parts():
             share = seen[hand][:, part.landmarks].mean(-1)
-            weak = weak_frame | (share < 0.5)
-            noise = np.where(weak, options.weak_noise / np.maximum(share, _LEAST_SHARE), options.noise)
+            place = part.kind == "place"
+            covered = few | (share < 0.5)
+            weak = covered if place else covered | blurred
+            noise = np.where(blurred, options.noise if place else options.blur_noise, options.noise)
+            hidden = (options.place_noise if place else options.weak_noise) / np.maximum(share, _LEAST_SHARE)
+            noise = np.where(covered, hidden, noise)
             for start, stop in gaps(~weak):
                 since, until = times_s[start] - options.span_s, times_s[stop - 1] + options.span_s
                 near = np.flatnonzero(sighted & (times_s > since) & (times_s < until))
@@ -86,8 +95,10 @@ def bridge(motion: Motion, evidence: Evidence, options: BridgeOptions) -> Motion
 
 def _replace(out: Motion, motion: Motion, hand: int, part: _Part, gap: slice, near: Ids, shares: Tensor) -> None:
     """Write a part's mean of the fitted frames `near`, by shares [n, m], into the frames of a gap."""
-    if not part.joints:
+    if part.kind == "place":
         out.transl[hand, gap] = shares @ motion.transl[hand, near]
+        return
+    if part.kind == "turn":
         out.global_R[hand, gap] = _mix(shares, motion.global_R[hand, gap.start - 1], motion.global_R[hand, near])
         return
     joints = list(part.joints)

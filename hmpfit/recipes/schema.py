@@ -65,9 +65,11 @@ class UnseenFrameSettings:
     length_s: float = 1.5
     noise: float = 1e-4
     span_s: float = 0.5
-    weak_noise: float = 0.03
+    weak_noise: float = 0.3
+    place_noise: float = 0.01
+    blur_noise: float = 0.01
     least_trusted: int = 5
-    least_seen: int = 18
+    least_seen: int = 20
 
 
 @dataclass(frozen=True)
