@@ -20,7 +20,7 @@ from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.records import Bools, Floats, Ids
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
-_LEAST_SHARE = 0.3  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
+_LEAST_SHARE = 0.2  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class BridgeOptions:
     """A Matern-3/2 process of unknown mean; noises are shares of its variance.
 
     A frame with fewer than `least_seen` landmarks is covered, and so is a finger with less than half of its own. The
-    noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`) over the share of its landmarks that
-    were seen. A frame with fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise
+    noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`) times 1 / share^2 - 1 for the share of
+    its landmarks, or of the hand's if that is less, that were seen. A frame with fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise
     `blur_noise`, and its place stays.
     """
 
@@ -82,7 +82,8 @@ def bridge(motion: Motion, evidence: Evidence, options: BridgeOptions) -> Motion
             covered = few | (share < 0.5)
             weak = covered if place else covered | blurred
             noise = np.where(blurred, options.noise if place else options.blur_noise, options.noise)
-            hidden = (options.place_noise if place else options.weak_noise) / np.maximum(share, _LEAST_SHARE)
+            shown = np.maximum(np.minimum(share, seen[hand].mean(-1)), _LEAST_SHARE)
+            hidden = (options.place_noise if place else options.weak_noise) * (1 / shown**2 - 1) + options.noise
             noise = np.where(covered, hidden, noise)
             for start, stop in gaps(~weak):
                 since, until = times_s[start] - options.span_s, times_s[stop - 1] + options.span_s

@@ -65,11 +65,11 @@ class UnseenFrameSettings:
     length_s: float = 1.5
     noise: float = 1e-4
     span_s: float = 0.5
-    weak_noise: float = 0.3
-    place_noise: float = 0.01
-    blur_noise: float = 0.01
+    weak_noise: float = 0.02
+    place_noise: float = 0.0005
+    blur_noise: float = 0.001
     least_trusted: int = 5
-    least_seen: int = 20
+    least_seen: int = 14
 
 
 @dataclass(frozen=True)
