@@ -29,8 +29,8 @@ class BridgeOptions:
 
     A frame with fewer than `least_seen` landmarks is covered, and so is a finger with less than half of its own. The
     noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`) times 1 / share^2 - 1 for the share of
-    its landmarks, or of the hand's if that is less, that were seen. A frame with fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise
-    `blur_noise`, and its place stays.
+    its landmarks, or of the hand's if that is less, that were seen. A frame with fewer than `least_trusted` landmarks
+    of any confidence is blurred: its pose has the noise `blur_noise`, and its place stays.
     """
 
     length_s: float
