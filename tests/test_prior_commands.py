@@ -77,7 +77,7 @@ def test_a_killed_training_resumes_to_the_same_losses(tmp_path: Path) -> None:
 
     subprocess.run(command(str(tmp_path / "whole")), env=env, check=True, timeout=900)
     started = subprocess.Popen(command(str(tmp_path / "parts")), env=env)
-    while not (tmp_path / "parts" / "last.ckpt").is_file() and started.poll() is None:
+    while not (tmp_path / "parts" / "last.safetensors").is_file() and started.poll() is None:
         time.sleep(0.05)
     os.kill(started.pid, signal.SIGKILL)
     assert started.wait() == -signal.SIGKILL

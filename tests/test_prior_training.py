@@ -58,7 +58,7 @@ def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZ
 def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", 12)
     fit(tmp_path / "parts", 12, stop_at=9)
-    assert (tmp_path / "parts" / "last.ckpt").is_file()
+    assert (tmp_path / "parts" / "last.safetensors").is_file()
     resumed = fit(tmp_path / "parts", 12)
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name
@@ -67,12 +67,12 @@ def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_size_or_hand_is_refused_and_stays(tmp_path: Path) -> None:
     fit(tmp_path, 4)
-    before = (tmp_path / "last.ckpt").read_bytes()
+    before = (tmp_path / "last.safetensors").read_bytes()
     with pytest.raises(InputError, match="another size of prior"):
         fit(tmp_path, 4, sizes=dataclasses.replace(SIZES, latent=24))
     with pytest.raises(InputError, match="another hand model"):
         fit(tmp_path, 4, taller=1.2)
-    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert (tmp_path / "last.safetensors").read_bytes() == before
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 

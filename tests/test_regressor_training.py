@@ -48,7 +48,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole = learn(tmp_path / "whole", 6)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         learn(tmp_path / "cut", 6, stop_at=3)
-    assert (tmp_path / "cut" / "last.ckpt").is_file()
+    assert (tmp_path / "cut" / "last.safetensors").is_file()
     resumed = learn(tmp_path / "cut", 6)
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-6), name

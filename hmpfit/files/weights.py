@@ -41,10 +41,10 @@ def read_metadata_table(path: Path, metadata: dict[str, str], key: str) -> dict[
     return table
 
 
-def read_tensors(path: Path) -> "dict[str, Tensor]":
+def read_tensors(path: Path, finite: bool = True) -> "dict[str, Tensor]":
     """Return the tensors of a safetensors file by name, on the CPU. Raises UnreadableFileError.
 
-    Tensors of eight-bit floats and the like are refused, and so are numbers that are not finite.
+    Tensors of eight-bit floats and the like are refused, and with `finite` numbers that are not finite.
     """
     from safetensors import safe_open
 
@@ -57,7 +57,7 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
                 if kind not in (*_FLOATS, *_WHOLE):
                     raise ValueError(f"its tensor '{name[:80]}' holds {kind}, which no weights here do")
                 tensor = file.get_tensor(name)
-                if kind in _FLOATS and not bool(tensor.isfinite().all()):
+                if finite and kind in _FLOATS and not bool(tensor.isfinite().all()):
                     raise ValueError(f"its tensor '{name[:80]}' holds numbers that are not finite")
                 tensors[name] = tensor
         return tensors

@@ -24,6 +24,7 @@ from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.schedules import Schedule
+from hmpfit.training.states import SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
 CODEC = ("path_basis", "skip", "to_path", "to_latent")
 Tensors = tuple[
@@ -140,8 +141,9 @@ def train(
         every_n_train_steps=None,
         enable_version_counter=False,
     )
-    last = folder / "last.ckpt"
-    if last.is_file():
+    best.FILE_EXTENSION = SUFFIX
+    last = last_state(folder)
+    if last is not None:
         windows.first = _checked(last, module)
     loggers: list[Any] = [CSVLogger(folder, name="", version="")]
     if importlib.util.find_spec("tensorboard") is not None:
@@ -158,6 +160,7 @@ def train(
         logger=loggers,
         log_every_n_steps=min(50, schedule.steps),
         callbacks=[best, _Watch(on_step)],
+        plugins=[SafetensorsStates()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -167,7 +170,8 @@ def train(
         module,
         DataLoader(windows, batch_size=None),
         DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
-        ckpt_path=str(last) if last.is_file() else None,
+        ckpt_path=None if last is None else str(last),
+        weights_only=False,  # plain values and tensors, by `SafetensorsStates`
     )
     if before and trainer.is_global_zero:
         after = _logged(folder / "metrics.csv")
@@ -176,8 +180,7 @@ def train(
             lines.writeheader()
             lines.writerows(before + after)
     if best.best_model_path:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-        module.average.load_state_dict({k.removeprefix("average."): v for k, v in state.items() if "average." in k})
+        module.average.load_state_dict(weights_of(Path(best.best_model_path), "average."))
     module.average.name = prior.name
     return module.average
 
@@ -189,7 +192,7 @@ def process_number() -> int:
 
 def _checked(last: Path, module: PriorTraining) -> int:
     """Return a checkpoint's step; InputError when its weights or its hand are not those of the prior in training."""
-    stored = torch.load(last, map_location="cpu", weights_only=False)
+    stored = read_state(last)
     there, here = stored["state_dict"], module.state_dict()
     if {key: value.shape for key, value in there.items()} != {key: value.shape for key, value in here.items()}:
         raise InputError(f"'{last}' is a checkpoint of another size of prior; choose another -o, or the size it has.")

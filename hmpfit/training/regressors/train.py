@@ -22,8 +22,7 @@ from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.training.logs import loggers, whole_log
 from hmpfit.training.regressors.batches import Mixed
 from hmpfit.training.regressors.feature_set import FeatureSet
-
-LAST = "last.ckpt"
+from hmpfit.training.states import LAST, SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
 
 @dataclass(frozen=True)
@@ -170,13 +169,13 @@ def train(
     total = steps or recipe.epochs * per_epoch
     module = Learning(network, plan.build(switches) if recipe.average else None, plan, recipe, models, total, per_epoch)
     batches = clips.training(view, recipe.augmentation, recipe.batch, total, seed)
-    last = folder / LAST
-    resume = last.is_file()
-    if resume:
-        batches.first = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"])
+    last = last_state(folder)
+    if last is not None:
+        batches.first = int(read_state(last)["global_step"])
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=f"held_out/{plan.best}", enable_version_counter=False
     )  # fmt: skip
+    best.FILE_EXTENSION = SUFFIX
     validate_every = min(machine.validate_every or per_epoch, total)
     trainer = lightning.Trainer(
         max_steps=total,
@@ -189,21 +188,21 @@ def train(
         sync_batchnorm=world > 1,
         logger=loggers(folder),
         log_every_n_steps=min(20, total),
-        callbacks=[best, _Watch(last, machine.save_every, validate_every, on_step)],
+        callbacks=[best, _Watch(folder / LAST, machine.save_every, validate_every, on_step)],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[SafetensorsStates()],
     )
     with whole_log(folder / "metrics.csv", batches.first):
         trainer.fit(
             module,
             DataLoader(batches, batch_size=None, num_workers=machine.workers),
             DataLoader(held_out.held_out(view, recipe.batch), batch_size=None),
-            ckpt_path=str(last) if resume else None,
-            weights_only=False,
+            ckpt_path=None if last is None else str(last),
+            weights_only=False,  # plain values and tensors, by `SafetensorsStates`
         )
     if Path(best.best_model_path).is_file():
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
         prefix = "network." if module.average is None else "average."
-        module.kept.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        module.kept.load_state_dict(weights_of(Path(best.best_model_path), prefix))
     return module.kept.cpu().eval()
