@@ -166,12 +166,14 @@ def _in_frame(
 def _options(result: Path, told: _Told) -> dict[str, Any]:
     """Return the options that the command line and `result.json` give."""
     known = _summary(result)
-    given, kept = told.video, known.get("video")
+    given, kept, first = told.video, known.get("video"), known.get("first_frame")
+    kept = kept if isinstance(kept, str) and "\0" not in kept else None
+    first = first if isinstance(first, int) and 0 <= first < 1 << 31 else 0
     video = None if given == "none" else Path(given) if given else Path(kept) if kept else None
     task = {"task": told.task} if told.task else {}
     return {
         "video": video,
-        "first_frame": int(known.get("first_frame") or 0),
+        "first_frame": first,
         "mirrored": bool(known.get("mirrored")),
         "bones": told.bones,
         **task,

@@ -58,7 +58,9 @@ class Shards:
         try:
             self.about = read_json_table(folder / INDEX)
             self.shards = [(str(name), int(count)) for name, count in self.about["shards"]]
-            if any(Path(name).name != name or not 0 < count <= CLIPS_MOST for name, count in self.shards):
+            if any(
+                Path(name).name != name or len(name) > 200 or not 0 < count <= CLIPS_MOST for name, count in self.shards
+            ):
                 raise ValueError("it names files elsewhere, or impossible counts")
         except (UnreadableFileError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise InputError(f"'{folder}' is not a folder of shards: {INDEX} is missing or damaged.") from error

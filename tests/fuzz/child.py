@@ -27,7 +27,7 @@ class Enough(BaseException):
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and event in FORBIDDEN:
+    if _watching and event in FORBIDDEN and arguments[:1] != ("lscpu",):  # torch asks that of its own accord
         _seen.append(f"{event} {str(arguments)[:200]}")
 
 
