@@ -6,18 +6,18 @@ textured background or a room with depth (`room.py`), skin, a lamp, sensor noise
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.watertight import open_rims
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
-from hmpfit.synthesis.places import Place
+from hmpfit.synthesis.places import Place, world_truth
 from hmpfit.synthesis.renderer import Drawing, Light, Mesh, projected, render
 from hmpfit.video.writer import VideoWriter
 
@@ -89,37 +89,54 @@ def make_clip(
         for frame in range(frames):
             things = [] if others is None else others(frame)
             behind = None if flat is None else next(flat)
-            image, drawing = None, None
-            for subframe, share in enumerate(np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES):
-                ahead = min(frame + 1, frames - 1)
-                hands = posed.vertices[:, frame] + share * look.shutter * (
-                    posed.vertices[:, ahead] - posed.vertices[:, frame]
-                )
-                meshes = [mesh for arm, hand in zip(arms, hands) for mesh in arm.meshes(hand)] + things
-                drawn = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=subframe == 0)
-                if place is not None:
-                    moment = place.image(camera, frame, share * look.shutter)
-                else:
-                    assert behind is not None
-                    moment = behind.copy()
-                drawn.over(moment)
-                drawing = drawing or drawn
-                image = moment.astype(np.float32) if image is None else image + moment
-            assert drawing is not None and image is not None
-            exposed = (image / (_SUBFRAMES if look.shutter else 1) + 0.5).astype(np.uint8)
+            after = posed.vertices[:, min(frame + 1, frames - 1)]
+
+            room_at = partial(_background_at, place, behind, camera, frame)
+            exposed, drawing = _expose(posed.vertices[:, frame], after, arms, things, room_at, camera, look)
             visibility[:, frame] = visible(drawing, posed.joints[:, frame], camera)
             video.write(next(noise)(exposed), float(times_s[frame]))
             if on_frame is not None:
                 on_frame(frame + 1, frames)
-    path = np.repeat(np.eye(4)[None], frames, axis=0) if place is None else place.world_from_camera
-    world = {
-        "world_from_camera": path,
-        "joints_world": np.stack([apply(path, hand) for hand in posed.joints]),
-        "camera_status": np.array("static" if place is None else place.status),
-        "scale_std": np.array(0.0),
-    }
-    _write_truth(folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s, world)
+    _write_truth(
+        folder / TRUTH_NAME,
+        motion,
+        posed.joints,
+        posed.vertices,
+        visibility,
+        camera,
+        times_s,
+        world_truth(posed.joints, place),
+    )
     return folder / CLIP_NAME, folder / TRUTH_NAME
+
+
+def _expose(
+    hands: Floats, hands_after: Floats, arms: list["Arm"], things: list[Mesh], room_at: Callable[[float], Image],
+    camera: Camera, look: Appearance,
+) -> tuple[Image, Drawing]:  # fmt: skip
+    """Return a frame's picture, the mean over its open shutter, and the first moment's drawing with depth.
+
+    Hands [H, V, 3] move straight to where they are in the next frame; `room_at` gives the background at a share of it.
+    """
+    moments = np.arange(_SUBFRAMES if look.shutter else 1) / _SUBFRAMES * look.shutter
+    total, first = np.zeros((camera.height, camera.width, 3), np.float32), None
+    for share in moments.tolist():
+        moved = hands + share * (hands_after - hands)
+        meshes = [mesh for arm, hand in zip(arms, moved) for mesh in arm.meshes(hand)] + things
+        drawn = render(meshes, camera.K[0], camera.width, camera.height, look.light, depth=first is None)
+        picture = room_at(share)
+        drawn.over(picture)
+        total += picture
+        first = first or drawn
+    assert first is not None
+    return (total / len(moments) + 0.5).astype(np.uint8), first
+
+
+def _background_at(place: Place | None, flat: Image | None, camera: Camera, frame: int, share: float) -> Image:
+    if place is not None:
+        return place.image(camera, frame, share)
+    assert flat is not None
+    return flat.copy()
 
 
 @dataclass(frozen=True)

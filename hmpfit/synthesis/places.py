@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.geometry.rigid_transforms import interpolate
+from hmpfit.geometry.rigid_transforms import apply, interpolate
 from hmpfit.records import Camera, Floats
 from hmpfit.synthesis.camera_paths import draw_path
 from hmpfit.synthesis.room import Image, Room, draw_room
@@ -38,3 +38,14 @@ def draw_place(kind: str, frames: int, fps: float, generator: np.random.Generato
     path = draw_path(kind, frames, fps, generator)
     room = draw_room(path.world_from_camera, generator)
     return Place(room, path.world_from_camera, path.carried_m, _STATUS.get(kind, "moving"))
+
+
+def world_truth(joints: Floats, place: Place | None) -> dict[str, Floats]:
+    """Return what the truth file says of the world: joints [H, T, 21, 3] before the camera, and its path."""
+    path = np.repeat(np.eye(4)[None], joints.shape[1], axis=0) if place is None else place.world_from_camera
+    return {
+        "world_from_camera": path,
+        "joints_world": apply(path[None], joints),
+        "camera_status": np.array("static" if place is None else place.status),
+        "scale_std": np.array(0.0),
+    }
