@@ -66,6 +66,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "egodex": "hmpfit.exporters.dataset_layouts:write_egodex",
         "lerobot": "hmpfit.exporters.lerobot:write",
         "robot": "hmpfit.exporters.robot:write",
+        "smplx": "hmpfit.exporters.body:write",
         "usd": "hmpfit.exporters.usd:write",
         "parquet": "hmpfit.exporters.tables:write_parquet",
     },

@@ -65,6 +65,7 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as 
     show_default=True,
     help="Names of the bones in GLB, BVH and USD.",
 )
+@click.option("--into", type=click.Path(path_type=Path), metavar="FILE", help="The body that --to smplx fills in.")
 @click.option("--video", metavar="PATH|none", help="The clip, for formats that hold pictures [the run's own].")
 @click.option("--task", metavar="TEXT", help="What is done in the clip, in words, for data sets.")
 @hand_model_option("The hand model that the result was fitted with.")
@@ -76,6 +77,7 @@ def export(
     out: Path | None,
     frame: str,
     bones: str,
+    into: Path | None,
     video: str | None,
     task: str | None,
     hand_model: str,
@@ -92,7 +94,7 @@ def export(
     if len(results) > 1 and out is None:
         raise InputError(f"{len(results)} results need a folder for their files; give -o FOLDER.")
     written: dict[str, list[str]] = {}
-    told = _Told(frame, hand_model, bones, video, task)
+    told = _Told(frame, hand_model, bones, into, video, task)
     with TerminalProgress(quiet) as progress:
         for result in results:
             folder = _folder(result, out, len(results) > 1)
@@ -115,6 +117,7 @@ class _Told:
     frame: str
     hand_model: str
     bones: str
+    into: Path | None
     video: str | None
     task: str | None
 
