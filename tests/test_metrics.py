@@ -5,6 +5,7 @@ import pytest
 import roma
 import torch
 
+from hmpfit.evaluation.measures import area_under_curve
 from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_acc_mm, ra_mpjpe_mm
 from hmpfit.geometry.alignment import similarity_aligned
 
@@ -55,3 +56,9 @@ def test_missing_frames_are_left_out_and_none_at_all_is_nan() -> None:
     found[3] = np.nan
     assert ra_mpjpe_mm(found, TRUE) == 0.0
     assert np.isnan(pa_mpjpe_mm(np.full_like(TRUE, np.nan), TRUE))
+
+
+def test_an_exact_point_is_within_a_threshold_of_zero_whatever_rounding_left() -> None:
+    errors = np.array([[0.0], [1e-17], [3e-16]])
+    assert area_under_curve(errors, 0.0, 0.05, 100) == 1.0
+    assert area_under_curve(np.full((4, 1), 1.0), 0.0, 0.05, 100) == 0.0
