@@ -34,11 +34,12 @@ def initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMot
     estimates = learned.estimate(
         clip, tracks, context.camera, context.hidden, context.models, context.device, advance, points_px
     )  # fmt: skip
+    least_certain = from_network.LEAST_CERTAIN
     if estimates.expected_errors is not None:
         if settings.keypoints != "initializer":
             return _from_both(learned.name, estimates, tracks, context)
-        tracks = tracks.only_where(np.zeros_like(tracks.seen))  # by its own joints alone
-    motion, own = from_network.initialize(estimates, tracks, context.camera, context.models)
+        tracks, least_certain = tracks.only_where(np.zeros_like(tracks.seen)), 0.0  # by its own joints alone
+    motion, own = from_network.initialize(estimates, tracks, context.camera, context.models, least_certain)
     motion = replace_contradicted(motion, tracks, context.camera, context.models, learned.name)
     placed = np.flatnonzero((motion.status == DETECTED).any(1))
     if not len(placed):
