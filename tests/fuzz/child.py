@@ -52,9 +52,13 @@ def main(work: Path) -> None:
         os.chdir(folder)
         _seen.clear()
         _watching = True
-        verdict = _verdict(family, folder)
+        try:
+            verdict = _verdict(family, folder)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Enough:  # the timer struck when the case had just ended
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            verdict = {"outcome": "ok", "where": "stopped"}
         _watching = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
         if _seen or canary.exists():
             verdict = {"outcome": "ran", "where": "; ".join(_seen[:3]) or "the canary was made"}
             canary.unlink(missing_ok=True)
