@@ -72,7 +72,7 @@ class HandDetections:
     times_s: Floats  # [T]
     width: int
     height: int
-    color: Floats | None = None  # [N, 3] of the palms, where people have to be told apart
+    color: Floats | None = None  # [N, 3] of the palms, where there are several people
 
 
 @dataclass(frozen=True)

@@ -272,3 +272,10 @@ def test_colors_tell_two_people_apart_where_one_hand_is_taken_for_the_other() ->
     assert [(int(one.frames[0]), int(one.frames[-1])) for one in parts] == [(0, 35), (36, 39)]
     same = replace(detections, color=colors[:1] + np.random.default_rng(0).normal(0, 3, (40, 3)))
     assert len(split_by_color(same, link(same))) == 1
+
+
+@pytest.mark.slow
+def test_hands_that_hold_cups_stay_one_right_and_one_left(inputs: Path) -> None:
+    tracks = find_tracks(open_clip(inputs / "clips" / "cups.mp4"), load_landmarker(), MediaPipeOptions())
+    assert sorted(tracks.is_right) == [False, True]
+    assert tracks.seen.sum() > 400

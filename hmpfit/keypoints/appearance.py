@@ -1,6 +1,6 @@
 """What color hands are: tells people apart where their hands of one side meet.
 
-Separate from tracking, which sees no pixels; asked for only where two hands of one side are there at once.
+Separate from tracking, which sees no pixels; asked for only where more than two hands are there at once.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,13 @@ _TOGETHER_FRAMES = 5
 _LEAST_TRACKLET = 8
 
 
-def several_of_a_side(tracklets: Sequence[Tracklet]) -> bool:
-    """Tell whether two hands of one side are there at once."""
-    sure = [one for one in tracklets if len(one.rows) >= _LEAST_TRACKLET and one.consistent]
-    return any(
-        a.right_log_odds * b.right_log_odds > 0 and len(np.intersect1d(a.frames, b.frames)) >= _TOGETHER_FRAMES
-        for n, a in enumerate(sure)
-        for b in sure[:n]
-    )
+def more_than_two(tracklets: Sequence[Tracklet]) -> bool:
+    """Tell whether more than two hands, and so several people, are there at once for some frames."""
+    frames = [one.frames for one in tracklets if len(one.rows) >= _LEAST_TRACKLET]
+    if not frames:
+        return False
+    _, count = np.unique(np.concatenate(frames), return_counts=True)
+    return int((count > 2).sum()) >= _TOGETHER_FRAMES
 
 
 def palm_colors(clip: FrameSource, detections: HandDetections, workers: int | None = None) -> Floats:

@@ -89,7 +89,7 @@ def _moves(
     left_out: float,
 ) -> list[Edge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
-    arrivals, doubtful = _arrivals(extensions), contested(extensions)
+    arrivals, doubtful = _arrivals(extensions), contested(detections, extensions)
     edges = []
     for n, before in enumerate(tracklets):
         for m in range(n + 1, min(n + 1 + _NEXT, len(tracklets))):

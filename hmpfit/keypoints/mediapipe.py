@@ -16,7 +16,7 @@ from hmpfit.errors import NoHandError
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
-from hmpfit.keypoints.appearance import palm_colors, several_of_a_side, split_by_color
+from hmpfit.keypoints.appearance import more_than_two, palm_colors, split_by_color
 from hmpfit.keypoints.arms import count_votes
 from hmpfit.keypoints.box_files import read_boxes
 from hmpfit.keypoints.box_search import locate
@@ -119,7 +119,7 @@ def find_tracks(
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
     detections, bodies = look_closer(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
     tracklets = split_by_vote(detections, link(detections))
-    if several_of_a_side(tracklets):
+    if more_than_two(tracklets):
         detections = replace(detections, color=palm_colors(clip, detections, workers))
         tracklets = split_by_color(detections, tracklets)
     report = _report(progress, "following hands")

@@ -30,7 +30,7 @@ def merge_tracklets(
     """
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
-    doubtful = contested(extensions)
+    doubtful = contested(detections, extensions)
     opposed = {link for link in _links(extensions) if _opposed(detections, tracklets[link[0]], tracklets[link[1]])}
     for before, after in sorted(_links(extensions), key=lambda link: link in opposed):
         a, b = group[before], group[after]
@@ -64,12 +64,15 @@ def _followed(tracklet: Tracklet, extensions: Sequence[TrackletExtension]) -> fl
     return sum(only) if len(only) >= _RARELY_FOUND * len(found) else 0.0
 
 
-def contested(extensions: Sequence[TrackletExtension]) -> set[tuple[int, int]]:
+def contested(detections: HandDetections, extensions: Sequence[TrackletExtension]) -> set[tuple[int, int]]:
     """Return the pairs (before, after) that one of two rivals claims: motion has to decide where hands meet.
 
     A pair that was followed both ways over some frames is certain; any other is contested where the one was followed to
-    the other's rival, too.
+    the other's rival, too. Only where colors are known, that is among several people: elsewhere following says
+    more than motion (`cups.mp4` would fall into four hands).
     """
+    if detections.color is None:
+        return set()
     found = _followed_links(extensions)
     return {
         (before, after)
