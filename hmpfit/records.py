@@ -157,9 +157,8 @@ class KeypointTracks:
 
     def select_hands(self, rows: NDArray[np.int64]) -> "KeypointTracks":
         """Return the tracks `rows` in that order."""
-        whole = ("times_s", "dropped")
-        picked = {n: v[rows] for n, v in vars(self).items() if v is not None and n not in whole}
-        return replace(self, **picked)
+        fields = {n: v for n, v in vars(self).items() if v is not None and n not in ("times_s", "dropped")}
+        return replace(self, **{name: values[rows] for name, values in fields.items()})
 
     def believed_where(self, kept: Bools) -> "KeypointTracks":
         """Return the tracks unseen in the other frames, in which the detector saw something that is not believed."""
@@ -168,13 +167,10 @@ class KeypointTracks:
     def only_where(self, kept: Bools) -> "KeypointTracks":
         """Return the same tracks unseen in the other frames; kept [H, T], or what broadcasts to it."""
         seen = self.seen & kept
-        return replace(
-            self,
-            seen=seen,
-            confidence=np.where(seen[..., None], self.confidence, 0.0),
-            xy_px=np.where(seen[..., None, None], self.xy_px, np.nan),
-            world_m=None if self.world_m is None else np.where(seen[..., None, None], self.world_m, np.nan),
-        )
+        xy_px = np.where(seen[..., None, None], self.xy_px, np.nan)
+        world_m = None if self.world_m is None else np.where(seen[..., None, None], self.world_m, np.nan)
+        confidence = np.where(seen[..., None], self.confidence, 0.0)
+        return replace(self, seen=seen, confidence=confidence, xy_px=xy_px, world_m=world_m)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Joint names and orders: the only place where a joint has a number.
 
 Two orders exist. MANO-16 (+ five tips) is what hand models pose; OpenPose-21 (= MediaPipe) is what detectors see and
-what every file of ours stores. Source: `specs/method.md` section 1.
+what every file of ours stores. Source: `docs/method.md` section 1.
 """
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")

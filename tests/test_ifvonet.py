@@ -31,7 +31,7 @@ def count(module: nn.Module) -> float:
 
 
 def test_sizes_are_the_specifications() -> None:
-    """specs/regressors.md section 1.4: 62.5 M with two backbones, 36.8 M with one, 61.1 M at depth 1."""
+    """the papers (docs/method.md): 62.5 M with two backbones, 36.8 M with one, 61.1 M at depth 1."""
     paper = IFVONet(SIZES["paper"])
     assert count(paper) == pytest.approx(62.5, rel=0.03)
     assert count(IFVONet(replace(SIZES["paper"], two_backbones=False))) == pytest.approx(36.8, rel=0.03)

@@ -1,7 +1,7 @@
 """The published method's inner loop as it runs, for comparison: nothing here is used by the fit.
 
 Every step skins the whole mesh and evaluates the whole `paper`-size decoder at every frame; Adam, 400 + 400 steps, in
-float32. Written plainly on purpose. Source: method.md sections 2 (weights and reductions of the released runs) and 6.
+float32. Written plainly on purpose. Source: docs/method.md sections 2 (weights and reductions) and 6.
 """
 
 import time
@@ -25,7 +25,7 @@ from hmpfit.skeleton import MANO_PARENTS
 
 STEPS, RATE, DECAY_EVERY, DECAY, CLIP = 400, 0.05, 200, 0.7, 5.0
 SCALE_PX = 40.0
-WEIGHTS: tuple[dict[str, float], ...] = (  # method.md section 2, preset `in_the_wild`
+WEIGHTS: tuple[dict[str, float], ...] = (  # docs/method.md section 2, preset `in_the_wild`
     {"transl_to_initial": 10, "orient_smooth": 1, "transl_smooth": 10, "betas_to_initial": 10, "keypoints_2d": 0.05},
     {
         "transl_to_initial": 10, "orient_smooth": 1, "transl_smooth": 10, "betas_to_initial": 10, "keypoints_2d": 0.05,
@@ -187,7 +187,7 @@ def _pixels(
 
 
 def _cost(xy: Tensor, unknowns: dict[str, Tensor], given: _Given, weights: dict[str, float], fps: float) -> Tensor:
-    """Return the sum over windows of the weighted means of method.md section 2, rows [R]."""
+    """Return the sum over windows of the weighted means of docs/method.md section 2, rows [R]."""
     both = (given.exists[:, 1:] * given.exists[:, :-1])[..., None]
     turns = rotations.exp(unknowns["orient"])
     squared = (xy - given.xy_px).square()

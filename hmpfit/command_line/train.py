@@ -1,6 +1,7 @@
 """`hmpfit train NETWORK`: any learned initializer, from datasets, from rendered clips, or from both."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,7 @@ def train(
     `hmpfit run VIDEO --init NETWORK --checkpoint DIR/NETWORK.safetensors` uses it.
     Resumes from the last state in DIR when it was made with the same settings. DIR/metrics.csv holds the losses.
     """
-    from hmpfit.cards import write_card
-    from hmpfit.regressors.checkpoints import (
-        borrow_backbone,
-        find,
-        is_regressor,
-        load_network,
-        load_plan,
-        save_network,
-    )
+    from hmpfit.regressors.checkpoints import load_plan
 
     plan = load_plan(network)
     changed = dict(_pair(text) for text in said)
@@ -86,36 +79,15 @@ def train(
         "checkpoint": checkpoint, "backbone_weights": None if backbone_weights is None else str(backbone_weights),
         "devices": devices, "precision": precision, "hand_model": hand_model, "seed": seed,
     }  # fmt: skip
-    settings = json.loads(json.dumps(settings))
-    _same_settings(out, settings)
-    try:
-        from hmpfit.training.regressors.train import Machine
-        from hmpfit.training.regressors.train import train as learn
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
+    _same_settings(out, settings := json.loads(json.dumps(settings)))
+    machine_of, learn = _loop()
     import torch
 
     from hmpfit.hands.model_files import load_hand_models
-    from hmpfit.regressors.backbone.weights import load_imagenet
 
     models = load_hand_models(hand_model)
     torch.manual_seed(seed)
-    fresh = plan.build(switches)
-    if checkpoint is not None:
-        found = load_network(find(network, checkpoint), network)[1]
-        taught = {key: getattr(found, key) for key in plan.second_stage_switches}  # these may be others than before
-        asked = replace(plan.for_inference(switches), **taught)
-        loaded = load_network(find(network, checkpoint), network, asked)[0]
-        fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
-        fresh.requires_grad_(True)
-    if backbone_weights is not None and is_regressor(backbone_weights):
-        borrow_backbone(fresh, backbone_weights)
-    elif backbone_weights is not None:
-        backbones = plan.backbones(fresh)
-        if not backbones:
-            raise InputError(f"--backbone-weights fits a ResNet-50, and {network} {size} has none; try --size paper.")
-        for backbone in backbones:
-            load_imagenet(backbone, backbone_weights)
+    fresh = _network(plan, switches, checkpoint, backbone_weights, size)
     with TerminalProgress(quiet) as progress:
         sources = open_sources(data, plan.view(switches), models, hand_model, cache, seed, progress)
         clips, held_out = split_sources(sources, hold_out, plan.view(switches), models, cache, seed, progress)
@@ -123,35 +95,87 @@ def train(
             raise InputError(f"--data gives {len(clips)} clips to learn from, fewer than a batch of {recipe.batch}.")
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
-        machine = Machine(
+        machine = machine_of(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices=devices, precision=precision,
             workers=workers, validate_every=validate_every or 0,
         )  # fmt: skip
         total = steps or recipe.epochs * max(1, len(clips) // (recipe.batch * devices))
-        advance, done = progress.phase("training", total), [0]
-
-        def on_step(step: int) -> None:
-            advance(step - done[0])
-            done[0] = step
-
         best = learn(
-            plan, switches, fresh, clips, held_out, models, out, recipe, machine, seed, on_step, steps
+            plan, switches, fresh, clips, held_out, models, out, recipe, machine, seed,
+            _counter(progress, total), steps,
         )  # fmt: skip
         figures = _scores(plan, best, switches, held_out, models, recipe.batch)
-    best, switches = plan.shipped(best, switches)
-    weights = out / f"{network}.safetensors"
-    sha256 = save_network(best, network, switches, weights)
-    about = {
-        "name": f"{network}_{size}", "licence": "that of the data it learned from", "data": clips.name,
-        "clips": len(clips), "held_out_clips": len(held_out),
-    }  # fmt: skip
-    trained = {key: value for key, value in settings.items() if value is not None and key != "switches"}
-    write_card(weights, sha256, about, {"training": trained, "held_out": figures})
+    weights, sha256 = _write(out, plan, best, switches, size, settings, figures, (clips, held_out))
     if as_json:
         click.echo(to_json({"checkpoint": str(weights), "sha256": sha256, "held_out": figures}))
     elif not quiet:
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         click.echo(f"{weights}: held-out clips: {told}")
+
+
+def _counter(progress: TerminalProgress, total: int) -> Callable[[int], None]:
+    """Return what a training calls with the number of steps done."""
+    advance, done = progress.phase("training", total), [0]
+
+    def on_step(step: int) -> None:
+        advance(step - done[0])
+        done[0] = step
+
+    return on_step
+
+
+def _loop() -> tuple[Any, Any]:
+    """Return how training is carried out and the function that does it. Raises MissingExtraError."""
+    try:
+        from hmpfit.training.regressors.train import Machine
+        from hmpfit.training.regressors.train import train as learn
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
+    return Machine, learn
+
+
+def _network(plan: Any, switches: Any, checkpoint: str | None, backbone_weights: Path | None, size: str) -> Any:
+    """Return the network that training starts from: random weights, or those of a checkpoint or of a backbone."""
+    from hmpfit.regressors.backbone.weights import load_imagenet
+    from hmpfit.regressors.checkpoints import borrow_backbone, find, is_regressor, load_network
+
+    fresh = plan.build(switches)
+    if checkpoint is not None:
+        found = load_network(find(plan.name, checkpoint), plan.name)[1]
+        taught = {key: getattr(found, key) for key in plan.second_stage_switches}  # these may be others than before
+        asked = replace(plan.for_inference(switches), **taught)
+        loaded = load_network(find(plan.name, checkpoint), plan.name, asked)[0]
+        fresh.load_state_dict(loaded.state_dict(), strict=False)  # parts for training only begin anew
+        fresh.requires_grad_(True)
+    if backbone_weights is not None and is_regressor(backbone_weights):
+        borrow_backbone(fresh, backbone_weights)
+    elif backbone_weights is not None:
+        backbones = plan.backbones(fresh)
+        if not backbones:
+            raise InputError(f"--backbone-weights fits a ResNet-50, and {plan.name} {size} has none; try --size paper.")
+        for backbone in backbones:
+            load_imagenet(backbone, backbone_weights)
+    return fresh
+
+
+def _write(
+    out: Path, plan: Any, best: Any, switches: Any, size: str, settings: dict[str, Any], figures: dict[str, float],
+    data: tuple[Any, Any],
+) -> tuple[Path, str]:  # fmt: skip
+    """Write the trained weights with their card and return where, and their sha256."""
+    from hmpfit.cards import write_card
+    from hmpfit.regressors.checkpoints import save_network
+
+    best, switches = plan.shipped(best, switches)
+    weights = out / f"{plan.name}.safetensors"
+    sha256 = save_network(best, plan.name, switches, weights)
+    about = {
+        "name": f"{plan.name}_{size}", "licence": "that of the data it learned from", "data": data[0].name,
+        "clips": len(data[0]), "held_out_clips": len(data[1]),
+    }  # fmt: skip
+    trained = {key: value for key, value in settings.items() if value is not None and key != "switches"}
+    write_card(weights, sha256, about, {"training": trained, "held_out": figures})
+    return weights, sha256
 
 
 def _scores(plan: Any, network: Any, switches: Any, held_out: Any, models: Any, batch: int) -> dict[str, float]:

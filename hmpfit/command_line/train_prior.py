@@ -17,7 +17,7 @@ from hmpfit.strict_json import to_json
 
 _START_WINDOWS, _HELD_OUT_BATCH = 512, 64
 _GAUSSIAN_WINDOWS = 6000
-PAPER_EPOCHS = 1000  # method.md section 5
+PAPER_EPOCHS = 1000  # docs/method.md section 5
 
 
 @click.command(name="train-prior")

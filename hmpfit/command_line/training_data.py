@@ -68,13 +68,13 @@ def split_sources(
             raise InputError("--hold-out names fitted clips (--data runs:DIR); here the last 5 % are held out.")
         return Mixed(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
     from hmpfit.training.regressors.feature_set import split_features
-    from hmpfit.training.regressors.features import Drawing, feature_folder
+    from hmpfit.training.regressors.features import CropDrawing, feature_folder
 
     donors = [source[i] for source in sources for i in range(0, len(source), max(1, len(source) // DONORS))]
     folders = []
     for source in sources:
         real = source.name.startswith(f"{RUNS}:")
-        drawing = Drawing(rounds=ROUNDS if real else 1, seed=seed, view=view)
+        drawing = CropDrawing(rounds=ROUNDS if real else 1, seed=seed, view=view)
         advance = progress.phase(f"features of {source.name}", drawing.rounds * len(source))
         folders.append(feature_folder(source, donors, models, cache / "features", drawing, advance))
     return split_features(folders, [source.name.removeprefix(f"{RUNS}:") for source in sources], hold_out)

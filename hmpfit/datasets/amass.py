@@ -2,7 +2,7 @@
 
 SMPL-H files (`*_poses.npz`, 156 columns) and SMPL-X files (`*_stageii.npz`, 165 columns) of any dataset folder below
 the root, and ARCTIC's `*.mano.npy`. Hands that hardly move are dropped, left hands mirrored, rates changed by SLERP.
-What was read is kept as one memory-mapped array in the cache. Source: `specs/datasets.md` section 1.
+What was read is kept as one memory-mapped array in the cache. Source: the data set's own tools.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""ARCTIC: two hands and an object, eight fixed cameras (p1) or the one on the head (p2). Source: `specs/datasets.md` 7.
+"""ARCTIC: two hands and an object, eight fixed cameras (p1) or the one on the head (p2).
 
 A sequence per recording and view. Pictures are the whole ones of `images/`. Joints come from `splits/*.npy` where the
 user has made these, else from the parameters of `raw_seqs` through the user's MANO.

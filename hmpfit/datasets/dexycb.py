@@ -1,6 +1,6 @@
 """DexYCB, splits s0-s3: a sequence per recording and camera, one hand, right or left.
 
-Source: `specs/datasets.md` section 3. The official evaluation counts frames subject by subject, recording by recording,
+Source: the data set's own tools. The official evaluation counts frames subject by subject, recording by recording,
 camera by camera, over the split; `Dataset.order` is that count.
 """
 

@@ -1,4 +1,4 @@
-"""FreiHAND v2: single pictures of right hands, one sequence each. Source: `specs/datasets.md` section 6.
+"""FreiHAND v2: single pictures of right hands, one sequence each. Source: the data set's own tools.
 
 Meshes and joints are stored and believed; the stored root rotation is not used, because it is in the world's frame.
 """

@@ -1,4 +1,4 @@
-"""HIC (Hands in Action): one camera, one or two hands with MANO fits. Source: `specs/datasets.md` section 5.
+"""HIC (Hands in Action): one camera, one or two hands with MANO fits. Source: the data set's own tools.
 
 The fits' stored meshes and joints are used as they are (camera frame, meters). Whether their angles are relative to the
 mean pose is written nowhere: with the user's MANO the reading that gives the stored meshes back is taken.

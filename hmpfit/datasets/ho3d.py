@@ -1,4 +1,4 @@
-"""HO3D v2 and v3: one sequence per folder, right hands, OpenGL axes. Source: `specs/datasets.md` section 2.
+"""HO3D v2 and v3: one sequence per folder, right hands, OpenGL axes. Source: the data set's own tools.
 
 Only frames listed in `train.txt` or `evaluation.txt` are annotated, and some of those hold None. The evaluation split
 has its truth in `evaluation_xyz.json` and `evaluation_verts.json`, where the user has put these beside it.

@@ -1,4 +1,4 @@
-"""InterHand2.6M v1.0, 5 or 30 frames a second: windows of even steps seen by one camera. Source: `specs/datasets.md` 4.
+"""InterHand2.6M v1.0, 5 or 30 frames a second: windows of even steps seen by one camera.
 
 The frame rate is not stored. Frames of one recording and camera are cut into windows wherever the step between their
 numbers is wider than the commonest one; 30 frames a second are steps of 3 in train and of 1 elsewhere.

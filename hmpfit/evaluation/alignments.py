@@ -1,7 +1,7 @@
 """The alignments of the official benchmark scripts, vectorized over samples.
 
 Apart from `geometry.alignment`, which aligns properly: some scripts allow mirror images or scale by one bone, and a
-number is only comparable when that is done the same way. Source: `specs/datasets.md` section 9.
+number is only comparable when that is done the same way. Source: the data set's own tools.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """What is measured once points are aligned: mean errors, the curve of correct points and its area, F-scores.
 
-Everything in meters; the protocols turn it into their own units. Source: `specs/datasets.md` section 9.
+Everything in meters; the protocols turn it into their own units. Source: the data set's own tools.
 """
 
 import os

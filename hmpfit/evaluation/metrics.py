@@ -1,4 +1,4 @@
-"""Errors against a known truth, in millimeters, as the papers define them (`specs/method.md` section 7).
+"""Errors against a known truth, in millimeters, as the papers define them (`docs/method.md` section 7).
 
 Every function takes one hand over time in meters and returns one number; frames that are not finite are left out.
 """

@@ -1,7 +1,7 @@
 """The protocols for two hands: InterHand2.6M, ITH-3D and IntagHand, HIC, ARCTIC, STC. Arrays in meters, results in mm.
 
 Hands are axis 1: right first, then left. Sources: InterHand2.6M's `dataset.py`, IntagHand's and InterWild's evaluation,
-ARCTIC's `eval_modules.py`, as summed up in `specs/datasets.md` section 9.
+ARCTIC's `eval_modules.py`, as summed up in the data sets' own evaluations.
 """
 
 import numpy as np

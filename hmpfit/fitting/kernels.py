@@ -25,8 +25,8 @@ class Kernel:
 def make_kernel(name: str, scale: float = 1.0) -> Kernel:
     """Build a kernel by name; `scale` is in the residual's own unit.
 
-    `quadratic`: r^2. `geman_mcclure`: s^2 r^2 / (s^2 + r^2), Geman & McClure 1987 as in method.md section 2.
-    `huber`: r^2 below s, 2 s r - s^2 above. `tanh`: s tanh(r / s), STC's l_alpha (regressors.md section 2.2), which is
+    `quadratic`: r^2. `geman_mcclure`: s^2 r^2 / (s^2 + r^2), Geman & McClure 1987 as in docs/method.md section 2.
+    `huber`: r^2 below s, 2 s r - s^2 above. `tanh`: s tanh(r / s), STC's l_alpha, which is
     in the residual's unit; r is rounded off below s / 40, because least squares needs a slope that ends at 0.
     Raises UnknownNameError, and InputError when the scale is not positive.
     """

@@ -17,7 +17,7 @@ from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalized
 from hmpfit.initializers.rotate_onto_keypoints import rotate_onto_keypoints
-from hmpfit.records import DETECTED, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, Bools, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
 NEAREST_M, FARTHEST_M = 0.08, 5.0
 LEAST_CERTAIN = 0.5  # mean confidence of 21 joints below which a frame that only the network saw is left to its gaps
@@ -66,9 +66,8 @@ def initialize(
         seen = right.seen[hand, at][:, None]
         xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
         weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
-        lens = None if lenses is None else lenses[hand]
+        lens, weights = None if lenses is None else lenses[hand], weights.clip(LEAST_WEIGHT)
         rays, _ = normalized(xy, intrinsics, lens)
-        weights = weights.clip(LEAST_WEIGHT)
         places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
         if seen.any():
             turns, places = rotate_onto_keypoints(kin, *fields[:3], places, rays.numpy(), weights * seen)
@@ -79,22 +78,25 @@ def initialize(
         rows = np.flatnonzero(at)[good]
         transl[hand, rows], status[hand, rows] = places[good], DETECTED
         shown = [_pixels(some + places[:, None], intrinsics, lens) for some in (points, joints)]
-        between = shown[0] - shown[1]
-        shifted[hand, rows] = own[hand, rows] + between[good]
+        shifted[hand, rows] = own[hand, rows] + (shown[0] - shown[1])[good]
     placed = mirroring.motion_as_sides(
         replace(motion, global_orient=orient, transl=transl, status=status, betas=betas), sides
     )
-    known = status == DETECTED
-    keypoints = KeypointTracks(
-        xy_px=np.where(known[..., None, None], mirroring.pixels_as_sides(shifted, sides, camera.width), np.nan),
-        confidence=np.where(known[..., None], SHARE * estimates.confidence, 0.0),
+    shifted = mirroring.pixels_as_sides(shifted, sides, camera.width)
+    return placed, _own_keypoints(shifted, status == DETECTED, estimates.confidence, tracks)
+
+
+def _own_keypoints(xy_px: Floats, known: Bools, confidence: Floats, tracks: KeypointTracks) -> KeypointTracks:
+    """Return the network's 2D joints as evidence of the tracks' hands."""
+    return KeypointTracks(
+        xy_px=np.where(known[..., None, None], xy_px, np.nan),
+        confidence=np.where(known[..., None], SHARE * confidence, 0.0),
         seen=known,
-        is_right=sides,
+        is_right=tracks.is_right,
         times_s=tracks.times_s,
         hand_id=tracks.hand_id,
         person_id=tracks.person_id,
     )
-    return placed, keypoints
 
 
 def _placed(points: Floats, rays: Floats, weights: Floats) -> Floats:

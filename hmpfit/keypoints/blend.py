@@ -1,6 +1,6 @@
 """The `blend` source: the detector where it sees the hand, the initializer's projections where it does not.
 
-Source: the HMP poster's blended keypoints; specs/method.md section 4.
+Source: the HMP poster's blended keypoints; docs/method.md section 4.
 """
 
 from dataclasses import replace

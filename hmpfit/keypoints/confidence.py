@@ -1,6 +1,6 @@
 """How far to trust a landmark: its steadiness under augmented views of the same crop.
 
-Separate from any detector, so that the formula can be read and tested alone. Source: the HMP poster; specs/method.md
+Separate from any detector, so that the formula can be read and tested alone. Source: the HMP poster; docs/method.md
 section 4: sigma_j^2 = 1/N sum_n |P_n - P_0|^2, alpha_j = 1 - min(sigma_j, gamma) / gamma.
 """
 

@@ -70,19 +70,16 @@ def refine(
     xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
     alpha, seen, covered = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool), np.zeros((*shape, 21))
     judge = CoverJudge.load()
-
     wanted = tracks.seen & (True if only is None else only)
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
     measured = np.zeros(shape, dtype=bool)
 
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
-        return [
-            (
-                int(h),
-                measure_hand(network, image, regions[h, frame], left[h], frame, options, bool(viewed[h, frame]), judge),
-            )
-            for h in np.flatnonzero(wanted[:, frame])
-        ]
+        def at(h: int) -> Sighting:
+            views = bool(viewed[h, frame])
+            return measure_hand(network, image, regions[h, frame], left[h], frame, options, views, judge)
+
+        return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
 
     def make_network() -> LandmarkNetwork:
         return LandmarkNetwork(files.landmarks, with_features=True)
@@ -106,14 +103,17 @@ def refine(
         wanted, viewed = closer, closer
         look_through(closer.any(axis=0), None)
         _fill(alpha, measured, seen, tracks.times_s)
+    world = to_camera_axes(world, regions, seen, camera)
+    return _as_tracks(tracks, seen, xy_px=xy, confidence=alpha, world_m=world, covered=covered)
+
+
+def _as_tracks(tracks: HandTracks, seen: Bools, **measured: Floats) -> KeypointTracks:
+    """Return what was measured of the hands with what tracking knows of them."""
     return KeypointTracks(
-        xy_px=xy,
-        confidence=alpha,
+        **measured,  # type: ignore[arg-type]
         seen=seen,
         is_right=tracks.is_right,
         times_s=tracks.times_s,
-        world_m=to_camera_axes(world, regions, seen, camera),
-        covered=covered,
         hand_id=tracks.hand_id,
         person_id=tracks.person_id,
         right_log_odds=tracks.right_log_odds,

@@ -126,10 +126,11 @@ class Run:
 def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
     """Return everything that decides the result, as plain values: contents of files, never their paths."""
     settings = context.settings
-    plugins = (detect.load_source(detect.source_name(context)), detect.load_initializer(context))
+    sources = [detect.load_source(name) for name in (detect.DETECTOR, detect.source_name(context))]
+    deciding = [*(source.files for source in sources), detect.load_initializer(context).files]
     shape_from = settings.shape_from and str(result_file(Path(settings.shape_from)))
     files = {"shape_from": shape_from} | {
-        option: path for plugin in plugins for option, path in plugin.files(settings).items()
+        option: path for files_of in deciding for option, path in files_of(settings).items()
     }
     files.update(camera_motion.camera_files(context))
     return {

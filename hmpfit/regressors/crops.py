@@ -13,7 +13,7 @@ from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 from hmpfit.records import Floats
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
-MARGIN = 1.5  # side of the box per longer extent of the joints (HandOccNet's, specs/regressors.md section 1.3)
+MARGIN = 1.5  # side of the box per longer extent of the joints (HandOccNet's)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class ClipSource(Protocol):
 class Augmentation:
     """One draw serves all frames of a clip: else the variation between them would be the crop's jitter.
 
-    The defaults are HandOccNet's (specs/regressors.md section 1.3): scale 1 + 0.25 n with n clipped to 1, rotation
+    The defaults are HandOccNet's (the papers in docs/method.md): scale 1 + 0.25 n with n clipped to 1, rotation
     30 degrees * n with n clipped to 2, color gains 0.8 to 1.2.
     """
 

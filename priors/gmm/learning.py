@@ -8,7 +8,7 @@ from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.geometry import rotations
 from hmpfit.priors.gmm.mixture import GaussianMixture
 
-COEFFICIENTS = 64  # the paper's; method.md section 5
+COEFFICIENTS = 64  # the paper's; docs/method.md section 5
 COMPONENTS = {"gmm": 8, "pca": 1}
 REGULARIZATION = 1e-3  # rad^2 added to each coefficient's variance: EM's floor
 SMALLEST_NOISE = 0.01  # rad

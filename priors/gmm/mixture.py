@@ -27,15 +27,8 @@ class PreparedTimes:
     axes: Tensor
 
 
-class GaussianMixture(nn.Module):
-    """Gaussians over PCA coefficients of windows; satisfies the fit's `MotionPriorLike`.
-
-    The negative log-likelihood is a least-squares term. With z = L_k^-1 (a - mu_k),
-    -log(w_k N(a; mu_k, L_k L_k')) = |z|^2 / 2 + log det L_k - log w_k + const, and k does not change during a fit
-    (decoding is piecewise constant in the number that names it, and the term pulls that number to where it is). So up
-    to a constant the objective is the squared norm of z, what `terms/prior.py` computes for mean 0 and deviation 1.
-    It bounds the mixture's own -log sum_k from above, equal where one component is responsible.
-    """
+class WindowGaussians(nn.Module):
+    """The Gaussians themselves: their parameters, which component a latent names, and conditioning on known frames."""
 
     skeleton: Tensor
     tips: Tensor
@@ -63,6 +56,52 @@ class GaussianMixture(nn.Module):
         }  # fmt: skip
         for key, value in buffers.items():
             self.register_buffer(key, value)
+
+    def _names(self) -> Tensor:
+        """Return the number that names each component, [K]: the middle of its share of N(0, 1)'s probability."""
+        upper = self.shares.cumsum(0)
+        return torch.special.ndtri((upper - self.shares / 2).double()).to(self.mean)
+
+    def _component(self, z: Tensor) -> Tensor:
+        upper = self.shares.double().cumsum(0)[:-1].to(z.device)
+        return torch.searchsorted(upper, torch.special.ndtr(z[:, -1].detach().double()).contiguous())
+
+    def _explain(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the component [B] that explains the known frames best and the most probable coefficients [B, C].
+
+        Gaussian conditioning with independent noise on the known angles: precision of a given them is
+        Sigma_k^-1 + A A' / noise^2, and a component's evidence follows from its determinant and the completed square.
+        """
+        known = mask.repeat_interleave(ANGLES, dim=1).to(self.mean)
+        eye = torch.eye(3, dtype=hand_R.dtype, device=hand_R.device)
+        angles = rotations.log(torch.where(mask[..., None, None, None], hand_R, eye)).to(self.mean).flatten(1)
+        axes, variance = self.axes.flatten(1), self.noise**2
+        seen = axes * known[:, None]
+        gram = seen @ axes.T / variance
+        pull = (seen @ (angles - self.mean.flatten())[..., None])[..., 0] / variance
+        unit = torch.eye(len(axes)).to(self.mean)
+        inverse = torch.linalg.solve_triangular(self.factors, unit.expand_as(self.factors), upper=False)
+        precision = inverse.mT @ inverse  # [K, C, C]
+        by_center = (precision @ self.centres[..., None])[..., 0]
+        root = torch.linalg.cholesky(precision + gram[:, None])  # [B, K, C, C]
+        found = torch.cholesky_solve((pull[:, None] + by_center)[..., None], root)[..., 0]
+        half_log = torch.diagonal(root, dim1=-2, dim2=-1).log().sum(-1)
+        own_log = torch.diagonal(inverse, dim1=-2, dim2=-1).log().sum(-1)
+        square = (found * (pull[:, None] + by_center)).sum(-1) - (self.centres * by_center).sum(-1)
+        evidence = self.shares.log() + own_log - half_log + 0.5 * square
+        component = evidence.argmax(-1)
+        return component, found[torch.arange(len(component)), component]
+
+
+class GaussianMixture(WindowGaussians):
+    """Gaussians over PCA coefficients of windows; satisfies the fit's `MotionPriorLike`.
+
+    The negative log-likelihood is a least-squares term. With z = L_k^-1 (a - mu_k),
+    -log(w_k N(a; mu_k, L_k L_k')) = |z|^2 / 2 + log det L_k - log w_k + const, and k does not change during a fit
+    (decoding is piecewise constant in the number that names it, and the term pulls that number to where it is). So up
+    to a constant the objective is the squared norm of z, what `terms/prior.py` computes for mean 0 and deviation 1.
+    It bounds the mixture's own -log sum_k from above, equal where one component is responsible.
+    """
 
     @property
     def window_frames(self) -> int:
@@ -172,38 +211,3 @@ class GaussianMixture(nn.Module):
         coefficients = self.centres[component] + (self.factors[component] @ z[:, :-1, None])[..., 0]
         angles = prepared.mean + torch.einsum("tac,bc->bta", prepared.axes, coefficients)
         return angles.unflatten(-1, (-1, 3))
-
-    def _names(self) -> Tensor:
-        """Return the number that names each component, [K]: the middle of its share of N(0, 1)'s probability."""
-        upper = self.shares.cumsum(0)
-        return torch.special.ndtri((upper - self.shares / 2).double()).to(self.mean)
-
-    def _component(self, z: Tensor) -> Tensor:
-        upper = self.shares.double().cumsum(0)[:-1].to(z.device)
-        return torch.searchsorted(upper, torch.special.ndtr(z[:, -1].detach().double()).contiguous())
-
-    def _explain(self, hand_R: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the component [B] that explains the known frames best and the most probable coefficients [B, C].
-
-        Gaussian conditioning with independent noise on the known angles: precision of a given them is
-        Sigma_k^-1 + A A' / noise^2, and a component's evidence follows from its determinant and the completed square.
-        """
-        known = mask.repeat_interleave(ANGLES, dim=1).to(self.mean)
-        eye = torch.eye(3, dtype=hand_R.dtype, device=hand_R.device)
-        angles = rotations.log(torch.where(mask[..., None, None, None], hand_R, eye)).to(self.mean).flatten(1)
-        axes, variance = self.axes.flatten(1), self.noise**2
-        seen = axes * known[:, None]
-        gram = seen @ axes.T / variance
-        pull = (seen @ (angles - self.mean.flatten())[..., None])[..., 0] / variance
-        unit = torch.eye(len(axes)).to(self.mean)
-        inverse = torch.linalg.solve_triangular(self.factors, unit.expand_as(self.factors), upper=False)
-        precision = inverse.mT @ inverse  # [K, C, C]
-        by_center = (precision @ self.centres[..., None])[..., 0]
-        root = torch.linalg.cholesky(precision + gram[:, None])  # [B, K, C, C]
-        found = torch.cholesky_solve((pull[:, None] + by_center)[..., None], root)[..., 0]
-        half_log = torch.diagonal(root, dim1=-2, dim2=-1).log().sum(-1)
-        own_log = torch.diagonal(inverse, dim1=-2, dim2=-1).log().sum(-1)
-        square = (found * (pull[:, None] + by_center)).sum(-1) - (self.centres * by_center).sum(-1)
-        evidence = self.shares.log() + own_log - half_log + 0.5 * square
-        component = evidence.argmax(-1)
-        return component, found[torch.arange(len(component)), component]

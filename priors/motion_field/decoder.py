@@ -2,7 +2,7 @@
 
 Every layer is Linear([h, gamma(t), z]) -> LayerNorm -> ReLU. `forward` says just that; `decode_prepared` computes the
 gamma(t) parts once per time grid and the z parts once per window, which is the same sum in another order
-(method.md section 6). Derivatives are written out because automatic ones are an order slower.
+(docs/method.md section 6). Derivatives are written out because automatic ones are an order slower.
 """
 
 import math
@@ -46,7 +46,7 @@ class Prepared:
         )
 
 
-class Decoder(nn.Module):
+class DecoderField(nn.Module):
     """Motion field of hand joints' 6D rotations; see `Sizes` for its shape.
 
     Without layers the output is linear in the latent path: axis-angle numbers that `exp` turns into rotations.
@@ -128,6 +128,48 @@ class Decoder(nn.Module):
         assert hidden is not None
         return self._rotations(self._finish(hidden, path))
 
+    def _layer(self, i: int) -> nn.Linear:
+        return cast(nn.Linear, self.layers[i])
+
+    def _norm(self, i: int) -> nn.LayerNorm:
+        return cast(nn.LayerNorm, self.norms[i])
+
+    def _weights(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return layer i's weights for (h, gamma, z)."""
+        weight, times = self._layer(i).weight, 2 * self.sizes.frequencies
+        latent = self.sizes.latent if self.sizes.latent_in_layers else 0
+        by_hidden, by_time, by_latent = weight.split((weight.shape[1] - times - latent, times, latent), dim=1)
+        return by_hidden, by_time, by_latent
+
+    def _linear(self, i: int, hidden: Tensor | None, z: Tensor, prepared: Prepared) -> Tensor:
+        by_hidden, _, by_latent = self._weights(i)
+        total = prepared.layers[i][None]
+        if by_latent.shape[1]:
+            total = total + (z @ by_latent.T)[:, None]
+        return total if hidden is None else total + hidden @ by_hidden.T
+
+    def _normalize(self, i: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalized x, 1 / its deviation, and which units the ReLU after LayerNorm leaves open."""
+        norm = self._norm(i)
+        centered = x - x.mean(-1, keepdim=True)
+        scale = (centered.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
+        unit = centered * scale
+        return unit, scale, (unit * norm.weight + norm.bias > 0).to(x.dtype)
+
+    def _finish(self, hidden: Tensor, path: Tensor | None) -> Tensor:
+        """Return the output's numbers, [B, T, 15, 6] or axis-angle [B, T, 15, 3]."""
+        numbers = self.out(hidden)
+        if path is not None and len(self.layers):
+            numbers = numbers + self.skip(path)
+        return numbers.unflatten(-1, (self.joints, self.numbers))[..., self.joints - JOINTS :, :]
+
+    def _rotations(self, numbers: Tensor) -> Tensor:
+        return rotations.to_6d(rotations.exp(numbers)) if self.sizes.angles else numbers
+
+
+class Decoder(DecoderField):
+    """The field with its exact derivatives by the latent, written out."""
+
     def path_jacobian(self, z: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """Return (rot6d [B, T, 15, 6], d rot6d / d c [B, T, 90, C]) of a decoder that sees z through its path alone.
 
@@ -188,44 +230,6 @@ class Decoder(nn.Module):
         if by_path is not None:
             total = total + (rows + self.skip.weight[first:]) @ by_path
         return self._with_chain(numbers, total)
-
-    def _layer(self, i: int) -> nn.Linear:
-        return cast(nn.Linear, self.layers[i])
-
-    def _norm(self, i: int) -> nn.LayerNorm:
-        return cast(nn.LayerNorm, self.norms[i])
-
-    def _weights(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return layer i's weights for (h, gamma, z)."""
-        weight, times = self._layer(i).weight, 2 * self.sizes.frequencies
-        latent = self.sizes.latent if self.sizes.latent_in_layers else 0
-        by_hidden, by_time, by_latent = weight.split((weight.shape[1] - times - latent, times, latent), dim=1)
-        return by_hidden, by_time, by_latent
-
-    def _linear(self, i: int, hidden: Tensor | None, z: Tensor, prepared: Prepared) -> Tensor:
-        by_hidden, _, by_latent = self._weights(i)
-        total = prepared.layers[i][None]
-        if by_latent.shape[1]:
-            total = total + (z @ by_latent.T)[:, None]
-        return total if hidden is None else total + hidden @ by_hidden.T
-
-    def _normalize(self, i: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalized x, 1 / its deviation, and which units the ReLU after LayerNorm leaves open."""
-        norm = self._norm(i)
-        centered = x - x.mean(-1, keepdim=True)
-        scale = (centered.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
-        unit = centered * scale
-        return unit, scale, (unit * norm.weight + norm.bias > 0).to(x.dtype)
-
-    def _finish(self, hidden: Tensor, path: Tensor | None) -> Tensor:
-        """Return the output's numbers, [B, T, 15, 6] or axis-angle [B, T, 15, 3]."""
-        numbers = self.out(hidden)
-        if path is not None and len(self.layers):
-            numbers = numbers + self.skip(path)
-        return numbers.unflatten(-1, (self.joints, self.numbers))[..., self.joints - JOINTS :, :]
-
-    def _rotations(self, numbers: Tensor) -> Tensor:
-        return rotations.to_6d(rotations.exp(numbers)) if self.sizes.angles else numbers
 
     def _with_chain(self, numbers: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return 6D and its derivative, given the numbers and theirs [B, T, 15 x numbers, ...]."""

@@ -1,4 +1,4 @@
-"""The prior's losses, unreduced where a reader may want to look closer (method.md section 5).
+"""The prior's losses, unreduced where a reader may want to look closer (docs/method.md section 5).
 
 Apart from the training loop, because fitting and evaluation measure with the same functions.
 """

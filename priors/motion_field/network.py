@@ -24,12 +24,8 @@ _ROUND_HAND = {
 _ROUND_THUMB = ((-0.022, -0.012, 0.024), (-0.046, -0.020, 0.045), (-0.068, -0.026, 0.062), (-0.086, -0.030, 0.080))
 
 
-class MotionPrior(nn.Module):
-    """NeMF-based VAE over windows of hand motion (Kocabas et al. 2024 on He et al. 2022), method.md section 5.
-
-    Rotations are right-hand, local, [.., 15, 3, 3] in MANO_HAND_JOINTS order. `skeleton` [16, 3] and `tips` [5, 3] are
-    the prior's own rest hand in meters, whatever hand is being fitted.
-    """
+class MotionEncoder(nn.Module):
+    """What a prior is made of, and windows of motion as latents; `MotionPrior` decodes them."""
 
     skeleton: Tensor
     tips: Tensor
@@ -100,6 +96,41 @@ class MotionPrior(nn.Module):
         hidden, _ = self.decoder.hidden(z, field_t)
         return self.root_branch(hidden, self.decoder.gamma(field_t), z, z_root)
 
+    def start(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> Tensor:
+        """Return the latent [B, L] that decodes to windows as `encode` takes them: where a fit starts.
+
+        The posterior's mean; of a prior with a latent path and known frames that are not said to be off, the path's
+        own latent, which doubts none of them.
+        """
+        if isinstance(self.encoder, PathEncoder) and observed_std is None:
+            return self.encoder.latent(
+                self.pose_vectors(self._nothing_unknown(hand_R, mask)), mask, self._frame_waves()
+            )
+        return self.encode(hand_R, mask, observed_std)[0]
+
+    def points(self, hand_R: Tensor) -> Tensor:
+        """Pose the prior's own hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, meters from the wrist."""
+        return features.points(hand_R, self.skeleton, self.tips)[0]
+
+    @staticmethod
+    def _nothing_unknown(hand_R: Tensor, mask: Tensor) -> Tensor:
+        """Put the identity where a frame is unknown, so that nothing there is ever read."""
+        return torch.where(mask[..., None, None, None], hand_R, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device))
+
+    def _frame_waves(self) -> Tensor:
+        return self.decoder.waves(self._to_field(self.frame_times))
+
+    def _to_field(self, t: Tensor) -> Tensor:
+        return t * (2 * self.fps / self.window_frames) - 1
+
+
+class MotionPrior(MotionEncoder):
+    """NeMF-based VAE over windows of hand motion (Kocabas et al. 2024 on He et al. 2022), docs/method.md section 5.
+
+    Rotations are right-hand, local, [.., 15, 3, 3] in MANO_HAND_JOINTS order. `skeleton` [16, 3] and `tips` [5, 3] are
+    the prior's own rest hand in meters, whatever hand is being fitted.
+    """
+
     def complete(self, hand_R: Tensor, mask: Tensor) -> Tensor:
         """Return windows [B, N, 15, 3, 3] with their unknown frames filled; known ones, mask [B, N], stay as they are.
 
@@ -113,18 +144,6 @@ class MotionPrior(nn.Module):
         else:
             found = rotations.from_6d(self.decode(self.encode(hand_R, mask)[0], self.frame_times))
         return torch.where(mask[..., None, None, None], hand_R, found)
-
-    def start(self, hand_R: Tensor, mask: Tensor, observed_std: float | None = None) -> Tensor:
-        """Return the latent [B, L] that decodes to windows as `encode` takes them: where a fit starts.
-
-        The posterior's mean; of a prior with a latent path and known frames that are not said to be off, the path's
-        own latent, which doubts none of them.
-        """
-        if isinstance(self.encoder, PathEncoder) and observed_std is None:
-            return self.encoder.latent(
-                self.pose_vectors(self._nothing_unknown(hand_R, mask)), mask, self._frame_waves()
-            )
-        return self.encode(hand_R, mask, observed_std)[0]
 
     def decode(self, z: Tensor, t: Tensor) -> Tensor:
         """Return the 6D rotations [B, T, 15, 6] of latents z [B, L] at any times t [T], seconds from its start."""
@@ -174,21 +193,6 @@ class MotionPrior(nn.Module):
     def has_path(self) -> bool:
         """Whether z acts through a latent path alone, so that `decode_path_jacobian` applies."""
         return bool(self.sizes.path_channels) and not self.sizes.latent_in_layers
-
-    def points(self, hand_R: Tensor) -> Tensor:
-        """Pose the prior's own hand: hand_R [..., 15, 3, 3] -> [..., 21, 3] MANO-21 order, meters from the wrist."""
-        return features.points(hand_R, self.skeleton, self.tips)[0]
-
-    @staticmethod
-    def _nothing_unknown(hand_R: Tensor, mask: Tensor) -> Tensor:
-        """Put the identity where a frame is unknown, so that nothing there is ever read."""
-        return torch.where(mask[..., None, None, None], hand_R, torch.eye(3, dtype=hand_R.dtype, device=hand_R.device))
-
-    def _frame_waves(self) -> Tensor:
-        return self.decoder.waves(self._to_field(self.frame_times))
-
-    def _to_field(self, t: Tensor) -> Tensor:
-        return t * (2 * self.fps / self.window_frames) - 1
 
 
 def round_hand() -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The sizes a motion prior can have, as data: `PAPER` (method.md section 5) and `SMALL`, the CPU default.
+"""The sizes a motion prior can have, as data: `PAPER` (docs/method.md section 5) and `SMALL`, the CPU default.
 
 Apart from the network so that cards and checkpoints can name sizes without importing torch.
 """

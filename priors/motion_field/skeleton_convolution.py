@@ -1,4 +1,4 @@
-"""Convolutions in time over the hand's joint tree, the encoder's building block (method.md section 5).
+"""Convolutions in time over the hand's joint tree, the encoder's building block (docs/method.md section 5).
 
 A joint hears only joints at graph distance <= 2; pooling joins a finger's outer joints, then the whole finger. Tensors
 are [B, joints * channels, T], a joint's channels side by side.

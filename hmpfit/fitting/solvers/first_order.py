@@ -22,7 +22,7 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
     """Minimize by Adam as in the paper's released runs: rate x 0.7 every 200 steps, gradient norm clipped at 5.
 
     Read `adam_steps` and `learning_rate` from the stage. The gradient is clipped per problem, and the best motion
-    of the run is kept. Source: method.md section 2.
+    of the run is kept. Source: docs/method.md section 2.
     """
     began = time.perf_counter()
     start = problem.motion(start)

@@ -3,7 +3,7 @@
 Where the camera moves, what is smooth is the hand's motion through the world, not before the camera.
 
 Differences are divided by the time step in units of 1/30 s, so that a weight means the same at any frame rate
-(method.md section 2: sums as printed, times (fps / 30)^2).
+(docs/method.md section 2: sums as printed, times (fps / 30)^2).
 """
 
 from torch import Tensor

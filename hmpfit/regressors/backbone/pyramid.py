@@ -1,6 +1,6 @@
 """The feature pyramid that turns a backbone's four levels into one map of 1/8 of the image's side.
 
-Separate from the backbones because it fits on either. Its layout is HandOccNet's (specs/regressors.md section 1.1):
+Separate from the backbones because it fits on either. Its layout is HandOccNet's (the papers in docs/method.md):
 1x1 laterals, bilinear top-down additions, one 3x3 smoothing, then pooling; the smoothing that HandOccNet computes and
 never uses is left out.
 """

@@ -1,7 +1,7 @@
 """IFVONet's losses and scores (the paper's III-D): sums of absolute differences over both frames, mean over the batch.
 
 Separate from the network. Units: meters, crop coordinates in 0..1, entries of rotation matrices; in these a sum gives
-the five terms comparable sizes (specs/regressors.md section 1.2).
+the five terms comparable sizes (the papers in docs/method.md).
 """
 
 from dataclasses import dataclass, fields

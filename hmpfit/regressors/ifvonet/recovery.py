@@ -1,7 +1,7 @@
 """Global Occlusion Recovery: what is hidden asks what is seen (the paper's III-B), and the variants of its Table V.
 
 The query comes from the occlusion feature, key and value from the hand feature. The printed formula of the second map
-repeats the first map's letters; the sentence before it says which are meant (specs/regressors.md section 1.1).
+repeats the first map's letters; the sentence before it says which are meant (the papers in docs/method.md).
 """
 
 import math

@@ -1,7 +1,7 @@
 """Every decision about IFVONet as a switch: the paper's ablations (its Tables IV to VII) are configurations.
 
 Separate from the modules so that listing sizes imports no torch. What the paper leaves open is resolved in
-specs/regressors.md section 1; where that says nothing, the comment here does.
+the papers (docs/method.md); where that says nothing, the comment here does.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
 @dataclass(frozen=True)
 class PriorLossWeights:
     """Weights of the loss. `rotation`, `orientation` (of the wrist, priors with the global branch only) and `position`
-    (L1, meters) are method.md section 5's; the rest is ours.
+    (L1, meters) are docs/method.md section 5's; the rest is ours.
 
     Rotation and position are means over frames and joints; the two KL terms are sums over the latent's numbers.
     """
@@ -32,7 +32,7 @@ class PriorLossWeights:
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
 
 
-PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)  # method.md section 5: 25 of 1000 epochs
+PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)  # docs/method.md section 5: 25 of 1000 epochs
 
 
 def step_loss(

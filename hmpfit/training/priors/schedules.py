@@ -20,5 +20,5 @@ class Schedule:
 
 
 SMALL = Schedule(steps=9000, batch=24, learning_rate=2e-3)
-PAPER = Schedule(batch=16, learning_rate=1e-4, optimizer="adamax")  # method.md section 5
+PAPER = Schedule(batch=16, learning_rate=1e-4, optimizer="adamax")  # docs/method.md section 5
 PRESETS = {"small": SMALL, "paper": PAPER}

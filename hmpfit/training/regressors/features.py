@@ -30,7 +30,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Drawing:
+class CropDrawing:
     """How crops are drawn: `rounds` times each clip, crops off by what tracks are off."""
 
     rounds: int = 4
@@ -45,7 +45,7 @@ def feature_folder(
     donors: Sequence[HandClip],
     models: HandModels,
     place: Path,
-    drawing: Drawing = Drawing(),
+    drawing: CropDrawing = CropDrawing(),
     on_clip: Callable[[int], None] | None = None,
 ) -> Path:
     """Compute the features of a source, `rounds` draws of every clip, and return their folder below `place`.
@@ -96,7 +96,7 @@ def read_features(folders: Iterable[Path]) -> dict[str, Tensor]:
 
 
 def _row(
-    clip: HandClip, number: tuple[int, int, int], drawing: Drawing, lent: Sequence[Donor], tower: FrozenTower
+    clip: HandClip, number: tuple[int, int, int], drawing: CropDrawing, lent: Sequence[Donor], tower: FrozenTower
 ) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(number)
     sample, placed, crop = draw_placed(clip, drawing.view, drawing.augmentation, generator)
