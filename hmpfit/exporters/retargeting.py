@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hmpfit.exporters.urdf import Kinematics
+from hmpfit.exporters.urdf import RobotKinematics
 from hmpfit.records import Floats
 
 # The robots' URDFs stand with their fingers along z, the palm facing x and the thumb towards y (right hands) or -y.
@@ -51,7 +51,7 @@ class Retargeted:
     mount: Mount
 
 
-def retarget(robot: Kinematics, tips: Floats, is_right: bool) -> Retargeted:
+def retarget(robot: RobotKinematics, tips: Floats, is_right: bool) -> Retargeted:
     """Return the motion whose fingertips follow `tips` [T, K, 3], given in the wrist's frame, meters.
 
     The scale with the least error relative to itself wins; joints stay within their limits.
@@ -63,7 +63,7 @@ def retarget(robot: Kinematics, tips: Floats, is_right: bool) -> Retargeted:
     return Retargeted(angles, robot.positions(angles)[0], mount)
 
 
-def solve(robot: Kinematics, targets: Floats, start: Floats | None, steps: int) -> Floats:
+def solve(robot: RobotKinematics, targets: Floats, start: Floats | None, steps: int) -> Floats:
     """Return angles [T, N] that bring the links to targets [T, K, 3], by projected Levenberg-Marquardt steps."""
     low, high = robot.limits()
     rest = low + _REST_SHARE * (high - low)
@@ -96,7 +96,7 @@ def _cost(places: Floats, targets: Floats, from_rest: Floats) -> Floats:
     return fit
 
 
-def _place(robot: Kinematics, tips: Floats, scale: float, is_right: bool) -> tuple[float, Mount]:
+def _place(robot: RobotKinematics, tips: Floats, scale: float, is_right: bool) -> tuple[float, Mount]:
     """Return the error, relative to the scale, and the mount at which a motion is followed best at this scale."""
     low, high = robot.limits()
     angles = np.tile(low + _REST_SHARE * (high - low), (len(tips), 1))

@@ -14,7 +14,7 @@ from hmpfit.exporters.animation import frames_per_second, hand_labels
 from hmpfit.exporters.gripper import follow
 from hmpfit.exporters.retargeting import retarget
 from hmpfit.exporters.robot_hands import find_robot, urdf_path
-from hmpfit.exporters.urdf import Kinematics, read_urdf
+from hmpfit.exporters.urdf import RobotKinematics, read_urdf
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
@@ -70,7 +70,9 @@ def write(result: StoredResult, models: HandModels, out: Path, options: ExportOp
     return [file]
 
 
-def _hand(result: StoredResult, hand: int, kinematics: Kinematics, fingers: list[int]) -> tuple[dict[str, Any], Floats]:
+def _hand(
+    result: StoredResult, hand: int, kinematics: RobotKinematics, fingers: list[int]
+) -> tuple[dict[str, Any], Floats]:
     """Return angles, tips, base and mount of one hand, and the tips' errors [T, K] in millimeters."""
     in_wrist = in_wrist_frame(result.joints[[hand]], result.motion.global_orient[[hand]])[0]
     tips = in_wrist[:, fingers]
@@ -91,7 +93,7 @@ def _hand(result: StoredResult, hand: int, kinematics: Kinematics, fingers: list
 
 
 def _gripper(
-    result: StoredResult, hand: int, kinematics: Kinematics, fingers: list[int]
+    result: StoredResult, hand: int, kinematics: RobotKinematics, fingers: list[int]
 ) -> tuple[dict[str, Any], Floats]:
     widest_m = sum(joint.upper for joint in kinematics.movable)
     jaws, turned, places, error_m = follow(result.joints[hand], fingers[0], fingers[1], widest_m)

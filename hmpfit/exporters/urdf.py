@@ -31,7 +31,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Kinematics:
+class RobotKinematics:
     """The joints that lead to some links, and the N independent ones that move them."""
 
     chains: tuple[tuple[Joint, ...], ...]  # per link, from the base
@@ -88,7 +88,7 @@ class Kinematics:
         return np.array(low), np.array(high)
 
 
-def read_urdf(path: Path, links: list[str], still: tuple[str, ...] = ()) -> Kinematics:
+def read_urdf(path: Path, links: list[str], still: tuple[str, ...] = ()) -> RobotKinematics:
     """Read the kinematics that lead to `links`; joints named in `still` stay at 0."""
     joints = [_joint(element) for element in ElementTree.parse(path).getroot().findall("joint")]
     by_child = {joint.child: joint for joint in joints}
@@ -101,7 +101,7 @@ def read_urdf(path: Path, links: list[str], still: tuple[str, ...] = ()) -> Kine
         chains.append(tuple(reversed(chain)))
     movable = tuple(joint for joint in joints if joint.kind != "fixed")
     free = tuple(joint.name for joint in movable if joint.source == joint.name and joint.name not in still)
-    return Kinematics(tuple(chains), movable, free)
+    return RobotKinematics(tuple(chains), movable, free)
 
 
 def _joint(element: ElementTree.Element) -> Joint:
