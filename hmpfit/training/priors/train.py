@@ -1,8 +1,10 @@
-"""What a prior learns on Lightning: its loss, optimizer and schedule (extra `train`).
+"""Training on Lightning: the loop, its schedule, resume, logs and the best checkpoint (extra `train`).
 
-Everything that computes is plain torch in `objective`; the loop itself is `training.loop`, which regressors share.
+Everything that computes is plain torch in `objective`; this file is the only one that imports lightning.
 """
 
+import csv
+import importlib.util
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +14,17 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.training.loop import best_state, keep_best, run_loop
 from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.schedules import Schedule
-from hmpfit.training.states import last_state, read_state
+from hmpfit.training.states import SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
 CODEC = ("path_basis", "skip", "to_path", "to_latent")
 Tensors = tuple[
@@ -130,28 +133,54 @@ def train(
     weights, schedule = weights or PriorLossWeights(), schedule or Schedule()
     module = PriorTraining(prior, weights, schedule, held_out)
     windows = _Windows(collections, schedule, prior.window_frames)
-    best = keep_best(folder, "held_out/total", save_last=True)
+    best = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="held_out/total",
+        save_last=True,
+        every_n_train_steps=None,
+        enable_version_counter=False,
+    )
+    best.FILE_EXTENSION = SUFFIX
     last = last_state(folder)
     if last is not None:
         windows.first = _checked(last, module)
-    run_loop(
-        module,
-        DataLoader(windows, batch_size=None),
-        DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
-        folder,
-        schedule.steps,
-        schedule.validate_every,
-        50,
-        [best, _Watch(on_step)],
+    loggers: list[Any] = [CSVLogger(folder, name="", version="")]
+    if importlib.util.find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    trainer = lightning.Trainer(
+        max_steps=schedule.steps,
+        val_check_interval=min(schedule.validate_every, schedule.steps),
+        check_val_every_n_epoch=None,
         gradient_clip_val=1.0,
         accelerator=accelerator,
         devices=devices,
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]
         strategy="ddp_find_unused_parameters_true" if str(devices) not in ("1", "auto") else "auto",
+        logger=loggers,
+        log_every_n_steps=min(50, schedule.steps),
+        callbacks=[best, _Watch(on_step)],
+        plugins=[SafetensorsStates()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    state = best_state(best, "average.")
-    if state is not None:
-        module.average.load_state_dict(state)
+    before = _logged(folder / "metrics.csv", windows.first)  # Lightning begins a new file when it resumes
+    trainer.fit(
+        module,
+        DataLoader(windows, batch_size=None),
+        DataLoader([_tensors(batch) for batch in held_out], batch_size=None),  # type: ignore[arg-type]
+        ckpt_path=None if last is None else str(last),
+        weights_only=False,  # plain values and tensors, by `SafetensorsStates`
+    )
+    if before and trainer.is_global_zero:
+        after = _logged(folder / "metrics.csv")
+        with (folder / "metrics.csv").open("w", newline="") as stream:
+            lines = csv.DictWriter(stream, list(dict.fromkeys(key for row in before + after for key in row)))
+            lines.writeheader()
+            lines.writerows(before + after)
+    if best.best_model_path:
+        module.average.load_state_dict(weights_of(Path(best.best_model_path), "average."))
     module.average.name = prior.name
     return module.average
 
@@ -170,6 +199,14 @@ def _checked(last: Path, module: PriorTraining) -> int:
     if not torch.allclose(there["prior.skeleton"], here["prior.skeleton"], atol=1e-6):
         raise InputError(f"'{last}' is a checkpoint of another hand model; choose another -o, or the hand it has.")
     return int(stored["global_step"])
+
+
+def _logged(path: Path, until: int | None = None) -> list[dict[str, str]]:
+    """Return the rows of a metrics file up to a step; none when there is no file."""
+    if not path.is_file() or until == 0:
+        return []
+    with path.open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if until is None or int(row["step"]) < until]
 
 
 def _tensors(batch: Batch) -> Tensors:

@@ -1,6 +1,6 @@
-"""What every regressor learns on Lightning: its losses, optimizer and schedule (extra `train`).
+"""The loop that trains every regressor, on Lightning: schedule, resume, logs, best checkpoint (extra `train`).
 
-Everything that computes belongs to the network's `NetworkPlan`; the loop itself is `training.loop`, which priors share.
+Everything that computes belongs to the network's `NetworkPlan`; this file is the only one here that imports lightning.
 """
 
 import math
@@ -12,17 +12,17 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
-from hmpfit.training.loop import best_state, keep_best, resume_step, run_loop
+from hmpfit.training.logs import loggers, whole_log
 from hmpfit.training.regressors.batches import Mixed
 from hmpfit.training.regressors.feature_set import FeatureSet
-from hmpfit.training.states import LAST
+from hmpfit.training.states import LAST, SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
 
 @dataclass(frozen=True)
@@ -169,25 +169,40 @@ def train(
     total = steps or recipe.epochs * per_epoch
     module = Learning(network, plan.build(switches) if recipe.average else None, plan, recipe, models, total, per_epoch)
     batches = clips.training(view, recipe.augmentation, recipe.batch, total, seed)
-    batches.first = resume_step(folder)
-    best = keep_best(folder, f"held_out/{plan.best}")
+    last = last_state(folder)
+    if last is not None:
+        batches.first = int(read_state(last)["global_step"])
+    best = ModelCheckpoint(
+        dirpath=folder, filename="best", monitor=f"held_out/{plan.best}", enable_version_counter=False
+    )  # fmt: skip
+    best.FILE_EXTENSION = SUFFIX
     validate_every = min(machine.validate_every or per_epoch, total)
-    run_loop(
-        module,
-        DataLoader(batches, batch_size=None, num_workers=machine.workers),
-        DataLoader(held_out.held_out(view, recipe.batch), batch_size=None),
-        folder,
-        total,
-        validate_every,
-        20,
-        [best, _Watch(folder / LAST, machine.save_every, validate_every, on_step)],
+    trainer = lightning.Trainer(
+        max_steps=total,
+        val_check_interval=validate_every,
+        check_val_every_n_epoch=None,
         gradient_clip_val=recipe.clip or None,
         accelerator=machine.accelerator,
         devices=machine.devices,
-        precision=machine.precision,
+        precision=machine.precision,  # type: ignore[arg-type]
         sync_batchnorm=world > 1,
+        logger=loggers(folder),
+        log_every_n_steps=min(20, total),
+        callbacks=[best, _Watch(folder / LAST, machine.save_every, validate_every, on_step)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        plugins=[SafetensorsStates()],
     )
-    state = best_state(best, "network." if module.average is None else "average.")
-    if state is not None:
-        module.kept.load_state_dict(state)
+    with whole_log(folder / "metrics.csv", batches.first):
+        trainer.fit(
+            module,
+            DataLoader(batches, batch_size=None, num_workers=machine.workers),
+            DataLoader(held_out.held_out(view, recipe.batch), batch_size=None),
+            ckpt_path=None if last is None else str(last),
+            weights_only=False,  # plain values and tensors, by `SafetensorsStates`
+        )
+    if Path(best.best_model_path).is_file():
+        prefix = "network." if module.average is None else "average."
+        module.kept.load_state_dict(weights_of(Path(best.best_model_path), prefix))
     return module.kept.cpu().eval()
