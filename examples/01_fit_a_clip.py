@@ -18,4 +18,5 @@ for hand, is_right in enumerate(result.motion.is_right):
     print(f"{'right' if is_right else 'left'} hand: seen in {seen.sum()} of {len(seen)} frames")
     print(f"  wrist starts at {wrist[0].round(3).tolist()} m and ends at {wrist[-1].round(3).tolist()} m")
     print(f"  thumb and index finger come as near as {pinch_mm.min():.0f} mm, in frame {pinch_mm.argmin()}")
-    print(f"  joints known to {result.joint_std_mm[hand][seen].mean():.1f} mm on average")
+    assert result.joint_std_wrist_mm is not None
+    print(f"  joints known to {result.joint_std_wrist_mm[hand][seen].mean():.0f} mm from the wrist on average")
