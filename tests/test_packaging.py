@@ -99,13 +99,6 @@ def test_the_readme_shows_the_layout_that_is_there() -> None:
     assert shown == folders | files
 
 
-def test_every_key_of_a_result_is_documented() -> None:
-    from tests.test_result_files import HAND_KEYS, RESULT_KEYS, SUMMARY_KEYS
-
-    text = (CHECKOUT / "README.md").read_text()
-    assert not [key for key in (*RESULT_KEYS, *SUMMARY_KEYS, *HAND_KEYS) if f"`{key}`" not in text]
-
-
 @pytest.mark.slow
 def test_wheel_and_sdist_hold_each_file_once(tmp_path: Path) -> None:
     source = tmp_path / "checkout"

@@ -1,6 +1,6 @@
 """`result.npz`: the public file of a run. Its keys are a contract with other people's scripts: add, never rename.
 
-The README documents every key (shape, unit, frame). Separate from `records.py`, whose stage files may change freely.
+docs/results.md has every key (shape, unit, frame). Separate from `records.py`, whose stage files may change freely.
 """
 
 from dataclasses import dataclass
