@@ -32,6 +32,7 @@ _COLOR_SPREAD, _MOST_COLOR = 5.0, 3.0  # of a hand's color over a gap, in Lab; h
 _COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
 _LEFT_OUT = 1.5  # per thirtieth of a second, times score
 _MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
+_COUNTED_WEIGHT, _TOGETHER_FRAMES = 3.0, 5  # of tracklets, and for how long, to count as hands at once
 _NEXT = 24  # tracklets that are looked at as a tracklet's continuation, in order of their start
 _MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 
@@ -64,6 +65,7 @@ def assign(
         Stretch(int(tracklet.frames[0]), int(tracklet.frames[-1]), left_out * tracklet.weight, side_costs(tracklet))
         for tracklet in tracklets
     ]
+    most = min(_most_hands(tracklets), len(tracklets) if most is None else most)
     parts = least_cost_paths(stretches, _moves(detections, tracklets, extensions, jump, left_out), start, jump, most)
     return _hands(detections, tracklets, parts)
 
@@ -72,6 +74,20 @@ def _independence(times_s: Floats) -> float:
     """Return how many thirtieths of a second of evidence a frame is: few for fast videos, more for slow ones."""
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1 / 30
     return min(30 * step_s, _MOST_INDEPENDENT)
+
+
+def _most_hands(tracklets: Sequence[Tracklet]) -> int:
+    """Return how many hands there are at most: those that are there at once, or one of each side that is sure.
+
+    Hands whose votes are mixed, as those that hold cups, would else be explained by ever more hands in turn.
+    """
+    least = min(_COUNTED_WEIGHT, 0.3 * max(one.weight for one in tracklets))  # in photos there is no time
+    spans = [np.arange(one.frames[0], one.frames[-1] + 1) for one in tracklets if one.weight >= least]
+    _, count = np.unique(np.concatenate(spans), return_counts=True)
+    together = min(_TOGETHER_FRAMES, -(-len(count) // 2))
+    counts = [number for number in range(1, int(count.max()) + 1) if (count >= number).sum() >= together]
+    sides = {one.right_log_odds > 0 for one in tracklets if one.consistent}
+    return max([1, len(sides), *counts])
 
 
 def side_costs(tracklet: Tracklet) -> tuple[float, float]:
