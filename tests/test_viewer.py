@@ -1,16 +1,22 @@
 """The 3D viewer and the rerun recording: what they hold must be the result's own positions."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from hmpfit.errors import InputError
 from hmpfit.exporters.animation import hand_vertices
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.registry import load
-from hmpfit.results.npz import StoredResult
+from hmpfit.results.npz import StoredResult, write_copy
 from hmpfit.video.writer import VideoWriter
+from hmpfit.viewing.first_view import crosses_picture, eye_on_hands, picture_distance
 from hmpfit.viewing.viewer import Viewer, _colors
 from tests.made_result import two_hands
 
@@ -56,3 +62,68 @@ def test_the_rerun_recording_holds_the_joints(stored: StoredResult, models: Hand
     table = recording.view(index="frame", contents="/camera/right_hand/joints").select().read_all()
     column = next(name for name in table.column_names if "Position3D" in name)
     assert np.allclose(np.array(table[column].to_pylist()), stored.joints[0], atol=1e-6)
+
+
+def _viewer(stored: StoredResult, models: HandModels, **options: Any) -> Viewer:
+    pytest.importorskip("viser")
+    return Viewer(stored, models, None, **options)
+
+
+def test_the_page_is_for_this_machine_alone_unless_asked(stored: StoredResult, models: HandModels) -> None:
+    viewer = _viewer(stored, models, port=8491)
+    try:
+        assert viewer.server.get_host() == "127.0.0.1" and not viewer.open_to_others
+        assert viewer.address == f"http://127.0.0.1:{viewer.port}"
+        listening = Path("/proc/net/tcp")
+        if listening.exists():  # local addresses of listening sockets, hexadecimal
+            rows = [line.split() for line in listening.read_text().splitlines()[1:]]
+            at = {row[1] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == viewer.port}
+            assert at == {f"0100007F:{viewer.port:04X}"}
+    finally:
+        viewer.close()
+    with pytest.raises(InputError, match="cannot listen on '192.0.2.1'"):
+        _viewer(stored, models, host="192.0.2.1")
+
+
+def test_the_page_opens_on_the_hands(stored: StoredResult, models: HandModels) -> None:
+    viewer = _viewer(stored, models, port=8493)
+    try:
+        eye, target = (np.asarray(getattr(viewer.server.initial_camera, name)) for name in ("position", "look_at"))
+        joints = stored.joints[:, 0].reshape(-1, 3)
+        toward = (target - eye) / np.linalg.norm(target - eye)
+        rays = joints - eye
+        angles = np.degrees(np.arccos(rays @ toward / np.linalg.norm(rays, axis=1)))
+        assert angles.max() < 30  # viser's vertical field of view is 75 degrees
+    finally:
+        viewer.close()
+
+
+@pytest.mark.parametrize("depth_m", [0.2, 0.4, 0.7, 1.5])
+@pytest.mark.parametrize("spread_m", [0.05, 0.3])
+def test_no_sight_line_from_the_eye_crosses_the_picture(depth_m: float, spread_m: float) -> None:
+    joints = np.random.default_rng(0).uniform(-1, 1, (42, 3)) * [spread_m, spread_m, 0.05] + [0, 0, depth_m]
+    plane_m = picture_distance(joints, 0.17)
+    half_size = np.array([0.82, 0.47]) * plane_m
+    assert 0 < plane_m < joints[:, 2].min()
+    eye, _ = eye_on_hands(joints, half_size, plane_m)
+    for share in np.linspace(0, 1, 400):  # walk along the lines: independent of the intersection formula
+        points = eye + share * (joints - eye)
+        near = np.abs(points[:, 2] - plane_m) < 1e-3
+        assert not (near & (np.abs(points[:, :2]) < half_size).all(axis=1)).any()
+    behind = np.array([0.0, 0.0, -0.3])  # where the filming camera's own axis is, the picture hides the hand
+    assert crosses_picture(behind, np.array([[0.0, 0.0, depth_m]]), half_size, plane_m).all()
+
+
+def test_ctrl_c_ends_the_page_without_a_word_of_resuming(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+    pytest.importorskip("viser")
+    write_copy(stored, models, tmp_path)
+    command = [sys.executable, "-m", "hmpfit", "view", str(tmp_path / "result.npz"), "--port", "8497"]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        assert served.stdout is not None
+        assert served.stdout.readline().startswith("http://127.0.0.1:")
+        served.send_signal(signal.SIGINT)
+        _, said = served.communicate(timeout=60)
+    finally:
+        served.kill()
+    assert served.returncode == 0 and "resume" not in said and "Traceback" not in said, said

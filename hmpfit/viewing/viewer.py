@@ -4,6 +4,8 @@ Needs no display and no network: viser serves the page itself. Where the camera 
 there, with the camera's path; else the camera's axes are kept. "Up" is the (first) image's up.
 """
 
+import contextlib
+import socket
 import threading
 import time
 from pathlib import Path
@@ -21,18 +23,21 @@ from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
 from hmpfit.video.clip import open_clip
+from hmpfit.viewing.first_view import eye_on_hands, picture_distance
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
 
 IMAGE_SIDE_PX = 480  # of the picture in the frustum: enough to recognize, little to send
 SURE_MM, UNSURE_MM = 5.0, 40.0  # green and red ends of the joints' colors
+LOOPBACK = "127.0.0.1"
+_FRUSTUM_SCALE = 0.15
 _SPEEDS = ("0.25", "0.5", "1", "2")
 
 
 class Viewer:
     """A running viser server that shows one frame of a result at a time.
 
-    `video` may be None: then the frustum is empty. Raises MissingExtraError without viser, InputError when the port
-    is taken.
+    `video` may be None: then the frustum is empty. Only this machine can open the page unless `host` says otherwise.
+    Raises MissingExtraError without viser, InputError when host or port cannot be used.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Viewer:
         first_frame: int = 0,
         port: int = 8080,
         mirrored: bool = False,
+        host: str = LOOPBACK,
     ) -> None:
         try:
             import viser
@@ -58,8 +64,10 @@ class Viewer:
         self._first = first_frame
         self._lock = threading.Lock()
         self.frames = len(result.tracks.times_s)
+        _check_host(host)
+        self.host = host
         try:
-            self.server = viser.ViserServer(port=port, label="hmpfit", verbose=False)
+            self.server = viser.ViserServer(host=host, port=port, label="hmpfit", verbose=False)
         except OSError as error:
             raise InputError(f"Port {port} cannot be used ({error.strerror}); choose another with --port.") from error
         self._build(models)
@@ -69,6 +77,17 @@ class Viewer:
     def port(self) -> int:
         """The port that the server listens on; viser takes the next free one when the wanted one is busy."""
         return int(self.server.get_port())
+
+    @property
+    def address(self) -> str:
+        """The page's address as a browser on this machine opens it."""
+        host = "localhost" if self.open_to_others and self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether other machines can open the page."""
+        return self.host != "localhost" and not self.host.startswith("127.") and self.host != "::1"
 
     def show(self, frame: int) -> None:
         """Show one frame: meshes, joints colored by their uncertainty, bones, statuses, picture."""
@@ -104,10 +123,9 @@ class Viewer:
     def _build(self, models: HandModels) -> None:
         scene, gui, camera = self.server.scene, self.server.gui, self.result.camera
         scene.set_up_direction("-y")
-        middle = np.median(self.result.joints[:, :, 0].reshape(-1, 3), axis=0)
-        self.server.initial_camera.position = middle * [1, 1, 0] + np.array([0.35, -0.2, -0.25])
-        self.server.initial_camera.look_at = middle
-        self.server.initial_camera.up = (0.0, -1.0, 0.0)
+        K = camera.K[0]
+        view = float(2 * np.arctan2(camera.height / 2, K[1, 1]))
+        scale = self._look_at_hands(view, camera.width / camera.height)
         self.meshes: dict[str, Any] = {}
         self.joints: dict[str, Any] = {}
         self.bones: dict[str, Any] = {}
@@ -130,10 +148,8 @@ class Viewer:
             self.bones[label] = scene.add_line_segments(
                 f"/{label}_hand/bones", points[np.array(BONES)], color, thickness=0.003
             )
-        K = camera.K[0]
-        view = 2 * np.arctan2(camera.height / 2, K[1, 1])
         self.frustum = scene.add_camera_frustum(
-            "/camera", float(view), camera.width / camera.height, scale=0.15, thickness=0.002
+            "/camera", view, camera.width / camera.height, scale=scale, thickness=0.002
         )
         if self._path is not None:
             steps = np.stack((self._path[:-1, :3, 3], self._path[1:, :3, 3]), axis=1).astype(np.float32)
@@ -150,6 +166,24 @@ class Viewer:
                 mesh.visible = shown.value
 
         shown.on_update(show_meshes)
+
+    def _look_at_hands(self, view: float, aspect: float) -> float:
+        """Have browsers start looking at the first frame's hands; return a scale that keeps the picture before them."""
+        joints = self.result.joints[:, 0].reshape(-1, 3)
+        joints = joints[np.isfinite(joints).all(axis=1)]
+        if not len(joints):
+            return _FRUSTUM_SCALE
+        start = np.eye(4) if self._path is None else np.asarray(self._path[0], dtype=float)
+        in_camera = (joints - start[:3, 3]) @ start[:3, :3]
+        half_height = float(np.tan(view / 2))
+        per_m = float(np.cbrt(half_height**2 * aspect / 3))  # viser keeps a frustum's volume, whatever its view
+        plane_m = picture_distance(in_camera, _FRUSTUM_SCALE / per_m)
+        eye, target = eye_on_hands(in_camera, np.array([half_height * aspect, half_height]) * plane_m, plane_m)
+        first = self.server.initial_camera
+        first.position = start[:3, :3] @ eye + start[:3, 3]
+        first.look_at = start[:3, :3] @ target + start[:3, 3]
+        first.up = (0.0, -1.0, 0.0)
+        return plane_m * per_m
 
     def _words(self, frame: int) -> str:
         lines = [f"frame {frame + self._first}, {self.result.tracks.times_s[frame]:.2f} s"]
@@ -168,6 +202,19 @@ class Viewer:
         _, image = next(iter(self._clip.images(at, at + 1)))
         scale = min(1.0, IMAGE_SIDE_PX / max(image.shape[:2]))
         return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _check_host(host: str) -> None:
+    """Raise InputError where this machine cannot listen on a host."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM)[0]
+        with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
+            probe.bind(place)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"This machine cannot listen on '{host}' ({error}); use --host 127.0.0.1 for this machine alone, or one "
+            "of its own addresses."
+        ) from error
 
 
 def _colors(std_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
