@@ -114,7 +114,9 @@ def test_no_sight_line_from_the_eye_crosses_the_picture(depth_m: float, spread_m
     assert crosses_picture(behind, np.array([[0.0, 0.0, depth_m]]), half_size, plane_m).all()
 
 
-def test_ctrl_c_ends_the_page_without_a_word_of_resuming(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_page_without_a_word_of_resuming(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
     pytest.importorskip("viser")
     write_copy(stored, models, tmp_path)
     command = [sys.executable, "-m", "hmpfit", "view", str(tmp_path / "result.npz"), "--port", "8497"]
