@@ -81,7 +81,7 @@ def test_the_page_is_for_this_machine_alone_unless_asked(stored: StoredResult, m
             assert at == {f"0100007F:{viewer.port:04X}"}
     finally:
         viewer.close()
-    with pytest.raises(InputError, match="cannot listen on '192.0.2.1'"):
+    with pytest.raises(InputError, match=r"cannot listen on '192\.0\.2\.1'"):
         _viewer(stored, models, host="192.0.2.1")
 
 
