@@ -1,5 +1,6 @@
 """A small fitting problem with a known answer, for the tests of terms and solvers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from hmpfit.fitting.pose_field import PoseField
 from hmpfit.fitting.problem import Problem, read_terms
+from hmpfit.fitting.two_hands.contact_points import contact_points
 from hmpfit.fitting.windows import lay_windows
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
@@ -37,9 +39,17 @@ class Made:
 
 
 def make(
-    hands: int = 2, frames: int = 100, noise: float = 1.0, dtype: torch.dtype = torch.float64, seed: int = 0
+    hands: int = 2,
+    frames: int = 100,
+    noise: float = 1.0,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    pair: bool = False,
 ) -> Made:
-    """Make `hands` problems of `frames` frames at 25 fps with a hole in the evidence; noise 0 is exact evidence."""
+    """Make `hands` problems of `frames` frames at 25 fps with a hole in the evidence; noise 0 is exact evidence.
+
+    With `pair` each has evidence of another hand: a shape to agree with, and contacts.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int, scale: float = 1.0) -> Tensor:
@@ -96,7 +106,29 @@ def make(
         latent_std=torch.full_like(latent, 0.5),
         overlap=layout.overlap.expand(hands, -1),
     )
+    if pair:
+        evidence = _with_another_hand(evidence, truth, points, draw)
     return Made(truth, evidence, start, kinematics, field, load_recipe("default")["stages"][1])
+
+
+def _with_another_hand(evidence: Evidence, truth: Motion, points: Tensor, draw: Callable[..., Tensor]) -> Evidence:
+    """Add another hand's shape and four vertices in contact per frame, each 1 mm behind its plane at the truth.
+
+    So nothing is penetrated at the truth, and about half of the vertices are before their planes at a start with noise.
+    """
+    hands, frames = points.shape[:2]
+    joint = torch.tensor([0, 3, 6, 15]).expand(hands, frames, -1)  # the wrist and three fingers' last joints
+    normal = torch.nn.functional.normalize(draw(hands, frames, 4, 3), dim=-1)
+    evidence = replace(
+        evidence,
+        pair_betas=truth.betas.clone(),
+        pair_weight=torch.ones_like(truth.betas[:, 0]),
+        contact_joint=joint,
+        contact_offset=draw(hands, frames, 4, 3, scale=0.01),
+        contact_normal=normal,
+        contact_weight=torch.full_like(normal[..., 0], 2.0),
+    )
+    return replace(evidence, contact_plane=contact_points(truth, points, evidence) - 0.001 * normal)
 
 
 def take_prior(made: Made, prior: MotionPriorLike) -> tuple[Problem, Motion]:

@@ -72,6 +72,40 @@ def test_core_requirements_are_pinned_in_constraints() -> None:
             assert re.sub(r"[-_.]+", "-", name[0]).lower() in pinned, requirement
 
 
+# Not installed by any extra: `bpy` is Blender's own Python, `anny` has its own environment (constraints-build.txt),
+# mmpose, mmengine and onnxruntime are named by the message that asks for them.
+BROUGHT_ALONG = {"bpy", "anny", "mmpose", "mmengine", "onnxruntime"}
+NAMES_OF = {
+    "PIL": "pillow", "cv2": "opencv-contrib-python", "pxr": "usd-core", "rerun": "rerun-sdk", "sklearn": "scikit-learn",
+    "trc": "trc-data-reader", "yaml": "pyyaml",
+}  # fmt: skip
+
+
+def imported_packages(source: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"hmpfit", "tests"}
+
+
+def test_what_is_imported_is_declared() -> None:
+    options, extras = config()["options"], config()["options.extras_require"]
+    lines = "\n".join((options["install_requires"], *extras.values())).split()
+    declared = {re.sub(r"[-_.]+", "-", re.split(r"[<>=]", line)[0]).lower() for line in lines}
+    undeclared = {}
+    for folder in ("hmpfit", "priors", "tests", "benchmarks", "examples"):
+        sources = [path for path in (CHECKOUT / folder).rglob("*.py") if "plug_in" not in path.parts]
+        neighbors = {path.stem for path in sources if folder in ("benchmarks", "examples")}
+        for source in sources:
+            for name in imported_packages(source) - neighbors - BROUGHT_ALONG:
+                if re.sub(r"[-_.]+", "-", NAMES_OF.get(name, name)).lower() not in declared:
+                    undeclared[name] = str(source.relative_to(CHECKOUT))
+    assert not undeclared
+
+
 def test_the_readme_names_its_two_commands() -> None:
     text = (CHECKOUT / "README.md").read_text()
     for name, needle in (("install-and-run", "hmpfit demo"), ("install-and-test", "pytest")):
