@@ -97,8 +97,9 @@ def ablate(
 
 
 def _tell(table: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     drawn = Table(title=table.title, title_justify="left")
     drawn.add_column("mm" if "pa_mpjpe_mm" in table.columns else "")
@@ -107,6 +108,6 @@ def _tell(table: Any) -> None:
     for name, values in table.rows:
         cells = [values.get(column) for column in table.columns]
         drawn.add_row(name, *("–" if cell is None else f"{cell:.2f}" for cell in cells))
-    Console().print(drawn)
+    literal_console().print(drawn)
     for name, why in table.notes.items():
         click.echo(f"{name}: {why}", err=True)

@@ -198,8 +198,9 @@ def _job(source: Source, folder: Path, fetched: ExitStack, progress: Progress) -
 
 
 def _tell(outcomes: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     table = Table(title="Sequences", title_justify="left")
     for heading, side in (("", "left"), ("frames", "right"), ("hands", "left"), ("off, px", "right"), ("s", "right")):
@@ -212,4 +213,4 @@ def _tell(outcomes: Any) -> None:
         sides = ", ".join(hand["name"] for hand in hands)
         off = ", ".join(f"{hand['reprojection_px']['median']:.1f}" for hand in hands if hand["reprojection_px"])
         table.add_row(outcome.job.name, str(outcome.summary["frames"]), sides, off, f"{outcome.seconds:.1f}")
-    Console().print(table)
+    literal_console().print(table)

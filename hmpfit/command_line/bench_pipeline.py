@@ -87,8 +87,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _tell(content: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     table = Table(title=f"Whole runs on {content['machine']['cores']} cores, seconds", title_justify="left")
     phases = list(content["clips"][0]["seconds"])
@@ -98,7 +99,7 @@ def _tell(content: dict[str, Any]) -> None:
         row = [clip["video_s"], *(clip["seconds"].get(phase, 0.0) for phase in phases), clip["wall_s"], clip["cpu_s"]]
         ends = [f"{clip['wall_over_duration']:.2f}", f"{clip['fit_share']:.0%}", f"{clip['peak_mb']:.0f}"]
         table.add_row(clip["name"], *(f"{value:.1f}" for value in row), *ends)
-    Console(width=120).print(table)
+    literal_console(width=120).print(table)
     for name, growth in content["linearity"].items():
         if growth:
             click.echo(

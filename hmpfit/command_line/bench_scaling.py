@@ -71,8 +71,9 @@ def _device_name(device: str) -> str:
 
 
 def _tell(content: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     table = Table(title=content["device"], title_justify="left")
     headings = ("windows", "s", "windows/s", "frames/s", "s a window / single", "/ single, 1 thread")
@@ -84,4 +85,4 @@ def _tell(content: dict[str, Any]) -> None:
             f"{point['frames_per_s']:.0f}", f"{point['share_of_single']:.0%}",
             "–" if point["share_of_single_one_thread"] is None else f"{point['share_of_single_one_thread']:.0%}",
         )  # fmt: skip
-    Console(width=100).print(table)
+    literal_console(width=100).print(table)

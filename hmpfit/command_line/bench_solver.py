@@ -89,8 +89,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _tell(count: str, one: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     table = Table(title=f"{count} window(s), {one['frames']} frames", title_justify="left")
     for heading in ("solver", "s", "steps", "end cost", "s to Adam's cost", "2D data", "error, mm"):
@@ -107,7 +108,7 @@ def _tell(count: str, one: dict[str, Any]) -> None:
     table.add_row(
         "published loop", f"{loop['seconds']:.2f}", str(loop["steps"]), "–", "–", f"{loop['data_2d']:.3f}", "–"
     )
-    Console(width=110).print(table)
+    literal_console(width=110).print(table)
     click.echo(
         f"same objective: x {one['ratio_same_objective']:.1f}   published loop: x {one['ratio_vs_reference']:.1f}"
     )

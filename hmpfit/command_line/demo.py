@@ -106,8 +106,9 @@ def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
 
 
 def _tell(out: Path, summary: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     truth = summary["truth"]
     table = Table(title=f"Error against the known truth, mm ({summary['frames']} frames)", title_justify="left")
@@ -115,6 +116,6 @@ def _tell(out: Path, summary: dict[str, Any]) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     for metric, words in METRICS.items():
         table.add_row(words, *(f"{truth[which][metric]:.1f}" for which in ("fit", "initializer")))
-    Console().print(table)
+    literal_console().print(table)
     click.echo(f"{summary['seconds']['total']:.1f} s for the run. Look at {out / 'overlay.mp4'}.")
     click.echo(f"The truth lies in {out / 'clip' / 'truth.npz'}.")

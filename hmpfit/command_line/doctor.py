@@ -24,11 +24,13 @@ PACKAGES = (
     "torch", "numpy", "scipy", "mediapipe", "ai-edge-litert", "opencv-contrib-python", "smplx", "roma", "av",
     "click", "rich", "safetensors", "moderngl",
 )  # fmt: skip
-EXTRAS = {
-    "lightning": ("training the prior", 'pip install -c constraints.txt ".[train]"'),
-    "tensorboard": ("watching a training", 'pip install -c constraints.txt ".[train]"'),
-    "pi_heif": ("HEIC photos", 'pip install -c constraints.txt ".[heic]"'),
-}
+EXTRAS = (  # module, distribution, what it is for, the extra that brings it
+    ("lightning", "lightning", "training the prior", "train"),
+    ("tensorboard", "tensorboard", "watching a training", "train"),
+    ("pi_heif", "pi-heif", "HEIC photos", "heic"),
+    ("viser", "viser", "hmpfit view", "view"),
+    ("rerun", "rerun-sdk", "hmpfit export --to rrd", "view"),
+)
 MANO = "https://mano.is.tue.mpg.de"
 
 
@@ -62,7 +64,7 @@ def examine() -> list[Check]:
         Check("python", (3, 11) <= sys.version_info[:2] < (3, 13), platform.python_version(), "use Python 3.11 or 3.12")
     ]
     checks += [_package(name) for name in PACKAGES]
-    checks += [_extra(name, *told) for name, told in EXTRAS.items()]
+    checks += [_extra(*told) for told in EXTRAS]
     looks: dict[str, tuple[Callable[[], str], str, bool]] = {
         "device cpu": (_cpu, "", True),
         "device cuda": (_cuda, "needs an NVIDIA GPU and a CUDA build of torch; the CPU does", False),
@@ -71,7 +73,11 @@ def examine() -> list[Check]:
         "renderer (EGL)": (_egl, f"{APT}; without it a slower painter draws", False),
         "hand detector": (_detector, "pip install -c constraints.txt mediapipe, or --hand-landmarker PATH", True),
         "hand model open": (lambda: _hand("open"), "reinstall hmpfit: the file ships inside the package", True),
-        "hand model MANO": (_mano, f"optional: register at {MANO}, then --hand-model PATH or $HMPFIT_MANO", False),
+        "hand model MANO": (
+            _mano,
+            f"optional: register at {MANO} and give --hand-model PATH or set $HMPFIT_MANO",
+            False,
+        ),
         "motion prior": (_prior, "reinstall hmpfit, or run with --prior none", True),
     }
     checks += [_look(part, *told) for part, told in looks.items()]
@@ -85,11 +91,14 @@ def _package(name: str) -> Check:
         return Check(name, False, "not installed", f"pip install -c constraints.txt {name}")
 
 
-def _extra(name: str, purpose: str, remedy: str) -> Check:
-    present = importlib.util.find_spec(name) is not None
-    return Check(
-        name, present, version(name) if present else f"not installed ({purpose})", "" if present else remedy, False
-    )
+def _extra(module: str, distribution: str, purpose: str, extra: str) -> Check:
+    if importlib.util.find_spec(module) is None:
+        remedy = f'pip install -c constraints.txt ".[{extra}]"'
+        return Check(distribution, False, f"not installed ({purpose})", remedy, False)
+    try:
+        return Check(distribution, True, version(distribution), needed=False)
+    except PackageNotFoundError:
+        return Check(distribution, True, "installed, its version is not known", needed=False)
 
 
 def _look(part: str, look: Callable[[], str], remedy: str, needed: bool) -> Check:
@@ -173,14 +182,13 @@ def _prior() -> str:
 
 
 def _tell(checks: list[Check], healthy: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"hmpfit {__version__} on {platform.platform()}", title_justify="left", box=None)
-    for heading in ("part", "", "found", "what to type"):
-        table.add_column(heading, overflow="fold")
+    """Print a line a check and one a remedy: nothing is wrapped, so commands and addresses can be copied whole."""
+    click.echo(f"hmpfit {__version__} on {platform.platform()}\n")
+    width = max(len(check.part) for check in checks)
     for check in checks:
-        mark = "[green]ok[/]" if check.works else "[red]missing[/]" if check.needed else "[yellow]no[/]"
-        table.add_row(check.part, mark, check.found, "" if check.works else check.remedy)
-    Console().print(table)
+        mark, color = ("ok", "green") if check.works else ("missing", "red") if check.needed else ("no", "yellow")
+        click.echo(f"{check.part:<{width}}  {click.style(f'{mark:<7}', fg=color)}  {check.found}")
+        if check.remedy and not check.works:
+            click.echo(f"{'':<{width + 9}}  {check.remedy}")
+    click.echo()
     click.echo("hmpfit run works here." if healthy else "hmpfit run cannot work here yet: see what is missing.")

@@ -87,8 +87,9 @@ def _plain(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell(place: str, table: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     drawn = Table(title=f"{place}: {table.title}", title_justify="left")
     drawn.add_column("mm")
@@ -97,6 +98,6 @@ def _tell(place: str, table: Any) -> None:
     for row, values in table.rows:
         cells = [values.get(column) for column in _SHOWN]
         drawn.add_row(row, *("–" if cell is None else f"{cell:.2f}" for cell in cells))
-    Console().print(drawn)
+    literal_console().print(drawn)
     for about, why in table.notes.items():
         click.echo(f"{about}: {why}", err=True)

@@ -99,8 +99,9 @@ def _recorded(path: Path, all_files: bool, fps: float) -> list[tuple[str, Any, A
 
 
 def _tell(content: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from hmpfit.command_line.literal import literal_console
 
     parts = {"": content, **(content["sources"] if len(content["sources"]) > 1 else {})}
     for source, part in parts.items():
@@ -112,7 +113,7 @@ def _tell(content: dict[str, Any]) -> None:
         for gap, row in part["gaps"].items():
             cells = [*(row[name] for name in names), row["ratio_to_slerp"]]
             table.add_row(gap, *("–" if not np.isfinite(cell) else f"{cell:.2f}" for cell in cells))
-        Console().print(table)
+        literal_console().print(table)
         click.echo(f"reconstruction: {part['mpjpe_mm']:.2f} mm, aligned {part['pa_mpjpe_mm']:.2f} mm")
     rates = ", ".join(f"{rate} frames/s {error:.2f} mm" for rate, error in content["rates"].items())
     click.echo(f"decoded at other rates: {rates}; samples outside joint limits: {content['sample_violations']:.1%}")

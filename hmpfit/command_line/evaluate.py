@@ -129,8 +129,9 @@ def _write(table: Any, out: Path) -> None:
 
 def _tell(table: Any) -> None:
     """Print the last line of the table (all clips together, or the only one): a row per number, a column per kind."""
-    from rich.console import Console
     from rich.table import Table as Drawn
+
+    from hmpfit.command_line.literal import literal_console
 
     name, scores = table.rows[-1]
     drawn = Drawn(title=f"{table.title}: {name}, coverage {scores['coverage']:.0%}", title_justify="left")
@@ -141,4 +142,4 @@ def _tell(table: Any) -> None:
         if key != "coverage":
             values = (scores.get(key), scores.get(f"{key}_charged"), scores.get(f"occluded_{key}"))
             drawn.add_row(key, *("–" if value is None else f"{value:.3f}" for value in values))
-    Console().print(drawn)
+    literal_console().print(drawn)

@@ -13,6 +13,7 @@ import click
 
 from hmpfit import __version__
 from hmpfit.command_line.interrupt import listen
+from hmpfit.command_line.log_options import add_log_options
 from hmpfit.command_line.standard_error import say, show_every_character
 from hmpfit.errors import HmpfitError, InputError
 
@@ -57,7 +58,7 @@ class LazyCommands(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return add_log_options(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,6 +95,9 @@ def commands(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+add_log_options(commands)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -5,7 +5,6 @@ import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,10 +16,12 @@ from rich.progress import (
 )
 
 from hmpfit.command_line.interrupt import stop_if_asked
+from hmpfit.command_line.literal import literal_console
 from hmpfit.command_line.standard_error import say
 from hmpfit.progress import Advance
 
 _LINE_EVERY_S = 10.0
+_LOG = logging.getLogger(__name__)
 
 
 class TerminalProgress:
@@ -38,14 +39,14 @@ class TerminalProgress:
         logging.getLogger("hmpfit").addHandler(self._warnings)
         if not self._quiet and sys.stderr.isatty():
             columns = (
-                TextColumn("{task.description:<22}"),
+                TextColumn("{task.description:<22}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
             )
-            self._bars = Progress(*columns, console=Console(stderr=True))
+            self._bars = Progress(*columns, console=literal_console(stderr=True))
             self._bars.start()
         return self
 
@@ -62,6 +63,7 @@ class TerminalProgress:
         """Begin a phase of `total` pieces, which ends the one before."""
         stop_if_asked()
         self._end_phase(completed=True)
+        _LOG.debug("phase '%s' begins, %d pieces", name, total)
         if self._quiet:
             return _nothing
         if self._bars is not None:
@@ -108,6 +110,8 @@ class _Lines:
 
 class _Warnings(logging.Handler):
     """Prints log records as plain lines on whatever stderr is now, so that a live bar is not torn."""
+
+    shows_warnings = True
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"hmpfit: {record.levelname.lower()}: {record.getMessage()}")

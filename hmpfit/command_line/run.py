@@ -12,6 +12,7 @@ import click
 from hmpfit.command_line.main import WRONG_INPUT
 from hmpfit.command_line.options import detector_threads, fit_options, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.run_summary import last_written, print_next_commands, print_summary
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
@@ -52,6 +53,7 @@ def run(
     failed = False
     for source, folder in zip(sources, folders, strict=True):
         try:
+            before = last_written(folder)
             runs.append(run_one(source.text, folder, settings, quiet))
         except HmpfitError as error:
             if not several:
@@ -61,7 +63,10 @@ def run(
             click.echo(f"hmpfit: {source.text}: {error}", err=True)
             continue
         if not quiet and not as_json:
-            _tell(source.text, folder, runs[-1])
+            reused = before is not None and before == last_written(folder)
+            print_summary(source.text, folder, runs[-1], reused)
+    if not (several or quiet or as_json):
+        print_next_commands(folders[0], runs[0])
     if as_json:
         click.echo(to_json({"runs": runs} if several else runs[0]))
     return WRONG_INPUT if failed else 0
@@ -126,28 +131,3 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
             for path in missing:
                 path.rmdir()
         raise
-
-
-def _tell(video: str, folder: Path, summary: dict[str, Any]) -> None:
-    frames, fps, still = summary["frames"], summary["fps"], summary.get("still", False)
-    length = "a photo" if still else f"{frames} frames at {fps:.4g} frames/s"
-    click.echo(f"{video}: {length}, {summary['seconds']['total']:.1f} s")
-    motion = summary.get("camera", {}).get("motion") or {"status": "static"}
-    if motion["status"] != "static":
-        sure = f", {motion['path_m']:.2f} m known to {motion['scale_std']:.0%}" if motion["status"] == "moving" else ""
-        click.echo(f"  camera: {motion['status']}{sure}")
-    for hand in summary["hands"]:
-        line = f"  {hand['name']} hand"
-        if not still:
-            line += f": detected in {hand['detected']} frames, filled in {hand['interpolated']} between"
-            line += f" and {hand['extrapolated']} at the ends"
-            line += f" (five or more trusted landmarks in {hand.get('trusted_share') or 0:.0%})"
-        if hand["reprojection_px"]:
-            line += f"; landmarks {hand['reprojection_px']['median']:.1f} px off (median)"
-        if hand["joint_std_wrist_mm_median"] is not None:
-            line += f"; joints known to {hand['joint_std_wrist_mm_median']:.0f} mm from the wrist"
-            line += f" and {hand['joint_std_mm_median']:.0f} mm from the camera (median)"
-        click.echo(line)
-        if hand["hidden_keypoint_px"]:
-            click.echo(f"    withheld frames: {hand['hidden_keypoint_px']['median']:.1f} px off (median)")
-    click.echo(f"  {folder / ('overlay.jpg' if still else 'overlay.mp4')}, result.npz, result.json")

@@ -1,0 +1,10 @@
+"""The console that prints texts as they are: `take[red].mp4` is a file's name here, and no color."""
+
+from typing import Any
+
+from rich.console import Console
+
+
+def literal_console(**options: Any) -> Console:
+    """Return a rich console without markup and emoji codes; `options` are rich's."""
+    return Console(markup=False, emoji=False, **options)
