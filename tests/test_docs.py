@@ -4,8 +4,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 
+from hmpfit.command_line import main
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import CameraMotion
 from tests.made_result import camera_path, two_hands, write_run
@@ -34,6 +36,23 @@ def test_five_minutes_begin_with_what_the_demo_leaves() -> None:
     (commands,) = re.findall(r"^## Five minutes\n.*?^```bash\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     assert f"hmpfit run {DEFAULT_OUT / 'demo' / 'clip' / CLIP_NAME} " in commands
     assert "## Five minutes" in (CHECKOUT / ".ci" / "run").read_text()
+
+
+def test_the_commands_on_the_pages_exist_with_their_options() -> None:
+    group, checked = main.commands, 0
+    context = click.Context(group)
+    for page in (README, *sorted((CHECKOUT / "docs").glob("*.md"))):
+        for line in re.findall(r"^hmpfit ([a-z-]+ .*)$", page.read_text(), re.MULTILINE):
+            name, _, rest = line.partition(" #")[0].partition(" ")
+            command = group.get_command(context, name)
+            assert command is not None, f"{page.name}: hmpfit {line}"
+            offered = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+            if isinstance(command, click.Group):
+                offered |= {option for sub in command.commands.values() for p in sub.params for option in p.opts}
+            used = set(re.findall(r"(?<=\s)--?[a-z][a-z0-9-]*", f" {rest}")) - {"-h", "--help"}
+            assert used <= offered, f"{page.name}: hmpfit {line}"
+            checked += 1
+    assert checked > 30
 
 
 def test_every_key_of_a_result_is_documented(tmp_path: Path) -> None:
