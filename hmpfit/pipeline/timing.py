@@ -19,11 +19,11 @@ class Timings:
 
     @contextmanager
     def of(self, step: str) -> Iterator[None]:
-        """Measure a step."""
+        """Measure a step, which may be done in parts."""
         began = time.perf_counter()
         yield
         release_free_memory()
-        self.seconds[step] = time.perf_counter() - began
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
 
 
 def count_from_total(progress: Progress, name: str) -> Callable[[int, int], None]:
