@@ -12,9 +12,10 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import projected
+from hmpfit.synthesis.renderer import Drawing, projected
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
+from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_color, write_overlay
 
 FRAMES, GRAY = 6, 96
@@ -53,6 +54,10 @@ def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitRecord:
     return FitRecord(motion, joints, np.ones((1, FRAMES, 21)), xy_px, camera, tracks, (), (), {}, {})
 
 
+def _chroma(rgb: np.ndarray | tuple[int, int, int]) -> np.ndarray:
+    return np.asarray(rgb, float) - np.mean(rgb)
+
+
 @pytest.mark.parametrize("is_right", [True, False])
 def test_the_mesh_lies_on_the_hand_in_the_color_of_its_side(tmp_path: Path, models: HandModels, is_right: bool) -> None:
     clip = gray_clip(tmp_path, 320, 240)
@@ -65,8 +70,9 @@ def test_the_mesh_lies_on_the_hand_in_the_color_of_its_side(tmp_path: Path, mode
     image = next(drawn.images())[1].astype(int)
     palm = result.landmarks_px[0, 0, [0, OPENPOSE_MIDDLE_MCP]].mean(0).astype(int)
     tint = image[palm[1] - 4 : palm[1] + 4, palm[0] - 12 : palm[0] - 6].reshape(-1, 3).mean(0)
-    warm = np.array(RIGHT_RGB if is_right else LEFT_RGB)
-    assert (tint[0] - tint[2]) * (warm[0] - warm[2]) > 0 and abs(tint[0] - tint[2]) > 25
+    own, other = (RIGHT_RGB, LEFT_RGB) if is_right else (LEFT_RGB, RIGHT_RGB)
+    assert _chroma(tint) @ _chroma(own) > 20 * np.linalg.norm(_chroma(own)), "the color of its side, well to be seen"
+    assert _chroma(tint) @ _chroma(other) < 0.5 * (_chroma(tint) @ _chroma(own))
     assert np.abs(image[20:40, :20] - GRAY).max() < 12, "far from the hand the picture is untouched"
 
 
@@ -111,3 +117,43 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, models: HandModels) -> 
     clip = gray_clip(tmp_path, 64, 48)
     with pytest.raises(RunFolderError):
         write_overlay(tmp_path / "nowhere" / "o.mp4", clip, fitted(models, clip), models)
+
+
+def test_the_contour_follows_the_silhouette_and_nothing_else() -> None:
+    """A disc of radius 20: the line lies where the distance from its center is 20, smooth, the same all around."""
+    y, x = np.mgrid[:60, :60] - 29.5
+    away = np.hypot(x, y)
+    coverage = np.clip(20.5 - away, 0, 1).astype(np.float32)
+    image = np.full((100, 100, 3), GRAY, np.uint8)
+    draw_contour(image, Drawing(20, 20, np.zeros((60, 60, 3), np.uint8), coverage, None), np.array([255.0, 0, 0]))
+    changed = np.abs(image[20:80, 20:80].astype(int) - GRAY).max(axis=-1)
+    assert changed[away < 12].max() == 0 and changed[away > 28].max() == 0
+    ring = image[20:80, 20:80][np.abs(away - 20) < 0.5].astype(int)
+    assert (ring[:, 0] - ring[:, 2] > 100).all() and ring[:, 0].std() < 25
+
+
+def test_a_hand_at_the_border_has_its_contour() -> None:
+    image = np.full((40, 40, 3), GRAY, np.uint8)
+    draw_contour(
+        image, Drawing(0, 0, np.zeros((40, 10, 3), np.uint8), np.ones((40, 10), np.float32), None), np.zeros(3)
+    )
+    assert (image[:, 9:11] < GRAY - 40).all() and (image[:, :4] == GRAY).all() and (image[:, 20:] == GRAY).all()
+
+
+def test_every_finger_has_a_color_of_its_own() -> None:
+    image = np.full((240, 320, 3), GRAY, np.uint8)
+    points = np.array([[160.0, 230]] + [[40 + 60 * f, 180 - 40 * k] for f in range(5) for k in range(4)])
+    draw_bones(image, points, None, 3)
+    middle = [tuple(image[int(points[4 * f + 2][1]) + 20, int(points[4 * f + 2][0])]) for f in range(5)]
+    assert len(set(middle)) == 5
+
+
+def test_the_legend_shows_its_colors_and_leaves_small_pictures_alone() -> None:
+    image = np.full((480, 640, 3), GRAY, np.uint8)
+    draw_legend(image, [("right hand", RIGHT_RGB), ("detected", STATUS_RGB[2])], 10)
+    for color in (RIGHT_RGB, STATUS_RGB[2]):
+        assert (image == color).all(axis=-1).sum() > 40
+    assert (image[-10:] == GRAY).all() and (image[:-80] == GRAY).all()
+    small = np.full((120, 160, 3), GRAY, np.uint8)
+    draw_legend(small, [("right hand", RIGHT_RGB)], 10)
+    assert (small == GRAY).all()

@@ -158,3 +158,35 @@ def test_chromium_opens_it_without_a_complaint(
     image = cv2.imread(str(shot))
     assert image.shape[1] == width
     assert image.std() > 5  # something is drawn
+
+
+def test_the_page_is_short_on_a_phone_and_counts_the_sources_frames(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    settings = {f"key_{n}": n for n in range(200)}
+    page = write_report(write_run(tmp_path / "run", stored, models, first_frame=300, recipe=settings))
+    text = page.read_text()
+    last = 300 + len(stored.tracks.times_s) - 1
+    assert ">frame 300</text>" in text and f">{last}</text>" in text and f"frames 300 to {last}</title>" in text
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" width="390" height="800" src="{page.as_uri()}"></iframe><script>'
+        'f.onload = () => { document.title = "height " + f.contentDocument.documentElement.scrollHeight }</script>'
+    )
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+         "--virtual-time-budget=5000", "--dump-dom", frame.as_uri()],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    (height,) = re.findall(r"height (\d+)", done.stdout.split("<body")[0])
+    assert 800 < int(height) < 5000
+
+
+def test_a_chart_says_that_its_peaks_are_cut_off() -> None:
+    flat = np.full(300, 1.0)
+    assert "cut off" not in line_chart([("right", flat)], "pixels")
+    flat[7] = 40.0
+    assert "pixels; peaks up to 40 are cut off" in line_chart([("right", flat)], "pixels")

@@ -13,13 +13,19 @@ from hmpfit.viewing.warnings import stretches
 WIDTH, HEIGHT = 720, 140
 LEFT, _BOTTOM, _TOP = 44, 22, 14  # LEFT: where the frames begin, for the page's cursor
 _TICKS = 4
+_CUT = 1.03  # of the axis's top, where curves are cut off
 
 
-def line_chart(curves: Sequence[tuple[str, Floats]], unit: str) -> str:
-    """Return an SVG of one or more curves [T] over frames; NaN breaks a line, the top is the 99th percentile."""
+def line_chart(curves: Sequence[tuple[str, Floats]], unit: str, first: int = 0) -> str:
+    """Return an SVG of one or more curves [T] over frames; NaN breaks a line, the top is the 99th percentile.
+
+    `first` is the source's number of the first frame. A chart whose peaks are cut off at the top says so.
+    """
     frames = max(len(values) for _, values in curves)
     known = np.concatenate([values[np.isfinite(values)] for _, values in curves])
     top = _rounded(float(np.percentile(known, 99)) if len(known) else 1.0)
+    if (known > top * _CUT).any():
+        unit = f"{unit}; peaks up to {known.max():.3g} are cut off"
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" data-frames="{frames}" role="img">']
     for tick in range(_TICKS + 1):
         value = top * tick / _TICKS
@@ -27,8 +33,8 @@ def line_chart(curves: Sequence[tuple[str, Floats]], unit: str) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
         if tick % 2 == 0:
             parts.append(f'<text class="tick" x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 6}">frame 0</text>')
-    parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 6}" text-anchor="end">{frames - 1}</text>')
+    parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 6}">frame {first}</text>')
+    parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 6}" text-anchor="end">{first + frames - 1}</text>')
     parts.append(f'<text class="tick" x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{unit}</text>')
     for name, values in curves:
         parts.append(f'<path class="curve {name}" d="{_path(values, top, frames)}"/>')
@@ -36,16 +42,16 @@ def line_chart(curves: Sequence[tuple[str, Floats]], unit: str) -> str:
     return "".join(parts)
 
 
-def status_strip(status: Floats) -> str:
-    """Return an SVG strip of the statuses [T] over frames, one colored stretch each."""
+def status_strip(status: Floats, first: int = 0) -> str:
+    """Return an SVG strip of the statuses [T] over frames, one colored stretch each; `first` as in `line_chart`."""
     frames = len(status)
     parts = [f'<svg class="strip" viewBox="0 0 {WIDTH} 22" data-frames="{frames}" role="img">']
     for code, name in enumerate(STATUS_NAMES):
         for a, b in stretches(status == code):
             x, width = _x(a, frames + 1), (WIDTH - LEFT) * (b - a) / frames
+            title = f"{name}: frames {first + a} to {first + b - 1}"
             parts.append(
-                f'<rect class="{name}" x="{x:.2f}" width="{width:.2f}" height="22"><title>{name}: frames {a} to '
-                f"{b - 1}</title></rect>"
+                f'<rect class="{name}" x="{x:.2f}" width="{width:.2f}" height="22"><title>{title}</title></rect>'
             )
     parts.append(f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="0" y2="22"/></svg>')
     return "".join(parts)
@@ -54,7 +60,7 @@ def status_strip(status: Floats) -> str:
 def _path(values: Floats, top: float, frames: int) -> str:
     text: list[str] = []
     for a, b in stretches(np.isfinite(values)):
-        points = [f"{_x(i, frames):.1f} {_y(min(float(values[i]), top * 1.03), top):.1f}" for i in range(a, b)]
+        points = [f"{_x(i, frames):.1f} {_y(min(float(values[i]), top * _CUT), top):.1f}" for i in range(a, b)]
         text.append("M" + "L".join(points if len(points) > 1 else points * 2))
     return "".join(text)
 

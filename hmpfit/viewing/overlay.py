@@ -17,21 +17,22 @@ from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
-from hmpfit.skeleton import BONES, OPENPOSE_WRIST
+from hmpfit.skeleton import OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
+from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend
 from hmpfit.viewing.map_chart import MapInset
 
 LONGEST_SIDE_PX = 1280
 LONGEST_SIDE_OF_A_PHOTO_PX = 2048
-RIGHT_RGB, LEFT_RGB = (250, 150, 70), (80, 170, 250)
+RIGHT_RGB, LEFT_RGB = (250, 60, 170), (50, 150, 255)  # far from skin and from each other
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 64  # frames whose vertices are in memory at once
 _STRIP_PX, _LABEL_SCALE = 7, 0.55
-_SUBPIXEL_BITS = 3
 _JPEG_QUALITY = 92
+_PRESET = "veryfast"  # of x264
 
 Image = NDArray[np.uint8]
 
@@ -42,7 +43,7 @@ def write_overlay(
     result: FitRecord,
     models: HandModels,
     mesh: bool = True,
-    opacity: float = 0.65,
+    opacity: float = 0.55,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the clip with the fitted hands over it: H.264, the longer side at most 1280, the clip's own timestamps.
@@ -55,13 +56,14 @@ def write_overlay(
     scale = min(1.0, LONGEST_SIDE_PX / max(clip.width, clip.height))
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
     strip, inset = _status_strip(result.motion, width), _map(result)
-    posed = _posed(result, models, mesh)
-    with VideoWriter(path, clip.fps, width, height, preset="ultrafast") as video, WriteBehind() as behind:
+    posed, legend = _posed(result, models, mesh), _legend(result.motion)
+    with VideoWriter(path, clip.fps, width, height, preset=_PRESET) as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
             if scale < 1:
                 image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
             draw_frame(image, result, frame, next(posed), models, scale, opacity, mesh)
             _draw_strip(image, strip, frame, clip.frames)
+            draw_legend(image, legend, 0 if strip is None else len(strip))
             if inset is not None:
                 inset.draw(image, frame)
             behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
@@ -105,7 +107,7 @@ def draw_frame(
     vertices: Floats | None,
     models: HandModels,
     scale: float = 1.0,
-    opacity: float = 0.65,
+    opacity: float = 0.55,
     mesh: bool = True,
 ) -> None:
     """Draw the hands of one frame onto an RGB image (the clip's size times `scale`), in place.
@@ -123,9 +125,11 @@ def draw_frame(
             faces = faces if motion.is_right[hand] else faces[:, ::-1]
             points = _undistorted_like(vertices[hand], result.camera, frame)
             K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
-            drawing = render([Mesh(points, faces, color / 255)], K, image.shape[1], image.shape[0], smooth=False)
+            drawing = render([Mesh(points, faces, color / 255)], K, image.shape[1], image.shape[0])
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
-        _draw_skeleton(image, result.landmarks_px[hand, frame] * scale, color, thin=mesh)
+            draw_contour(image, drawing, color)
+        ink, thickness_px = (None, 1) if mesh else (color, 2)
+        draw_bones(image, result.landmarks_px[hand, frame] * scale, ink, thickness_px)
         _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
         _draw_label(image, wrist_px, names[hand], bool(motion.is_right[hand]), status)
@@ -170,18 +174,6 @@ def _undistorted_like(points: Floats, camera: Camera, frame: int) -> Floats:
     xy_px = project(torch.as_tensor(points), torch.as_tensor(K), torch.as_tensor(camera.distortion)).numpy()
     homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[:, :1])), axis=1) @ np.linalg.inv(K).T
     return homogeneous * points[:, 2:]
-
-
-def _draw_skeleton(image: Image, xy_px: Floats, color: Floats, thin: bool) -> None:
-    import cv2
-
-    if not np.isfinite(xy_px).all():
-        return
-    points = _fixed(xy_px)
-    ink = tuple((255 - 0.35 * (255 - color)).tolist()) if thin else tuple(color.tolist())
-    for parent, child in BONES:
-        line = (points[parent].tolist(), points[child].tolist())
-        cv2.line(image, *line, ink, 1 if thin else 3, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _draw_evidence(image: Image, xy_px: Floats, confidence: Floats) -> None:
@@ -232,6 +224,15 @@ def _status_strip(motion: HandMotion, width: int) -> Image | None:
     return np.concatenate(bands)
 
 
+def _legend(motion: HandMotion) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return the names and colors of what the video shows: sides, and the statuses of the strip."""
+    sides = [("right hand", RIGHT_RGB)] * bool(motion.is_right.any()) + [("left hand", LEFT_RGB)] * bool(
+        (~motion.is_right).any()
+    )
+    used = [code for code in (2, 1, 0) if (motion.status == code).any()]
+    return sides + [(STATUS_NAMES[code], STATUS_RGB[code]) for code in used]
+
+
 def _draw_strip(image: Image, strip: Image | None, frame: int, frames: int) -> None:
     if strip is None or len(strip) >= image.shape[0]:
         return
@@ -239,8 +240,3 @@ def _draw_strip(image: Image, strip: Image | None, frame: int, frames: int) -> N
     part[:] = strip
     x = int((frame + 0.5) * image.shape[1] / frames)
     part[:, max(x - 1, 0) : x + 2] = 255
-
-
-def _fixed(xy_px: Floats) -> NDArray[np.int32]:
-    """Return OpenCV's fixed-point coordinates; its pixel centers are whole numbers, ours end in a half."""
-    return ((np.clip(xy_px, -1e4, 1e5) - 0.5) * (1 << _SUBPIXEL_BITS)).round().astype(np.int32)

@@ -120,13 +120,18 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         "warnings": warnings(stored, summary),
         "figures": _figures(summary),
         "hands": [
-            {"label": label, "side": side, "strip": status_strip(stored.motion.status[hand]), "trusted": f"{share:.0%}"}
+            {
+                "label": label,
+                "side": side,
+                "strip": status_strip(stored.motion.status[hand], first),
+                "trusted": f"{share:.0%}",
+            }
             for hand, (label, side, share) in enumerate(zip(labels, sides, trusted, strict=True))
         ],
         "still": bool(summary.get("still")),
-        "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels"),
-        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimeters") if known_std else "",
-        "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared"),
+        "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels", first),
+        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimeters", first) if known_std else "",
+        "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared", first),
         "votes": [_votes(label, hand) for label, hand in zip(labels, summary["hands"], strict=True)],
         "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],
         "more_dropped": max(len(summary.get("dropped", ())) - DROPPED_SHOWN, 0),
