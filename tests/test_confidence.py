@@ -95,3 +95,13 @@ def test_doubtful_frames_are_unseen_and_a_hand_of_only_such_keeps_them() -> None
         assert np.isnan(values[0, 2:]).all() and np.isfinite(values[0, :2]).all() and np.isfinite(values[1]).all()
     assert (kept.confidence[0, 2:] == 0).all() and (kept.confidence[0, :2] == trust[0, :2]).all()
     assert drop_low_confidence_frames(tracks, 0.0) is tracks
+
+
+def test_gamma_in_pixels_knows_nothing_of_the_hand_s_size() -> None:
+    for side in (50.0, 500.0):
+        base = np.zeros((21, 2))
+        base[1] = side
+        alpha = confidence(base, base[None] + (3.0, 0), gamma_px=4.0)
+        assert alpha == pytest.approx(0.25)  # 1 - 3 px / 4 px
+        assert not is_zero_confidence(base, base[None] + (3.9, 0), 1, gamma_px=4.0)
+        assert is_zero_confidence(base, base[None] + (4.1, 0), 1, gamma_px=4.0)

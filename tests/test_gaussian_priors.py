@@ -98,7 +98,7 @@ def test_learning_finds_two_kinds_and_refuses_too_little() -> None:
     _, hand_R = drawn(prior, 1100)
     jitter = torch.randn(hand_R.shape[:-1], generator=torch.Generator().manual_seed(3)).double()
     hand_R = hand_R @ rotations.exp(0.03 * jitter)
-    learned = learning.learn_gaussians(hand_R.float(), "gmm", *round_hand())
+    learned = learning.learn_gaussians(hand_R.float(), "gmm", *round_hand(), components=8)
     assert learned.shares.sum().item() == pytest.approx(1, abs=1e-5)
     first = (learned.centres @ learned.axes.flatten(1) + learned.mean.flatten()) - prior.mean.flatten().float()
     sides = first @ prior.axes[0].flatten().float()

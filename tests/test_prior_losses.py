@@ -12,7 +12,7 @@ from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.training.priors.draw_windows import Clips, draw_batch, random_mask
-from hmpfit.training.priors.objective import PriorLossWeights, step_loss
+from hmpfit.training.priors.objective import PAPER, PAPER_WITH_ADDITIONS, PriorLossWeights, step_loss
 from hmpfit.training.priors.start import start_from_data
 
 
@@ -138,6 +138,18 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
     assert "orientation" not in step_loss(
         prior, draw_batch([Clips(waving())], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
     )
+
+
+def test_the_papers_loss_has_nothing_of_ours_unless_asked() -> None:
+    torch.manual_seed(0)
+    prior = MotionPrior(Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4)))
+    batch = draw_batch([Clips(waving())], 4, 128, np.random.default_rng(2))
+    parts = step_loss(prior, batch, PAPER, 1.0, torch.Generator().manual_seed(0))
+    assert set(parts) == {"whole_rotation", "whole_position", "kl", "total"}
+    expected = parts["whole_rotation"] + 10 * parts["whole_position"] + 1e-5 * parts["kl"]
+    assert parts["total"].item() == pytest.approx(expected.item(), rel=1e-6)
+    more = step_loss(prior, batch, PAPER_WITH_ADDITIONS, 1.0, torch.Generator().manual_seed(0))
+    assert {"masked_rotation", "masked_position", "teach"} <= set(more)
 
 
 def test_masks_hide_and_show() -> None:

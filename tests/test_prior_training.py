@@ -80,6 +80,9 @@ def test_the_papers_optimizer_runs() -> None:
     from hmpfit.training.priors import train as run
 
     module = run.PriorTraining(MotionPrior(SIZES), PriorLossWeights(), PAPER, [])
-    found = module.configure_optimizers()["optimizer"]
-    assert isinstance(found, torch.optim.Adamax)
+    found = module.configure_optimizers()
+    assert isinstance(found["optimizer"], torch.optim.Adamax)
+    (rate_at,) = {id(f): f for f in found["lr_scheduler"]["scheduler"].lr_lambdas}.values()
+    assert {rate_at(step) for step in (0, 1, 2000, 4000)} == {1.0}  # no warm-up and no decay
+    assert module.kept is module.prior and not PAPER.clip
     assert PAPER.batch == 16 and PAPER.learning_rate == 1e-4 and PAPER.weight_decay == 1e-4

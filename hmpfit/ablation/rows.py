@@ -29,8 +29,8 @@ ROWS: Mapping[str, Row] = {
     INITIALIZER: Row("PyMAF-X", solver="none", as_found=True),
     SLERP: Row("+ SLERP", solver="none"),
     "no motion prior": Row("no motion prior", {"prior": "none"}),
-    "PCA prior": Row("–", {"prior": "pca"}),
-    "GMM prior": Row("GMM prior", {"prior": "gmm"}),
+    "GMM prior": Row("GMM prior", {"prior": "pca"}),  # one Gaussian on PCA coefficients, the paper's one component
+    "GMM prior, 8 components": Row("–", {"prior": "gmm"}),
     "stage 1 (initializer)": Row("Stage-1 (PyMAF-X)", {"keypoints": "initializer"}, stages=1, given_keypoints=False),
     "stage 1 (mediapipe)": Row("Stage-1 (MediaPipe)", {"keypoints": "mediapipe"}, stages=1, given_keypoints=False),
     "stage 1 (mmpose)": Row("Stage-1 (MMPose)", {"keypoints": "mmpose"}, stages=1, given_keypoints=False),

@@ -34,6 +34,12 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 )
 @click.option("--size", type=click.Choice(["small", "paper"]), default="small", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
+@click.option(
+    "--additions",
+    is_flag=True,
+    help="Size paper: also our masked posterior, mean of weights, warm-up, cosine and clipping (small has its own).",
+)
+@click.option("--components", type=click.IntRange(1, 64), default=1, show_default=True, help="Gaussians of --kind gmm.")
 @click.option("--steps", type=click.IntRange(min=1), help="Default: small 9000, paper 1000 epochs of the data.")
 @click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, paper 16.")
 @click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: small 2e-3, paper 1e-4.")
@@ -48,7 +54,7 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
     amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, hold_out: tuple[str, ...], kind: str,
-    size: str, out: Path, steps: int | None, batch: int | None, learning_rate: float | None, device: str,
+    size: str, out: Path, additions: bool, components: int, steps: int | None, batch: int | None, learning_rate: float | None, device: str,
     devices: int, precision: str,
     hand_model: str, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -63,6 +69,7 @@ def train_prior(
         "kind": kind, "amass": [str(path) for path in amass], "motion": [str(path) for path in motion],
         "generated": generated, "hold_out": list(hold_out), "seed": seed, "hand_model": hand_model,
     }  # fmt: skip
+    _check_additions(kind, size, additions, components)
     from hmpfit.training.priors.schedules import PRESETS
 
     batch, learning_rate = batch or PRESETS[size].batch, learning_rate or PRESETS[size].learning_rate
@@ -71,14 +78,16 @@ def train_prior(
         settings |= {
             "size": size, "steps": steps or f"{PAPER_EPOCHS} epochs", "batch": batch,
             "learning_rate": learning_rate, "precision": precision,
-        }  # fmt: skip
+        } | ({"additions": additions} if size == "paper" else {})  # fmt: skip
+    elif kind == "gmm":
+        settings["components"] = components
     _same_settings(out, settings)
     from hmpfit.cards import write_card
     from hmpfit.hands.model_files import load_hand_models
 
     models = load_hand_models(hand_model)
-    learn = _gaussians(kind) if kind != "motion_field" else _field(
-        size, steps, batch, learning_rate, {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
+    learn = _gaussians(kind, components) if kind != "motion_field" else _field(
+        size, additions, steps, batch, learning_rate, {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     with TerminalProgress(quiet) as progress:
@@ -110,7 +119,15 @@ def _rest_hand(model: Any) -> tuple[Any, Any]:
     return (joints - joints[0]).float(), (tips - joints[0]).float()
 
 
-def _gaussians(kind: str) -> Callable[..., tuple[str, dict[str, Any]]]:
+def _check_additions(kind: str, size: str, additions: bool, components: int) -> None:
+    """Refuse options that another kind or size has no use for."""
+    if additions and (kind != "motion_field" or size != "paper"):
+        raise InputError("--additions is for --size paper; the small size has them already, Gaussians have no use.")
+    if components > 1 and kind != "gmm":
+        raise InputError(f"--components is for --kind gmm; {kind} has at most one Gaussian.")
+
+
+def _gaussians(kind: str, components: int) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what learns Gaussians on PCA coefficients and writes them."""
 
     def learn(
@@ -118,23 +135,30 @@ def _gaussians(kind: str) -> Callable[..., tuple[str, dict[str, Any]]]:
         rng: np.random.Generator, progress: TerminalProgress,
     ) -> tuple[str, dict[str, Any]]:  # fmt: skip
         from hmpfit.priors.gmm.files import save_gaussians
-        from hmpfit.priors.gmm.learning import COEFFICIENTS, COMPONENTS, learn_gaussians
+        from hmpfit.priors.gmm.learning import COEFFICIENTS, learn_gaussians
         from hmpfit.priors.motion_field.sizes import SMALL
         from hmpfit.training.priors.draw_windows import draw_batch
 
         frames = SMALL.window_frames
         advance = progress.phase("learning", 1)
         batch = draw_batch(collections, _GAUSSIAN_WINDOWS, frames, rng)
-        prior = learn_gaussians(batch.hand_R[batch.valid.all(1)], kind, *hand, fps=FPS, seed=seed)
+        prior = learn_gaussians(batch.hand_R[batch.valid.all(1)], kind, *hand, components, fps=FPS, seed=seed)
         advance(1)
-        sizes = {"coefficients": COEFFICIENTS, "components": COMPONENTS[kind], "window_frames": frames, "fps": FPS}
+        sizes = {"coefficients": COEFFICIENTS, "components": components, "window_frames": frames, "fps": FPS}
         return save_gaussians(prior, out / "prior.safetensors"), sizes
 
     return learn
 
 
 def _field(
-    size: str, steps: int, batch: int, learning_rate: float, accelerator: str, devices: int, precision: str
+    size: str,
+    additions: bool,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    accelerator: str,
+    devices: int,
+    precision: str,
 ) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what trains a motion field on Lightning and writes the best of it."""
     try:
@@ -151,9 +175,8 @@ def _field(
         from hmpfit.priors.motion_field.loading import save_prior
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
+        from hmpfit.training.priors import objective, schedules
         from hmpfit.training.priors.draw_windows import draw_batch
-        from hmpfit.training.priors.objective import PAPER, PriorLossWeights
-        from hmpfit.training.priors.schedules import PRESETS
         from hmpfit.training.priors.start import start_from_data
 
         torch.manual_seed(seed)
@@ -162,12 +185,15 @@ def _field(
         prior.tips.copy_(hand[1])
         start_from_data(prior, draw_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
         held_out = [draw_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
-        preset, weights = PRESETS[size], PAPER if size == "paper" else PriorLossWeights()
+        preset, weights = schedules.PRESETS[size], objective.PriorLossWeights()
+        if size == "paper":
+            weights = objective.PAPER_WITH_ADDITIONS if additions else objective.PAPER
+            preset = schedules.PAPER_WITH_ADDITIONS if additions else schedules.PAPER
         frames = sum(len(pose) for clips in collections for pose in clips.poses)
         count = steps or max(1, PAPER_EPOCHS * frames // (prior.window_frames * batch * devices))
         schedule = replace(
             preset, steps=count, batch=batch, learning_rate=learning_rate, seed=seed,
-            validate_every=max(1, min(preset.validate_every, count // 4)), warm_up_steps=min(100, count),
+            validate_every=max(1, min(preset.validate_every, count // 4)), warm_up_steps=min(preset.warm_up_steps, count),
         )  # fmt: skip
         advance, done = progress.phase("training", count), [0]
 

@@ -38,29 +38,32 @@ def draw_views(count: int, seed: int, frame: int) -> Views:
     return Views(angle, generator.uniform(LEAST_SCALE, MOST_SCALE, count))
 
 
-def confidence(base_px: Floats, views_px: Floats, gamma: float = GAMMA_PER_DIAGONAL) -> Floats:
+def confidence(base_px: Floats, views_px: Floats, gamma: float = GAMMA_PER_DIAGONAL, gamma_px: float = 0.0) -> Floats:
     """Return alpha [..., 21] of landmarks [..., 21, 2] from views [..., N, 21, 2], all in image pixels.
 
-    `gamma` is in units of the diagonal of the box around `base_px`. A view that is NaN found no hand: it counts as a
+    `gamma` is in units of the diagonal of the box around `base_px`; a `gamma_px` above 0 is in its place. A view that is NaN found no hand: it counts as a
     disagreement of gamma, so that a hand seen by no view has confidence 0, never 1.
     """
-    limit, apart_sq = _apart(base_px, views_px, gamma)
+    limit, apart_sq = _apart(base_px, views_px, gamma, gamma_px)
     sigma = np.sqrt(apart_sq.mean(axis=-2)) if views_px.shape[-3] else limit
     return np.asarray(1 - np.minimum(sigma, limit) / np.maximum(limit, 1e-9))
 
 
-def is_zero_confidence(base_px: Floats, views_px: Floats, count: int, gamma: float = GAMMA_PER_DIAGONAL) -> bool:
+def is_zero_confidence(
+    base_px: Floats, views_px: Floats, count: int, gamma: float = GAMMA_PER_DIAGONAL, gamma_px: float = 0.0
+) -> bool:
     """Return whether the first views [n, 21, 2] of `count` settle that every landmark's alpha is 0.
 
     The mean can only be at least what these views add to it: an exact shortcut, not an estimate.
     """
-    limit, apart_sq = _apart(base_px, views_px, gamma)
+    limit, apart_sq = _apart(base_px, views_px, gamma, gamma_px)
     return bool((apart_sq.sum(axis=-2) >= count * limit**2).all())
 
 
-def _apart(base_px: Floats, views_px: Floats, gamma: float) -> tuple[Floats, Floats]:
+def _apart(base_px: Floats, views_px: Floats, gamma: float, gamma_px: float) -> tuple[Floats, Floats]:
     """Return gamma in pixels [..., 1] and the views' squared distances [..., N, 21]."""
     limit = gamma * np.linalg.norm(np.ptp(base_px, axis=-2), axis=-1)[..., None]
+    limit = np.full_like(limit, gamma_px) if gamma_px else limit
     apart_sq = ((views_px - base_px[..., None, :, :]) ** 2).sum(axis=-1)
     return limit, np.where(np.isnan(apart_sq), limit[..., None, :] ** 2, apart_sq)
 

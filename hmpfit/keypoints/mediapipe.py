@@ -49,6 +49,7 @@ class MediaPipeOptions:
     hands: str = "auto"
     views: int = 4
     gamma: float = GAMMA_PER_DIAGONAL
+    gamma_px: float = 0.0  # above 0: pixels, in the place of `gamma`
     seed: int = 0
     landmarker: str | Path | None = None
     workers: int | None = None
@@ -93,7 +94,11 @@ def measure(
     """Measure landmarks, confidence and world landmarks of hands whose rough landmarks are known; see `refine`."""
     files = load_landmarker(options.landmarker)
     chosen = RefineOptions(
-        views=options.views, gamma=options.gamma, seed=options.seed, views_every_s=options.views_every_s
+        views=options.views,
+        gamma=options.gamma,
+        gamma_px=options.gamma_px,
+        seed=options.seed,
+        views_every_s=options.views_every_s,
     )
     return refine(
         clip,
@@ -189,6 +194,7 @@ def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOpti
         max_hands=settings.max_hands,
         views=settings.views if views is None else views,
         gamma=recipe["gamma"],
+        gamma_px=recipe["gamma_px"],
         seed=settings.seed,
         landmarker=settings.hand_landmarker,
         workers=settings.workers,

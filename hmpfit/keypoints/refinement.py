@@ -30,6 +30,7 @@ class RefineOptions:
 
     views: int = 4
     gamma: float = confidence.GAMMA_PER_DIAGONAL
+    gamma_px: float = 0.0  # above 0: in the place of `gamma`
     seed: int = 0
     presence: float = 0.5  # a crop or view that is less surely a hand shows none
     views_every_s: float = 0.0
@@ -159,14 +160,14 @@ def measure_hand(
         views = confidence.draw_views(options.views, options.seed, frame)
         turn = -views.angle if is_left else views.angle
         turned = region[None].turned(turn, views.scale)
-        found = np.full((options.views, 21, 2), np.nan)
+        found, limits = np.full((options.views, 21, 2), np.nan), (options.gamma, options.gamma_px)
         for n in range(options.views):
-            if confidence.is_zero_confidence(base.xy_px[0], found[:n], options.views, options.gamma):
+            if confidence.is_zero_confidence(base.xy_px[0], found[:n], options.views, *limits):
                 break  # whatever the other views show, the answer is 0
             other = network(image, turned[n : n + 1], mirrored=is_left)
             if other.presence[0] >= options.presence:
                 found[n] = other.xy_px[0]
-        alpha = confidence.confidence(base.xy_px[0], found, options.gamma)
+        alpha = confidence.confidence(base.xy_px[0], found, *limits)
     covered = None if judge is None or base.features is None else judge(base.features[0])
     return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha, covered)
 

@@ -14,7 +14,8 @@ VIEWS_MOST = 64
 _WEIGHT = (0.0, 1e9)
 # By the last part of a key; numbers of other keys are weights, scales or counts and lie within _WEIGHT.
 RANGES: dict[str, tuple[float, float]] = {
-    "views": (0, VIEWS_MOST), "gamma": (1e-4, 100.0), "steps": (0, 100_000), "adam_steps": (0, 100_000),
+    "views": (0, VIEWS_MOST), "gamma": (1e-4, 100.0), "gamma_px": (0.0, 1e4),
+    "steps": (0, 100_000), "adam_steps": (0, 100_000),
     "iterations": (0, 1000), "scale": (1e-9, 1e9), "min_std": (1e-9, 1e3), "observed_std": (1e-9, 1e3),
     "depth_std": (1e-9, 1e3), "latent_dim": (1, 100_000), "overlap_frames": (0, 100_000), "confidence_power": (0, 10),
     "correlated_frames": (1e-3, 100_000), "damping": (0.0, 1e6), "views_every_s": (0.0, 3600.0),

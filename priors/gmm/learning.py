@@ -9,17 +9,16 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.gmm.mixture import GaussianMixture
 
 COEFFICIENTS = 64  # the paper's; docs/method.md section 5
-COMPONENTS = {"gmm": 8, "pca": 1}
 REGULARIZATION = 1e-3  # rad^2 added to each coefficient's variance: EM's floor
 SMALLEST_NOISE = 0.01  # rad
 
 
 def learn_gaussians(
-    whole: Tensor, kind: str, skeleton: Tensor, tips: Tensor, fps: float = 30.0, seed: int = 0
+    whole: Tensor, kind: str, skeleton: Tensor, tips: Tensor, components: int = 1, fps: float = 30.0, seed: int = 0
 ) -> GaussianMixture:
-    """Fit PCA and a mixture of full-covariance Gaussians ("gmm") or one Gaussian ("pca") to windows [N, T, 15, 3, 3].
+    """Fit PCA and `components` full-covariance Gaussians to windows [N, T, 15, 3, 3]; `kind` names the result.
 
-    `skeleton` [16, 3] and `tips` [5, 3] in meters go into the prior. Raises InputError when there are not enough
+    The paper's GMM has one component, which is PCA with its variances. `skeleton` [16, 3] and `tips` [5, 3] in meters go into the prior. Raises InputError when there are not enough
     windows for the coefficients, and MissingExtraError.
     """
     try:
@@ -27,7 +26,7 @@ def learn_gaussians(
         from sklearn.mixture import GaussianMixture as Mixture
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"the prior '{kind}'", "scikit-learn", "pip install scikit-learn") from error
-    least = 2 * COEFFICIENTS * COMPONENTS[kind]
+    least = 2 * COEFFICIENTS * components
     if len(whole) < least:
         raise InputError(
             f"The prior '{kind}' needs {least} whole windows of {whole.shape[1]} frames, and {len(whole)} were found;"
@@ -36,7 +35,7 @@ def learn_gaussians(
     angles = rotations.log(whole).flatten(1).numpy()
     reduced = PCA(COEFFICIENTS, svd_solver="randomized", random_state=seed)
     coefficients = reduced.fit_transform(angles)
-    mixture = Mixture(COMPONENTS[kind], reg_covar=REGULARIZATION, random_state=seed, max_iter=300).fit(coefficients)
+    mixture = Mixture(components, reg_covar=REGULARIZATION, random_state=seed, max_iter=300).fit(coefficients)
     left = angles - reduced.inverse_transform(coefficients)
     frames = whole.shape[1]
 

@@ -32,7 +32,9 @@ class PriorLossWeights:
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
 
 
-PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)  # docs/method.md section 5: 25 of 1000 epochs
+# The paper's losses alone, on whole windows (docs/method.md section 5: KL over 25 of 1000 epochs); and with ours.
+PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025, masked=0.0, teach=0.0, frames=128)
+PAPER_WITH_ADDITIONS = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)
 
 
 def step_loss(
@@ -46,23 +48,25 @@ def step_loss(
     target_points = prior.points(target_R)
     mu, log_var = prior.encode(batch.hand_R, batch.valid)
     noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
-    masked_mu, masked_log_var = prior.encode(disturb(batch.hand_R, generator), batch.shown)
-    parts: dict[str, Tensor] = {}
-    for name, z in (("whole", mu + (log_var / 2).exp() * noise), ("masked", masked_mu)):
+    latents, parts = {"whole": mu + (log_var / 2).exp() * noise}, dict[str, Tensor]()
+    if weights.masked or weights.teach:
+        latents["masked"], masked_log_var = prior.encode(disturb(batch.hand_R, generator), batch.shown)
+        apart = losses.kl_between(mu.detach(), log_var.detach(), latents["masked"], masked_log_var)
+        parts["teach"] = apart.clamp(max=1e3).sum(-1).mean()
+    for name, z in latents.items():
         rot6d = prior.decode_prepared(z, prepared)
         points = prior.points(rotations.from_6d(rot6d))
         parts[f"{name}_rotation"] = _mean(losses.geodesic(rot6d, target_R), counted)
         parts[f"{name}_position"] = _mean(losses.position(points, target_points), counted)
     parts["kl"] = losses.kl_to_standard(mu, log_var).sum(-1).mean()
-    parts["teach"] = (
-        losses.kl_between(mu.detach(), log_var.detach(), masked_mu, masked_log_var).clamp(max=1e3).sum(-1).mean()
-    )
     warm = min(1.0, progress / weights.kl_warm_up) if weights.kl_warm_up else 1.0
-    whole, masked = (
-        weights.rotation * parts[f"{name}_rotation"] + weights.position * parts[f"{name}_position"]
-        for name in ("whole", "masked")
-    )
-    parts["total"] = whole + weights.masked * masked + weights.kl * warm * parts["kl"] + weights.teach * parts["teach"]
+    rebuilt = {
+        name: weights.rotation * parts[f"{name}_rotation"] + weights.position * parts[f"{name}_position"]
+        for name in latents
+    }
+    parts["total"] = rebuilt["whole"] + weights.kl * warm * parts["kl"]
+    if "masked" in latents:
+        parts["total"] = parts["total"] + weights.masked * rebuilt["masked"] + weights.teach * parts["teach"]
     if prior.root_encoder is not None:
         rooted = torch.isfinite(batch.root_R).flatten(1).all(1)
         if rooted.any():

@@ -55,6 +55,11 @@ class PriorTraining(lightning.LightningModule):
         self.average = MotionPrior(prior.sizes).requires_grad_(False)
         self.average.load_state_dict(prior.state_dict())
 
+    @property
+    def kept(self) -> MotionPrior:
+        """The prior that is validated and kept."""
+        return self.average if self.schedule.average else self.prior
+
     def training_step(self, batch: Tensors, _: int) -> Tensor:
         """Return the loss of one batch and log its parts."""
         step = self.global_step
@@ -72,12 +77,12 @@ class PriorTraining(lightning.LightningModule):
                 kept.lerp_(now, 1 - decay)
 
     def validation_step(self, batch: Tensors, _: int) -> None:
-        """Log the held-out loss of the running mean."""
-        parts = training_loss(self.average, Batch(*batch), self.weights, 1.0, torch.Generator().manual_seed(0))
+        """Log the held-out loss of what is kept."""
+        parts = training_loss(self.kept, Batch(*batch), self.weights, 1.0, torch.Generator().manual_seed(0))
         self.log_dict({f"held_out/{name}": value for name, value in parts.items()}, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> Any:
-        """The schedule's optimizer, a short warm-up and a cosine to 2 % of the rate."""
+        """The schedule's optimizer; where it says so, a short warm-up and a cosine to 2 % of the rate."""
         codec: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         for name, parameter in self.prior.named_parameters():
@@ -95,7 +100,8 @@ class PriorTraining(lightning.LightningModule):
 
         def factor(step: int) -> float:
             done = min(step / self.schedule.steps, 1.0)
-            return min(1.0, (step + 1) / self.schedule.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+            warm = min(1.0, (step + 1) / max(self.schedule.warm_up_steps, 1))
+            return warm * (0.02 + 0.49 * (1 + math.cos(math.pi * done)) if self.schedule.cosine else 1.0)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -123,7 +129,7 @@ def train(
     precision: str = "32-true",
     on_step: Callable[[int], None] | None = None,
 ) -> MotionPrior:
-    """Train a prior and return the running mean of its weights at the best held-out loss.
+    """Train a prior and return it (or the running mean of its weights) as it was at the best held-out loss.
 
     Logs (metrics.csv, and TensorBoard's where it is installed) and checkpoints go to `folder`; when it holds a last
     checkpoint the training resumes from it, with the batches that it had not seen. With several `devices` each process
@@ -152,7 +158,7 @@ def train(
         max_steps=schedule.steps,
         val_check_interval=min(schedule.validate_every, schedule.steps),
         check_val_every_n_epoch=None,
-        gradient_clip_val=1.0,
+        gradient_clip_val=schedule.clip or None,
         accelerator=accelerator,
         devices=devices,
         precision=precision,  # type: ignore[arg-type]
@@ -180,9 +186,10 @@ def train(
             lines.writeheader()
             lines.writerows(before + after)
     if best.best_model_path:
-        module.average.load_state_dict(weights_of(Path(best.best_model_path), "average."))
-    module.average.name = prior.name
-    return module.average
+        prefix = "average." if schedule.average else "prior."
+        module.kept.load_state_dict(weights_of(Path(best.best_model_path), prefix))
+    module.kept.name = prior.name
+    return module.kept
 
 
 def process_number() -> int:
