@@ -54,7 +54,8 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
     amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, hold_out: tuple[str, ...], kind: str,
-    size: str, out: Path, additions: bool, components: int, steps: int | None, batch: int | None, learning_rate: float | None, device: str,
+    size: str, out: Path, additions: bool, components: int, steps: int | None, batch: int | None,
+    learning_rate: float | None, device: str,
     devices: int, precision: str,
     hand_model: str, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -87,7 +88,8 @@ def train_prior(
 
     models = load_hand_models(hand_model)
     learn = _gaussians(kind, components) if kind != "motion_field" else _field(
-        size, additions, steps, batch, learning_rate, {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
+        size, additions, steps, batch, learning_rate,
+        {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     with TerminalProgress(quiet) as progress:
@@ -193,7 +195,8 @@ def _field(
         count = steps or max(1, PAPER_EPOCHS * frames // (prior.window_frames * batch * devices))
         schedule = replace(
             preset, steps=count, batch=batch, learning_rate=learning_rate, seed=seed,
-            validate_every=max(1, min(preset.validate_every, count // 4)), warm_up_steps=min(preset.warm_up_steps, count),
+            validate_every=max(1, min(preset.validate_every, count // 4)),
+            warm_up_steps=min(preset.warm_up_steps, count),
         )  # fmt: skip
         advance, done = progress.phase("training", count), [0]
 

@@ -160,32 +160,48 @@ def stc(
 ) -> Scores:
     """Return STC's scores of one sequence: joints [T, 2, 21, 3], meshes [T, 2, V, 3], `valid` [T, 2].
 
-    MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames) wrist on wrist, PCK, the AUC to 50 mm,
-    PA-MPJPE by a proper rotation, MRRPE, and MMPD where the left hand's faces [F, 3] are given: with the hands at their
+    MPJPE, MPVPE and Accel_E (mm per frame squared, the clip's own frames), PCK and the AUC to 50 mm with middle knuckle
+    on middle knuckle, as the paper's reference, and beside them (`stc_wrist_...`) wrist on wrist. PA-MPJPE by a proper
+    rotation, MRRPE, and MMPD where the left hand's faces [F, 3] are given: with the wrists at their
     true distance as in the paper, and as the estimate placed them. Means over the valid hands of all frames.
     """
-    errors = measures.distances(_rooted(joints), _rooted(true_joints))[valid]
-    second = measures.distances(np.diff(_rooted(joints), n=2, axis=0), np.diff(_rooted(true_joints), n=2, axis=0))
     found, true = joints[valid], true_joints[valid]
     aligned = measures.distances(procrustes_aligned(found, true, reflection=False), true)
+    meshes = None if vertices is None or true_vertices is None else (vertices, true_vertices)
     scores = {
-        "stc_mpjpe_mm": _mean(errors) * _MM,
-        **{f"stc_pck_at_{limit * _MM:.0f}mm": measures.share_within(errors, limit) for limit in _PCK_AT_M},
-        "stc_auc": measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _STC_AUC_STEPS),
+        **_stc_rooted("stc", OPENPOSE_MIDDLE_MCP, (joints, true_joints), meshes, valid),
         "stc_pa_mpjpe_mm": _mean(aligned) * _MM,
-        "stc_accel_e_mm_per_frame2": _mean(second[valid[:-2] & valid[1:-1] & valid[2:]]) * _MM,
+        **_stc_rooted("stc_wrist", OPENPOSE_WRIST, (joints, true_joints), meshes, valid),
     }
     both = valid.all(1)
     scores["stc_mrrpe_mm"] = mrrpe_mm(joints[both], true_joints[both])
     if vertices is None or true_vertices is None:
         return scores
-    surface = vertices - joints[:, :, OPENPOSE_WRIST][:, :, None]
-    true_wrists = true_joints[:, :, OPENPOSE_WRIST][:, :, None]
-    scores["stc_mpvpe_mm"] = _mean(measures.distances(surface, true_vertices - true_wrists)[valid]) * _MM
     if left_faces is not None and both.any():
-        placed = surface[both] + true_wrists[both]
+        wrists, true_wrists = (part[both][:, :, OPENPOSE_WRIST, None] for part in (joints, true_joints))
+        placed = vertices[both] - wrists + true_wrists
         scores["stc_mmpd_mm"] = mmpd_mm(placed[:, 0], placed[:, 1], left_faces)
         scores["stc_mmpd_as_placed_mm"] = mmpd_mm(vertices[both, 0], vertices[both, 1], left_faces)
+    return scores
+
+
+def _stc_rooted(
+    name: str, root: int, joints: tuple[Points, Points], meshes: tuple[Points, Points] | None, valid: Bools
+) -> Scores:
+    """Return the numbers of found and true joints, and meshes, that hang on the root joint."""
+    origins = [part[:, :, root, None] for part in joints]
+    mine, true = (part - origin for part, origin in zip(joints, origins, strict=True))
+    errors = measures.distances(mine, true)[valid]
+    second = measures.distances(np.diff(mine, n=2, axis=0), np.diff(true, n=2, axis=0))
+    scores = {
+        f"{name}_mpjpe_mm": _mean(errors) * _MM,
+        **{f"{name}_pck_at_{limit * _MM:.0f}mm": measures.share_within(errors, limit) for limit in _PCK_AT_M},
+        f"{name}_auc": measures.area_under_curve(errors, 0.0, _AUC_RANGE_M, _STC_AUC_STEPS),
+        f"{name}_accel_e_mm_per_frame2": _mean(second[valid[:-2] & valid[1:-1] & valid[2:]]) * _MM,
+    }
+    if meshes is not None:
+        surfaces = [part - origin for part, origin in zip(meshes, origins, strict=True)]
+        scores[f"{name}_mpvpe_mm"] = _mean(measures.distances(*surfaces)[valid]) * _MM
     return scores
 
 

@@ -41,8 +41,9 @@ def draw_views(count: int, seed: int, frame: int) -> Views:
 def confidence(base_px: Floats, views_px: Floats, gamma: float = GAMMA_PER_DIAGONAL, gamma_px: float = 0.0) -> Floats:
     """Return alpha [..., 21] of landmarks [..., 21, 2] from views [..., N, 21, 2], all in image pixels.
 
-    `gamma` is in units of the diagonal of the box around `base_px`; a `gamma_px` above 0 is in its place. A view that is NaN found no hand: it counts as a
-    disagreement of gamma, so that a hand seen by no view has confidence 0, never 1.
+    `gamma` is in units of the diagonal of the box around `base_px`; a `gamma_px` above 0 is in its place.
+    A view that is NaN found no hand: it counts as a disagreement of gamma, so that a hand
+    seen by no view has confidence 0, never 1.
     """
     limit, apart_sq = _apart(base_px, views_px, gamma, gamma_px)
     sigma = np.sqrt(apart_sq.mean(axis=-2)) if views_px.shape[-3] else limit

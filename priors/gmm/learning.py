@@ -18,8 +18,9 @@ def learn_gaussians(
 ) -> GaussianMixture:
     """Fit PCA and `components` full-covariance Gaussians to windows [N, T, 15, 3, 3]; `kind` names the result.
 
-    The paper's GMM has one component, which is PCA with its variances. `skeleton` [16, 3] and `tips` [5, 3] in meters go into the prior. Raises InputError when there are not enough
-    windows for the coefficients, and MissingExtraError.
+    The paper's GMM has one component, which is PCA with its variances. `skeleton` [16, 3] and `tips` [5, 3] in meters
+    go into the prior. Raises InputError when there are not enough windows for the coefficients, and
+    MissingExtraError.
     """
     try:
         from sklearn.decomposition import PCA
