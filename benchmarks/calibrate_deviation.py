@@ -106,11 +106,14 @@ def table_of(seen: Clips, hidden: Clips) -> dict[str, object]:
     every = [clip for clips in seen.values() for clip in clips]
     trials = np.linspace(0, 0.15, 61)
     shares = [np.mean([_wrists_within(clips, trial) for clips in seen.values()]) for trial in trials]
+    low, high = np.percentile(np.concatenate([clip["x"] for clip in every]), [1, 99], axis=0)
     return {
         "source": "benchmarks/calibrate_deviation.py",
         "sets": sorted(seen),
         "joints": int(sum(len(clip["error"]) for clip in every)),
         "weights": {name: round(float(value), 4) for name, value in zip(NAMES, weights)},
+        "low": {name: round(float(value), 4) for name, value in zip(NAMES, low)},
+        "high": {name: round(float(value), 4) for name, value in zip(NAMES, high)},
         "scale": round(factor, 4),
         "gap_time_s": round(float(gaps[_nearest(within)]), 3),
         "most_gap_growth": MOST_GAP_GROWTH,

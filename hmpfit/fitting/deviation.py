@@ -50,7 +50,8 @@ def calibrate(
     NaN where `linear_mm` is.
     """
     table = _table()
-    wrist_mm = np.exp(features(joints, landmarks_px, tracks) @ table["weights"]) * table["scale"]
+    known = np.clip(features(joints, landmarks_px, tracks), table["low"], table["high"])  # nothing is extrapolated
+    wrist_mm = np.exp(known @ table["weights"]) * table["scale"]
     seconds = _seconds_to_evidence(tracks)
     growth = np.sqrt(1 + (seconds / table["gap_time_s"]) ** 2)
     wrist_mm = wrist_mm * np.minimum(growth, table["most_gap_growth"])[..., None]
@@ -105,7 +106,7 @@ def features(joints: Floats, landmarks_px: Floats, tracks: KeypointTracks) -> ND
 @cache
 def _table() -> dict[str, NDArray[np.float64] | float]:
     stored = json.loads(TABLE.read_text())
-    return {**stored, "weights": np.array([stored["weights"][name] for name in NAMES])}
+    return {**stored, **{key: np.array([stored[key][name] for name in NAMES]) for key in ("weights", "low", "high")}}
 
 
 def _held(values: Floats, seen: NDArray[np.bool_], otherwise: float) -> Floats:
