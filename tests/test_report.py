@@ -189,4 +189,4 @@ def test_a_chart_says_that_its_peaks_are_cut_off() -> None:
     flat = np.full(300, 1.0)
     assert "cut off" not in line_chart([("right", flat)], "pixels")
     flat[7] = 40.0
-    assert "pixels; peaks up to 40 are cut off" in line_chart([("right", flat)], "pixels")
+    assert ">peaks up to 40 are cut off</text>" in line_chart([("right", flat)], "pixels")

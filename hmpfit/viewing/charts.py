@@ -11,7 +11,7 @@ from hmpfit.records import STATUS_NAMES, Floats
 from hmpfit.viewing.warnings import stretches
 
 WIDTH, HEIGHT = 720, 140
-LEFT, _BOTTOM, _TOP = 44, 22, 14  # LEFT: where the frames begin, for the page's cursor
+LEFT, _BOTTOM, _TOP = 44, 22, 20  # LEFT: where the frames begin, for the page's cursor
 _TICKS = 4
 _CUT = 1.03  # of the axis's top, where curves are cut off
 
@@ -24,8 +24,6 @@ def line_chart(curves: Sequence[tuple[str, Floats]], unit: str, first: int = 0) 
     frames = max(len(values) for _, values in curves)
     known = np.concatenate([values[np.isfinite(values)] for _, values in curves])
     top = _rounded(float(np.percentile(known, 99)) if len(known) else 1.0)
-    if (known > top * _CUT).any():
-        unit = f"{unit}; peaks up to {known.max():.3g} are cut off"
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" data-frames="{frames}" role="img">']
     for tick in range(_TICKS + 1):
         value = top * tick / _TICKS
@@ -36,6 +34,9 @@ def line_chart(curves: Sequence[tuple[str, Floats]], unit: str, first: int = 0) 
     parts.append(f'<text class="tick" x="{LEFT}" y="{HEIGHT - 6}">frame {first}</text>')
     parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 6}" text-anchor="end">{first + frames - 1}</text>')
     parts.append(f'<text class="tick" x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{unit}</text>')
+    if (known > top * _CUT).any():
+        note = f"peaks up to {known.max():.3g} are cut off"
+        parts.append(f'<text class="tick" x="{WIDTH}" y="{_TOP - 3}" text-anchor="end">{note}</text>')
     for name, values in curves:
         parts.append(f'<path class="curve {name}" d="{_path(values, top, frames)}"/>')
     parts.append(f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/></svg>')
