@@ -148,3 +148,16 @@ def test_weights_start_another_training(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "resnet50.pth").write_bytes(b"not ours")
     lacking = run(*small(shards, tmp_path / "three", "--backbone-weights", str(tmp_path / "resnet50.pth")))
     assert "has none; try --size paper" in str(lacking.exception)
+
+
+@pytest.mark.parametrize(("decoupled", "kind"), [(True, torch.optim.AdamW), (False, torch.optim.Adam)])
+def test_weight_decay_is_decoupled_or_plain_adam_s(decoupled: bool, kind: type) -> None:
+    from hmpfit.hands.model_files import load_hand_models
+    from hmpfit.regressors.checkpoints import load_plan
+    from hmpfit.training.regressors.train import Learning
+
+    recipe = replace(RECIPE, weight_decay=1e-4, decoupled=decoupled)
+    learning = Learning(torch.nn.Linear(2, 2), None, load_plan("stc"), recipe, load_hand_models("open"), 4, 2)
+    optimizer = learning.configure_optimizers()["optimizer"]
+    assert type(optimizer) is kind and optimizer.param_groups[0]["weight_decay"] == 1e-4
+    assert not load_plan("stc").recipes["paper"].decoupled

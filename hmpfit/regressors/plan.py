@@ -31,6 +31,7 @@ class TrainingRecipe:
     decay: float = 0.1
     warm_up_steps: int = 0
     weight_decay: float = 0.0
+    decoupled: bool = True  # the decay acts on weights by themselves (AdamW); else it joins the gradient (plain Adam)
     average: float = 0.0  # decay of a running mean of the weights, which is then what is kept; 0: none
     clip: float = 0.0  # largest norm of a gradient; 0: any
     backbone_rate: float = 1.0  # of a pretrained backbone, relative to the rest

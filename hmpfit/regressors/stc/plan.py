@@ -89,6 +89,7 @@ PLAN = NetworkPlan(
         # shift, flip and colors are ITH-3D's.
         "paper": TrainingRecipe(
             epochs=30, batch=32, learning_rate=1e-3, decay_epochs=(10, 20), decay=0.1, weight_decay=1e-4,
+            decoupled=False,
             augmentation=Augmentation(0.25, 45.0, 0.6, 0.2, shift=0.15, flip_share=0.5),
         ),
         "small": TrainingRecipe(

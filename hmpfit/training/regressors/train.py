@@ -91,7 +91,7 @@ class Learning(lightning.LightningModule):
         self.log_dict(scores, batch_size=len(batch["betas"]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam (AdamW with a weight decay), stepped down at epochs or along a cosine, after a linear warm-up."""
+        """Adam (AdamW with a decoupled decay), stepped down at epochs or along a cosine, after a linear warm-up."""
         recipe, rate = self.recipe, self.recipe.learning_rate
         inner = {id(p) for backbone in self.plan.backbones(self.network) for p in backbone.parameters()}
         groups: list[dict[str, Any]] = [
@@ -100,7 +100,7 @@ class Learning(lightning.LightningModule):
         if inner:
             eyes = [p for p in self.network.parameters() if id(p) in inner]
             groups.append({"params": eyes, "lr": rate * recipe.backbone_rate})
-        kind = torch.optim.AdamW if recipe.weight_decay else torch.optim.Adam
+        kind = torch.optim.AdamW if recipe.weight_decay and recipe.decoupled else torch.optim.Adam
         optimizer = kind(groups, weight_decay=recipe.weight_decay)
 
         def factor(step: int) -> float:
