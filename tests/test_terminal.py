@@ -93,6 +93,20 @@ def test_the_log_file_holds_everything_and_the_error(
     assert "Traceback" not in capsys.readouterr().err
     assert run("run", "clip.mp4", "--log-file", str(tmp_path)) == 2
     assert "cannot be written" in capsys.readouterr().err
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"\0\0\0\x18ftyp")
+    assert run("run", "clip.mp4", "--log-file", str(video)) == 2
+    assert video.read_bytes() == b"\0\0\0\x18ftyp" and "binary file" in capsys.readouterr().err
+
+
+def test_a_log_file_on_a_full_disk_is_one_sentence(
+    calls: list[Call], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    assert run("run", "clip.mp4", "-o", str(tmp_path / "out"), "--log-file", "/dev/full") == 0
+    said = capsys.readouterr().err
+    assert said.count("cannot be written") == 1 and "Traceback" not in said
 
 
 def test_the_summary_names_warnings_report_and_next_commands(

@@ -1,5 +1,6 @@
 """`-v` and `--log-file`, which every command takes: what the library logs, on standard error and in a file."""
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -14,6 +15,7 @@ from hmpfit.command_line.standard_error import say
 from hmpfit.errors import InputError
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LOOKED_AT_BYTES = 1024
 _LOG = logging.getLogger("hmpfit")
 
 
@@ -43,6 +45,21 @@ class LinesOnStandardError(logging.Handler):
             say(f"hmpfit: {record.levelname.lower()}: {record.getMessage()}")
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that says once when it cannot be written any more, and then keeps still."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what went wrong instead of logging's traceback."""
+        if self.level <= logging.CRITICAL:
+            self.setLevel(logging.CRITICAL + 1)
+            say(f"hmpfit: warning: the log file '{self.baseFilename}' cannot be written: {sys.exc_info()[1]}")
+
+    def close(self) -> None:
+        """Close the file, even if its last lines cannot be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def _show(ctx: click.Context, option: click.Parameter, count: int) -> None:
     if count:
         _attach(ctx, LinesOnStandardError(logging.INFO if count == 1 else logging.DEBUG))
@@ -52,7 +69,9 @@ def _record(ctx: click.Context, option: click.Parameter, path: Path | None) -> N
     if path is None:
         return
     try:
-        file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        if path.is_file() and b"\0" in path.open("rb").read(_LOOKED_AT_BYTES):
+            raise InputError(f"'{path}' is no log but a binary file; give --log-file another name.")
+        file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"The log file '{path}' cannot be written: {error.strerror or error}.") from error
     file.setLevel(logging.DEBUG)
