@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from scipy.spatial.transform import Rotation
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.exporters.animation import frames_per_second, hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, STATUS_NAMES
+from hmpfit.records import DETECTED, STATUS_NAMES, Floats
 from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import BONES
-from hmpfit.video.clip import open_clip
+from hmpfit.video.clip import Clip, open_clip
 from hmpfit.viewing.first_view import eye_on_hands, picture_distance
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
 
@@ -98,15 +99,15 @@ class Viewer:
                 self.meshes[label].vertices = self._vertices[hand, frame].astype(np.float32)
                 self.meshes[label].opacity = 0.9 if self.result.motion.status[hand, frame] == DETECTED else 0.45
                 self.joints[label].points = joints
-                self.joints[label].colors = _colors(self.result.joint_std_mm[hand, frame])
+                self.joints[label].colors = _colors(_deviations(self.result)[hand, frame])
                 self.bones[label].points = joints[np.array(BONES)]
-            self.text.content = self._words(frame)
+            self.text.content = _words(self.result, self.labels, frame, self._first)
             if self._path is not None:
                 self.frustum.position = self._path[frame, :3, 3]
                 x, y, z, w = Rotation.from_matrix(self._path[frame, :3, :3]).as_quat()
                 self.frustum.wxyz = (w, x, y, z)
             if self._clip is not None:
-                self.frustum.image = self._picture(frame)
+                self.frustum.image = _picture(self._clip, frame + self._first)
 
     def play_forever(self) -> None:
         """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt."""
@@ -125,7 +126,9 @@ class Viewer:
         scene.set_up_direction("-y")
         K = camera.K[0]
         view = float(2 * np.arctan2(camera.height / 2, K[1, 1]))
-        scale = self._look_at_hands(view, camera.width / camera.height)
+        start = np.eye(4) if self._path is None else np.asarray(self._path[0], dtype=float)
+        places = self.result.joints[:, 0].reshape(-1, 3)
+        scale = _look_at_hands(self.server, places, start, view, camera.width / camera.height)
         self.meshes: dict[str, Any] = {}
         self.joints: dict[str, Any] = {}
         self.bones: dict[str, Any] = {}
@@ -167,41 +170,47 @@ class Viewer:
 
         shown.on_update(show_meshes)
 
-    def _look_at_hands(self, view: float, aspect: float) -> float:
-        """Have browsers start looking at the first frame's hands; return a scale that keeps the picture before them."""
-        joints = self.result.joints[:, 0].reshape(-1, 3)
-        joints = joints[np.isfinite(joints).all(axis=1)]
-        if not len(joints):
-            return _FRUSTUM_SCALE
-        start = np.eye(4) if self._path is None else np.asarray(self._path[0], dtype=float)
-        in_camera = (joints - start[:3, 3]) @ start[:3, :3]
-        half_height = float(np.tan(view / 2))
-        per_m = float(np.cbrt(half_height**2 * aspect / 3))  # viser keeps a frustum's volume, whatever its view
-        plane_m = picture_distance(in_camera, _FRUSTUM_SCALE / per_m)
-        eye, target = eye_on_hands(in_camera, np.array([half_height * aspect, half_height]) * plane_m, plane_m)
-        first = self.server.initial_camera
-        first.position = start[:3, :3] @ eye + start[:3, 3]
-        first.look_at = start[:3, :3] @ target + start[:3, 3]
-        first.up = (0.0, -1.0, 0.0)
-        return plane_m * per_m
 
-    def _words(self, frame: int) -> str:
-        lines = [f"frame {frame + self._first}, {self.result.tracks.times_s[frame]:.2f} s"]
-        for hand, label in enumerate(self.labels):
-            status = STATUS_NAMES[int(self.result.motion.status[hand, frame])]
-            std_mm = float(np.median(self.result.joint_std_mm[hand, frame]))
-            known = f", joints known to {std_mm:.1f} mm" if np.isfinite(std_mm) else ""
-            lines.append(f"{label} hand: {status}{known}")
-        return "  \n".join(lines)
+def _look_at_hands(server: Any, joints: Floats, start: Floats, view: float, aspect: float) -> float:
+    """Have browsers start looking at the first frame's hands; return a scale that keeps the picture before them."""
+    joints = joints[np.isfinite(joints).all(axis=1)]
+    if not len(joints):
+        return _FRUSTUM_SCALE
+    in_camera = (joints - start[:3, 3]) @ start[:3, :3]
+    half_height = float(np.tan(view / 2))
+    per_m = float(np.cbrt(half_height**2 * aspect / 3))  # viser keeps a frustum's volume, whatever its view
+    plane_m = picture_distance(in_camera, _FRUSTUM_SCALE / per_m)
+    eye, target = eye_on_hands(in_camera, np.array([half_height * aspect, half_height]) * plane_m, plane_m)
+    first = server.initial_camera
+    first.position = start[:3, :3] @ eye + start[:3, 3]
+    first.look_at = start[:3, :3] @ target + start[:3, 3]
+    first.up = (0.0, -1.0, 0.0)
+    return plane_m * per_m
 
-    def _picture(self, frame: int) -> NDArray[np.uint8]:
-        import cv2
 
-        assert self._clip is not None
-        at = frame + self._first
-        _, image = next(iter(self._clip.images(at, at + 1)))
-        scale = min(1.0, IMAGE_SIDE_PX / max(image.shape[:2]))
-        return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _words(result: StoredResult, labels: Sequence[str], frame: int, first_frame: int) -> str:
+    """Return what the page says of a frame."""
+    lines = [f"frame {frame + first_frame}, {result.tracks.times_s[frame]:.2f} s"]
+    for hand, label in enumerate(labels):
+        status = STATUS_NAMES[int(result.motion.status[hand, frame])]
+        std_mm = float(np.median(_deviations(result)[hand, frame]))
+        known = f", joints known to {std_mm:.1f} mm" if np.isfinite(std_mm) else ""
+        lines.append(f"{label} hand: {status}{known}")
+    return "  \n".join(lines)
+
+
+def _deviations(result: StoredResult) -> Floats:
+    """Return the joints' deviations [H, T, 21] as seen from the wrist, where the result has them."""
+    return result.joint_std_mm if result.joint_std_wrist_mm is None else result.joint_std_wrist_mm
+
+
+def _picture(clip: Clip, frame: int) -> NDArray[np.uint8]:
+    """Return a frame of the clip, small enough to send."""
+    import cv2
+
+    _, image = next(iter(clip.images(frame, frame + 1)))
+    scale = min(1.0, IMAGE_SIDE_PX / max(image.shape[:2]))
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _check_host(host: str) -> None:
