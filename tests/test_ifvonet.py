@@ -302,3 +302,13 @@ def test_scores_are_errors_in_mm() -> None:
 def test_switches_that_do_not_exist_are_refused(changes: dict, told: str) -> None:
     with pytest.raises(InputError, match=told):
         replace(TINY, **changes)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_loss_weights_follow_their_switch_alone(start: bool) -> None:
+    from hmpfit.regressors.ifvonet.losses import WEIGHTS, IfvonetLossWeights
+
+    assert WEIGHTS[IfvonetSwitches(tiny_start=start).loss_weights] == IfvonetLossWeights()
+    assert WEIGHTS[IfvonetSwitches(tiny_start=start, loss_weights="small").loss_weights].pose_3d == 20
+    with pytest.raises(InputError, match="loss_weights = 'mine' does not exist; known: paper, small, frozen"):
+        IfvonetSwitches(loss_weights="mine")

@@ -19,7 +19,9 @@ def test_the_shipped_weights_are_small_and_what_their_card_says() -> None:
     path = find("ifvonet")
     _, switches = load_network(path, "ifvonet")  # compares the checksum with the card's
     card = read_card(path)
-    assert switches == replace(SIZES["small"], spatial=False) and path.stat().st_size < 10e6
+    # written before the switch of its losses, on which no weight depends
+    assert replace(switches, loss_weights="frozen") == replace(SIZES["small"], spatial=False)
+    assert path.stat().st_size < 10e6
     assert card["name"] == "ifvonet_small" and card["figures"]["held_out_crops"]["pa_mpjpe_mm"] > 0
     assert Learned.load("ifvonet").fingerprint == card["sha256"][:16]
 

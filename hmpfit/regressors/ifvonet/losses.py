@@ -38,13 +38,14 @@ class IfvonetLossWeights:
 # Few samples and a small network: what is measured in the end (3D joints, 2D joints) leads, and heatmaps are taught.
 SMALL = IfvonetLossWeights(mesh=0.25, pose_2d=10.0, pose_3d=20.0, mano_pose=1.0, mano_shape=0.2, heatmap=1.0)
 FROZEN = IfvonetLossWeights(0.0, 10.0, 40.0, 1.0, 0.2, heatmap=0.3, presence=3.0, scales=0.2)  # no mesh: time
+WEIGHTS = {"paper": IfvonetLossWeights(), "small": SMALL, "frozen": FROZEN}
 _SPOT = 0.6  # standard deviation of a heatmap's target, in its pixels
 
 
 def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
     """Return "total" and its six parts for a batch of `samples.draw`; what is not annotated counts nothing."""
     assert isinstance(network, IFVONet)
-    weights = FROZEN if network.frozen else IfvonetLossWeights() if network.switches.tiny_start else SMALL
+    weights = WEIGHTS[network.switches.loss_weights]
     parts: dict[str, Tensor] = {}
     both = not network.frozen  # spoiled pairs say little more in the frame before, and the head's time is halved
     for before, prediction in enumerate(network(seen_of(batch), both=both)):

@@ -37,4 +37,5 @@ PLAN = NetworkPlan(
     scores=scores,
     best="pa_mpjpe_mm",
     estimate=estimate,
+    second_stage_switches=("loss_weights",),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from hmpfit.errors import InputError
 PDV = ("off", "two", "three")  # off: both frames' features as they are; three: variation with each of the last two
 GOR = ("transformer", "fit", "softmax_bn", "sigmoid_bn")  # Table V, top to bottom
 VOF = ("off", "concat", "add", "multiply", "dynamic")  # off: recovery alone; concat: Table IV's row without VOF
+LOSS_WEIGHTS = ("paper", "small", "frozen")  # whose weights the losses have, see `losses`
 BACKBONES = ("resnet50", "light", "mediapipe")  # mediapipe: the frozen landmark network of the installed package
 
 FROZEN_IMAGE, FROZEN_SIDE = 224, 8
@@ -33,6 +34,7 @@ class IfvonetSwitches:
     vof_channels: bool = False  # a possibility for every channel; else one map, summed over channels
     literal: bool = False  # sigmoids, normalized maps and the fusion's product as printed, without what tames them
     tiny_start: bool = True  # weights of attention and head drawn as HandOccNet draws them
+    loss_weights: str = "paper"
     upright: bool = False  # crops are turned so that the fingers point up
     spatial: bool = True  # the paper's modules between backbone and head; off: the frozen network's pooled vector alone
     trunk: int = 0  # width of a layer between the code and the pose; 0: none
@@ -40,7 +42,13 @@ class IfvonetSwitches:
 
     def __post_init__(self) -> None:
         """Refuse what does not exist. Raises InputError, listing what does."""
-        for key, known in (("pdv", PDV), ("gor", GOR), ("vof", VOF), ("backbone", BACKBONES)):
+        for key, known in (
+            ("pdv", PDV),
+            ("gor", GOR),
+            ("vof", VOF),
+            ("backbone", BACKBONES),
+            ("loss_weights", LOSS_WEIGHTS),
+        ):
             if getattr(self, key) not in known:
                 raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
         if not self.spatial and self.backbone != "mediapipe":
@@ -75,11 +83,19 @@ SIZES = {
         pdv_residual=True,
         gor_blocks=1,
         tiny_start=False,
+        loss_weights="frozen",
         upright=True,
         trunk=256,
         dropout=0.2,
     ),
     "tiny": IfvonetSwitches(
-        image=64, backbone="light", width=64, pdv_residual=True, gor_blocks=1, tiny_start=False, upright=True
+        image=64,
+        backbone="light",
+        width=64,
+        pdv_residual=True,
+        gor_blocks=1,
+        tiny_start=False,
+        loss_weights="small",
+        upright=True,
     ),
 }
