@@ -40,6 +40,11 @@ class StoredResult:
     joint_std_wrist_mm: Floats | None = None  # [H, T, 21]; None: a result of an earlier version
 
     @property
+    def from_wrist_mm(self) -> Floats:
+        """Deviations of the joints as seen from the wrist [H, T, 21]; of results without them, the camera frame's."""
+        return self.joint_std_mm if self.joint_std_wrist_mm is None else self.joint_std_wrist_mm
+
+    @property
     def world_from_camera(self) -> Floats | None:
         """The camera's path [T, 4, 4] in meters, None where it is not known."""
         known = self.camera_motion is not None and self.camera_motion.known

@@ -109,7 +109,7 @@ def read_run_summary(folder: Path, hands: int | None = None) -> dict[str, Any]:
 def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]:
     labels = hand_labels(stored)
     sides = ["right" if right else "left" for right in stored.motion.is_right]
-    off_px, std_mm = residuals_px(stored), stored.joint_std_mm
+    off_px, std_mm = residuals_px(stored), stored.from_wrist_mm[..., 1:]
     known_std = bool(np.isfinite(std_mm).all())
     times_s = stored.tracks.times_s - stored.tracks.times_s[0]
     first = int(summary.get("first_frame", 0))
@@ -167,8 +167,8 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             figures.append((f"{hand['reprojection_px']['median']:.1f} px", f"{side}: fit to keypoints, median"))
         if hand.get("hidden_keypoint_px"):
             figures.append((f"{hand['hidden_keypoint_px']['median']:.1f} px", f"{side}: withheld frames, median"))
-        if hand.get("joint_std_mm_median") is not None:
-            figures.append((f"{hand['joint_std_mm_median']:.1f} mm", f"{side}: joints known to, median"))
+        if hand.get("joint_std_wrist_mm_median") is not None:
+            figures.append((f"{hand['joint_std_wrist_mm_median']:.0f} mm", f"{side}: joints known to, from the wrist"))
     figures.append((f"{summary['seconds']['total']:.1f} s", "for the whole run"))
     return figures
 
@@ -218,7 +218,7 @@ def _joints(stored: StoredResult, off_px: Floats, known_std: bool) -> list[list[
         for hand in range(len(off_px)):
             off = off_px[hand, :, joint]
             row.append(f"{np.nanmedian(off):.1f}" if np.isfinite(off).any() else "–")
-            row.append(f"{np.median(stored.joint_std_mm[hand, :, joint]):.1f}" if known_std else "–")
+            row.append(f"{np.median(stored.from_wrist_mm[hand, :, joint]):.1f}" if known_std else "–")
             seen = stored.motion.status[hand] == DETECTED
             row.append(f"{stored.tracks.confidence[hand, seen, joint].mean():.2f}" if seen.any() else "–")
         rows.append(row)

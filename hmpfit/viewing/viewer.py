@@ -99,7 +99,7 @@ class Viewer:
                 self.meshes[label].vertices = self._vertices[hand, frame].astype(np.float32)
                 self.meshes[label].opacity = 0.9 if self.result.motion.status[hand, frame] == DETECTED else 0.45
                 self.joints[label].points = joints
-                self.joints[label].colors = _colors(_deviations(self.result)[hand, frame])
+                self.joints[label].colors = _colors(self.result.from_wrist_mm[hand, frame])
                 self.bones[label].points = joints[np.array(BONES)]
             self.text.content = _words(self.result, self.labels, frame, self._first)
             if self._path is not None:
@@ -193,15 +193,10 @@ def _words(result: StoredResult, labels: Sequence[str], frame: int, first_frame:
     lines = [f"frame {frame + first_frame}, {result.tracks.times_s[frame]:.2f} s"]
     for hand, label in enumerate(labels):
         status = STATUS_NAMES[int(result.motion.status[hand, frame])]
-        std_mm = float(np.median(_deviations(result)[hand, frame]))
+        std_mm = float(np.median(result.from_wrist_mm[hand, frame, 1:]))
         known = f", joints known to {std_mm:.1f} mm" if np.isfinite(std_mm) else ""
         lines.append(f"{label} hand: {status}{known}")
     return "  \n".join(lines)
-
-
-def _deviations(result: StoredResult) -> Floats:
-    """Return the joints' deviations [H, T, 21] as seen from the wrist, where the result has them."""
-    return result.joint_std_mm if result.joint_std_wrist_mm is None else result.joint_std_wrist_mm
 
 
 def _picture(clip: Clip, frame: int) -> NDArray[np.uint8]:

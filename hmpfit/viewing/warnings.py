@@ -125,7 +125,7 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
     for a, b in stretches(poor):
         if (b - a) * step_s > SHORT_GAP_S:
             yield f"{_frames(a, b, first)}: the {side} hand's fit and its keypoints disagree; look at the video there."
-    std = (result.joint_std_mm if result.joint_std_wrist_mm is None else result.joint_std_wrist_mm)[hand, :, 1:]
+    std = result.from_wrist_mm[hand, :, 1:]
     if np.isfinite(std).all():
         share = (
             float((np.median(std, axis=-1)[status == DETECTED] > UNSURE_MM).mean()) if (status == DETECTED).any() else 0
