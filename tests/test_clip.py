@@ -232,3 +232,19 @@ def test_real_clips(inputs: Path) -> None:
     assert clip.fps == pytest.approx(30000 / 1001)
     assert clip.times_s[-1] == pytest.approx(289 * 1001 / 30000)
     assert next(clip.images(289))[0] == 289
+
+
+def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    import av
+
+    file = tmp_path / "a.mp4"
+    with av.open(str(file), "w") as container:
+        container.metadata["title"] = "XYZZY"
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.write_bytes(file.read_bytes().replace(b"XYZZY", b"XY\xe1ZY"))
+    assert open_clip(file).frames == 3

@@ -199,7 +199,8 @@ def _opened(path: Path) -> "av.container.InputContainer":
     import av
 
     try:
-        return av.open(f"file:{path}", options=_OPTIONS)  # a colon in a bare name would name a protocol
+        # A colon in a bare name would name a protocol; titles may be in any encoding.
+        return av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace")
     except PermissionError as error:
         raise InputError(f"'{path}' cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError) as error:
