@@ -13,6 +13,7 @@ import pytest
 
 from hmpfit.errors import InputError
 from hmpfit.video.clip import open_clip
+from hmpfit.video.writer import VideoWriter
 
 
 def brightness(index: int) -> int:
@@ -235,8 +236,6 @@ def test_real_clips(inputs: Path) -> None:
 
 
 def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path: Path) -> None:
-    import av
-
     file = tmp_path / "a.mp4"
     with av.open(str(file), "w") as container:
         container.metadata["title"] = "XYZZY"
@@ -248,3 +247,14 @@ def test_a_title_in_another_encoding_is_no_reason_to_refuse(tmp_path: Path) -> N
         container.mux(stream.encode(None))
     file.write_bytes(file.read_bytes().replace(b"XYZZY", b"XY\xe1ZY"))
     assert open_clip(file).frames == 3
+
+
+def test_the_source_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.mp4"
+    with VideoWriter(file, 30.0, 64, 48) as video:
+        video.write(np.zeros((48, 64, 3), np.uint8))
+    clip, asked = open_clip(file), []
+    hash_into = clip.store.hash_into
+    monkeypatch.setattr(clip.store, "hash_into", lambda digest: (asked.append(1), hash_into(digest)))
+    assert clip.fingerprint() == clip.fingerprint() == open_clip(file).fingerprint()
+    assert len(asked) == 1

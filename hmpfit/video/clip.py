@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -89,7 +90,14 @@ class Clip:
             yield frame, np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
     def fingerprint(self) -> str:
-        """Return a digest of the source's contents and of the chosen frames; it does not depend on the path."""
+        """Return a digest of the source's contents and of the chosen frames; it does not depend on the path.
+
+        The source is read once, however many steps of a run ask.
+        """
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256(f"{self.first_frame}:{self.first_frame + self.frames}\n".encode())
         if self.told_fps:
             digest.update(f"{self.told_fps!r} fps\n".encode())
