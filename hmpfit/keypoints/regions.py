@@ -3,7 +3,7 @@
 Separate from the networks because tracking and recovery reason about regions without pixels. Pixel coordinates are
 continuous: the image spans 0..width and the center of its first pixel is (0.5, 0.5), so that mirroring is width - x.
 The two placing rules and their numbers are those of MediaPipe's hand graphs, checked against its Tasks API
-(tests/test_mediapipe.py).
+(tests/keypoints/test_mediapipe.py).
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,179 @@
+"""The whole family of terms: zero at the truth, batch = loop, and derivatives by another route."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hmpfit import registry
+from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fitting.normal_equations.linearize import linearize
+from hmpfit.fitting.problem import read_terms, retract
+from hmpfit.fitting.solvers.first_order import _zeros
+from hmpfit.fitting.terms.keypoints import Keypoint3dOptions
+from hmpfit.geometry import rotations
+from hmpfit.hands.anatomy import anatomy
+from tests.made_problem import make, take
+
+FREE_LATENT = ("global_orient", "transl", "betas", "latent")
+FREE_POSE = ("global_orient", "transl", "betas", "hand_pose")
+TERMS = registry.names("terms")
+MOVES = ("orient_smooth", "transl_smooth", "pose_smooth", "overlap")
+FRAMES_OF = {"overlap": 120}  # more than one window
+NOT_ZERO_AT_TRUTH = (*MOVES, "anatomy")
+
+
+def stage_of(made, name, **options):
+    kernels = {name: {"name": "geman_mcclure", "scale": 3.0}}
+    return {**made.stage, "weights": {name: 2.5}, "kernels": kernels, "options": {name: options} if options else {}}
+
+
+def away_from_zero(made, name):
+    """A state at which a term and its derivative are not zero: what is drawn to the start is looked at elsewhere."""
+    return made.truth if name.endswith("to_initial") or name == "prior" else made.start
+
+
+def free_for(name):
+    return FREE_POSE if name.startswith("pose") else FREE_LATENT
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in NOT_ZERO_AT_TRUTH])
+def test_a_term_is_zero_at_the_truth_of_exact_evidence(name):
+    made = make(noise=0.0, pair=True)
+    problem = made.problem(*free_for(name), stage=stage_of(made, name))
+    assert problem.cost(made.truth).abs().max() < 1e-18
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_smoothness_term_is_zero_for_a_hand_at_rest(name):
+    made = make(noise=0.0, frames=120)
+    still = replace(
+        made.truth,
+        global_R=made.truth.global_R[:, :1].expand_as(made.truth.global_R),
+        transl=made.truth.transl[:, :1].expand_as(made.truth.transl),
+        hand_R=made.truth.hand_R[:, :1].expand_as(made.truth.hand_R),
+    )
+    problem = made.problem(*free_for(name), stage=stage_of(made, name))
+    if name == "overlap":
+        same = replace(made.truth, rot6d=made.truth.rot6d[:, :, :1].expand_as(made.truth.rot6d))
+        values = problem.terms[0].term.residuals(same, problem.points(same), made.evidence, {}).values
+        assert values.abs().max() == 0 and problem.cost(made.truth).min() > 0
+    else:
+        assert problem.cost(still).abs().max() < 1e-18 < problem.cost(made.start).min()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_gradient_of_the_blocks_is_the_gradient_of_the_cost(name):
+    made = make(frames=FRAMES_OF.get(name, 70), pair=True)
+    free = free_for(name)
+    problem = made.problem(*free, stage=stage_of(made, name))
+    motion = problem.motion(away_from_zero(made, name))
+    blocks = linearize(problem, motion)
+    delta = _zeros(problem, motion)
+    problem.cost(retract(motion, delta)).sum().backward()
+    assert any(part.grad is not None and part.grad.any() for part in delta.values())
+
+    def agrees(block, grad):
+        torch.testing.assert_close(2 * block, grad if grad is not None else torch.zeros_like(block))
+
+    agrees(blocks.g_frame[..., :3], delta["global_orient"].grad)
+    agrees(blocks.g_frame[..., 3:6], delta["transl"].grad)
+    agrees(blocks.g_betas, delta["betas"].grad)
+    if "latent" in free:
+        agrees(blocks.g_latent, delta["latent"].grad)
+    else:
+        agrees(blocks.g_frame[..., 6:].unflatten(-1, (15, 3)), delta["hand_pose"].grad)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_gradient_is_right_by_finite_differences(name):
+    made = take(make(frames=FRAMES_OF.get(name, 40), pair=True), 0)
+    free = free_for(name)
+    problem = made.problem(*free, stage=stage_of(made, name))
+    motion = problem.motion(away_from_zero(made, name))
+    delta = _zeros(problem, motion)
+    problem.cost(retract(motion, delta)).sum().backward()
+    generator = torch.Generator().manual_seed(1)
+    direction = {k: torch.randn(v.shape, generator=generator, dtype=v.dtype) for k, v in delta.items()}
+    h = 1e-6
+
+    def cost(step):
+        with torch.no_grad():
+            return problem.cost(retract(motion, {k: step * d for k, d in direction.items()}))[0]
+
+    slope = sum((delta[k].grad * d).sum() for k, d in direction.items() if delta[k].grad is not None)
+    assert slope != 0
+    assert float((cost(h) - cost(-h)) / (2 * h)) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_batch_costs_what_its_hands_cost_alone(name):
+    made = make(hands=3, frames=FRAMES_OF.get(name, 40), pair=True)
+    batch = made.problem(*free_for(name), stage=stage_of(made, name)).cost(away_from_zero(made, name))
+    assert (batch > 0).all()
+    for hand in range(3):
+        one = take(made, hand)
+        alone = one.problem(*free_for(name), stage=stage_of(one, name)).cost(away_from_zero(one, name))
+        torch.testing.assert_close(alone[0], batch[hand])
+
+
+def test_smoothness_means_the_same_at_any_frame_rate():
+    made = make(frames=60, noise=0.0)
+    problem = made.problem(stage=stage_of(made, "transl_smooth"))
+    twice_as_fast = replace(made.evidence, times_s=made.evidence.times_s / 2)
+    slow, fast = problem.cost(made.truth), replace(problem, evidence=twice_as_fast).cost(made.truth)
+    assert (fast > 3 * slow).all()
+
+
+def test_a_misspelt_term_option_or_kernel_is_refused():
+    made = make(frames=40)
+    with pytest.raises(UnknownNameError, match="keypoints_2d"):
+        read_terms({**made.stage, "weights": {"keypoint_2d": 1.0}}, FREE_LATENT)
+    with pytest.raises(UnknownNameError, match="least_confidence"):
+        read_terms({**made.stage, "options": {"keypoints_2d": {"units": "px"}}}, FREE_LATENT)
+    with pytest.raises(UnknownNameError, match="geman_mcclure"):
+        read_terms({**made.stage, "kernels": {"keypoints_2d": {"name": "cauchy"}}}, FREE_LATENT)
+    with pytest.raises(InputError, match="keypoints_2d"):
+        read_terms({**made.stage, "weights": {"keypoints_2d": -1.0}}, FREE_LATENT)
+
+
+@pytest.mark.parametrize("name", ["keypoints_2d", "keypoints_3d"])
+def test_a_landmark_that_was_not_seen_enters_nothing_even_with_a_least_confidence(name):
+    made = make(frames=12)
+    thumb = slice(1, 5)
+    hidden = {
+        key: getattr(made.evidence, key).clone() for key in ("seen", "confidence", "world_seen", "world_confidence")
+    }
+    for tensor in hidden.values():
+        tensor[:, 5, thumb] = 0
+    evidence = replace(made.evidence, **hidden)
+    elsewhere = replace(evidence, xy_px=evidence.xy_px.clone(), world_m=evidence.world_m.clone())
+    elsewhere.xy_px[:, 5, thumb] = 0
+    elsewhere.world_m[:, 5, thumb] = 7.0
+    costs = [
+        replace(made, evidence=one)
+        .problem(*FREE_POSE, stage=stage_of(made, name, least_confidence=0.25))
+        .cost(made.start)
+        for one in (evidence, elsewhere)
+    ]
+    torch.testing.assert_close(*costs, rtol=1e-12, atol=0)
+
+
+def test_depths_of_3d_landmarks_weigh_less_by_the_square_of_depth_std():
+    made = make(frames=12)
+    problem = made.problem(*FREE_POSE, stage=stage_of(made, "keypoints_3d"))
+    points = problem.points(made.start)
+    term = problem.terms[0].term
+    plain, weak = (
+        term.residuals(made.start, points, made.evidence, Keypoint3dOptions(depth_std=d)).values for d in (1.0, 2.5)
+    )
+    torch.testing.assert_close(weak[..., :2], plain[..., :2])
+    torch.testing.assert_close(weak[..., 2] * 2.5, plain[..., 2])
+
+
+def test_the_anatomy_of_the_fit_is_that_of_the_inverse_kinematics():
+    made = make(frames=12)
+    problem = made.problem(*FREE_POSE, stage={**made.stage, "weights": {"anatomy": 1.0}, "kernels": {}, "options": {}})
+    angles = rotations.log(made.start.hand_R).flatten(-2)
+    expected = (anatomy().cost(angles) * made.evidence.initial_confidence).sum(1)
+    torch.testing.assert_close(problem.cost(made.start), expected)
