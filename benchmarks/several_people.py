@@ -21,7 +21,7 @@ from hmpfit.pipeline import run_video
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.results.npz import read_result
 from hmpfit.synthesis.clips import make_clip
-from hmpfit.synthesis.several_people import alone, draw_people, people_camera, people_look
+from hmpfit.synthesis.several_people import alone, people_camera, people_look, sample_people
 from hmpfit.video.clip import open_clip
 
 FPS = 30.0
@@ -49,7 +49,7 @@ def main() -> None:
 def _tracked(folder: Path, people: int, seconds: float, seed: int) -> float:
     models = load_hand_models("open")
     generator = np.random.default_rng(seed)
-    motion = draw_people(models, people, seconds, FPS, generator)
+    motion = sample_people(models, people, seconds, FPS, generator)
     camera, look = people_camera(), people_look(people, generator)
     if not (folder / "truth.npz").is_file():
         for hand in range(2 * people):

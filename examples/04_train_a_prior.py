@@ -15,7 +15,7 @@ from hmpfit.priors.motion_field.loading import load_prior, save_prior
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
 from hmpfit.synthesis.motion import generate_motion
-from hmpfit.training.priors.draw_windows import Clips, draw_batch
+from hmpfit.training.priors.sample_windows import Clips, sample_batch
 from hmpfit.training.priors.schedules import Schedule
 from hmpfit.training.priors.start import start_from_data
 from hmpfit.training.priors.train import train
@@ -27,9 +27,9 @@ clips = Clips([generate_motion(kind, 5.0, 30.0, rng) for kind in kinds for _ in 
 
 torch.manual_seed(0)
 prior = MotionPrior(SMALL)
-start = draw_batch([clips], 64, prior.window_frames, rng)
+start = sample_batch([clips], 64, prior.window_frames, rng)
 start_from_data(prior, start.hand_R)
-held_out = [draw_batch([clips], 16, prior.window_frames, rng)]
+held_out = [sample_batch([clips], 16, prior.window_frames, rng)]
 prior = train(prior, [clips], held_out, folder, schedule=Schedule(steps=steps, batch=8, validate_every=steps))
 save_prior(prior, folder / "prior.safetensors")
 

@@ -47,7 +47,7 @@ class Job:
     problem: str | None = None  # why it cannot even be tried
     fps: float | None = None
     frames: tuple[int, int] | None = None
-    told: str | None = None  # what the result calls the video where that is not its path, such as a web address
+    video_name: str | None = None  # what the result calls the video where that is not its path, such as a web address
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def run_job(job: Job, settings: RunSettings) -> Outcome:
     if job.problem is not None:
         return Outcome(job, None, job.problem, 0.0)
     try:
-        summary = run_video(job.video, job.folder, of_job(job, settings), told=job.told)
+        summary = run_video(job.video, job.folder, of_job(job, settings), video_name=job.video_name)
         return Outcome(job, summary, None, time.perf_counter() - began)
     except HmpfitError as error:
         reason = " ".join(str(error).split())

@@ -160,11 +160,11 @@ class KeypointTracks:
         fields = {n: v for n, v in vars(self).items() if v is not None and n not in ("times_s", "dropped")}
         return replace(self, **{name: values[rows] for name, values in fields.items()})
 
-    def believed_where(self, kept: Bools) -> "KeypointTracks":
+    def accept_frames(self, kept: Bools) -> "KeypointTracks":
         """Return the tracks unseen in the other frames, in which the detector saw something that is not believed."""
-        return replace(self.only_where(kept), sighted=self.seen if self.sighted is None else self.sighted)
+        return replace(self.keep_frames(kept), sighted=self.seen if self.sighted is None else self.sighted)
 
-    def only_where(self, kept: Bools) -> "KeypointTracks":
+    def keep_frames(self, kept: Bools) -> "KeypointTracks":
         """Return the same tracks unseen in the other frames; kept [H, T], or what broadcasts to it."""
         seen = self.seen & kept
         xy_px = np.where(seen[..., None, None], self.xy_px, np.nan)

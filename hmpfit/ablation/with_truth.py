@@ -38,7 +38,7 @@ COLUMNS = ("pa_mpjpe_mm", "ra_mpjpe_mm", JITTER, "pa_mpvpe_mm", "pa_mpjpe_mm_est
 
 
 @dataclass(frozen=True)
-class Truths:
+class TruthDataset:
     """Which clips: "KIND:PATH" of a dataset and its split."""
 
     dataset: str
@@ -50,7 +50,7 @@ class Truths:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ClipScores:
     """The table over all frames, that over occluded ones, every clip's scores, and how often a hand in sight was found.
 
     `detected_share` is over the frames in which the truth hides at most `OCCLUDED_SHARE` of the joints.
@@ -63,8 +63,8 @@ class Measured:
 
 
 def measure(
-    truths: Truths, plan: AblationPlan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
-) -> Measured:
+    truths: TruthDataset, plan: AblationPlan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
+) -> ClipScores:
     """Fit every clip in every row's way and score it.
 
     Positions are scored over the same frames in every row: a frame without an estimate is charged with a neutral hand.
@@ -84,7 +84,7 @@ def measure(
     if not found:
         raise InputError(f"None of the {len(sequences)} clips could be fitted; the first: {next(iter(notes.values()))}")
     ordered = {one.name: found[one.name] for one in sequences if one.name in found}
-    return Measured(
+    return ClipScores(
         _table("All frames", ordered, plan, "", notes),
         _table(f"Occluded frames, over {OCCLUDED_SHARE:.0%} of the joints hidden", ordered, plan, "occluded_", notes),
         ordered,
@@ -92,7 +92,7 @@ def measure(
     )
 
 
-def measure_clip(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Scores:
+def measure_clip(truths: TruthDataset, name: str, plan: AblationPlan, out: Path) -> Scores:
     """Fit one clip in every row's way and score it. Raises HmpfitError when it cannot be fitted at all."""
     from hmpfit.pipeline import fit_in_folder
 
@@ -169,7 +169,7 @@ def _opened(dataset: str, split: str | None) -> Dataset:
 
 
 def _over_clips(
-    truths: Truths, names: list[str], plan: AblationPlan, out: Path, workers: int
+    truths: TruthDataset, names: list[str], plan: AblationPlan, out: Path, workers: int
 ) -> Iterator[tuple[str, Scores | str]]:
     if workers == 1:
         for name in names:
@@ -181,7 +181,7 @@ def _over_clips(
             yield futures[future], future.result()
 
 
-def _guarded(truths: Truths, name: str, plan: AblationPlan, out: Path) -> Scores | str:
+def _guarded(truths: TruthDataset, name: str, plan: AblationPlan, out: Path) -> Scores | str:
     try:
         return measure_clip(truths, name, plan, out)
     except HmpfitError as error:

@@ -25,7 +25,7 @@ COLUMNS = ("withheld_frames_px", "withheld_fingers_px", "reprojection_px", "acce
 
 
 @dataclass(frozen=True)
-class Withheld:
+class WithheldKeypoints:
     """What one video's fit is given and what it is scored against; hands H, frames T of `given`."""
 
     given: KeypointTracks  # withheld landmarks are NaN
@@ -90,7 +90,7 @@ def without_fingers(tracks: KeypointTracks, ranges: Sequence[tuple[int, int]]) -
     return replace(tracks, xy_px=xy, confidence=alpha, world_m=world), taken
 
 
-def scores(result: FitRecord, withheld: Withheld) -> dict[str, float]:
+def scores(result: FitRecord, withheld: WithheldKeypoints) -> dict[str, float]:
     """Return the numbers of one row: median pixel errors over landmarks, and the mean acceleration of the joints."""
     given = withheld.given
     frames, fingers, shown, acceleration = [], [], [], []
@@ -123,7 +123,7 @@ def _measure_video(video: Path, folder: Path, plan: AblationPlan) -> dict[str, d
     hidden = tuple((clip.first_frame + a, clip.first_frame + b) for a, b in frames)
     seen, frames_px = keypoints_in_folder(video, folder / "keypoints", replace(settings, hide_keypoints=hidden))
     given, fingers_px = without_fingers(seen, fingers)
-    withheld = Withheld(given, frames_px, fingers_px)
+    withheld = WithheldKeypoints(given, frames_px, fingers_px)
     file = folder / "keypoints.npz"
     _write(file, given)
     return {

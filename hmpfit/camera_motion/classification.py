@@ -16,7 +16,7 @@ _MOVING_SHARE = 0.25  # of the pairs of the widest gap that says most
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CameraClassification:
     """What kind of motion a clip's camera has."""
 
     status: str  # "static", "rotation", "moving" or "unknown"
@@ -24,7 +24,7 @@ class Verdict:
     pairs: int = 0
 
 
-def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> Verdict:
+def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> CameraClassification:
     """Say how the camera moves from points followed through the clip; `xy` [N, 2] are the sightings normalized.
 
     `focal_px` is the focal length at the working size.
@@ -36,18 +36,18 @@ def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) 
             judged.append(views)
     spread = [cells(xy[tracks.of_frame(frame)] * focal_px) for frame in range(0, tracks.frames, 5)]
     if np.median(spread) < _FEWEST_CELLS:
-        return Verdict("unknown", "too little of the background can be followed")
+        return CameraClassification("unknown", "too little of the background can be followed")
     count = sum(len(views) for views in judged)
     if not count:
-        return Verdict("unknown", "too few corners of the background could be followed")
+        return CameraClassification("unknown", "too few corners of the background could be followed")
     shares = [np.mean([view.moves and view.parallax_px > _PARALLAX_PX for view in views]) for views in judged]
     parallax = max(float(np.median([view.parallax_px for view in views])) for views in judged)
     if max(shares) >= _MOVING_SHARE:
-        return Verdict("moving", f"near and far points move apart by {parallax:.1f} px", count)
+        return CameraClassification("moving", f"near and far points move apart by {parallax:.1f} px", count)
     turns = [np.arccos(np.clip((np.trace(view.rotation) - 1) / 2, -1, 1)) for views in judged for view in views]
     if np.quantile(turns, 0.9) * focal_px < _TURN_PX:
-        return Verdict("static", "the background stays where it is", count)
-    return Verdict("rotation", f"rotations explain all but {parallax:.1f} px", count)
+        return CameraClassification("static", "the background stays where it is", count)
+    return CameraClassification("rotation", f"rotations explain all but {parallax:.1f} px", count)
 
 
 def refined_focal(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hmpfit.camera_motion.classification import classify, refined_focal
 from hmpfit.camera_motion.hand_masks import HandMasks
-from hmpfit.camera_motion.metric_scale import SeenHands, hidden_bound, metric_scale
+from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
 from hmpfit.camera_motion.odometry import camera_map
 from hmpfit.camera_motion.point_tracks import WORKING_SIDE, PointTracks, common_rows, track_points
 from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
@@ -78,22 +78,23 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
     still, none = np.repeat(np.eye(4)[None], points.frames, axis=0), np.zeros((0, 3))
     focal_px = float(camera.K[0, 0, 0]) * min(1.0, WORKING_SIDE / max(camera.width, camera.height))
     xy = normalized(points, camera)
-    verdict = classify(points, xy, times_s, focal_px)
-    if mode == "auto" and verdict.status in ("static", "unknown"):
-        status = STATIC if verdict.status == "static" else UNKNOWN
-        return CameraPath(status, verdict.reason, still, none)
-    if mode == "auto" and camera.source in ("assumed", "estimated") and verdict.status == MOVING:
+    classification = classify(points, xy, times_s, focal_px)
+    if mode == "auto" and classification.status in ("static", "unknown"):
+        status = STATIC if classification.status == "static" else UNKNOWN
+        return CameraPath(status, classification.reason, still, none)
+    if mode == "auto" and camera.source in ("assumed", "estimated") and classification.status == MOVING:
         # A wrong focal length makes a rotation look like parallax.
         factor = refined_focal(points, xy, times_s, focal_px)
         again = classify(points, xy / factor, times_s, focal_px * factor)
         if again.status == ROTATION:
             return CameraPath(ROTATION, again.reason, _rotations(points, xy / factor, focal_px * factor), none)
-    if mode == "auto" and verdict.status == ROTATION:
-        return CameraPath(ROTATION, verdict.reason, _rotations(points, xy, focal_px), none)
+    if mode == "auto" and classification.status == ROTATION:
+        return CameraPath(ROTATION, classification.reason, _rotations(points, xy, focal_px), none)
     found = camera_map(points, xy, times_s, focal_px)
     if found is None or found.frames_lost > _LOST_SHARE * points.frames:
         return CameraPath(LOST, "the static scene does not give the camera's path", still, none)
-    reason = f"{verdict.reason}; {found.frames_lost} frames without a pose, reprojection {found.reprojection_px:.2f} px"
+    lost = f"{found.frames_lost} frames without a pose, reprojection {found.reprojection_px:.2f} px"
+    reason = f"{classification.reason}; {lost}"
     return CameraPath(MOVING, reason, found.map_from_camera, found.points)
 
 
@@ -122,7 +123,7 @@ def with_scale(
     if len(path.points):
         seen_px = np.where(tracks.seen[..., None, None], tracks.xy_px, np.nan)
         bound = hidden_bound(seen_px, wrist_m[..., 2], camera.K[0], poses, path.points)
-    scale = metric_scale(SeenHands(wrist_m, tracks.times_s), poses, bound, size_std)
+    scale = metric_scale(WristPositions(wrist_m, tracks.times_s), poses, bound, size_std)
     if not scale.observed:
         return CameraMotion(unknown, UNSCALED, scale.std, f"{path.reason}; scale unobserved: {scale.reason}", poses)
     metric = poses.copy()

@@ -35,14 +35,14 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class SeenHands:
+class WristPositions:
     """Where hands are before the camera: `place` [H, T, 3] meters, camera axes, NaN where not seen."""
 
     place: Floats
     times_s: Floats  # [T]
 
 
-def metric_scale(hands: SeenHands, map_from_camera: Floats, bound: float = 0.0, size_std: float = 0.0) -> Scale:
+def metric_scale(hands: WristPositions, map_from_camera: Floats, bound: float = 0.0, size_std: float = 0.0) -> Scale:
     """Return the scale of a camera path [T, 4, 4] from hands.
 
     `bound` is a least scale (`hidden_bound`), `size_std` the relative deviation of the hands' own size, which every

@@ -70,7 +70,7 @@ def ablate(
     tables: dict[str, Any] = {}
     content: dict[str, Any] = {}
     if dataset is not None:
-        truths = with_truth.Truths(dataset, split)
+        truths = with_truth.TruthDataset(dataset, split)
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
             found = with_truth.measure(truths, plans["dataset"], out, jobs, lambda name: advance(1))
@@ -91,12 +91,12 @@ def ablate(
         click.echo(to_json(content))
     elif not quiet:
         for table in tables.values():
-            _tell(table)
+            _print_summary(table)
         if content.get("detected_share") is not None:
             click.echo(f"Hands in sight that the detector found: {content['detected_share']:.1%} of their frames")
 
 
-def _tell(table: Any) -> None:
+def _print_summary(table: Any) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

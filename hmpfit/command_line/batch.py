@@ -89,10 +89,10 @@ def batch(
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
-        _tell(outcomes)
+        _print_summary(outcomes)
     for outcome in outcomes:
         if outcome.error is not None:
-            say(f"hmpfit: {outcome.job.told or outcome.job.video}: {outcome.error}")
+            say(f"hmpfit: {outcome.job.video_name or outcome.job.video}: {outcome.error}")
     if unwritten is not None:
         say(f"hmpfit: '{out / 'batch.json'}' was not written: {unwritten}.")
     return FAILED if content["failed"] or unwritten is not None else 0
@@ -148,7 +148,7 @@ def _plain(outcome: Any) -> dict[str, Any]:
     summary = outcome.summary or {}
     return {
         "name": outcome.job.name,
-        "video": outcome.job.told or str(outcome.job.video),
+        "video": outcome.job.video_name or str(outcome.job.video),
         "folder": str(outcome.job.folder),
         "error": outcome.error,
         "seconds": outcome.seconds,
@@ -192,12 +192,12 @@ def _job(source: Source, folder: Path, fetched: ExitStack, progress: Progress) -
         return Job(folder.name, Path(source.text), folder)
     try:
         video = fetched.enter_context(local_file(source.text, progress))
-        return Job(folder.name, video, folder, told=source.text)
+        return Job(folder.name, video, folder, video_name=source.text)
     except InputError as error:
-        return Job(folder.name, Path(source.name), folder, problem=str(error), told=source.text)
+        return Job(folder.name, Path(source.name), folder, problem=str(error), video_name=source.text)
 
 
-def _tell(outcomes: Any) -> None:
+def _print_summary(outcomes: Any) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

@@ -57,7 +57,7 @@ def pipeline(
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
-        _tell(content)
+        _print_summary(content)
 
 
 def _lengths(text: str) -> list[float]:
@@ -86,7 +86,7 @@ def _machine() -> dict[str, Any]:
     return {"cores": usable_cores(), "processor": platform.processor() or platform.machine()}
 
 
-def _tell(content: dict[str, Any]) -> None:
+def _print_summary(content: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

@@ -50,7 +50,7 @@ def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
-        _tell(content)
+        _print_summary(content)
 
 
 def _sizes(text: str) -> list[int]:
@@ -70,7 +70,7 @@ def _device_name(device: str) -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} thread(s) on {len(os.sched_getaffinity(0))} cores"
 
 
-def _tell(content: dict[str, Any]) -> None:
+def _print_summary(content: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

@@ -48,7 +48,7 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
         click.echo(to_json(content))
     elif not quiet:
         for name, one in found.items():
-            _tell(name, one)
+            _print_summary(name, one)
 
 
 def _counts(text: str) -> list[int]:
@@ -88,7 +88,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _tell(count: str, one: dict[str, Any]) -> None:
+def _print_summary(count: str, one: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

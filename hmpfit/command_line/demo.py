@@ -60,7 +60,7 @@ def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_
     if as_json:
         click.echo(to_json(summary))
     elif not quiet:
-        _tell(out, summary)
+        _print_summary(out, summary)
 
 
 def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, quiet: bool) -> TrueClip:
@@ -105,7 +105,7 @@ def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
     return {name: demo_errors(motion, models, true) for name, motion in motions.items()}
 
 
-def _tell(out: Path, summary: dict[str, Any]) -> None:
+def _print_summary(out: Path, summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

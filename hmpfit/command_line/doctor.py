@@ -54,7 +54,7 @@ def doctor(as_json: bool) -> int:
     if as_json:
         click.echo(to_json({"version": __version__, "healthy": healthy, "checks": [asdict(check) for check in checks]}))
     else:
-        _tell(checks, healthy)
+        _print_summary(checks, healthy)
     return 0 if healthy else 2
 
 
@@ -181,7 +181,7 @@ def _prior() -> str:
     return f"{prior.name}, {prior.window_frames} frames at {prior.fps:g} frames/s"
 
 
-def _tell(checks: list[Check], healthy: bool) -> None:
+def _print_summary(checks: list[Check], healthy: bool) -> None:
     """Print a line a check and one a remedy: nothing is wrapped, so commands and addresses can be copied whole."""
     click.echo(f"hmpfit {__version__} on {platform.platform()}\n")
     width = max(len(check.part) for check in checks)

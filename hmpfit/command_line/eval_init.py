@@ -46,7 +46,7 @@ def eval_init(
     plan = _plan(name, options)
     tables: dict[str, dict[str, Any]] = {}
     for place in data:
-        truths = with_truth.Truths(place, split)
+        truths = with_truth.TruthDataset(place, split)
         folder = out / "".join(letter if letter.isalnum() else "_" for letter in place)
         with TerminalProgress(quiet) as progress:
             found = with_truth.measure(truths, plan, folder, jobs, _steps(progress, place, truths))
@@ -56,7 +56,7 @@ def eval_init(
     elif not quiet:
         for place, one in tables.items():
             for part in ("all", "occluded"):
-                _tell(place, one[part])
+                _print_summary(place, one[part])
 
 
 def _steps(progress: TerminalProgress, place: str, truths: Any) -> Callable[[str], None]:
@@ -86,7 +86,7 @@ def _plain(one: dict[str, Any]) -> dict[str, Any]:
     return {"all": one["all"].plain(), "occluded": one["occluded"].plain(), "clips": one["clips"]}
 
 
-def _tell(place: str, table: Any) -> None:
+def _print_summary(place: str, table: Any) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

@@ -81,7 +81,7 @@ def eval_prior(
     if as_json:
         click.echo(to_json(content))
     elif not quiet:
-        _tell(content)
+        _print_summary(content)
 
 
 def _recorded(path: Path, all_files: bool, fps: float) -> list[tuple[str, Any, Any]]:
@@ -98,7 +98,7 @@ def _recorded(path: Path, all_files: bool, fps: float) -> list[tuple[str, Any, A
     return [hand for file in files for hand in hands_in(file, models, fps)]
 
 
-def _tell(content: dict[str, Any]) -> None:
+def _print_summary(content: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hmpfit.command_line.literal import literal_console

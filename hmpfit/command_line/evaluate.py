@@ -84,7 +84,7 @@ def evaluate(
         click.echo(to_json({**content, **table.plain(), **(written or {})}))
         return
     if rows:
-        _tell(table)
+        _print_summary(table)
     for clip, why in broken.items():
         click.echo(f"hmpfit: {clip}: {why}", err=True)
     if left_out:
@@ -127,14 +127,14 @@ def _write(table: Any, out: Path) -> None:
         (out / f"table.{suffix}").write_text(text)
 
 
-def _tell(table: Any) -> None:
+def _print_summary(table: Any) -> None:
     """Print the last line of the table (all clips together, or the only one): a row per number, a column per kind."""
-    from rich.table import Table as Drawn
+    from rich.table import Table as RichTable
 
     from hmpfit.command_line.literal import literal_console
 
     name, scores = table.rows[-1]
-    drawn = Drawn(title=f"{table.title}: {name}, coverage {scores['coverage']:.0%}", title_justify="left")
+    drawn = RichTable(title=f"{table.title}: {name}, coverage {scores['coverage']:.0%}", title_justify="left")
     drawn.add_column("", no_wrap=True)
     for heading in ("estimated frames", "all frames, charged", "occluded frames"):
         drawn.add_column(heading, justify="right")

@@ -29,7 +29,7 @@ def collect(
     Generated motion is kept in `out`, so that a resumed training does not make it anew.
     """
     from hmpfit.datasets.amass import read_amass
-    from hmpfit.training.priors.draw_windows import Clips
+    from hmpfit.training.priors.sample_windows import Clips
 
     train: list[Any] = []
     held: list[Any] = []

@@ -47,7 +47,7 @@ def synthesize(
     from hmpfit.run_folder import RunFolder
     from hmpfit.synthesis.clips import make_clip
     from hmpfit.synthesis.occluders import occluders
-    from hmpfit.synthesis.scenes import FPS, Recordings, draw_scene
+    from hmpfit.synthesis.scenes import FPS, Recordings, sample_scene
 
     width, height = _size(size)
     models = load_hand_models("open")
@@ -73,7 +73,7 @@ def synthesize(
                 advance(frames)
                 run_folder.release()
                 continue
-            scene = draw_scene(models, number, frames, hands, width, height, recordings, contact, camera_path)
+            scene = sample_scene(models, number, frames, hands, width, height, recordings, contact, camera_path)
             others = occluders(occlusion, scene.joints, FPS, scene.generator)
             with run_folder.publish() as scratch:
                 make_clip(

@@ -139,11 +139,11 @@ def _gaussians(kind: str, components: int) -> Callable[..., tuple[str, dict[str,
         from hmpfit.priors.gmm.files import save_gaussians
         from hmpfit.priors.gmm.learning import COEFFICIENTS, learn_gaussians
         from hmpfit.priors.motion_field.sizes import SMALL
-        from hmpfit.training.priors.draw_windows import draw_batch
+        from hmpfit.training.priors.sample_windows import sample_batch
 
         frames = SMALL.window_frames
         advance = progress.phase("learning", 1)
-        batch = draw_batch(collections, _GAUSSIAN_WINDOWS, frames, rng)
+        batch = sample_batch(collections, _GAUSSIAN_WINDOWS, frames, rng)
         prior = learn_gaussians(batch.hand_R[batch.valid.all(1)], kind, *hand, components, fps=FPS, seed=seed)
         advance(1)
         sizes = {"coefficients": COEFFICIENTS, "components": components, "window_frames": frames, "fps": FPS}
@@ -178,15 +178,15 @@ def _field(
         from hmpfit.priors.motion_field.network import MotionPrior
         from hmpfit.priors.motion_field.sizes import KNOWN, to_table
         from hmpfit.training.priors import objective, schedules
-        from hmpfit.training.priors.draw_windows import draw_batch
+        from hmpfit.training.priors.sample_windows import sample_batch
         from hmpfit.training.priors.start import start_from_data
 
         torch.manual_seed(seed)
         prior = MotionPrior(KNOWN[size])
         prior.skeleton.copy_(hand[0])
         prior.tips.copy_(hand[1])
-        start_from_data(prior, draw_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
-        held_out = [draw_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
+        start_from_data(prior, sample_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
+        held_out = [sample_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
         preset, weights = schedules.PRESETS[size], objective.PriorLossWeights()
         if size == "paper":
             weights = objective.PAPER_WITH_ADDITIONS if additions else objective.PAPER

@@ -14,7 +14,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.regressors.samples import ClipSource, View
 
 if TYPE_CHECKING:
-    from hmpfit.training.regressors.batches import Mixed
+    from hmpfit.training.regressors.batches import ClipMixture
     from hmpfit.training.regressors.feature_set import FeatureSet
 
 CACHE = cache_home() / "rendered"
@@ -54,27 +54,27 @@ def open_sources(
 def split_sources(
     sources: Sequence[ClipSource], hold_out: Sequence[str], view: View, models: HandModels, cache: Path, seed: int,
     progress: TerminalProgress,
-) -> "tuple[Mixed | FeatureSet, Mixed | FeatureSet]":  # fmt: skip
+) -> "tuple[ClipMixture | FeatureSet, ClipMixture | FeatureSet]":  # fmt: skip
     """Return what to learn from and what to score on.
 
     Fitted clips are held out whole: those whose names begin with one of `hold_out`, else the last one. Of other sources
     the last 5 % are. With the frozen landmark network, crops become features in the cache first. Raises InputError when
     a name to hold out does not exist or nothing is left.
     """
-    from hmpfit.training.regressors.batches import Mixed
+    from hmpfit.training.regressors.batches import ClipMixture
 
     if not view.region:
         if hold_out:
             raise InputError("--hold-out names fitted clips (--data runs:DIR); here the last 5 % are held out.")
-        return Mixed(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
+        return ClipMixture(sources).split(HELD_OUT_SHARE, HELD_OUT_MOST)
     from hmpfit.training.regressors.feature_set import split_features
-    from hmpfit.training.regressors.features import CropDrawing, feature_folder
+    from hmpfit.training.regressors.features import CropSampling, feature_folder
 
     donors = [source[i] for source in sources for i in range(0, len(source), max(1, len(source) // DONORS))]
     folders = []
     for source in sources:
         real = source.name.startswith(f"{RUNS}:")
-        drawing = CropDrawing(rounds=ROUNDS if real else 1, seed=seed, view=view)
+        drawing = CropSampling(rounds=ROUNDS if real else 1, seed=seed, view=view)
         advance = progress.phase(f"features of {source.name}", drawing.rounds * len(source))
         folders.append(feature_folder(source, donors, models, cache / "features", drawing, advance))
     return split_features(folders, [source.name.removeprefix(f"{RUNS}:") for source in sources], hold_out)
@@ -106,11 +106,11 @@ def _generated(
     count: str, view: View, models: HandModels, cache: Path, seed: int, progress: TerminalProgress
 ) -> ClipSource:
     from hmpfit.synthesis.crop_folder import crop_folder
-    from hmpfit.synthesis.crops import Close
+    from hmpfit.synthesis.crops import CloseUpOptions
 
     if not count.isdecimal() or int(count) < 2:
         raise InputError(f"--data {GENERATED}:{count} is not a number of clips, such as {GENERATED}:20000.")
-    close = Close(
+    close = CloseUpOptions(
         size=int(view.size * _MARGIN_PIXELS), frames=view.frames, hands="right" if view.hands == 1 else "both"
     )
     folder = cache / f"{close.hands}_{close.frames}x{close.size}_{models.right.fingerprint[:8]}_{seed}"

@@ -26,7 +26,7 @@ VERSION = 3  # of what is stored
 
 
 @dataclass(frozen=True)
-class Choice:
+class FrameSelection:
     """Which frames are labels, and how their surroundings are stored."""
 
     size: int = 320  # of the stored pictures, pixels
@@ -38,7 +38,7 @@ class Choice:
 
 
 def open_runs(
-    folder: Path, cache: Path, choice: Choice = Choice(), on_run: Callable[[int], None] | None = None
+    folder: Path, cache: Path, choice: FrameSelection = FrameSelection(), on_run: Callable[[int], None] | None = None
 ) -> list[Shards]:
     """Return the clips of every run folder below `folder` (or of `folder` itself), one source a run, by name.
 
@@ -63,7 +63,7 @@ def open_runs(
     return sources
 
 
-def agreeing_frames(result: StoredResult, choice: Choice) -> Bools:
+def agreeing_frames(result: StoredResult, choice: FrameSelection) -> Bools:
     """Return the frames [H, T] in which the hand was detected, its landmarks are steady, and the fit is on them."""
     away = np.linalg.norm(result.landmarks_px - result.tracks.xy_px, axis=-1)
     diagonal = result.tracks.box_diagonal_px
@@ -72,12 +72,12 @@ def agreeing_frames(result: StoredResult, choice: Choice) -> Bools:
     return np.asarray((result.motion.status == DETECTED) & steady & close & (result.joints[..., 2] > 0).all(-1))
 
 
-def _key(run: Path, choice: Choice) -> str:
+def _key(run: Path, choice: FrameSelection) -> str:
     content = (run / "result.npz").read_bytes() + repr((VERSION, choice)).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _store(run: Path, place: Path, choice: Choice) -> None:
+def _store(run: Path, place: Path, choice: FrameSelection) -> None:
     place.mkdir(parents=True, exist_ok=True)
     shards: list[tuple[str, int]] = []
     waiting: list[HandClip] = []
@@ -97,7 +97,7 @@ def _store(run: Path, place: Path, choice: Choice) -> None:
     write_index(place, shards, {"run": run.name})
 
 
-def _clips(run: Path, choice: Choice) -> Iterator[HandClip]:
+def _clips(run: Path, choice: FrameSelection) -> Iterator[HandClip]:
     """Yield pairs of consecutive frames, cut around the hand, and single pictures without a hand."""
     about = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result, first = read_result(run), int(about["first_frame"])
@@ -125,7 +125,7 @@ def _clips(run: Path, choice: Choice) -> Iterator[HandClip]:
 
 
 def _pair(
-    result: StoredResult, hand: int, frame: int, before: np.ndarray, image: np.ndarray, choice: Choice
+    result: StoredResult, hand: int, frame: int, before: np.ndarray, image: np.ndarray, choice: FrameSelection
 ) -> HandClip:
     frames = slice(frame - 1, frame + 1)
     K = result.camera.K[min(frame, len(result.camera.K) - 1)]
@@ -146,7 +146,7 @@ def _pair(
 
 
 def _without_hand(
-    result: StoredResult, frame: int, image: np.ndarray, choice: Choice, generator: np.random.Generator
+    result: StoredResult, frame: int, image: np.ndarray, choice: FrameSelection, generator: np.random.Generator
 ) -> Iterator[HandClip]:
     """Yield a square away from every known hand of the frame, if a few tries find one."""
     height, width = image.shape[:2]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
-from hmpfit.evaluation.coverage import charged, neutral_hand
+from hmpfit.evaluation.missing_frames import fill_missing_frames, neutral_hand
 from hmpfit.evaluation.protocols import PROTOCOLS as PROTOCOLS
 from hmpfit.evaluation.protocols import check, frames_of, scores_of
 from hmpfit.evaluation.truth_files import TruthFile as TruthFile
@@ -95,7 +95,7 @@ def _charged(
     for row, is_right in enumerate(truth.is_right):
         neutral, neutral_mesh = neutral_hand(models, bool(is_right))
         wrists = joints[row, :, OPENPOSE_WRIST]
-        full[row], _ = charged(joints[row], neutral, wrists)
+        full[row], _ = fill_missing_frames(joints[row], neutral, wrists)
         if full_meshes is not None and meshes is not None:
-            full_meshes[row], _ = charged(meshes[row], neutral_mesh, wrists)
+            full_meshes[row], _ = fill_missing_frames(meshes[row], neutral_mesh, wrists)
     return full, full_meshes

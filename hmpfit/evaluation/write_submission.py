@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hmpfit.datasets.submission_files import HandPrediction, Submission, write_submission
-from hmpfit.evaluation.coverage import neutral_hand
+from hmpfit.evaluation.missing_frames import neutral_hand
 from hmpfit.evaluation.run_scores import run_of
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models

@@ -37,7 +37,7 @@ def drop_inconsistent(motion: HandMotion, tracks: KeypointTracks, speeds: Speeds
     return replace(motion, status=np.where(kept, motion.status, EXTRAPOLATED).astype(np.uint8))
 
 
-def believed(tracks: KeypointTracks, motion: HandMotion, least_landmarks: int) -> KeypointTracks:
+def without_rejected_frames(tracks: KeypointTracks, motion: HandMotion, least_landmarks: int) -> KeypointTracks:
     """Return the tracks without the frames that were dropped: known by enough landmarks to be posed, and not
     detected.
     """
@@ -45,7 +45,7 @@ def believed(tracks: KeypointTracks, motion: HandMotion, least_landmarks: int) -
     if tracks.world_m is not None:
         known &= np.isfinite(tracks.world_m).all(-1)
     dropped = tracks.seen & (known.sum(-1) >= least_landmarks) & (motion.status != DETECTED)
-    return tracks.believed_where(~dropped) if dropped.any() else tracks
+    return tracks.accept_frames(~dropped) if dropped.any() else tracks
 
 
 LEAST_WEIGHT = 0.05  # of a frame whose landmarks have no confidence

@@ -48,7 +48,7 @@ def fuse(
     """
     if estimates.expected_errors is None or estimates.presence is None:
         raise ValueError("these estimates have no expected errors; the network must be one with the frozen backbone")
-    unseen = tracks.only_where(np.zeros_like(tracks.seen))
+    unseen = tracks.keep_frames(np.zeros_like(tracks.seen))
     motion, own = from_network.initialize(estimates, unseen, camera, models, least_certain=0.0)
     own_world = world_landmarks(motion, models)
     placed = motion.status == DETECTED
@@ -73,7 +73,7 @@ def fuse(
     seen = (tracks.seen | alone) & ~(joined & (std_2d.mean(-1) > options.lost))
     seen = np.where(seen.any(1, keepdims=True), seen, tracks.seen)  # a hand keeps what little there is
     fused = replace(tracks, xy_px=xy, world_m=world, confidence=confidence, seen=tracks.seen | alone)
-    return fused.only_where(seen)
+    return fused.keep_frames(seen)
 
 
 def describe_changes(before: KeypointTracks, after: KeypointTracks) -> str:

@@ -38,7 +38,7 @@ def initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMot
     if estimates.expected_errors is not None:
         if settings.keypoints != "initializer":
             return _from_both(learned.name, estimates, tracks, context)
-        tracks, least_certain = tracks.only_where(np.zeros_like(tracks.seen)), 0.0  # by its own joints alone
+        tracks, least_certain = tracks.keep_frames(np.zeros_like(tracks.seen)), 0.0  # by its own joints alone
     motion, own = from_network.initialize(estimates, tracks, context.camera, context.models, least_certain)
     motion = replace_contradicted(motion, tracks, context.camera, context.models, learned.name)
     placed = np.flatnonzero((motion.status == DETECTED).any(1))

@@ -12,8 +12,8 @@ import numpy as np
 
 from hmpfit.keypoints.appearance import difference
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
-from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.merge_tracklets import contested
+from hmpfit.keypoints.minimum_cost_paths import PathEdge, PathNode, PathPiece, minimum_cost_paths
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import Floats, HandDetections
 
@@ -62,11 +62,11 @@ def assign(
     start = min(_NEW_HAND, 0.5 * left_out * max(tracklet.weight for tracklet in tracklets))
     jump = min(_JUMP, start / 2)
     stretches = [
-        Stretch(int(tracklet.frames[0]), int(tracklet.frames[-1]), left_out * tracklet.weight, side_costs(tracklet))
+        PathNode(int(tracklet.frames[0]), int(tracklet.frames[-1]), left_out * tracklet.weight, side_costs(tracklet))
         for tracklet in tracklets
     ]
     most = min(_most_hands(tracklets), len(tracklets) if most is None else most)
-    parts = least_cost_paths(stretches, _moves(detections, tracklets, extensions, jump, left_out), start, jump, most)
+    parts = minimum_cost_paths(stretches, _moves(detections, tracklets, extensions, jump, left_out), start, jump, most)
     return _hands(detections, tracklets, parts)
 
 
@@ -103,7 +103,7 @@ def _moves(
     extensions: Sequence[TrackletExtension],
     jump: float,
     left_out: float,
-) -> list[Edge]:
+) -> list[PathEdge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
     arrivals, doubtful = _arrivals(extensions), contested(detections, extensions)
     edges = []
@@ -119,7 +119,7 @@ def _moves(
             cost = moving + arrival if (n, m) in doubtful else min(moving, arrival)
             cost += left_out * doubled
             if cost < jump:
-                edges.append(Edge(n, m, cost))
+                edges.append(PathEdge(n, m, cost))
     return edges
 
 
@@ -169,7 +169,7 @@ def _arrivals(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, int], 
     }
 
 
-def _hands(detections: HandDetections, tracklets: Sequence[Tracklet], parts: Sequence[Part]) -> list[Hand]:
+def _hands(detections: HandDetections, tracklets: Sequence[Tracklet], parts: Sequence[PathPiece]) -> list[Hand]:
     """Join parts to hands, ordered by first frame: a part after a jump continues the likeliest hand that had vanished.
 
     The flow says how many hands there are; which of several vanished ones comes back is decided here, by motion.

@@ -23,7 +23,7 @@ VOTES = 12  # frames that decide the side of a hand whose boxes do not say it
 WEAK = 0.25  # score below which all turns are tried
 
 
-class Look(Protocol):
+class LandmarkLocator(Protocol):
     """Landmarks of an image in regions."""
 
     def __call__(self, image: NDArray[np.uint8], regions: Regions, mirrored: bool) -> tuple[Floats, Floats, Floats]:
@@ -39,7 +39,7 @@ class Located:
 
 
 @dataclass(frozen=True)
-class _Try:
+class _Candidate:
     score: float
     turn: float
     xy_px: Floats  # [21, 2]
@@ -47,7 +47,11 @@ class _Try:
 
 
 def locate(
-    look: Look, clip: FrameSource, boxes: HandBoxes, hidden: Bools, on_frame: Callable[[int], None] | None = None
+    locator: LandmarkLocator,
+    clip: FrameSource,
+    boxes: HandBoxes,
+    hidden: Bools,
+    on_frame: Callable[[int], None] | None = None,
 ) -> Located:
     """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are voted.
 
@@ -55,48 +59,52 @@ def locate(
     """
     known = np.isfinite(boxes.xyxy_px).all(-1) & ~hidden
     sides = [
-        _vote(look, clip, boxes.xyxy_px[hand], known[hand]) if side is None else side
+        _vote(locator, clip, boxes.xyxy_px[hand], known[hand]) if side is None else side
         for hand, side in enumerate(boxes.is_right)
     ]
     if len(sides) == 2 and boxes.is_right == (None, None) and sides[0] == sides[1]:
         sides[1] = not sides[0]  # two boxes that nobody names are one person's hands
     out = np.full((*known.shape, 21, 2), np.nan)
-    before: dict[int, _Try] = {}
+    before: dict[int, _Candidate] = {}
     for frame, image in clip.images():
         for hand in np.flatnonzero(known[:, frame]).tolist():
-            found = _in_box(look, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
+            found = _in_box(locator, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
             before[hand], out[hand, frame] = found, found.xy_px
         if on_frame is not None:
             on_frame(1)
     return Located(out, np.array(sides, dtype=bool))
 
 
-def _in_box(look: Look, image: NDArray[np.uint8], box: Floats, before: _Try | None, is_right: bool) -> _Try:
+def _in_box(
+    locator: LandmarkLocator, image: NDArray[np.uint8], box: Floats, before: _Candidate | None, is_right: bool
+) -> _Candidate:
     """Look near the turn of the frame before, and all round where that is weak."""
-    near = None if before is None else _best(look, image, box, before.turn + NEAR, is_right)
+    near = None if before is None else _best(locator, image, box, before.turn + NEAR, is_right)
     if near is not None and near.score >= WEAK:
         return near
-    wide = _best(look, image, box, TURNS, is_right)
+    wide = _best(locator, image, box, TURNS, is_right)
     return wide if near is None or wide.score > near.score else near
 
 
-def _best(look: Look, image: NDArray[np.uint8], box: Floats, turns: Floats, is_right: bool) -> _Try:
+def _best(locator: LandmarkLocator, image: NDArray[np.uint8], box: Floats, turns: Floats, is_right: bool) -> _Candidate:
     """Return the best of some turns, looked at twice: around the box, then around the joints found there."""
     center, side = (box[:2] + box[2:]) / 2, SIDE_PER_BOX * float((box[2:] - box[:2]).max())
     regions = Regions(np.tile(center, (len(turns), 1)), np.full(len(turns), side), np.asarray(turns))
-    first = max(_tried(look, image, regions, box, is_right), key=lambda one: one.score)
+    first = max(_tried(locator, image, regions, box, is_right), key=lambda one: one.score)
     again = from_landmarks(first.xy_px)
     regions = Regions(again.center_px[None], np.atleast_1d(again.side_px), np.atleast_1d(again.angle))
-    return max(first, *_tried(look, image, regions, box, is_right), key=lambda one: one.score)
+    return max(first, *_tried(locator, image, regions, box, is_right), key=lambda one: one.score)
 
 
-def _tried(look: Look, image: NDArray[np.uint8], regions: Regions, box: Floats, is_right: bool) -> list[_Try]:
-    found, presence, right = look(image, regions, not is_right)
+def _tried(
+    locator: LandmarkLocator, image: NDArray[np.uint8], regions: Regions, box: Floats, is_right: bool
+) -> list[_Candidate]:
+    found, presence, right = locator(image, regions, not is_right)
     scores = [float(p) * _overlap(np.concatenate((xy.min(0), xy.max(0))), box) for xy, p in zip(found, presence)]
-    return [_Try(scores[n], float(regions.angle[n]), found[n], float(right[n])) for n in range(len(found))]
+    return [_Candidate(scores[n], float(regions.angle[n]), found[n], float(right[n])) for n in range(len(found))]
 
 
-def _vote(look: Look, clip: FrameSource, boxes: Floats, known: Bools) -> bool:
+def _vote(locator: LandmarkLocator, clip: FrameSource, boxes: Floats, known: Bools) -> bool:
     """Return whether crops look more like a right hand than, mirrored, like one."""
     frames = np.flatnonzero(known)
     if not len(frames):
@@ -105,7 +113,7 @@ def _vote(look: Look, clip: FrameSource, boxes: Floats, known: Bools) -> bool:
     total = 0.0
     for frame, image in clip.images(min(chosen), max(chosen) + 1):
         if frame in chosen:
-            right, left = (_best(look, image, boxes[frame], TURNS, side) for side in (True, False))
+            right, left = (_best(locator, image, boxes[frame], TURNS, side) for side in (True, False))
             total += right.score * (right.right + 0.5) - left.score * (left.right + 0.5)
     return total >= 0
 

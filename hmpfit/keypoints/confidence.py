@@ -24,7 +24,7 @@ class Views:
     scale: Floats  # [N]
 
 
-def draw_views(count: int, seed: int, frame: int) -> Views:
+def sample_views(count: int, seed: int, frame: int) -> Views:
     """Draw the views of one frame; the same seed and frame always give the same views, whoever asks.
 
     Rotations are +-U(15, 44) degrees, signs alternating so that both ways are tried; scales U(0.9, 1.1).
@@ -77,4 +77,4 @@ def drop_low_confidence_frames(tracks: KeypointTracks, least: float) -> Keypoint
     """
     kept = tracks.seen & (tracks.confidence.mean(-1) >= least)
     kept = np.where(kept.any(1, keepdims=True), kept, tracks.seen)
-    return tracks if (kept == tracks.seen).all() else tracks.only_where(kept)
+    return tracks if (kept == tracks.seen).all() else tracks.keep_frames(kept)

@@ -20,17 +20,17 @@ from hmpfit.keypoints.appearance import more_than_two, palm_colors, split_by_col
 from hmpfit.keypoints.arms import count_votes
 from hmpfit.keypoints.box_files import read_boxes
 from hmpfit.keypoints.box_search import locate
-from hmpfit.keypoints.closer_looks import look_closer
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
-from hmpfit.keypoints.cover import CoverLimits, drop_covered
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.occlusion import OcclusionThresholds, drop_covered
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.regions import Regions
+from hmpfit.keypoints.second_detection import detect_missed_hands
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.recipes.settings import RunSettings
@@ -122,7 +122,7 @@ def find_tracks(
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
-    detections, bodies = look_closer(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
+    detections, bodies = detect_missed_hands(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
     tracklets = split_by_vote(detections, link(detections))
     if more_than_two(tracklets):
         detections = replace(detections, color=palm_colors(clip, detections, workers))
@@ -238,7 +238,7 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
 def _believed(found: KeypointTracks, context: RunContext) -> KeypointTracks:
     """Return the tracks without what the recipe says is not to be believed."""
     recipe = context.settings.recipe["keypoints"]
-    found = drop_covered(found, CoverLimits(**recipe["covered"])) if recipe["drop_covered"] else found
+    found = drop_covered(found, OcclusionThresholds(**recipe["covered"])) if recipe["drop_covered"] else found
     return drop_low_confidence_frames(found, recipe["least_frame_confidence"])
 
 

@@ -46,7 +46,7 @@ def match_tracks(tracks: KeypointTracks, motion: HandMotion, context: RunContext
     rows = match_hands(tracks.xy_px, tracks.is_right, found.xy_px, motion.is_right)
     picked = tracks.select_hands(np.maximum(rows, 0))
     picked = replace(picked, is_right=motion.is_right, hand_id=motion.hand_id, person_id=motion.person_id)
-    return picked.only_where((rows >= 0)[:, None])
+    return picked.keep_frames((rows >= 0)[:, None])
 
 
 def initial_keypoints(context: RunContext, inputs: SourceInputs) -> KeypointTracks:

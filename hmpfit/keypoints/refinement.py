@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
-from hmpfit.keypoints.cover import CoverJudge
 from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
 from hmpfit.keypoints.keyframes import key_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.occlusion import OcclusionClassifier
 from hmpfit.keypoints.regions import Regions, from_landmarks
 from hmpfit.keypoints.smooth_regions import smooth_regions
 from hmpfit.keypoints.tracking import HandTracks
@@ -70,7 +70,7 @@ def refine(
     shape = tracks.seen.shape
     xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
     alpha, seen, covered = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool), np.zeros((*shape, 21))
-    judge = CoverJudge.load()
+    classifier = OcclusionClassifier.load()
     wanted = tracks.seen & (True if only is None else only)
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
     measured = np.zeros(shape, dtype=bool)
@@ -78,7 +78,7 @@ def refine(
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         def at(h: int) -> Sighting:
             views = bool(viewed[h, frame])
-            return measure_hand(network, image, regions[h, frame], left[h], frame, options, views, judge)
+            return measure_hand(network, image, regions[h, frame], left[h], frame, options, views, classifier)
 
         return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
 
@@ -151,13 +151,13 @@ def measure_hand(
     frame: int,
     options: RefineOptions,
     viewed: bool = True,
-    judge: CoverJudge | None = None,
+    classifier: OcclusionClassifier | None = None,
 ) -> Sighting:
     """Measure one hand in its region and, where `viewed`, judge every landmark by augmented views of it."""
     base = network(image, region[None], mirrored=is_left)
     alpha = np.zeros(21) if viewed else None
     if options.views and viewed:
-        views = confidence.draw_views(options.views, options.seed, frame)
+        views = confidence.sample_views(options.views, options.seed, frame)
         turn = -views.angle if is_left else views.angle
         turned = region[None].turned(turn, views.scale)
         found, limits = np.full((options.views, 21, 2), np.nan), (options.gamma, options.gamma_px)
@@ -168,7 +168,7 @@ def measure_hand(
             if other.presence[0] >= options.presence:
                 found[n] = other.xy_px[0]
         alpha = confidence.confidence(base.xy_px[0], found, *limits)
-    covered = None if judge is None or base.features is None else judge(base.features[0])
+    covered = None if classifier is None or base.features is None else classifier(base.features[0])
     return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha, covered)
 
 

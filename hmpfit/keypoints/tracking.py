@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError, UnknownNameError
 from hmpfit.keypoints.assignment import Hand, assign
-from hmpfit.keypoints.earning import Sightings, reason_against, sightings_of
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.persons import group_hands
+from hmpfit.keypoints.tracklet_evidence import TrackletEvidence, rejection_reason, tracklet_evidence
 from hmpfit.keypoints.tracklets import Tracklet, distance, link, split_by_vote
 from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
@@ -66,22 +66,22 @@ def track(
     rows = [_rows_by_frame(detections, tracklets, hand.tracklets) for hand in found]
     order = sorted(range(len(found)), key=lambda n: -int((rows[n] >= 0).sum()))
     found, rows = [found[n] for n in order], [rows[n] for n in order]
-    sightings = [sightings_of(detections, row) for row in rows]
+    evidence = [tracklet_evidence(detections, row) for row in rows]
     presence = [_followed(hand, extensions, len(detections.times_s)) for hand in found]
     why = [
-        reason_against(one, followed, detections.times_s, told=hands != "auto")
-        for one, followed in zip(sightings, presence, strict=True)
+        rejection_reason(one, followed, detections.times_s, expected=hands != "auto")
+        for one, followed in zip(evidence, presence, strict=True)
     ]
     kept, labels, why = _chosen(found, why, hands, max_hands)
     if not kept:
-        raise NoHandError(_nothing_earned(sightings, why))
+        raise NoHandError(_explain_rejections(evidence, why))
     table = np.stack([rows[n] for n in kept])
     seen = table >= 0
     xy = np.where(seen[..., None, None], detections.xy_px[table], np.nan)
     owner = {tracklet: h for h, n in enumerate(kept) for tracklet in found[n].tracklets}
     xy = fill(xy, tracklets, [owner.get(n, -1) for n in range(len(tracklets))], extensions)
     seen = np.isfinite(xy[:, :, 0, 0])
-    votes = [sightings[n] for n in kept]
+    votes = [evidence[n] for n in kept]
     ids = _in_order_of_appearance(seen, xy)
     return HandTracks(
         xy_px=xy,
@@ -92,7 +92,7 @@ def track(
         times_s=detections.times_s,
         hand_id=ids,
         person_id=group_hands(xy, labels, ids),
-        dropped=_dropped(detections, tracklets, found, sightings, why),
+        dropped=_dropped(detections, tracklets, found, evidence, why),
     )
 
 
@@ -106,15 +106,17 @@ def _chosen(
     if hands in ("left", "right"):
         right = hands == "right"
         own = [n for n in kept if sides[n] == right] or kept[:1]  # the user knows what the votes do not
-        why = _told(why, [n for n in kept if n not in own], f"not a {hands} hand, which --hands {hands} asks for")
+        why = _with_reason(
+            why, [n for n in kept if n not in own], f"not a {hands} hand, which --hands {hands} asks for"
+        )
         kept, sides = own, dict.fromkeys(own, right)
     elif hands == "both":
         each = 1 if most is None else max(1, most // 2)
         own = sorted(n for right in (True, False) for n in [n for n in kept if sides[n] == right][:each])
-        why = _told(why, [n for n in kept if n not in own], f"more than {each} of its side, and --hands is both")
+        why = _with_reason(why, [n for n in kept if n not in own], f"more than {each} of its side, and --hands is both")
         kept = own
     if most is not None:
-        why = _told(why, kept[most:], f"more than --max-hands {most}, and seen less than the others")
+        why = _with_reason(why, kept[most:], f"more than --max-hands {most}, and seen less than the others")
         kept = kept[:most]
     return kept, np.array([sides[n] for n in kept], dtype=bool), why
 
@@ -128,12 +130,12 @@ def _followed(hand: Hand, extensions: Sequence[TrackletExtension], frames: int) 
     return presence
 
 
-def _told(why: Sequence[str | None], hands: Sequence[int], reason: str) -> list[str | None]:
+def _with_reason(why: Sequence[str | None], hands: Sequence[int], reason: str) -> list[str | None]:
     return [reason if n in hands else known for n, known in enumerate(why)]
 
 
-def _nothing_earned(sightings: Sequence[Sightings], why: Sequence[str | None]) -> str:
-    seen = f"was {why[0]}" if sightings else "was seen in too few frames"
+def _explain_rejections(evidence: Sequence[TrackletEvidence], why: Sequence[str | None]) -> str:
+    seen = f"was {why[0]}" if evidence else "was seen in too few frames"
     return (
         f"No hand was found: what looked like one {seen}. Check that the video shows a hand that is large and sharp "
         "enough; --hands both keeps hands that are rarely seen."
@@ -153,17 +155,19 @@ def _dropped(
     detections: HandDetections,
     tracklets: Sequence[Tracklet],
     found: Sequence[Hand],
-    sightings: Sequence[Sightings],
+    evidence: Sequence[TrackletEvidence],
     why: Sequence[str | None],
 ) -> tuple[DroppedHand, ...]:
     """List what was seen and not kept: hands that were refused, and tracklets that belong to none."""
     used = {tracklet for hand in found for tracklet in hand.tracklets}
-    out = [sighting.dropped(reason) for sighting, reason in zip(sightings, why, strict=True) if reason is not None]
+    out = [one.dropped(reason) for one, reason in zip(evidence, why, strict=True) if reason is not None]
     for n, tracklet in enumerate(tracklets):
         if n not in used:
             rows = np.full(len(detections.times_s), -1, dtype=np.int64)
             rows[tracklet.frames] = tracklet.rows
-            out.append(sightings_of(detections, rows).dropped("too short, and no part of a hand that was followed"))
+            out.append(
+                tracklet_evidence(detections, rows).dropped("too short, and no part of a hand that was followed")
+            )
     return tuple(sorted(out, key=lambda one: (one.first_frame, one.last_frame, one.center_px)))
 
 

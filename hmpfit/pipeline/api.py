@@ -18,15 +18,15 @@ from hmpfit.video.sources import local_file
 
 
 def run_video(
-    video: Path, out: Path, settings: RunSettings, progress: Progress | None = None, told: str | None = None
+    video: Path, out: Path, settings: RunSettings, progress: Progress | None = None, video_name: str | None = None
 ) -> dict[str, Any]:
     """Fit the hands of one video or photo into the run folder `out` and return the content of its `result.json`.
 
-    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was. `told` is
-    what the result calls its video where that is not the path, such as a web address.
+    A finished run with the same settings is returned as it is; a run that was cut off goes on where it was.
+    `video_name` is what the result calls its video where that is not the path, such as a web address.
     Raises InputError, NoHandError and RunFolderError.
     """
-    with Run.open(video, out, settings, progress or Silent(), told) as run:
+    with Run.open(video, out, settings, progress or Silent(), video_name) as run:
         return run.finish()
 
 

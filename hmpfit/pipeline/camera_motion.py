@@ -9,7 +9,7 @@ from hmpfit.camera_motion.estimation import CameraPath, find_camera_path, with_s
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
-from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.recipes.camera_modes import FILE
@@ -29,7 +29,7 @@ def find_camera_motion(context: RunContext, stage: StoreStage, start: FitStart) 
     size_std = hand_size(context, start.motion).relative_std
     depends_on = (
         *_path_depends_on(context, start), context.settings.camera_scale, size_std, start.motion,
-        hand_prints(context.models),
+        hand_model_fingerprints(context.models),
     )  # fmt: skip
     found: CameraMotion = stage(
         "camera_motion", CameraMotion, depends_on, lambda: _scaled(context, path, start, start.motion)
@@ -61,8 +61,9 @@ def _find_path(context: RunContext, stage: StoreStage, start: FitStart) -> Camer
 def _path_depends_on(context: RunContext, start: FitStart) -> tuple[Any, ...]:
     tracks = start.evidence
     return (
-        clip_print(context), context.clip.first_frame, context.clip.times_s, context.camera,
-        context.settings.camera_motion.partition(":")[0], file_prints(camera_files(context)), tracks.xy_px, tracks.seen,
+        clip_fingerprint(context), context.clip.first_frame, context.clip.times_s, context.camera,
+        context.settings.camera_motion.partition(":")[0], file_fingerprints(camera_files(context)), tracks.xy_px,
+        tracks.seen,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints import mediapipe
-from hmpfit.pipeline.inputs import clip_print, file_prints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import Floats, KeypointTracks
 
@@ -66,12 +66,12 @@ def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: Sou
     first = context.detector_camera if name == DETECTOR else None
     camera = context.camera if first is None else first
     depends_on = (
-        name, clip_print(context), context.hidden, camera, settings.hands, settings.max_hands, settings.seed,
-        settings.recipe["keypoints"], file_prints(source.files(settings)), inputs.detected, inputs.initial,
+        name, clip_fingerprint(context), context.hidden, camera, settings.hands, settings.max_hands, settings.seed,
+        settings.recipe["keypoints"], file_fingerprints(source.files(settings)), inputs.detected, inputs.initial,
     )  # fmt: skip
 
     def compute() -> KeypointTracks:
-        return source.extract(replace(context, camera=camera), inputs).only_where(~context.hidden)
+        return source.extract(replace(context, camera=camera), inputs).keep_frames(~context.hidden)
 
     file = "tracks" if name == DETECTOR else "source_tracks"
     found: KeypointTracks = stage(file, KeypointTracks, depends_on, compute)
@@ -85,8 +85,8 @@ def hidden_landmarks(context: RunContext, stage: StoreStage, tracks: KeypointTra
     settings = context.settings
     options = mediapipe.options_of(settings, views=0)
     depends_on = (
-        clip_print(context), context.hidden, tracks.xy_px, tracks.is_right, settings.hands, settings.max_hands,
-        file_prints(mediapipe.SOURCE.files(settings)),
+        clip_fingerprint(context), context.hidden, tracks.xy_px, tracks.is_right, settings.hands, settings.max_hands,
+        file_fingerprints(mediapipe.SOURCE.files(settings)),
     )  # fmt: skip
 
     def compute() -> KeypointTracks:

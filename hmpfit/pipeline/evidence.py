@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.initializers.consistency import believed
+from hmpfit.initializers.consistency import without_rejected_frames
 from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
@@ -38,7 +38,7 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
         found = source_tracks(context, stage, name, inputs)
     evidence = found if "initial" in source.requires else match_tracks(found, motion, context)
     if context.settings.init == "keypoints" and context.settings.recipe["initializer"]["consistent"]:
-        evidence = believed(evidence, motion, LEAST_LANDMARKS)
+        evidence = without_rejected_frames(evidence, motion, LEAST_LANDMARKS)
     detected_frames = status_of_trust(motion.status, trusted_frames(evidence)) == DETECTED
     order = np.argsort(-detected_frames.sum(1), kind="stable")
     return FitStart(motion.select_hands(order), evidence.select_hands(order), detected)

@@ -12,7 +12,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.camera_motion import refine_scale
 from hmpfit.pipeline.evidence import FitStart
-from hmpfit.pipeline.inputs import clip_print, hand_prints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.priors.opening import Prior
@@ -21,8 +21,10 @@ from hmpfit.results.jitter import mesh_center_px
 from hmpfit.results.trust import status_of_trust, trusted_frames
 
 
-def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, told: str) -> FitRecord:
-    """Fit the clip of a run; `told` is what the result calls the video."""
+def fit_clip(
+    context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, video_name: str
+) -> FitRecord:
+    """Fit the clip of a run; `video_name` is what the result calls the video."""
     settings, recipe = context.settings, context.settings.recipe
     on_step = _report_steps(context, sum(int(one["steps"]) for one in recipe["stages"]))
 
@@ -58,7 +60,7 @@ def fit_clip(context: RunContext, stage: StoreStage, start: FitStart, prior: Pri
         reports=fitted.reports,
         windows=fitted.windows,
         recipe=recipe,
-        provenance=_provenance(context, prior, told),
+        provenance=_provenance(context, prior, video_name),
         camera_motion=refine_scale(context, stage, start, fitted.motion),
     )
 
@@ -70,8 +72,8 @@ def store_fit(
     settings, found = context.settings, start.camera_motion
     moves = found.world_from_camera if found is not None and found.moves else None
     depends_on = (
-        start.motion, start.evidence, context.camera, hand_prints(context.models), prior_name(prior), settings.recipe,
-        settings.solver, moves,
+        start.motion, start.evidence, context.camera, hand_model_fingerprints(context.models), prior_name(prior),
+        settings.recipe, settings.solver, moves,
     )  # fmt: skip
     fitted: Fitted = stage("fit", Fitted, depends_on, compute)
     return fitted
@@ -82,10 +84,10 @@ def prior_name(prior: Prior | None) -> str:
     return "none" if prior is None else f"{prior.name} {prior.fingerprint}".strip()
 
 
-def _provenance(context: RunContext, prior: Prior | None, told: str) -> dict[str, Any]:
+def _provenance(context: RunContext, prior: Prior | None, video_name: str) -> dict[str, Any]:
     settings, clip = context.settings, context.clip
     return {
-        "video": told,
+        "video": video_name,
         "still": clip.still,
         "mirrored": clip.mirrored,
         "first_frame": clip.first_frame,
@@ -96,7 +98,7 @@ def _provenance(context: RunContext, prior: Prior | None, told: str) -> dict[str
         "solver": settings.solver,
         "seed": settings.seed,
         "version": hmpfit.__version__,
-        "fingerprints": {"clip": clip_print(context), "hand_model": hand_prints(context.models)},
+        "fingerprints": {"clip": clip_fingerprint(context), "hand_model": hand_model_fingerprints(context.models)},
     }
 
 

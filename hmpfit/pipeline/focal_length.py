@@ -7,7 +7,7 @@ from hmpfit.geometry.intrinsics import ESTIMATE
 from hmpfit.initializers.focal_length import FocalEstimate, estimate_focal, with_focal
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.detect import detect
-from hmpfit.pipeline.inputs import hand_prints
+from hmpfit.pipeline.input_fingerprints import hand_model_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
 
 
@@ -30,7 +30,7 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
         if context.settings.intrinsics is None:
             return context
         raise InputError("--intrinsics estimate needs 3D landmarks, which these keypoints lack; use --keypoints blend.")
-    depends_on = (tracks, context.camera, hand_prints(context.models))
+    depends_on = (tracks, context.camera, hand_model_fingerprints(context.models))
     found: FocalEstimate = stage(
         "focal_length", FocalEstimate, depends_on, lambda: estimate_focal(tracks, context.camera, context.models)
     )

@@ -6,7 +6,7 @@ from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.pipeline.detect import Detected, load_initializer
-from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import with_known_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import DETECTED, Bools, Floats, HandMotion
@@ -16,9 +16,9 @@ def initialize(context: RunContext, stage: StoreStage, detected: Detected) -> In
     """Return the initializer's motion with every frame filled."""
     settings, initializer, tracks = context.settings, load_initializer(context), detected.start
     depends_on = (
-        settings.init.partition(":")[0], file_prints(initializer.files(settings)), clip_print(context),
+        settings.init.partition(":")[0], file_fingerprints(initializer.files(settings)), clip_fingerprint(context),
         context.clip.first_frame, context.clip.times_s, context.hidden, tracks, settings.hands, settings.max_hands,
-        context.camera, hand_prints(context.models), settings.recipe["initializer"],
+        context.camera, hand_model_fingerprints(context.models), settings.recipe["initializer"],
     )  # fmt: skip
     initial: InitialMotion = stage(
         "initial", InitialMotion, depends_on, lambda: initializer.initialize(context, tracks)

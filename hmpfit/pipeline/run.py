@@ -18,7 +18,7 @@ from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline import camera_motion, detect, evidence, focal_length, initialize, publish
 from hmpfit.pipeline import fit as fitting
 from hmpfit.pipeline.devices import device_for
-from hmpfit.pipeline.inputs import clip_print, file_prints, hand_prints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import result_file
 from hmpfit.pipeline.stage_files import StoreStage, stage_store
 from hmpfit.pipeline.timing import Timings, count_from_total
@@ -41,11 +41,13 @@ class Run:
     prior: Prior | None
     folder: RunFolder
     stage: StoreStage
-    told: str  # what the result calls the video
+    video_name: str  # what the result calls the video
     timings: Timings = field(default_factory=Timings)
 
     @classmethod
-    def open(cls, video: Path, out: Path, settings: RunSettings, progress: Progress, told: str | None = None) -> "Run":
+    def open(
+        cls, video: Path, out: Path, settings: RunSettings, progress: Progress, video_name: str | None = None
+    ) -> "Run":
         """Open the clip, the models and the folder. Raises InputError and RunFolderError."""
         timings = Timings()
         with timings.of("decode"):
@@ -59,7 +61,9 @@ class Run:
             folder = RunFolder(
                 out, run_identity(context, prior), settings.overwrite, read=read_summary, wait=settings.wait
             )
-        return cls(context, prior, folder, stage_store(folder), str(video) if told is None else told, timings)
+        return cls(
+            context, prior, folder, stage_store(folder), str(video) if video_name is None else video_name, timings
+        )
 
     def with_camera(self) -> "Run":
         """Return the run with the camera that its steps after detection use: it may be estimated from the hands."""
@@ -120,7 +124,7 @@ class Run:
 
     def _fit(self, start: evidence.FitStart) -> FitRecord:
         with self.timings.of("fit"):
-            return fitting.fit_clip(self.context, self.stage, start, self.prior, self.told)
+            return fitting.fit_clip(self.context, self.stage, start, self.prior, self.video_name)
 
 
 def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
@@ -134,12 +138,12 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
     }
     files.update(camera_motion.camera_files(context))
     return {
-        "clip": clip_print(context),
+        "clip": clip_fingerprint(context),
         "version": hmpfit.__version__,
-        "hand": hand_prints(context.models),
+        "hand": hand_model_fingerprints(context.models),
         "camera": fingerprint(context.camera, focal_length.estimates_focal(context))[:16],
         "prior": fitting.prior_name(prior),
-        "files": file_prints(files),
+        "files": file_fingerprints(files),
         **settings.comparable(),
     }
 

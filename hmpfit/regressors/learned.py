@@ -72,9 +72,9 @@ class Learned:
         self, clip: Clip, boxes: HandBoxes, hidden: Bools, on_frame: Callable[[int], None] | None = None
     ) -> Located:
         """Return rough joints in boxes of hands, and their sides."""
-        from hmpfit.regressors.ifvonet.locate import NetworkLook
+        from hmpfit.regressors.ifvonet.locate import NetworkLocator
         from hmpfit.regressors.ifvonet.network import IFVONet
 
         self.check_boxes()
         assert isinstance(self.network, IFVONet)
-        return locate(NetworkLook(self.network), clip, boxes, hidden, on_frame)
+        return locate(NetworkLocator(self.network), clip, boxes, hidden, on_frame)

@@ -1,7 +1,7 @@
 """What a regressor learns from: a few consecutive frames of one or two hands with everything that is known about them.
 
-Separate from where they come from (datasets, synthesis) and from the networks. A source gives `HandClip`s; `draw`
-crops one, disturbs it as the recipe says and returns plain arrays in the axes of the crop's own camera.
+Separate from where they come from (datasets, synthesis) and from the networks. A source gives `HandClip`s;
+`sample_crop` crops one, disturbs it as the recipe says and returns plain arrays in the axes of the crop's own camera.
 """
 
 from dataclasses import dataclass, replace
@@ -105,12 +105,12 @@ class View:
     region: bool = False  # crops lie as MediaPipe's landmark network wants its regions
 
 
-def draw(clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
-    """Crop and disturb a clip: the arrays of `draw_placed`."""
-    return draw_placed(clip, view, augmentation, generator)[0]
+def sample_crop(clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
+    """Crop and disturb a clip: the arrays of `sample_placed_crop`."""
+    return sample_placed_crop(clip, view, augmentation, generator)[0]
 
 
-def draw_placed(
+def sample_placed_crop(
     clip: HandClip, view: View, augmentation: Augmentation, generator: np.random.Generator
 ) -> tuple[Sample, HandClip, Crop]:
     """Crop and disturb a clip; return arrays, the clip as it was cropped (mirrored, cut short), and where.

@@ -21,7 +21,7 @@ _STEP_HZ = (1.6, 2.0)  # steps a second of ordinary walking
 
 
 @dataclass(frozen=True)
-class DrawnPath:
+class CameraPathSample:
     """Where the camera of a truth clip is, and what moves along with the person who carries it."""
 
     kind: str
@@ -29,7 +29,7 @@ class DrawnPath:
     carried_m: Floats  # [T, 3] how far the hands are carried through the world with the body
 
 
-def draw_path(kind: str, frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
+def sample_camera_path(kind: str, frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
     """Draw a camera path of one of `KINDS`; the same generator state gives the same path.
 
     Raises UnknownNameError for another kind.
@@ -39,21 +39,21 @@ def draw_path(kind: str, frames: int, fps: float, generator: np.random.Generator
     return _PATHS[kind](frames, fps, generator)
 
 
-def _still(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
-    return DrawnPath("static", np.repeat(np.eye(4)[None], frames, axis=0), np.zeros((frames, 3)))
+def _still(frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
+    return CameraPathSample("static", np.repeat(np.eye(4)[None], frames, axis=0), np.zeros((frames, 3)))
 
 
-def _handheld(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
+def _handheld(frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
     """A camera held in a hand: it sways by some centimeters, turns by some degrees, and shakes."""
     size = generator.uniform(0.03, 0.07)
     place = size * smooth_noise(frames, 3, fps, generator.uniform(0.4, 0.8), generator)
     turn = generator.uniform(1.5, 3.0) * smooth_noise(frames, 3, fps, 0.6, generator)
     towards = np.rad2deg(np.stack((place[:, 1], -place[:, 0], 0 * place[:, 0]), axis=1) / _DISTANCE_M)
     turned = turn + 0.6 * towards + _shake(frames, fps, generator)
-    return DrawnPath("handheld", rigid(_turns(turned), place), np.zeros((frames, 3)))
+    return CameraPathSample("handheld", rigid(_turns(turned), place), np.zeros((frames, 3)))
 
 
-def _orbit(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
+def _orbit(frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
     """A camera that goes around the hands and looks at them."""
     sweep = np.deg2rad(generator.uniform(25, 50)) * generator.choice([-1.0, 1.0])
     share = np.linspace(0, 1, frames)
@@ -64,10 +64,10 @@ def _orbit(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath
     place = np.array([0, 0, _DISTANCE_M]) + radius[:, None] * back
     look = np.rad2deg(np.stack((up, -around, 0 * up), axis=1))
     look += 0.4 * smooth_noise(frames, 3, fps, 0.6, generator) + 0.5 * _shake(frames, fps, generator)
-    return DrawnPath("orbit", rigid(_turns(look), place), np.zeros((frames, 3)))
+    return CameraPathSample("orbit", rigid(_turns(look), place), np.zeros((frames, 3)))
 
 
-def _walk(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
+def _walk(frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
     """A camera on the head of someone who walks and holds the hands steady before the body.
 
     The head bobs with each step and sways with every other; the hands are carried along without it.
@@ -84,15 +84,15 @@ def _walk(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
     place = carried + np.stack((sway, bob, surge), axis=1)
     turn = np.stack((0.8 * np.sin(phase + 0.5), 1.2 * np.sin(0.5 * phase), 0.8 * np.sin(0.5 * phase)), axis=1)
     turn += 1.5 * smooth_noise(frames, 3, fps, 0.5, generator) * [1.0, 1.5, 0.3]
-    return DrawnPath("walk", rigid(_turns(turn), place), carried)
+    return CameraPathSample("walk", rigid(_turns(turn), place), carried)
 
 
-def _pan(frames: int, fps: float, generator: np.random.Generator) -> DrawnPath:
+def _pan(frames: int, fps: float, generator: np.random.Generator) -> CameraPathSample:
     """A camera on a tripod that turns to and fro about its optical center."""
     share = np.linspace(0, 1, frames)
     yaw = generator.uniform(7, 14) * np.sin(2 * np.pi * (generator.uniform(0.5, 1.2) * share + generator.uniform()))
     pitch = generator.uniform(1, 4) * np.sin(2 * np.pi * (generator.uniform(0.4, 1.0) * share + generator.uniform()))
-    return DrawnPath(
+    return CameraPathSample(
         "pan", rigid(_turns(np.stack((pitch, yaw, 0 * yaw), axis=1)), np.zeros((frames, 3))), np.zeros((frames, 3))
     )
 
@@ -106,7 +106,7 @@ def _turns(degrees: Floats) -> Floats:
     return Rotation.from_euler("YXZ", degrees[:, [1, 0, 2]], degrees=True).as_matrix()
 
 
-_PATHS: dict[str, Callable[[int, float, np.random.Generator], DrawnPath]] = {
+_PATHS: dict[str, Callable[[int, float, np.random.Generator], CameraPathSample]] = {
     "static": _still,
     "handheld": _handheld,
     "orbit": _orbit,

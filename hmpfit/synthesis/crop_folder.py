@@ -12,7 +12,7 @@ from typing import Any
 from hmpfit.datasets.shards import INDEX, Shards, write_index, write_shard
 from hmpfit.errors import RunFolderError
 from hmpfit.hands.model import HandModels
-from hmpfit.synthesis.crops import Close, close_clips
+from hmpfit.synthesis.crops import CloseUpOptions, close_up_clips
 
 PER_SHARD = 120  # clips
 
@@ -20,7 +20,7 @@ PER_SHARD = 120  # clips
 def crop_folder(
     folder: Path,
     models: HandModels,
-    close: Close,
+    close: CloseUpOptions,
     count: int,
     seed: int,
     on_clip: Callable[[int], None] | None = None,
@@ -50,7 +50,7 @@ def crop_folder(
         name = f"{first:06d}_{wanted}.npz"
         shards.append((name, wanted))
         if not (folder / name).is_file():
-            write_shard(folder / name, list(islice(close_clips(models, replace(close), seed, first), wanted)))
+            write_shard(folder / name, list(islice(close_up_clips(models, replace(close), seed, first), wanted)))
             write_index(folder, shards, about)
         if on_clip is not None:
             on_clip(wanted)

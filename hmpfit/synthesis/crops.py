@@ -20,8 +20,8 @@ from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colors
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
 from hmpfit.synthesis.motion import KINDS, TRAINING, Vocabulary, generate_motion
 from hmpfit.synthesis.renderer import Mesh, projected, render
-from hmpfit.synthesis.staging import draw_look
-from hmpfit.synthesis.two_hands import draw_meeting
+from hmpfit.synthesis.staging import sample_appearance
+from hmpfit.synthesis.two_hands import sample_two_hands
 
 FPS, TAKE_S, MEETING_S = 30.0, 5.3, 2.7
 SIDES = {"right": [True], "left": [False], "both": [True, False]}
@@ -30,7 +30,7 @@ _MARGIN = 1.9  # of the stored picture around the joints, so that training can t
 
 
 @dataclass(frozen=True)
-class Close:
+class CloseUpOptions:
     """What the clips show. `anywhere` is the share of hands turned any way; the rest hold their fingers about up."""
 
     size: int = 160  # of the stored pictures, pixels
@@ -42,7 +42,7 @@ class Close:
     vocabulary: Vocabulary = TRAINING
 
 
-def close_clips(models: HandModels, close: Close, seed: int, first: int = 0) -> Iterator[HandClip]:
+def close_up_clips(models: HandModels, close: CloseUpOptions, seed: int, first: int = 0) -> Iterator[HandClip]:
     """Yield clips without end, beginning with clip number `first`; a clip depends on `seed` and its number only."""
     sides = SIDES[close.hands]
     arms = [Arm.of(models.side(side), side, np.zeros((len(models.side(side).v_template), 3))) for side in sides]
@@ -63,12 +63,12 @@ def close_clips(models: HandModels, close: Close, seed: int, first: int = 0) -> 
             number += 1
 
 
-def _meeting(close: Close, models: HandModels, seed: int, take: int) -> HandMotion | None:
+def _meeting(close: CloseUpOptions, models: HandModels, seed: int, take: int) -> HandMotion | None:
     """Draw a take of two hands that touch and never overlap, or none."""
     generator = np.random.default_rng((seed, take, 2))
     if close.hands != "both" or generator.random() >= close.contact:
         return None
-    return draw_meeting("mixed", MEETING_S, FPS, models, generator)
+    return sample_two_hands("mixed", MEETING_S, FPS, models, generator)
 
 
 def _stretch(motion: HandMotion, frames: slice) -> HandMotion:
@@ -76,7 +76,7 @@ def _stretch(motion: HandMotion, frames: slice) -> HandMotion:
     return replace(motion, **{name: getattr(motion, name)[:, frames] for name in names})
 
 
-def _take(close: Close, seed: int, take: int) -> list[Floats]:
+def _take(close: CloseUpOptions, seed: int, take: int) -> list[Floats]:
     generator = np.random.default_rng((seed, take))
     kinds = list(KINDS)
     return [
@@ -90,12 +90,12 @@ def _clip(
     sides: list[bool],
     models: HandModels,
     arms: list[Arm],
-    close: Close,
+    close: CloseUpOptions,
     generator: np.random.Generator,
 ) -> HandClip:
     posed = pose_hands(models, motion, vertices=True)
     assert posed.vertices is not None
-    frames, look = close.frames, draw_look(generator)
+    frames, look = close.frames, sample_appearance(generator)
     K = _camera(posed.joints, close.size)
     arms = [replace(arm, skin=skin_colors(models.side(side), look.skin, generator)) for arm, side in zip(arms, sides)]
     rooms = background(close.size, close.size, np.arange(frames) / FPS, look, generator)
@@ -122,7 +122,7 @@ def _clip(
 
 
 def _staged(
-    poses: list[Floats], sides: list[bool], models: HandModels, close: Close, generator: np.random.Generator
+    poses: list[Floats], sides: list[bool], models: HandModels, close: CloseUpOptions, generator: np.random.Generator
 ) -> HandMotion:
     """Place hands before the camera: any direction in the picture, two hands side by side and often touching."""
     steps = np.arange(close.frames) / FPS

@@ -9,7 +9,7 @@ import numpy as np
 
 from hmpfit.geometry.rigid_transforms import apply, interpolate
 from hmpfit.records import Camera, Floats
-from hmpfit.synthesis.camera_paths import draw_path
+from hmpfit.synthesis.camera_paths import sample_camera_path
 from hmpfit.synthesis.room import Image, Room, draw_room
 
 _STATUS = {"static": "static", "pan": "rotation"}
@@ -33,9 +33,9 @@ class Place:
         return self.room.image(camera, pose)
 
 
-def draw_place(kind: str, frames: int, fps: float, generator: np.random.Generator) -> Place:
+def sample_place(kind: str, frames: int, fps: float, generator: np.random.Generator) -> Place:
     """Draw a room and a camera path of one of `camera_paths.KINDS`. Raises UnknownNameError for another kind."""
-    path = draw_path(kind, frames, fps, generator)
+    path = sample_camera_path(kind, frames, fps, generator)
     room = draw_room(path.world_from_camera, generator)
     return Place(room, path.world_from_camera, path.carried_m, _STATUS.get(kind, "moving"))
 

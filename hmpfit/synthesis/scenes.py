@@ -16,9 +16,9 @@ from hmpfit.hands.rigid_motion import move_hands
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.synthesis.clips import Appearance
 from hmpfit.synthesis.motion import KINDS, generate_motion
-from hmpfit.synthesis.places import Place, draw_place
-from hmpfit.synthesis.staging import draw_camera, draw_look, stage
-from hmpfit.synthesis.two_hands import draw_meeting
+from hmpfit.synthesis.places import Place, sample_place
+from hmpfit.synthesis.staging import sample_appearance, sample_camera, stage
+from hmpfit.synthesis.two_hands import sample_two_hands
 
 log = logging.getLogger("hmpfit")
 
@@ -29,7 +29,7 @@ SIDES = {"right": [True], "left": [False], "both": [True, False]}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledScene:
     """A scene before it is rendered; joints are [H, T, 21, 3], camera axes, meters."""
 
     motion: HandMotion
@@ -79,7 +79,7 @@ class Recordings:
         return pose[start : start + frames]
 
 
-def draw_scene(
+def sample_scene(
     models: HandModels,
     seed: int,
     frames: int,
@@ -89,7 +89,7 @@ def draw_scene(
     recordings: Recordings | None,
     contact: str = "none",
     camera_path: str | None = None,
-) -> Drawn:
+) -> SampledScene:
     """Draw the scene of one clip; the same arguments give the same scene. `hands`: "right", "left" or "both".
 
     `camera_path`: a name in `camera_paths.KINDS` for a room in which the camera moves so; None for a still camera
@@ -102,7 +102,7 @@ def draw_scene(
     if contact != "none":
         if hands != "both" or recordings is not None:
             raise InputError("--contact is for --hands both with generated motion; leave one of them out.")
-        motion = draw_meeting(contact, frames / FPS, FPS, models, generator)
+        motion = sample_two_hands(contact, frames / FPS, FPS, models, generator)
         return _seen(motion, models, width, height, generator, camera_path, seed)
     poses = []
     for _ in SIDES[hands]:
@@ -118,13 +118,15 @@ def draw_scene(
 def _seen(
     motion: HandMotion, models: HandModels, width: int, height: int, generator: np.random.Generator,
     camera_path: str | None, seed: int,
-) -> Drawn:  # fmt: skip
-    camera, place = draw_camera(width, height, generator), None
+) -> SampledScene:  # fmt: skip
+    camera, place = sample_camera(width, height, generator), None
     if camera_path is not None:
-        place = draw_place(camera_path, motion.transl.shape[1], FPS, np.random.default_rng((seed, _PLACE)))
+        place = sample_place(camera_path, motion.transl.shape[1], FPS, np.random.default_rng((seed, _PLACE)))
         motion = replace(motion, transl=motion.transl + place.carried_m)
         motion = move_hands(motion, models, inverse(place.world_from_camera))
-    return Drawn(motion, pose_hands(models, motion).joints, camera, draw_look(generator), generator, place)
+    return SampledScene(
+        motion, pose_hands(models, motion).joints, camera, sample_appearance(generator), generator, place
+    )
 
 
 def _stretches(valid: np.ndarray) -> list[tuple[int, int]]:

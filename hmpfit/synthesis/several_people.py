@@ -13,7 +13,7 @@ from hmpfit.records import DETECTED, Camera, Floats, HandMotion
 from hmpfit.synthesis.clips import Appearance
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA, wave
 from hmpfit.synthesis.motion import generate_motion
-from hmpfit.synthesis.staging import draw_look, draw_skin
+from hmpfit.synthesis.staging import sample_appearance, sample_skin
 
 WIDTH, HEIGHT, FOCAL_PX = 1280, 720, 1000.0
 _DISTANCE_M, _APART_M = 0.95, 0.26  # of the hands from the camera, and of neighbors
@@ -24,7 +24,7 @@ _CHANGE_S = (0.7, 1.2)  # how long a change of places lasts
 _REST_S = 0.4
 
 
-def draw_people(
+def sample_people(
     models: HandModels, people: int, seconds: float, fps: float, generator: np.random.Generator, kind: str = "gestures"
 ) -> HandMotion:
     """Draw the motion of the right and the left hand of each of some people, [2 people, T]; camera axes, meters.
@@ -63,8 +63,8 @@ def draw_people(
 
 def people_look(people: int, generator: np.random.Generator) -> Appearance:
     """Draw how a clip of some people looks: everyone's own skin, sharp pictures."""
-    look = replace(draw_look(generator), shutter=0.3, crf=20, noise=2.0)
-    skins = [draw_skin(generator) for _ in range(people)]
+    look = replace(sample_appearance(generator), shutter=0.3, crf=20, noise=2.0)
+    skins = [sample_skin(generator) for _ in range(people)]
     return replace(look, skins=tuple(skin for skin in skins for _ in range(2)))
 
 

@@ -56,16 +56,16 @@ def stage(
     return right.mirrored(~np.array(is_right))
 
 
-def draw_skin(generator: np.random.Generator) -> tuple[float, float, float]:
+def sample_skin(generator: np.random.Generator) -> tuple[float, float, float]:
     """Draw the color of somebody's skin."""
     tone = generator.uniform(0.05, 1.0)
     red, green, blue = np.clip(_DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3), 0.08, 0.97)
     return float(red), float(green), float(blue)
 
 
-def draw_look(generator: np.random.Generator) -> Appearance:
+def sample_appearance(generator: np.random.Generator) -> Appearance:
     """Draw skin, lamp, noise and blur."""
-    skin = draw_skin(generator)
+    skin = sample_skin(generator)
     towards = generator.normal(0, 1, 3) * [0.8, 0.4, 0.2] + [0.0, -0.7, -0.7]
     x, y, z = towards / np.linalg.norm(towards)
     light = Light((x, y, z), float(generator.uniform(0.35, 0.6)), float(generator.uniform(0.4, 0.7)))
@@ -79,7 +79,7 @@ def draw_look(generator: np.random.Generator) -> Appearance:
     )
 
 
-def draw_camera(width: int, height: int, generator: np.random.Generator) -> Camera:
+def sample_camera(width: int, height: int, generator: np.random.Generator) -> Camera:
     """Draw a camera of 0.75 to 1.1 focal lengths per longer side, its principal point near the middle."""
     focal = generator.uniform(0.75, 1.1) * max(width, height)
     x, y = width / 2 + generator.normal(0, 0.01 * width), height / 2 + generator.normal(0, 0.01 * height)

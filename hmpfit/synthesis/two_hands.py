@@ -4,8 +4,8 @@ Separate from `staging`, whose hands keep apart. A kind says which poses the han
 `touching` then lays the meshes against each other, so that they touch and never overlap. Left hands are described as
 right hands in the mirror (x -> -x), so that +x is always the way to the other hand.
 
-Many pictures quickly: `draw_meeting` needs no rendering; `hmpfit synthesize --hands both --contact mixed --frames 16
---size 256x256 --count N` renders short clips.
+Many pictures quickly: `sample_two_hands` needs no rendering; `hmpfit synthesize --hands both --contact mixed
+--frames 16 --size 256x256 --count N` renders short clips.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _PALM = list(OPENPOSE_PALM)
 
 
 @dataclass(frozen=True)
-class Placed:
+class HandTrajectory:
     """One hand as its kind wants it, T frames: a right hand, the other hand towards +x."""
 
     pose: Floats  # [T, 15, 3]
@@ -57,13 +57,13 @@ class Placed:
 class HandInteraction:
     """Both hands, right first, and when they are to touch."""
 
-    hands: tuple[Placed, Placed]
+    hands: tuple[HandTrajectory, HandTrajectory]
     touch: Floats  # [T] 1 in contact, 0 apart
     way: Floats  # [3] from the right hand to the left one, along which they come and go
     apart_m: float  # how far the hands part in between
 
 
-def draw_meeting(
+def sample_two_hands(
     kind: str, seconds: float, fps: float, models: HandModels, generator: np.random.Generator
 ) -> HandMotion:
     """Return a right and a left hand that meet before the camera, T = round(seconds * fps) frames.
@@ -81,7 +81,7 @@ def draw_meeting(
     betas = np.stack([shape, shape + generator.normal(0, 0.05, 10)])  # one person's hands are nearly the same
     turns = np.stack([_orientation(hand) for hand in meeting.hands])
     hands = [
-        _Wanted.of(hand, turns[side], betas[side], models.side(side == 0), side == 1)
+        _PosedTrajectory.of(hand, turns[side], betas[side], models.side(side == 0), side == 1)
         for side, hand in enumerate(meeting.hands)
     ]
     surfaces = (HandSurface.of(models.right), HandSurface.of(models.left))
@@ -103,10 +103,10 @@ def draw_meeting(
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _PosedTrajectory:
     """A hand's mesh where its kind wants it, as it is (a left hand to the right of the mirror)."""
 
-    hand: Placed
+    hand: HandTrajectory
     model: ManoHand
     turns: Floats  # [T, 3] axis-angle
     betas: Floats
@@ -114,7 +114,9 @@ class _Wanted:
     is_left: bool
 
     @classmethod
-    def of(cls, hand: Placed, turns: Floats, betas: Floats, model: HandModel, is_left: bool) -> "_Wanted":
+    def of(
+        cls, hand: HandTrajectory, turns: Floats, betas: Floats, model: HandModel, is_left: bool
+    ) -> "_PosedTrajectory":
         tensors = ManoHand(model, torch.float32)
         about = cls(hand, tensors, Rotation.from_matrix(turns).as_rotvec(), betas, np.zeros((len(turns), 3)), is_left)
         joints = about._posed(hand.pose, np.arange(len(turns)), vertices=False).joints.double().numpy()
@@ -175,7 +177,7 @@ def _before_camera(
     return as_right.mirrored(np.array([False, True]))
 
 
-def _orientation(hand: Placed) -> Floats:
+def _orientation(hand: HandTrajectory) -> Floats:
     """Return rotations [T, 3, 3] that point the fingers (model axis -x) and the palm (-y) where they should."""
     fingers = hand.fingers / np.linalg.norm(hand.fingers, axis=1, keepdims=True)
     palm = hand.palm - (hand.palm * fingers).sum(1, keepdims=True) * fingers
@@ -196,7 +198,7 @@ def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> 
         fingers = _along(np.cos(lean), _ACROSS) + _along(np.sin(lean), _UP)
         down = _along(np.sin(lean), _ACROSS) - _along(np.cos(lean), _UP)
         palm = np.cos(roll) * down - np.sin(roll) * _NEARER
-        hands.append(Placed(pose, fingers, palm, -0.075 * fingers + _sway(scene)))
+        hands.append(HandTrajectory(pose, fingers, palm, -0.075 * fingers + _sway(scene)))
     return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.03))
 
 
@@ -217,7 +219,7 @@ def _clasping(times_s: Floats, fps: float, generator: np.random.Generator) -> Ha
         start = GESTURES["fist" if held and way == "fist" else "flat"]
         pose, grip = (_held(scene, shape) for shape in (start, GESTURES["half"]))
         middle = np.broadcast_to(-0.02 * _ACROSS, fingers.shape) + _sway(scene)
-        hands.append(Placed(pose, fingers, palm, middle, None if held else grip))
+        hands.append(HandTrajectory(pose, fingers, palm, middle, None if held else grip))
     return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
 
 
@@ -235,7 +237,7 @@ def _crossing(times_s: Floats, fps: float, generator: np.random.Generator) -> Ha
         fingers = _along(np.cos(lean), _UP) + _along(np.sin(lean), _ACROSS)
         palm = np.broadcast_to(facing[side] * _NEARER, fingers.shape) + 0.25 * scene.noise(0.3, 3)
         depth = (1.0 if side == 0 else -1.0) * 0.004 * _NEARER
-        hands.append(Placed(pose, fingers, palm, _along(-reach * swing, _ACROSS) + depth + _sway(scene)))
+        hands.append(HandTrajectory(pose, fingers, palm, _along(-reach * swing, _ACROSS) + depth + _sway(scene)))
     touch = minimum_jerk(1.6 - 2.2 * np.abs(swing))
     return HandInteraction((hands[0], hands[1]), touch, -_NEARER, generator.uniform(0.0, 0.03))
 
@@ -250,7 +252,7 @@ def _interacting(times_s: Floats, fps: float, generator: np.random.Generator) ->
         fingers = tilt.apply(inwards * _ACROSS + (1 - inwards) * _UP)
         palm = tilt.apply(generator.uniform(-0.3, 1.0) * _ACROSS + generator.choice(np.array([-1.0, 1.0])) * _NEARER)
         middle = -generator.uniform(0.02, 0.05) * fingers + _sway(scene, 0.02)
-        hands.append(Placed(_any_pose(times_s, fps, generator), fingers, palm, middle))
+        hands.append(HandTrajectory(_any_pose(times_s, fps, generator), fingers, palm, middle))
     return HandInteraction((hands[0], hands[1]), _touches(times_s, generator), _ACROSS, generator.uniform(0.01, 0.04))
 
 

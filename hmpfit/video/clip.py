@@ -53,7 +53,7 @@ class Clip:
     times_s: NDArray[np.float64]  # [T] seconds from the source's first frame, strictly increasing
     fps: float  # mean rate over the source
     store: FrameStore
-    told_fps: float | None = None  # the rate that the user gave
+    given_fps: float | None = None  # the rate that the user gave
     mirrored: bool = False  # the source is a mirror image (a selfie), which is turned back here
 
     @property
@@ -99,8 +99,8 @@ class Clip:
     @cached_property
     def _digest(self) -> str:
         digest = hashlib.sha256(f"{self.first_frame}:{self.first_frame + self.frames}\n".encode())
-        if self.told_fps:
-            digest.update(f"{self.told_fps!r} fps\n".encode())
+        if self.given_fps:
+            digest.update(f"{self.given_fps!r} fps\n".encode())
         if self.mirrored:
             digest.update(b"mirrored\n")
         self.store.hash_into(digest)

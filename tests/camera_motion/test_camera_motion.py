@@ -8,7 +8,7 @@ from hmpfit.camera_motion.bundle_adjustment import Observations, adjust
 from hmpfit.camera_motion.classification import classify
 from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, path_from_points, with_scale
 from hmpfit.camera_motion.hand_masks import HandMasks
-from hmpfit.camera_motion.metric_scale import SeenHands, hidden_bound, metric_scale
+from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
 from hmpfit.camera_motion.point_tracks import PointTracks
 from hmpfit.camera_motion.stillness import is_still
 from hmpfit.errors import InputError
@@ -105,10 +105,10 @@ def test_bundle_adjustment_returns_to_the_truth():
     assert np.abs(rotation - path[:, :3, :3]).max() < 1e-5
 
 
-def hands_before(path: np.ndarray, world_m: np.ndarray, noise: float = 0.01) -> SeenHands:
+def hands_before(path: np.ndarray, world_m: np.ndarray, noise: float = 0.01) -> WristPositions:
     """Where a hand at world_m [T, 3] is before the camera, its depth off by 1 %."""
     place = apply(inverse(path), world_m[:, None])[:, 0]
-    return SeenHands((place * (1 + np.random.default_rng(2).normal(0, noise, (FRAMES, 1))))[None], TIMES_S)
+    return WristPositions((place * (1 + np.random.default_rng(2).normal(0, noise, (FRAMES, 1))))[None], TIMES_S)
 
 
 def test_the_scale_is_found_where_the_camera_shakes_and_the_hand_does_not():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmpfit.datasets.run_clips import Choice, agreeing_frames, open_runs
+from hmpfit.datasets.run_clips import FrameSelection, agreeing_frames, open_runs
 from hmpfit.errors import InputError
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.results.npz import StoredResult, write_copy
@@ -36,15 +36,15 @@ def stored() -> StoredResult:
 
 
 def test_frames_with_shaky_landmarks_or_a_fit_beside_them_are_no_labels(stored: StoredResult) -> None:
-    good = agreeing_frames(stored, Choice())
+    good = agreeing_frames(stored, FrameSelection())
     assert not good[0, BAD] and good.sum() == 2 * FRAMES - 1
     beside = replace(stored, landmarks_px=stored.landmarks_px + 100.0)
-    assert not agreeing_frames(beside, Choice()).any()
+    assert not agreeing_frames(beside, FrameSelection()).any()
 
 
 def test_cut_pictures_keep_pixels_and_3d_together(stored: StoredResult, tmp_path: Path) -> None:
     _run(tmp_path / "runs" / "a", stored)
-    (source,) = open_runs(tmp_path / "runs", tmp_path / "cache", Choice(empty=2))
+    (source,) = open_runs(tmp_path / "runs", tmp_path / "cache", FrameSelection(empty=2))
     assert source.name == "runs:a"
     clips = [source[index] for index in range(len(source))]
     hands = [clip for clip in clips if np.isfinite(clip.joints_px).all()]
@@ -54,7 +54,7 @@ def test_cut_pictures_keep_pixels_and_3d_together(stored: StoredResult, tmp_path
         assert np.abs(pixels[..., :2] / pixels[..., 2:] - clip.joints_px[0]).max() < 0.05
         low, high = clip.joints_px[0].min((0, 1)), clip.joints_px[0].max((0, 1))
         assert (low > 0).all() and (high < clip.images.shape[1]).all()
-    again = open_runs(tmp_path / "runs", tmp_path / "cache", Choice(empty=2))
+    again = open_runs(tmp_path / "runs", tmp_path / "cache", FrameSelection(empty=2))
     assert len(again[0]) == len(source)
 
 

@@ -12,7 +12,7 @@ from hmpfit.errors import InputError
 from hmpfit.evaluation import measures, penetration, single_hand, two_hands
 from hmpfit.evaluation import score_submission as submissions
 from hmpfit.evaluation.alignments import procrustes_aligned
-from hmpfit.evaluation.coverage import charged, neutral_hand
+from hmpfit.evaluation.missing_frames import fill_missing_frames, neutral_hand
 from hmpfit.evaluation.tables import Table, mean_of
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
@@ -269,9 +269,10 @@ def test_submissions_score_like_their_arrays(tmp_path: Path) -> None:
     order = list(MANO21_TO_OPENPOSE)
     expected = single_hand.ho3d(FOUND[:, order], TRUE[:, order], MESH, TRUE_MESH)
     for path in (file, file.with_suffix(".zip")):
-        assert submissions.score_submission(path, tmp_path, "ho3d") == (expected, SAMPLES)
+        scores, count = submissions.score_submission(path, tmp_path, "ho3d")
+        assert count == SAMPLES and scores == pytest.approx(expected, rel=1e-12)
     scores, _ = submissions.score_submission(file, tmp_path, "freihand")
-    assert scores == single_hand.freihand(FOUND, TRUE, MESH, TRUE_MESH)
+    assert scores == pytest.approx(single_hand.freihand(FOUND, TRUE, MESH, TRUE_MESH), rel=1e-12)
     short = submit(tmp_path / "short", FOUND[:4], MESH[:4])
     with pytest.raises(InputError, match=r"predicts 4 samples .* has 9"):
         submissions.score_submission(short, tmp_path, "ho3d")
@@ -313,11 +314,11 @@ def test_a_frame_without_an_estimate_is_charged_with_a_neutral_hand() -> None:
     assert np.allclose(joints[0], 0) and np.abs(joints).max() > 0.1
     found = TRUE.copy()
     found[[0, 4]] = np.nan
-    filled, coverage = charged(found, joints, TRUE[:, 0])
+    filled, coverage = fill_missing_frames(found, joints, TRUE[:, 0])
     assert coverage == pytest.approx(1 - 2 / SAMPLES)
     assert np.allclose(filled[4], joints + TRUE[3, 0]) and np.allclose(filled[0], joints + TRUE[1, 0])
     assert np.allclose(filled[1], TRUE[1])
-    nothing, coverage = charged(np.full_like(TRUE, np.nan), joints, TRUE[:, 0])
+    nothing, coverage = fill_missing_frames(np.full_like(TRUE, np.nan), joints, TRUE[:, 0])
     assert coverage == 0 and np.isfinite(nothing).all()
 
 

@@ -24,7 +24,7 @@ from hmpfit.hands.watertight import HandSurface
 from hmpfit.interfaces.term import Motion
 from hmpfit.recipes import load_recipe
 from hmpfit.records import Camera, KeypointTracks
-from hmpfit.synthesis.two_hands import draw_meeting
+from hmpfit.synthesis.two_hands import sample_two_hands
 
 FREE = ("global_orient", "transl", "betas", "hand_pose")
 STAGE = {
@@ -67,7 +67,7 @@ def models():
 @pytest.fixture(scope="module")
 def pushed(models):
     """Two hands of a clip, 12 frames, the left one pushed 12 mm into the right one: the problem and where it is."""
-    true = draw_meeting("clasping", 0.4, 30.0, models, np.random.default_rng(4))
+    true = sample_two_hands("clasping", 0.4, 30.0, models, np.random.default_rng(4))
     place = pose_hands(models, true).joints.mean(2)
     towards = place[0] - place[1]
     moved = true.transl.copy()
@@ -156,7 +156,7 @@ def test_it_falls_as_the_hands_part_and_is_zero_apart(pushed):
 
 
 def test_the_fit_takes_hands_out_of_each_other_and_stays_at_the_evidence(models):
-    true = draw_meeting("clasping", 0.4, 30.0, models, np.random.default_rng(4))
+    true = sample_two_hands("clasping", 0.4, 30.0, models, np.random.default_rng(4))
     place = pose_hands(models, true).joints.mean(2)
     towards = (place[0] - place[1]) / np.linalg.norm(place[0] - place[1], axis=-1, keepdims=True)
     wrong = true.transl.copy()
@@ -177,7 +177,7 @@ def test_the_fit_takes_hands_out_of_each_other_and_stays_at_the_evidence(models)
 
 
 def test_one_hand_is_fitted_as_if_there_were_no_such_terms(models):
-    true = draw_meeting("clasping", 0.3, 30.0, models, np.random.default_rng(2))
+    true = sample_two_hands("clasping", 0.3, 30.0, models, np.random.default_rng(2))
     one = replace(true, **{name: value[:1] for name, value in vars(true).items()})
     tracks, recipe = tracks_of(one, models), load_recipe("default")
     recipe["stages"] = recipe["stages"][:1]

@@ -12,11 +12,11 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.rigid_motion import move_hands
 from hmpfit.interfaces.term import Motion
 from hmpfit.records import CameraMotion, KeypointTracks
-from hmpfit.synthesis.camera_paths import draw_path
-from hmpfit.synthesis.scenes import draw_scene
+from hmpfit.synthesis.camera_paths import sample_camera_path
+from hmpfit.synthesis.scenes import sample_scene
 
 FRAMES = 200
-PATH = draw_path("handheld", FRAMES, 30.0, np.random.default_rng(3)).world_from_camera
+PATH = sample_camera_path("handheld", FRAMES, 30.0, np.random.default_rng(3)).world_from_camera
 HANDS_WORLD = (
     np.random.default_rng(0).normal(0, 0.04, (2, 1, 21, 3))
     + [0, 0, 0.5]
@@ -75,7 +75,7 @@ def test_frames_without_an_estimate_are_left_out():
 @pytest.mark.parametrize("hands", ["right", "left", "both"])
 def test_a_hand_at_rest_in_the_world_is_smooth_and_before_the_moving_camera_it_is_not(hands):
     models = load_hand_models("open")
-    scene = draw_scene(models, 5, 8, hands, 96, 64, None)
+    scene = sample_scene(models, 5, 8, hands, 96, 64, None)
     rest = scene.motion
     for name in ("global_orient", "transl"):
         getattr(rest, name)[:] = getattr(rest, name)[:, :1]

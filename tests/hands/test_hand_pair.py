@@ -18,7 +18,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.recipes import load_recipe
 from hmpfit.records import Camera, KeypointTracks
-from hmpfit.synthesis.two_hands import draw_meeting
+from hmpfit.synthesis.two_hands import sample_two_hands
 from tests.model_fixtures import smplx_arrays, write_released_pickle
 
 CAMERA = Camera(np.array([[[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]]), 640, 480, None, "given")
@@ -43,7 +43,7 @@ def stacked(models, is_right):
 
 def meeting(models):
     """Both hands 10 frames long, the left one pushed 15 mm into the right one, and exact evidence of just that."""
-    true = draw_meeting("clasping", 0.33, 30.0, models, np.random.default_rng(4))
+    true = sample_two_hands("clasping", 0.33, 30.0, models, np.random.default_rng(4))
     place = pose_hands(models, true).joints.mean(2)
     towards = (place[0] - place[1]) / np.linalg.norm(place[0] - place[1], axis=-1, keepdims=True)
     transl = true.transl.copy()

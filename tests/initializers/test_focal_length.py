@@ -48,7 +48,7 @@ def test_a_far_hand_leaves_the_prior_alone() -> None:
 
 def test_without_landmarks_there_is_only_the_prior() -> None:
     tracks = seen_through(0.6, 0.3, frames=2)
-    nobody = replace(tracks.only_where(np.zeros((1, 2), dtype=bool)))
+    nobody = replace(tracks.keep_frames(np.zeros((1, 2), dtype=bool)))
     found = estimate_focal(nobody, ASSUMED, MODELS)
     assert found.focal_px == pytest.approx(0.9 * 640, rel=0.15) and found.log_std < FOCAL_LOG_STD["assumed"]
 

@@ -63,7 +63,7 @@ def test_the_network_alone_counts_where_it_is_sure() -> None:
     missed = np.ones_like(clean.seen)
     missed[:, 1:3] = False
     estimates = _errors_in(_judged(estimates_of(motion, clean), GOOD, GOOD), 2, BAD, GOOD)
-    fused = fuse(estimates, clean.only_where(missed), CAMERA, models)
+    fused = fuse(estimates, clean.keep_frames(missed), CAMERA, models)
     assert fused.seen[0].tolist() == [True, True, False, True, True, True]
     assert np.abs(fused.xy_px[:, 1] - clean.xy_px[:, 1]).max() < 1.0
     assert fused.world_m is not None and np.isfinite(fused.world_m[0, 1]).all()

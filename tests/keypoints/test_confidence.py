@@ -6,9 +6,9 @@ from hmpfit.keypoints.confidence import (
     LEAST_TURN,
     MOST_TURN,
     confidence,
-    draw_views,
     drop_low_confidence_frames,
     is_zero_confidence,
+    sample_views,
 )
 from hmpfit.records import KeypointTracks
 
@@ -58,7 +58,7 @@ def test_frames_broadcast_and_scale_cancels() -> None:
 
 
 def test_views_are_a_function_of_seed_and_frame() -> None:
-    first, again, other = draw_views(11, 0, 7), draw_views(11, 0, 7), draw_views(11, 0, 8)
+    first, again, other = sample_views(11, 0, 7), sample_views(11, 0, 7), sample_views(11, 0, 8)
     assert (first.angle == again.angle).all() and (first.scale == again.scale).all()
     assert (first.angle != other.angle).any()
     assert (np.abs(first.angle) >= LEAST_TURN).all() and (np.abs(first.angle) <= MOST_TURN).all()
@@ -68,7 +68,7 @@ def test_views_are_a_function_of_seed_and_frame() -> None:
 
 def test_no_view_is_refused() -> None:
     with pytest.raises(InputError, match="at least one"):
-        draw_views(0, 0, 0)
+        sample_views(0, 0, 0)
 
 
 @pytest.mark.parametrize("shift", [3.0, 5.2, 8.0, 11.0])

@@ -13,15 +13,15 @@ from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.appearance import split_by_color
 from hmpfit.keypoints.assignment import Hand, assign
-from hmpfit.keypoints.earning import reason_against, sightings_of
-from hmpfit.keypoints.flow import Edge, Part, Stretch, least_cost_paths
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
+from hmpfit.keypoints.minimum_cost_paths import PathEdge, PathNode, PathPiece, minimum_cost_paths
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracking import HandTracks, track
+from hmpfit.keypoints.tracklet_evidence import rejection_reason, tracklet_evidence
 from hmpfit.keypoints.tracklets import Tracklet, link, split_by_vote
 from hmpfit.records import HandDetections
-from hmpfit.synthesis.several_people import alone, draw_people
+from hmpfit.synthesis.several_people import alone, sample_people
 from hmpfit.video.clip import open_clip
 from tests.keypoints.test_tracking import FPS, SHAPE, scene, still
 
@@ -72,13 +72,15 @@ def test_control_is_one_right_hand(inputs: Path) -> None:
 
 def test_flow_takes_the_cheapest_paths() -> None:
     sides = (0.0, 1.0), (np.inf, 0.0), (0.0, 3.0)
-    stretches = [Stretch(first, first + 9, 20.0, cost) for first, cost in zip((0, 5, 20), sides, strict=True)]
-    parts = least_cost_paths(stretches, [Edge(0, 2, 2.0)], start=5.0, jump=4.0)
-    assert parts == [Part(0, True, (0, 2)), Part(1, True, (1,))]
-    assert least_cost_paths(stretches, [Edge(0, 2, 2.0)], start=5.0, jump=4.0, most=1) == [Part(0, True, (0, 2))]
-    assert least_cost_paths(stretches, [], start=50.0, jump=40.0) == []
-    apart = least_cost_paths(stretches, [], start=5.0, jump=4.0)
-    assert apart == [Part(0, True, (0,)), Part(1, True, (1,)), Part(0, False, (2,))]
+    stretches = [PathNode(first, first + 9, 20.0, cost) for first, cost in zip((0, 5, 20), sides, strict=True)]
+    parts = minimum_cost_paths(stretches, [PathEdge(0, 2, 2.0)], start=5.0, jump=4.0)
+    assert parts == [PathPiece(0, True, (0, 2)), PathPiece(1, True, (1,))]
+    assert minimum_cost_paths(stretches, [PathEdge(0, 2, 2.0)], start=5.0, jump=4.0, most=1) == [
+        PathPiece(0, True, (0, 2))
+    ]
+    assert minimum_cost_paths(stretches, [], start=50.0, jump=40.0) == []
+    apart = minimum_cost_paths(stretches, [], start=5.0, jump=4.0)
+    assert apart == [PathPiece(0, True, (0,)), PathPiece(1, True, (1,)), PathPiece(0, False, (2,))]
 
 
 def test_consistent_vote_is_never_outbid_by_a_move_that_costs_nothing() -> None:
@@ -184,9 +186,9 @@ def test_hand_is_earned_by_time_or_by_strength(score: float, frames: int, reason
     own = np.full(90, -1)
     own[10 : 10 + frames] = np.flatnonzero(detections.right_probability < 0.5)
     none = np.zeros(90)
-    said = reason_against(sightings_of(detections, own), none, detections.times_s, told=False)
+    said = rejection_reason(tracklet_evidence(detections, own), none, detections.times_s, expected=False)
     assert (said is None) if reason is None else reason in (said or "")
-    assert reason_against(sightings_of(detections, own), none, detections.times_s, told=True) is None
+    assert rejection_reason(tracklet_evidence(detections, own), none, detections.times_s, expected=True) is None
     if frames == 60:
         tracks = track(detections)
         assert list(tracks.is_right) == [True]
@@ -230,7 +232,7 @@ def test_idf1_counts_frames_of_exchanged_identities_as_lost() -> None:
 
 def test_hands_of_two_people_change_places_and_stay_apart() -> None:
     models = load_hand_models("open")
-    motion = draw_people(models, 2, 4.0, FPS, np.random.default_rng(3))
+    motion = sample_people(models, 2, 4.0, FPS, np.random.default_rng(3))
     assert motion.is_right.tolist() == [True, False, True, False]
     assert motion.person_id.tolist() == [0, 0, 1, 1]
     wrists = pose_hands(models, motion).joints[:, :, 0]
@@ -249,7 +251,7 @@ def test_hand_that_is_found_once_must_be_sure_where_it_is_followed(presence: flo
     followed[20:30] = followed[31:41] = presence
     own = np.full(60, -1)
     own[30] = 0
-    said = reason_against(sightings_of(detections, own), followed, detections.times_s, told=False)
+    said = rejection_reason(tracklet_evidence(detections, own), followed, detections.times_s, expected=False)
     assert (said is None) == hand
 
 

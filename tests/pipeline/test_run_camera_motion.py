@@ -12,7 +12,7 @@ from hmpfit.geometry.rigid_transforms import apply, inverse
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import FitRecord
 from hmpfit.synthesis.clips import make_clip
-from hmpfit.synthesis.scenes import draw_scene
+from hmpfit.synthesis.scenes import sample_scene
 
 FRAMES = 16
 MODELS = load_hand_models("open")
@@ -20,7 +20,7 @@ MODELS = load_hand_models("open")
 
 def make(folder: Path, kind: str) -> Path:
     """Render a short clip and write its true landmarks as a keypoint file, and its camera as intrinsics."""
-    scene = draw_scene(MODELS, 11, FRAMES, "right", 320, 240, None, camera_path=kind)
+    scene = sample_scene(MODELS, 11, FRAMES, "right", 320, 240, None, camera_path=kind)
     make_clip(folder, scene.motion, MODELS, scene.camera, 11, 30.0, scene.look, place=scene.place)
     centered = scene.joints - scene.joints.mean(axis=2, keepdims=True)
     with np.load(folder / "truth.npz") as truth:

@@ -17,7 +17,7 @@ from hmpfit.regressors.ifvonet.losses import losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.regressors.ifvonet.switches import SIZES, IfvonetSwitches
 from hmpfit.training.regressors.feature_set import FeatureBatches, split_features
-from hmpfit.training.regressors.features import CropDrawing, feature_folder, read_features
+from hmpfit.training.regressors.features import CropSampling, feature_folder, read_features
 from tests.made_clips import Dots
 
 
@@ -27,7 +27,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     out = []
     for count in (3, 2):
         source = Dots(count)
-        out.append(feature_folder(source, [source[0]], models, place, CropDrawing(rounds=1)))
+        out.append(feature_folder(source, [source[0]], models, place, CropSampling(rounds=1)))
     return out
 
 
@@ -44,7 +44,7 @@ def test_litert_and_torch_give_the_same_features() -> None:
 
 def test_features_of_a_source_are_computed_once_and_learn(folders: list[Path]) -> None:
     before = {path: path.stat().st_mtime_ns for path in folders[0].iterdir()}
-    again = feature_folder(Dots(3), [Dots(3)[0]], load_hand_models("open"), folders[0].parent, CropDrawing(rounds=1))
+    again = feature_folder(Dots(3), [Dots(3)[0]], load_hand_models("open"), folders[0].parent, CropSampling(rounds=1))
     assert again == folders[0] and {path: path.stat().st_mtime_ns for path in again.iterdir()} == before
     batch = read_features(folders)
     assert len(batch["maps"]) == 5 and batch["landmarks_3d"].shape == (5, 1, 2, 21, 3)

@@ -19,7 +19,7 @@ from hmpfit.regressors.ifvonet.network import IFVONet, SpatialGate
 from hmpfit.regressors.ifvonet.recovery import RecoveryBlock
 from hmpfit.regressors.ifvonet.switches import GOR, PDV, SIZES, VOF, IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
-from hmpfit.regressors.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from hmpfit.training.regressors.batches import stack
 from tests.made_clips import Dots
 
@@ -222,7 +222,7 @@ def test_every_switch_runs_forth_and_back(changes: dict) -> None:
     network, hand = IFVONet(switches), ManoHand(load_hand_models("open").right)
     source = Dots(2, frames=switches.frames)
     view = View(64, switches.frames)
-    batch = stack([draw(source[i], view, NOTHING, np.random.default_rng(0)) for i in range(2)])
+    batch = stack([sample_crop(source[i], view, NOTHING, np.random.default_rng(0)) for i in range(2)])
     parts = losses(network, batch, hand)
     parts["total"].backward()
     gradients = {n: p.grad for n, p in network.named_parameters()}
@@ -268,7 +268,7 @@ def test_losses_are_zero_at_the_truth_and_ignore_what_is_unknown() -> None:
     from hmpfit.regressors.ifvonet.head import HeadOutput
 
     hand = ManoHand(load_hand_models("open").right)
-    batch = stack([draw(Dots(4)[i], View(64), NOTHING, np.random.default_rng(0)) for i in range(3)])
+    batch = stack([sample_crop(Dots(4)[i], View(64), NOTHING, np.random.default_rng(0)) for i in range(3)])
     angles = torch.cat((batch["global_orient"][:, 0, 1, None], batch["hand_pose"][:, 0, 1]), 1)
     truth = HeadOutput(
         exp(angles), batch["betas"][:, 0], batch["joints_2d"][:, 0, 1], torch.full((3, 21, 8, 8), 1 / 64)
@@ -285,7 +285,7 @@ def test_losses_are_zero_at_the_truth_and_ignore_what_is_unknown() -> None:
 
 def test_scores_are_errors_in_mm() -> None:
     hand = ManoHand(load_hand_models("open").right)
-    batch = stack([draw(Dots(4)[i], View(64), NOTHING, np.random.default_rng(0)) for i in range(3)])
+    batch = stack([sample_crop(Dots(4)[i], View(64), NOTHING, np.random.default_rng(0)) for i in range(3)])
     found = scores(IFVONet(TINY).eval(), batch, hand)
     assert found["j_pe_mm"].shape == (3,) and (found["pa_mpjpe_mm"] <= found["j_pe_mm"]).all()
     assert 1 < found["v_pe_mm"].mean() < 300

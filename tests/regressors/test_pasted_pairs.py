@@ -10,7 +10,7 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.training_data import open_sources
 from hmpfit.datasets.shards import write_index, write_shard
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import pair_labels
 from hmpfit.regressors.two_hands.pasted import PastedPairs, paste
@@ -43,7 +43,9 @@ def test_what_is_pasted_is_seen_by_one_camera(quarters: tuple[int, int], swapped
 
 def test_parameters_of_pasted_hands_pose_their_joints() -> None:
     models, pairs = load_hand_models("open"), PastedPairs(DOTS)
-    labels = pair_labels(stack([draw(pairs[i], View(64, 2, 2), NOTHING, np.random.default_rng(0)) for i in range(4)]))
+    labels = pair_labels(
+        stack([sample_crop(pairs[i], View(64, 2, 2), NOTHING, np.random.default_rng(0)) for i in range(4)])
+    )
     posed = HandPair.of(models, torch.zeros(1)).pose(
         labels.orient_R, labels.hand_pose, labels.betas[:, None].expand(-1, 2, -1, -1), vertices=False
     )

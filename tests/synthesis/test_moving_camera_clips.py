@@ -9,10 +9,10 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.rigid_motion import move_hands
 from hmpfit.records import Camera
-from hmpfit.synthesis.camera_paths import KINDS, draw_path
+from hmpfit.synthesis.camera_paths import KINDS, sample_camera_path
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.room import Rectangle, Room
-from hmpfit.synthesis.scenes import draw_scene
+from hmpfit.synthesis.scenes import sample_scene
 
 CAMERA = Camera(np.array([[[80.0, 0, 48], [0, 80.0, 32], [0, 0, 1]]]), 96, 64, source="given")
 
@@ -34,7 +34,7 @@ def test_a_mark_on_a_wall_is_seen_where_it_projects_and_the_nearest_wall_hides_o
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_paths_are_proper_repeatable_and_of_their_kind(kind):
-    path, again = (draw_path(kind, 60, 30.0, np.random.default_rng(5)) for _ in range(2))
+    path, again = (sample_camera_path(kind, 60, 30.0, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(path.world_from_camera, again.world_from_camera)
     turn = path.world_from_camera[:, :3, :3]
     assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))
@@ -46,16 +46,16 @@ def test_paths_are_proper_repeatable_and_of_their_kind(kind):
 
 def test_hands_moved_by_a_transform_have_their_joints_moved_by_it():
     models = load_hand_models("open")
-    scene = draw_scene(models, 3, 6, "both", 96, 64, None)
-    path = draw_path("orbit", 6, 30.0, np.random.default_rng(0)).world_from_camera
+    scene = sample_scene(models, 3, 6, "both", 96, 64, None)
+    path = sample_camera_path("orbit", 6, 30.0, np.random.default_rng(0)).world_from_camera
     moved = pose_hands(models, move_hands(scene.motion, models, path)).joints
     assert np.allclose(moved, np.stack([apply(path, hand) for hand in scene.joints]), atol=1e-9)
 
 
 def test_the_truth_file_says_where_camera_and_hands_are(tmp_path):
     models = load_hand_models("open")
-    still = draw_scene(models, 3, 4, "right", 96, 64, None)
-    scene = draw_scene(models, 3, 4, "right", 96, 64, None, camera_path="handheld")
+    still = sample_scene(models, 3, 4, "right", 96, 64, None)
+    scene = sample_scene(models, 3, 4, "right", 96, 64, None, camera_path="handheld")
     make_clip(tmp_path, scene.motion, models, scene.camera, 3, 30.0, scene.look, place=scene.place)
     with np.load(tmp_path / "truth.npz") as truth:
         assert str(truth["camera_status"]) == "moving"

@@ -18,7 +18,7 @@ from hmpfit.records import Camera, HandMotion
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.occluders import KINDS, occluders
 from hmpfit.synthesis.renderer import Mesh
-from hmpfit.synthesis.scenes import draw_scene
+from hmpfit.synthesis.scenes import sample_scene
 
 SIZE = ("--size", "160x120", "--frames", "6", "--count", "1")
 
@@ -70,7 +70,7 @@ def test_a_clip_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_a_board_covers_is_hidden(models: HandModels, tmp_path: Path) -> None:
-    scene = draw_scene(models, 1, 4, "right", 160, 120, None)
+    scene = sample_scene(models, 1, 4, "right", 160, 120, None)
     near = scene.joints[0].mean((0, 1)) * 0.5
     corners = near + np.array([[-0.2, -0.2, 0], [0.2, -0.2, 0], [0.2, 0.2, 0], [-0.2, 0.2, 0]])
     board = Mesh(corners, np.array([[0, 2, 1], [0, 3, 2]]), np.array([0.0, 1.0, 0.0]))
@@ -86,7 +86,7 @@ def test_what_a_board_covers_is_hidden(models: HandModels, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_heavier_occlusion_hides_more(kind: str, models: HandModels) -> None:
-    scene = draw_scene(models, 2, 60, "right", 160, 120, None)
+    scene = sample_scene(models, 2, 60, "right", 160, 120, None)
     meshes = occluders(kind, scene.joints, 30.0, np.random.default_rng(0))
     counts = [len(meshes(frame)) for frame in range(60)]
     expected = {"none": (0, 0), "object": (1, 1), "heavy": (1, 2)}[kind]
@@ -113,5 +113,5 @@ def test_wrong_input_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_camera_with_its_own_middle_is_used(models: HandModels) -> None:
-    camera = draw_scene(models, 7, 2, "right", 160, 120, None).camera
+    camera = sample_scene(models, 7, 2, "right", 160, 120, None).camera
     assert isinstance(camera, Camera) and camera.K[0, 0, 2] != 80

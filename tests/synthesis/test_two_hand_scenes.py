@@ -14,15 +14,15 @@ from hmpfit.hands.collision import vertices_inside
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
-from hmpfit.synthesis.scenes import draw_scene
-from hmpfit.synthesis.two_hands import CONTACTS, draw_meeting
+from hmpfit.synthesis.scenes import sample_scene
+from hmpfit.synthesis.two_hands import CONTACTS, sample_two_hands
 
 
 @pytest.mark.parametrize("kind", CONTACTS)
 def test_hands_touch_and_never_overlap(kind):
     models = load_hand_models()
     surface = HandSurface.of(models.right)
-    motion = draw_meeting(kind, 0.8, 30.0, models, np.random.default_rng(1))
+    motion = sample_two_hands(kind, 0.8, 30.0, models, np.random.default_rng(1))
     posed = pose_hands(models, motion, vertices=True).vertices
     right, left = torch.as_tensor(posed[0]), torch.as_tensor(posed[1])
     assert not vertices_inside(right, left, surface).any() and not vertices_inside(left, right, surface).any()
@@ -34,12 +34,12 @@ def test_hands_touch_and_never_overlap(kind):
 
 def test_the_same_seed_is_the_same_meeting_and_a_wrong_kind_is_named():
     models = load_hand_models()
-    one, two = (draw_meeting("mixed", 0.2, 30.0, models, np.random.default_rng(5)) for _ in range(2))
+    one, two = (sample_two_hands("mixed", 0.2, 30.0, models, np.random.default_rng(5)) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(two).values(), strict=True))
     with pytest.raises(UnknownNameError, match="clasping"):
-        draw_meeting("juggling", 0.2, 30.0, models, np.random.default_rng(0))
+        sample_two_hands("juggling", 0.2, 30.0, models, np.random.default_rng(0))
     with pytest.raises(InputError, match="--hands both"):
-        draw_scene(models, 0, 6, "right", 64, 64, None, "mixed")
+        sample_scene(models, 0, 6, "right", 64, 64, None, "mixed")
 
 
 def test_the_command_renders_them(tmp_path):

@@ -10,9 +10,9 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.gap_network import WAVES, GapNetwork, Gaps, sines
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
-from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
-from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
+from hmpfit.training.priors.masked_gaps import gap_loss, sample_gaps
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
+from hmpfit.training.priors.sample_windows import Batch, Clips, sample_batch
 from hmpfit.training.priors.start import start_from_data
 
 CHANNELS = 4
@@ -72,7 +72,7 @@ def waving(frames: int = 150, clips: int = 16) -> list[np.ndarray]:
 def test_drawn_gaps_are_true_frames_between_known_ones() -> None:
     valid = torch.ones(3, 128, dtype=torch.bool)
     valid[1, 50:60], valid[2, 100:] = False, False
-    gaps = draw_gaps(valid, 500, torch.Generator().manual_seed(0))
+    gaps = sample_gaps(valid, 500, torch.Generator().manual_seed(0))
     here = torch.arange(128)
     within = (here >= gaps.before[:, None]) & (here <= gaps.after[:, None])
     assert len(gaps.row) > 200 and (valid[gaps.row] | ~within).all()
@@ -87,7 +87,7 @@ def started(latent: int, windows: int, dtype: torch.dtype = torch.float32) -> tu
     """Return a small prior whose codec comes from drawn windows, and these."""
     torch.manual_seed(0)
     prior = MotionPrior(dataclasses.replace(SMALL, latent=latent, path_channels=8, path_waves=24, gap_width=24))
-    batch = draw_batch([Clips(waving())], windows, 128, np.random.default_rng(1))
+    batch = sample_batch([Clips(waving())], windows, 128, np.random.default_rng(1))
     batch = dataclasses.replace(batch, hand_R=batch.hand_R.to(dtype))
     start_from_data(prior.to(dtype), batch.hand_R)
     return prior, batch
@@ -136,7 +136,7 @@ def test_the_loss_of_a_straight_line_is_known() -> None:
     path = torch.arange(128.0)[None, :, None].expand(2, -1, CHANNELS) * 0.01 + 0.3 * torch.sin(
         torch.arange(128.0)[None, :, None] / 9
     )
-    gaps = draw_gaps(torch.ones(2, 128, dtype=torch.bool), 64, torch.Generator().manual_seed(0))
+    gaps = sample_gaps(torch.ones(2, 128, dtype=torch.bool), 64, torch.Generator().manual_seed(0))
     parts = gap_loss(made, path, gaps, torch.Generator().manual_seed(1))
     assert parts["gap_to_line"].item() == pytest.approx(1.0, abs=1e-5)
     assert torch.isfinite(parts["total"])

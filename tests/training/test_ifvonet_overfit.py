@@ -12,8 +12,8 @@ from hmpfit.regressors.ifvonet.network import IFVONet
 from hmpfit.regressors.ifvonet.plan import view
 from hmpfit.regressors.ifvonet.switches import SIZES
 from hmpfit.synthesis.crop_folder import crop_folder
-from hmpfit.synthesis.crops import Close
-from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
+from hmpfit.synthesis.crops import CloseUpOptions
+from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
 
 STEPS = 300
 
@@ -22,7 +22,7 @@ STEPS = 300
 def test_32_pairs_are_learned_to_2_mm(tmp_path: Path) -> None:
     torch.manual_seed(0)
     models, switches = load_hand_models("open"), SIZES["tiny"]
-    clips = Mixed([crop_folder(tmp_path, models, Close(size=80), 32, seed=9)])
+    clips = ClipMixture([crop_folder(tmp_path, models, CloseUpOptions(size=80), 32, seed=9)])
     batch, hand, network = HeldOutBatches(clips, view(switches), 32)[0], ManoHand(models.right), IFVONet(switches)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)

@@ -11,8 +11,8 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
-from hmpfit.training.priors.draw_windows import Clips, draw_batch, random_mask
 from hmpfit.training.priors.objective import PAPER, PAPER_WITH_ADDITIONS, PriorLossWeights, step_loss
+from hmpfit.training.priors.sample_windows import Clips, random_mask, sample_batch
 from hmpfit.training.priors.start import start_from_data
 
 
@@ -73,7 +73,7 @@ SMALLEST = dataclasses.replace(SMALL, latent=96, width=24, layers=3, path_channe
 def test_the_start_is_already_a_codec() -> None:
     torch.manual_seed(0)
     prior, generator = MotionPrior(SMALLEST), np.random.default_rng(1)
-    batch = draw_batch([Clips(waving())], 24, 128, generator)
+    batch = sample_batch([Clips(waving())], 24, 128, generator)
     before = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
     start_from_data(prior, batch.hand_R)
     after = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
@@ -84,7 +84,7 @@ def test_the_start_is_already_a_codec() -> None:
 def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
     torch.manual_seed(0)
     prior, numbers = MotionPrior(SMALLEST), np.random.default_rng(1)
-    batch = draw_batch([Clips(waving())], 8, 128, numbers)
+    batch = sample_batch([Clips(waving())], 8, 128, numbers)
     start_from_data(prior, batch.hand_R)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-3)
     totals = []
@@ -95,7 +95,7 @@ def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
         optimizer.step()
         totals.append(total.item())
     assert totals[-1] < 0.9 * totals[0]
-    short = draw_batch([Clips([clip[:60] for clip in waving()])], 4, 128, numbers)
+    short = sample_batch([Clips([clip[:60] for clip in waving()])], 4, 128, numbers)
     assert (short.valid.sum(1) == 60).all() and not (short.shown & ~short.valid).any()
     spoilt = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
     parts = [
@@ -112,7 +112,7 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
     sizes = Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4), root_latent=8)
     prior, numbers = MotionPrior(sizes), np.random.default_rng(2)
     turning = [np.linspace([0, 0, 0], [0, 0, 1.5], len(clip)) for clip in waving()]
-    batch = draw_batch([Clips(waving(), wrists=turning)], 4, 128, numbers)
+    batch = sample_batch([Clips(waving(), wrists=turning)], 4, 128, numbers)
     mixed = dataclasses.replace(batch, root_R=batch.root_R.clone())
     mixed.root_R[1:] = torch.nan  # windows without a wrist do not count
     for weights in (PriorLossWeights(), PriorLossWeights(orientation=0.0)):
@@ -121,7 +121,8 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
             weight * parts[name]
             for name, weight in {
                 "whole_rotation": 1.0, "whole_position": 10.0, "masked_rotation": 1.0, "masked_position": 10.0,
-                "kl": weights.kl, "teach": weights.teach, "root_kl": weights.kl, "orientation": weights.orientation,
+                "kl": weights.kl, "distillation": weights.distillation, "root_kl": weights.kl,
+                "orientation": weights.orientation,
             }.items()
         )  # fmt: skip
         assert parts["total"].item() == pytest.approx(float(rest), rel=1e-5)
@@ -136,20 +137,20 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
         orientations.append(parts["orientation"].item())
     assert orientations[-1] < 0.6 * orientations[0]
     assert "orientation" not in step_loss(
-        prior, draw_batch([Clips(waving())], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
+        prior, sample_batch([Clips(waving())], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
     )
 
 
 def test_the_papers_loss_has_nothing_of_ours_unless_asked() -> None:
     torch.manual_seed(0)
     prior = MotionPrior(Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4)))
-    batch = draw_batch([Clips(waving())], 4, 128, np.random.default_rng(2))
+    batch = sample_batch([Clips(waving())], 4, 128, np.random.default_rng(2))
     parts = step_loss(prior, batch, PAPER, 1.0, torch.Generator().manual_seed(0))
     assert set(parts) == {"whole_rotation", "whole_position", "kl", "total"}
     expected = parts["whole_rotation"] + 10 * parts["whole_position"] + 1e-5 * parts["kl"]
     assert parts["total"].item() == pytest.approx(expected.item(), rel=1e-6)
     more = step_loss(prior, batch, PAPER_WITH_ADDITIONS, 1.0, torch.Generator().manual_seed(0))
-    assert {"masked_rotation", "masked_position", "teach"} <= set(more)
+    assert {"masked_rotation", "masked_position", "distillation"} <= set(more)
 
 
 def test_masks_hide_and_show() -> None:
@@ -162,8 +163,8 @@ def test_masks_hide_and_show() -> None:
 def test_wrists_keep_their_turn_when_time_is_warped() -> None:
     turning = [np.linspace([0, 0, 0], [0, 0, 2.0], len(clip)).astype(np.float32) for clip in waving()]
     clips = Clips([clip.astype(np.float32) for clip in waving()], wrists=turning, warp=0.1)
-    batch = draw_batch([clips], 4, 128, np.random.default_rng(0))
+    batch = sample_batch([clips], 4, 128, np.random.default_rng(0))
     turns = rotations.log(batch.root_R)
     speed = (turns[:, 1:] - turns[:, :-1]).norm(dim=-1)
     assert ((speed > 0.9 * 2.0 / 150) & (speed < 1.12 * 2.0 / 150)).all()
-    assert torch.isnan(draw_batch([Clips(waving(), warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()
+    assert torch.isnan(sample_batch([Clips(waving(), warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()

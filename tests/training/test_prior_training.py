@@ -10,8 +10,8 @@ import torch
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL, Sizes
-from hmpfit.training.priors.draw_windows import Clips, draw_batch
 from hmpfit.training.priors.objective import PriorLossWeights
+from hmpfit.training.priors.sample_windows import Clips, sample_batch
 from hmpfit.training.priors.schedules import PAPER, Schedule
 from hmpfit.training.priors.start import start_from_data
 
@@ -33,7 +33,7 @@ def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZ
     torch.manual_seed(0)
     prior, data = MotionPrior(sizes), clips()
     prior.skeleton *= taller
-    held_out = [draw_batch([data], 4, 128, np.random.default_rng(9))]
+    held_out = [sample_batch([data], 4, 128, np.random.default_rng(9))]
     start_from_data(prior, held_out[0].hand_R)
     schedule = Schedule(steps=steps, batch=4, learning_rate=1e-3, warm_up_steps=2, validate_every=4)
     weights = PriorLossWeights()

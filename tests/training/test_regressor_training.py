@@ -17,7 +17,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network
 from hmpfit.regressors.plan import TrainingRecipe
 from hmpfit.regressors.samples import NOTHING
-from hmpfit.training.regressors.batches import Mixed
+from hmpfit.training.regressors.batches import ClipMixture
 from hmpfit.training.regressors.train import Machine, train
 from tests.made_clips import Dots
 
@@ -34,7 +34,7 @@ def learn(folder: Path, steps: int, stop_at: int | None = None) -> torch.nn.Modu
     torch.manual_seed(0)
     folder.mkdir(exist_ok=True)
     machine = Machine("cpu", save_every=2, validate_every=2)
-    clips = Mixed([Dots(8)])
+    clips = ClipMixture([Dots(8)])
     models = load_hand_models("open")
     return train(PLAN, TINY, PLAN.build(TINY), clips, clips, models, folder, RECIPE, machine, 0, watch, steps)
 

@@ -14,7 +14,7 @@ from hmpfit.command_line.train import train
 from hmpfit.datasets.hand_clips import open_hand_clips
 from hmpfit.errors import InputError
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.regressors.samples import NOTHING, View, draw
+from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from tests.dataset_fixtures.ho3d import write_ho3d
 
 
@@ -41,7 +41,7 @@ def test_pairs_of_the_tree_are_consecutive_and_true(tree: Path) -> None:
     assert (first.images[0] == first.images[1]).all()  # the first frame is paired with itself
     assert np.isnan(after_hole.global_orient[0, 0]).all() and np.isfinite(after_hole.global_orient[0, 1]).all()
     assert np.isfinite(plain.joints_m).all() and (plain.images[0] != plain.images[1]).any()
-    sample = draw(after_hole, View(64), NOTHING, np.random.default_rng(0))
+    sample = sample_crop(after_hole, View(64), NOTHING, np.random.default_rng(0))
     assert np.isfinite(sample["image"]).all()
 
 

@@ -11,11 +11,11 @@ from hmpfit.errors import InputError, RunFolderError
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors import crops
-from hmpfit.regressors.samples import NOTHING, Augmentation, View, draw
+from hmpfit.regressors.samples import NOTHING, Augmentation, View, sample_crop
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 from hmpfit.synthesis.crop_folder import crop_folder
-from hmpfit.synthesis.crops import Close
-from hmpfit.training.regressors.batches import Mixed, TrainingBatches
+from hmpfit.synthesis.crops import CloseUpOptions
+from hmpfit.training.regressors.batches import ClipMixture, TrainingBatches
 from tests.made_clips import SIZE, Dots
 
 WILD = Augmentation(0.2, 40.0, 1.0, 0.2, shift=0.1)
@@ -58,7 +58,7 @@ def test_parameters_of_a_sample_pose_the_joints_of_the_sample(sides: tuple[bool,
     hand = ManoHand(load_hand_models("open").right, torch.float64)
     for number in range(3):
         clip = Dots(8, sides=sides)[number]
-        sample = draw(clip, View(64, 2, 1, upright), WILD, np.random.default_rng(number))
+        sample = sample_crop(clip, View(64, 2, 1, upright), WILD, np.random.default_rng(number))
         fields = [torch.as_tensor(sample[n][0].astype(np.float64)) for n in ("global_orient", "hand_pose", "betas")]
         posed = hand.joints_only(*fields, torch.zeros(3, dtype=torch.float64)).numpy()
         wanted = sample["joints_3d"][0]
@@ -67,7 +67,7 @@ def test_parameters_of_a_sample_pose_the_joints_of_the_sample(sides: tuple[bool,
 
 def test_what_lies_in_the_image_lies_at_the_joints_of_the_sample() -> None:
     clip = Dots(8)[1]
-    sample = draw(clip, View(192, 2, 1, True), Augmentation(0.1, 30.0, 1.0, 0.0), np.random.default_rng(1))
+    sample = sample_crop(clip, View(192, 2, 1, True), Augmentation(0.1, 30.0, 1.0, 0.0), np.random.default_rng(1))
     xy = sample["joints_2d"][0, 1]
     tip = xy[20]
     seen = sample["image"][1].transpose(1, 2, 0)
@@ -79,7 +79,7 @@ def test_what_lies_in_the_image_lies_at_the_joints_of_the_sample() -> None:
 def test_the_axes_of_the_crop_see_the_hand_where_it_is() -> None:
     """In the crop's camera the crop's center is straight ahead, so x and y grow as in the picture."""
     clip = Dots(8)[2]
-    sample = draw(clip, View(64, 2), NOTHING, np.random.default_rng(0))
+    sample = sample_crop(clip, View(64, 2), NOTHING, np.random.default_rng(0))
     xyz, xy = sample["joints_3d"][0, 1], sample["joints_2d"][0, 1]
     seen = xyz[:, :2] / xyz[:, 2:]
     slope = np.polyfit(xy[:, 0] - 0.5, seen[:, 0], 1)
@@ -92,16 +92,16 @@ def test_the_axes_of_the_crop_see_the_hand_where_it_is() -> None:
 def test_two_hands_come_right_hand_first_and_swap_when_flipped() -> None:
     clip = Dots(4, sides=(False, True))[0]
     view = View(64, 2, 2)
-    sample = draw(clip, view, NOTHING, np.random.default_rng(0))
+    sample = sample_crop(clip, view, NOTHING, np.random.default_rng(0))
     assert sample["joints_3d"].shape == (2, 2, 21, 3)
     assert np.allclose(sample["betas"][0], clip.betas[1])
-    flipped = draw(clip, view, Augmentation(0, 0, 0, 0, flip_share=1.0), np.random.default_rng(0))
+    flipped = sample_crop(clip, view, Augmentation(0, 0, 0, 0, flip_share=1.0), np.random.default_rng(0))
     assert np.allclose(flipped["betas"][0], clip.betas[0])
     assert np.allclose(flipped["joints_2d"][0, ..., 0], 1 - sample["joints_2d"][1, ..., 0], atol=1e-5)
 
 
 def test_batches_depend_on_their_number_only_and_an_epoch_sees_every_clip_once() -> None:
-    clips = Mixed([Dots(8), Dots(4)])
+    clips = ClipMixture([Dots(8), Dots(4)])
     batches = TrainingBatches(clips, View(64), WILD, 4, 6, seed=3)
     first, again = list(batches), TrainingBatches(clips, View(64), WILD, 4, 6, seed=3)
     again.first = 4
@@ -112,7 +112,7 @@ def test_batches_depend_on_their_number_only_and_an_epoch_sees_every_clip_once()
 
 
 def test_held_out_clips_are_the_ends_of_the_sources() -> None:
-    clips, held = Mixed([Dots(40), Dots(20)]).split(0.1, 4)
+    clips, held = ClipMixture([Dots(40), Dots(20)]).split(0.1, 4)
     assert len(clips) == 54 and len(held) == 4
     assert set(held.rows) <= {(0, i) for i in range(36, 40)} | {(1, 18), (1, 19)}
 
@@ -140,7 +140,7 @@ def test_shards_give_back_what_was_written(tmp_path: Path) -> None:
 
 def test_rendered_clips_are_the_same_again_and_refuse_other_settings(tmp_path: Path) -> None:
     models = load_hand_models("open")
-    close = Close(size=64, frames=2)
+    close = CloseUpOptions(size=64, frames=2)
     whole = crop_folder(tmp_path / "a", models, close, 4, seed=5)
     again = crop_folder(tmp_path / "b", models, close, 4, seed=5)
     assert len(whole) == 4 and (whole[3].images == again[3].images).all()
@@ -149,10 +149,12 @@ def test_rendered_clips_are_the_same_again_and_refuse_other_settings(tmp_path: P
     inside = (clip.joints_px > 0) & (clip.joints_px < 64)
     assert inside.all()
     with pytest.raises(RunFolderError, match=r"occluded = 0\.45, and 0\.1"):
-        crop_folder(tmp_path / "a", models, Close(size=64, occluded=0.1), 4, seed=5)
+        crop_folder(tmp_path / "a", models, CloseUpOptions(size=64, occluded=0.1), 4, seed=5)
 
 
 def test_rendered_pairs_of_hands_have_both_sides(tmp_path: Path) -> None:
-    clip = crop_folder(tmp_path, load_hand_models("open"), Close(size=64, frames=3, hands="both"), 2, seed=1)[1]
+    clip = crop_folder(tmp_path, load_hand_models("open"), CloseUpOptions(size=64, frames=3, hands="both"), 2, seed=1)[
+        1
+    ]
     assert clip.is_right.tolist() == [True, False] and clip.joints_m.shape == (2, 3, 21, 3)
     assert clip.joints_m[0, 0, :, 0].mean() < clip.joints_m[1, 0, :, 0].mean()

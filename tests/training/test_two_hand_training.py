@@ -19,8 +19,8 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import borrow_backbone, is_regressor, load_network, load_plan
 from hmpfit.regressors.handdgcl.network import HandDgcl
-from hmpfit.regressors.samples import NOTHING, View, draw
-from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
+from hmpfit.regressors.samples import NOTHING, View, sample_crop
+from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
 from hmpfit.training.regressors.train import Machine, train
 from tests.dataset_fixtures.many_cameras import NUMBERS, write_interhand
 from tests.dataset_fixtures.single_camera import write_hic
@@ -60,7 +60,7 @@ def test_a_small_batch_is_learned_by_heart(name: str) -> None:
     torch.manual_seed(0)
     network, view = plan.build(switches), plan.view(switches)
     hand = ManoHand(load_hand_models("open").right)
-    batch = HeldOutBatches(Mixed([Dots(2, view.frames, (True, False))]), view, 2)[0]
+    batch = HeldOutBatches(ClipMixture([Dots(2, view.frames, (True, False))]), view, 2)[0]
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     before = plan.scores(network.eval(), batch, hand)[plan.best]
     network.train()
@@ -97,7 +97,7 @@ def test_two_epochs_on_interhand_and_hic_then_resume(name: str, trees: dict[str,
 def test_a_killed_training_resumes_to_the_same_weights(name: str, tmp_path: Path) -> None:
     plan = load_plan(name)
     switches = plan.switches("small", dict(text.split("=") for text in TINY[name]))
-    clips = Mixed([Dots(8, plan.view(switches).frames, (True, False))])
+    clips = ClipMixture([Dots(8, plan.view(switches).frames, (True, False))])
     recipe = replace(plan.recipes["small"], epochs=1, batch=2, warm_up_steps=1)
 
     def learn(folder: Path, stop_at: int | None = None) -> torch.nn.Module:
@@ -146,10 +146,10 @@ def test_a_training_can_start_from_shipped_weights(name: str, tmp_path: Path) ->
 def test_clips_of_two_hands_know_what_the_trees_know(trees: dict[str, Path]) -> None:
     view = View(size=64, frames=2, hands=2)
     hic = open_hand_clips(f"hic:{trees['hic']}", view, load_hand_models("open"))
-    sample = draw(hic[1], view, NOTHING, np.random.default_rng(0))
+    sample = sample_crop(hic[1], view, NOTHING, np.random.default_rng(0))
     assert np.isfinite(sample["joints_3d"]).all() and np.isnan(sample["hand_pose"]).all()
     interhand = open_hand_clips(f"interhand:{trees['interhand']}", view, load_hand_models("open"))
-    sample = draw(interhand[0], view, NOTHING, np.random.default_rng(0))
+    sample = sample_crop(interhand[0], view, NOTHING, np.random.default_rng(0))
     assert np.isfinite(sample["hand_pose"]).all() and sample["image"].shape == (2, 3, 64, 64)
     both = len(NUMBERS) - 2  # the left hand lacks in one frame, two joints of the right one in another
     assert len(interhand) == 2 * both  # two cameras
@@ -157,9 +157,11 @@ def test_clips_of_two_hands_know_what_the_trees_know(trees: dict[str, Path]) -> 
 
 def test_fewer_frames_than_the_clip_has_are_a_stretch_of_it() -> None:
     clip = Dots(1, 5, (True, False))[0]
-    middle = draw(clip, View(64, 1, 2), NOTHING, np.random.default_rng(0))
-    expected = draw(clip.stretch(2, 1), View(64, 1, 2), NOTHING, np.random.default_rng(0))
+    middle = sample_crop(clip, View(64, 1, 2), NOTHING, np.random.default_rng(0))
+    expected = sample_crop(clip.stretch(2, 1), View(64, 1, 2), NOTHING, np.random.default_rng(0))
     assert all(np.array_equal(middle[key], expected[key]) for key in expected)
     wild = replace(NOTHING, flip_share=1e-9)
-    starts = {draw(clip, View(64, 1, 2), wild, np.random.default_rng(k))["joints_3d"][0, 0, 0, 0] for k in range(12)}
+    starts = {
+        sample_crop(clip, View(64, 1, 2), wild, np.random.default_rng(k))["joints_3d"][0, 0, 0, 0] for k in range(12)
+    }
     assert len(starts) > 2

@@ -37,7 +37,7 @@ class PointMlp(nn.Module):
         return out
 
 
-class TamedSigmoid(nn.Module):
+class NormalizedSigmoid(nn.Module):
     """sigma(logits + b): b starts at -ln N, so that a row of N pixels sums to about 1 at first; `literal` drops it."""
 
     def __init__(self, pixels: int, literal: bool) -> None:

@@ -36,10 +36,10 @@ _TYPICAL = (0.02, 0.02, 0.006, 0.006)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the head is told beside the maps."""
+class LandmarkInput:
+    """What the head receives beside the maps: the landmark network's own numbers and landmarks."""
 
-    vector: Tensor  # [B, TOLD]
+    vector: Tensor  # [B, n]
     landmarks: Tensor  # [B, 21, 2] the detector's own, crop coordinates
 
 
@@ -82,10 +82,10 @@ class HandHead(nn.Module):
     def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         side = switches.side
-        self.told = switches.backbone == "mediapipe"  # then the maps are deep enough for a head without an hourglass
+        self.has_landmarks = switches.backbone == "mediapipe"  # its maps are deep enough without an hourglass
         code = self._add_maps(switches) if switches.spatial else 0
-        if self.told:
-            self.aside = _Aside(switches.frames, code, switches.trunk, switches.dropout)
+        if self.has_landmarks:
+            self.aside = _LandmarkBranch(switches.frames, code, switches.trunk, switches.dropout)
             code = switches.trunk
         self.pose = nn.Linear(code, 6 * ROTATIONS)
         self.shape = nn.Sequential(
@@ -100,15 +100,15 @@ class HandHead(nn.Module):
         """Add what reads F_Hand and return the size of its code."""
         width, side = switches.width, switches.side
         halvings = int(math.log2(side)) - 1  # down to 2 x 2
-        self.hourglass = nn.Identity() if self.told else Hourglass(width, halvings)
+        self.hourglass = nn.Identity() if self.has_landmarks else Hourglass(width, halvings)
         self.refine = nn.Sequential(
-            nn.Identity() if self.told else ResidualUnit(width),
+            nn.Identity() if self.has_landmarks else ResidualUnit(width),
             nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE),
         )  # fmt: skip
         self.to_heatmaps = nn.Conv2d(width, JOINTS, 1)
         self.sharpness = nn.Parameter(torch.ones(JOINTS, 1))
         self.from_heatmaps, self.from_encoding = nn.Conv2d(JOINTS, width, 1), nn.Conv2d(width, width, 1)
-        if self.told:
+        if self.has_landmarks:
             self.encoder = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Flatten())
             return width * side**2 // 4
         halves = (nn.Sequential(ResidualUnit(width), ResidualUnit(width), nn.MaxPool2d(2)) for _ in range(halvings))
@@ -121,8 +121,8 @@ class HandHead(nn.Module):
             self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(ROTATIONS))
             self.pose.weight.mul_(0.1)
 
-    def forward(self, features: Tensor, told: Told | None = None) -> HeadOutput:
-        """F_Hand [B, width, side, side] -> the hand; `told` goes with the frozen backbone."""
+    def forward(self, features: Tensor, landmark_input: LandmarkInput | None = None) -> HeadOutput:
+        """F_Hand [B, width, side, side] -> the hand; `landmark_input` goes with the frozen backbone."""
         encoding = self.refine(self.hourglass(features))
         logits = self.to_heatmaps(encoding)
         flat = (logits.flatten(2).float() * self.sharpness).softmax(-1)
@@ -130,16 +130,18 @@ class HandHead(nn.Module):
         xy = torch.stack((heatmaps.sum(2) @ self.centers, heatmaps.sum(3) @ self.centers), -1)
         code = self.encoder(self.from_heatmaps(logits) + self.from_encoding(encoding)).flatten(1)
         presence, scales = None, None
-        if self.told:
-            assert told is not None
-            code, xy, presence, scales = self.aside(code, xy, told)
+        if self.has_landmarks:
+            assert landmark_input is not None
+            code, xy, presence, scales = self.aside(code, xy, landmark_input)
         return self._output(code, xy, heatmaps, presence, scales)
 
-    def without_maps(self, told: Told) -> HeadOutput:
-        """Return the hand from what the head is told alone; heatmaps are single cells that say nothing."""
-        batch = len(told.vector)
-        code, xy, presence, scales = self.aside(told.vector.new_zeros(batch, 0), told.landmarks, told)
-        return self._output(code, xy, told.vector.new_ones(batch, JOINTS, 1, 1), presence, scales)
+    def without_maps(self, landmark_input: LandmarkInput) -> HeadOutput:
+        """Return the hand from the landmark input alone; heatmaps are single cells that say nothing."""
+        batch = len(landmark_input.vector)
+        code, xy, presence, scales = self.aside(
+            landmark_input.vector.new_zeros(batch, 0), landmark_input.landmarks, landmark_input
+        )
+        return self._output(code, xy, landmark_input.vector.new_ones(batch, JOINTS, 1, 1), presence, scales)
 
     def _output(
         self, code: Tensor, xy: Tensor, heatmaps: Tensor, presence: Tensor | None, scales: Tensor | None
@@ -148,7 +150,7 @@ class HandHead(nn.Module):
         return HeadOutput(from_6d(rot6d), self.shape(code).float(), xy, heatmaps, presence, scales)
 
 
-class _Aside(nn.Module):
+class _LandmarkBranch(nn.Module):
     """Joins the code with what the detector says, and judges both."""
 
     def __init__(self, frames: int, code: int, width: int, dropout: float) -> None:
@@ -166,10 +168,10 @@ class _Aside(nn.Module):
             self.gate.bias.fill_(-2.0)  # begin with the detector's
             self.scales.bias.copy_(torch.tensor(_TYPICAL).log().repeat_interleave(JOINTS))
 
-    def forward(self, code: Tensor, xy: Tensor, told: Told) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, code: Tensor, xy: Tensor, landmark_input: LandmarkInput) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the joint code, 2D joints [B, 21, 2], presence [B] and log scales [B, 4, 21]."""
-        code = self.trunk(torch.cat((code, self.vector(told.vector)), dim=1))
+        code = self.trunk(torch.cat((code, self.vector(landmark_input.vector)), dim=1))
         share = torch.sigmoid(self.gate(code))[..., None]
-        mixed = share * xy + (1 - share) * told.landmarks + self.offset(code).unflatten(-1, (JOINTS, 2))
+        mixed = share * xy + (1 - share) * landmark_input.landmarks + self.offset(code).unflatten(-1, (JOINTS, 2))
         scales = self.scales(code).unflatten(-1, (len(SCALES), JOINTS)).clamp(-9, 1)
         return code, mixed, self.presence(code)[:, 0], scales

@@ -14,7 +14,7 @@ from hmpfit.regressors.backbone.frozen import FrozenTower
 from hmpfit.regressors.ifvonet.network import IFVONet
 
 
-class NetworkLook:
+class NetworkLocator:
     """Joints, presence and side of regions of one image, by a network on the frozen landmark network."""
 
     def __init__(self, network: IFVONet) -> None:

@@ -43,7 +43,7 @@ _SPOT = 0.6  # standard deviation of a heatmap's target, in its pixels
 
 
 def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
-    """Return "total" and its six parts for a batch of `samples.draw`; what is not annotated counts nothing."""
+    """Return "total" and its six parts for a batch of `samples.sample_crop`; what is not annotated counts nothing."""
     assert isinstance(network, IFVONet)
     weights = WEIGHTS[network.switches.loss_weights]
     parts: dict[str, Tensor] = {}

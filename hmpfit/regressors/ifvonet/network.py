@@ -13,7 +13,7 @@ from hmpfit.regressors.backbone.pyramid import Pyramid
 from hmpfit.regressors.backbone.resnet import ResNet50
 from hmpfit.regressors.ifvonet.attention import start_tiny
 from hmpfit.regressors.ifvonet.fusion import Fusion
-from hmpfit.regressors.ifvonet.head import HandHead, HeadOutput, Told
+from hmpfit.regressors.ifvonet.head import HandHead, HeadOutput, LandmarkInput
 from hmpfit.regressors.ifvonet.recovery import OcclusionRecovery
 from hmpfit.regressors.ifvonet.switches import IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
@@ -109,7 +109,7 @@ class IFVONet(nn.Module):
         if self.frozen:
             features = image if isinstance(image, Features) else frozen_features(image)
             if not self.switches.spatial:
-                return _each(self.head.without_maps(_told(features, wanted)), count)
+                return _each(self.head.without_maps(_landmark_input(features, wanted)), count)
             single, stacked = features.maps.flatten(0, 1), features.maps.flatten(1, 2)
         else:
             assert isinstance(image, Tensor)
@@ -120,7 +120,7 @@ class IFVONet(nn.Module):
         hand, occlusion = self.gate(self.eyes_for_all(stacked) if two else self.eyes(self.stem(stacked)))
         recovered = self.recovery(occlusion, hand)
         fused = self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(self._variations(each, wanted)))
-        whole = self.head(fused, None if features is None else _told(features, wanted))
+        whole = self.head(fused, None if features is None else _landmark_input(features, wanted))
         return _each(whole, count)
 
     def _variations(self, each: list[Tensor], wanted: tuple[int, ...]) -> list[Tensor]:
@@ -158,14 +158,14 @@ def _tower(device: str) -> MediaPipeBackbone:
     return MediaPipeBackbone().eval().requires_grad_(False).to(device)
 
 
-def _told(features: Features, wanted: tuple[int, ...]) -> Told:
+def _landmark_input(features: Features, wanted: tuple[int, ...]) -> LandmarkInput:
     """Return what the head is told of the wanted frames beside the maps, one after the other along the batch."""
     frames = features.numbers.shape[1]
     others = [[o for o in range(frames) if o != frame] for frame in wanted]
     own = [torch.cat((features.pooled[:, f], features.numbers[:, f], features.numbers[:, o].flatten(1)), 1)
            for f, o in zip(wanted, others)]  # fmt: skip
     landmarks = torch.cat([features.numbers[:, frame, :63] for frame in wanted])
-    return Told(torch.cat(own), landmarks.unflatten(-1, (21, 3))[..., :2])
+    return LandmarkInput(torch.cat(own), landmarks.unflatten(-1, (21, 3))[..., :2])
 
 
 def _each(whole: HeadOutput, count: int) -> tuple[HeadOutput, ...]:

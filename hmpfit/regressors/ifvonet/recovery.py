@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmpfit.regressors.ifvonet.attention import (
+    NormalizedSigmoid,
     PointMlp,
     Positions,
-    TamedSigmoid,
     by_rows,
     to_heads,
     to_map,
@@ -46,7 +46,7 @@ class RecoveryBlock(nn.Module):
             if not switches.literal:  # a row of N pixels begins with weights of 1 / N, not of 1
                 nn.init.constant_(self.norm.weight, 1 / self.side**2)
         if self.kind == "sigmoid_bn":
-            self.sigmoid = TamedSigmoid(self.side**2, switches.literal)
+            self.sigmoid = NormalizedSigmoid(self.side**2, switches.literal)
 
     def forward(self, asking: Tensor, hand: Tensor) -> Tensor:
         """Query features and the hand's features [B, width, side, side] -> recovered features of the same shape."""

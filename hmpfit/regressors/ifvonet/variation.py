@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.regressors.ifvonet.attention import (
+    NormalizedSigmoid,
     PointMlp,
     Positions,
-    TamedSigmoid,
     by_rows,
     to_heads,
     to_map,
@@ -26,7 +26,7 @@ class PixelVariation(nn.Module):
         self.residual = switches.pdv_residual
         self.positions = Positions(width, self.side)
         self.query, self.key, self.value = (nn.Conv2d(width, width, 1) for _ in range(3))
-        self.sigmoid = TamedSigmoid(self.side**2, switches.literal)
+        self.sigmoid = NormalizedSigmoid(self.side**2, switches.literal)
         self.mlp = PointMlp(width)
         self.scale = 1 / math.sqrt(width // self.heads)
 

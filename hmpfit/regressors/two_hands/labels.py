@@ -30,7 +30,7 @@ class PairLabels:
 
 
 def pair_labels(batch: dict[str, Tensor]) -> PairLabels:
-    """Return the labels of a batch of `training.samples.draw` with two hands a sample."""
+    """Return the labels of a batch of `training.samples.sample_crop` with two hands a sample."""
     joints, xy, orient, pose = (
         batch[name].transpose(1, 2) for name in ("joints_3d", "joints_2d", "global_orient", "hand_pose")
     )

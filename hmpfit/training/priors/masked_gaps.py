@@ -17,7 +17,7 @@ FLOOR = 0.05  # radians: below it a gap counts by its error, not by the share of
 DOUBT_WEIGHT = 0.02
 
 
-def draw_gaps(valid: Tensor, count: int, generator: torch.Generator) -> Gaps:
+def sample_gaps(valid: Tensor, count: int, generator: torch.Generator) -> Gaps:
     """Cut up to `count` gaps into windows, valid [B, T]: whole runs of true frames, in contexts of many kinds."""
     batch, frames = valid.shape
 

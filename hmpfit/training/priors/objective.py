@@ -9,8 +9,8 @@ from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field import losses
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.path_encoder import PathEncoder
-from hmpfit.training.priors.draw_windows import Batch, disturb
-from hmpfit.training.priors.masked_gaps import draw_gaps, gap_loss
+from hmpfit.training.priors.masked_gaps import gap_loss, sample_gaps
+from hmpfit.training.priors.sample_windows import Batch, disturb
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class PriorLossWeights:
     kl: float = 2e-5
     kl_warm_up: float = 0.05  # share of the training over which kl rises from 0
     masked: float = 1.0  # weight of the masked posterior's reconstruction, relative to the whole one's
-    teach: float = 2e-5  # KL(posterior of the whole motion || posterior of the masked, disturbed motion)
+    distillation: float = 2e-5  # KL(posterior of the whole motion || posterior of the masked, disturbed motion)
     gaps: int = 128  # cut into a step's windows for the in-betweener
     frames: int = 48  # decoded per step, drawn anew each step: the field is continuous in time
 
 
 # The paper's losses alone, on whole windows (docs/method.md section 5: KL over 25 of 1000 epochs); and with ours.
-PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025, masked=0.0, teach=0.0, frames=128)
+PAPER = PriorLossWeights(kl=1e-5, kl_warm_up=0.025, masked=0.0, distillation=0.0, frames=128)
 PAPER_WITH_ADDITIONS = PriorLossWeights(kl=1e-5, kl_warm_up=0.025)
 
 
@@ -49,10 +49,10 @@ def step_loss(
     mu, log_var = prior.encode(batch.hand_R, batch.valid)
     noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
     latents, parts = {"whole": mu + (log_var / 2).exp() * noise}, dict[str, Tensor]()
-    if weights.masked or weights.teach:
+    if weights.masked or weights.distillation:
         latents["masked"], masked_log_var = prior.encode(disturb(batch.hand_R, generator), batch.shown)
         apart = losses.kl_between(mu.detach(), log_var.detach(), latents["masked"], masked_log_var)
-        parts["teach"] = apart.clamp(max=1e3).sum(-1).mean()
+        parts["distillation"] = apart.clamp(max=1e3).sum(-1).mean()
     for name, z in latents.items():
         rot6d = prior.decode_prepared(z, prepared)
         points = prior.points(rotations.from_6d(rot6d))
@@ -66,7 +66,9 @@ def step_loss(
     }
     parts["total"] = rebuilt["whole"] + weights.kl * warm * parts["kl"]
     if "masked" in latents:
-        parts["total"] = parts["total"] + weights.masked * rebuilt["masked"] + weights.teach * parts["teach"]
+        parts["total"] = (
+            parts["total"] + weights.masked * rebuilt["masked"] + weights.distillation * parts["distillation"]
+        )
     if prior.root_encoder is not None:
         rooted = torch.isfinite(batch.root_R).flatten(1).all(1)
         if rooted.any():
@@ -104,7 +106,7 @@ def training_loss(
         hand_R = torch.where(valid[..., None, None, None], hand_R, torch.eye(3).to(hand_R))
         with torch.no_grad():
             path = prior.encoder.to_path(prior.pose_vectors(hand_R))
-        gaps = draw_gaps(valid, weights.gaps, generator)
+        gaps = sample_gaps(valid, weights.gaps, generator)
         parts |= gap_loss(prior.encoder.gaps, path, gaps, generator)
         total = total + parts["total"]
     if prior.sizes.layers:

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.training.priors.draw_windows import Batch, Clips, draw_batch
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
+from hmpfit.training.priors.sample_windows import Batch, Clips, sample_batch
 from hmpfit.training.priors.schedules import Schedule
 from hmpfit.training.states import SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
@@ -41,7 +41,7 @@ class _Windows(IterableDataset[Tensors]):
         rank = process_number()
         for step in range(self.first, self.schedule.steps):  # a batch depends on its number only: resuming repeats it
             generator = np.random.default_rng((self.schedule.seed, step, rank) if rank else (self.schedule.seed, step))
-            yield _tensors(draw_batch(self.collections, self.schedule.batch, self.frames, generator))
+            yield _tensors(sample_batch(self.collections, self.schedule.batch, self.frames, generator))
 
 
 class PriorTraining(lightning.LightningModule):

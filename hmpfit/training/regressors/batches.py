@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from hmpfit.regressors.samples import NOTHING, Augmentation, ClipSource, HandClip, View, draw
+from hmpfit.regressors.samples import NOTHING, Augmentation, ClipSource, HandClip, View, sample_crop
 
 
-class Mixed:
+class ClipMixture:
     """Several sources as one, clip after clip; `rows` picks some of them."""
 
     def __init__(self, sources: Sequence[ClipSource], rows: Sequence[tuple[int, int]] | None = None) -> None:
@@ -36,7 +36,7 @@ class Mixed:
         """Return the clips in batches, undisturbed."""
         return HeldOutBatches(self, view, batch)
 
-    def split(self, held_share: float, most: int) -> "tuple[Mixed, Mixed]":
+    def split(self, held_share: float, most: int) -> "tuple[ClipMixture, ClipMixture]":
         """Return all but the last clips of every source, and up to `most` of those last ones, evenly picked.
 
         Neighboring clips show nearly the same, so that what is held out is one stretch at the end of each source.
@@ -50,7 +50,7 @@ class Mixed:
             held += [(number, i) for i in range(cut, count)]
         held = held or kept
         picked = np.unique(np.linspace(0, len(held) - 1, min(most, len(held))).round().astype(int))
-        return Mixed(self.sources, kept), Mixed(self.sources, [held[i] for i in picked])
+        return ClipMixture(self.sources, kept), ClipMixture(self.sources, [held[i] for i in picked])
 
 
 def stack(clips: Sequence[dict[str, np.ndarray]]) -> dict[str, Tensor]:
@@ -61,7 +61,9 @@ def stack(clips: Sequence[dict[str, np.ndarray]]) -> dict[str, Tensor]:
 class TrainingBatches(IterableDataset[dict[str, Tensor]]):
     """Batches `first`..`steps` of shuffled epochs; processes and workers share them out without overlap."""
 
-    def __init__(self, clips: Mixed, view: View, augmentation: Augmentation, batch: int, steps: int, seed: int) -> None:
+    def __init__(
+        self, clips: ClipMixture, view: View, augmentation: Augmentation, batch: int, steps: int, seed: int
+    ) -> None:
         self.clips, self.view, self.augmentation = clips, view, augmentation
         self.batch, self.steps, self.seed, self.first = batch, steps, seed, 0
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=int))
@@ -84,13 +86,13 @@ class TrainingBatches(IterableDataset[dict[str, Tensor]]):
             self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.clips)))
         clip = int(self._order[1][place])
         generator = np.random.default_rng((self.seed, epoch, place, 1))
-        return draw(self.clips[clip], self.view, self.augmentation, generator)
+        return sample_crop(self.clips[clip], self.view, self.augmentation, generator)
 
 
 class HeldOutBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
     """The held-out clips in batches, undisturbed."""
 
-    def __init__(self, clips: Mixed, view: View, batch: int) -> None:
+    def __init__(self, clips: ClipMixture, view: View, batch: int) -> None:
         self.clips, self.view, self.batch = clips, view, batch
 
     def __len__(self) -> int:
@@ -98,7 +100,7 @@ class HeldOutBatches(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rows = range(index * self.batch, min((index + 1) * self.batch, len(self.clips)))
-        return stack([draw(self.clips[row], self.view, NOTHING, np.random.default_rng(0)) for row in rows])
+        return stack([sample_crop(self.clips[row], self.view, NOTHING, np.random.default_rng(0)) for row in rows])
 
 
 def _place() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Spoiled crops as features of the frozen landmark network, kept in shards: heads train on them without any picture.
+"""Corrupted crops as features of the frozen landmark network, kept in shards: heads train on them without any picture.
 
 Separate from the loop. Every clip of a source is drawn several times, each draw a function of the seed and its number;
 a source has a folder of shards of its own, so that whole clips can be left out. What is stored is what
@@ -21,8 +21,8 @@ from hmpfit.geometry.rotations import exp
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.backbone.frozen import FrozenTower
-from hmpfit.regressors.samples import Augmentation, ClipSource, HandClip, View, draw_placed
-from hmpfit.training.regressors.spoiling import Donor, Spoiling, spoil
+from hmpfit.regressors.samples import Augmentation, ClipSource, HandClip, View, sample_placed_crop
+from hmpfit.training.regressors.corruption import CorruptionOptions, Donor, corrupt
 
 PER_SHARD = 256
 INDEX = "features.json"
@@ -30,14 +30,14 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class CropDrawing:
+class CropSampling:
     """How crops are drawn: `rounds` times each clip, crops off by what tracks are off."""
 
     rounds: int = 4
     seed: int = 0
     view: View = field(default_factory=lambda: View(size=224, frames=2, region=True))
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(0.15, 20.0, 0.8, 0.2, shift=0.06))
-    spoiling: Spoiling = field(default_factory=Spoiling)
+    corruption: CorruptionOptions = field(default_factory=CorruptionOptions)
 
 
 def feature_folder(
@@ -45,7 +45,7 @@ def feature_folder(
     donors: Sequence[HandClip],
     models: HandModels,
     place: Path,
-    drawing: CropDrawing = CropDrawing(),
+    drawing: CropSampling = CropSampling(),
     on_clip: Callable[[int], None] | None = None,
 ) -> Path:
     """Compute the features of a source, `rounds` draws of every clip, and return their folder below `place`.
@@ -96,18 +96,18 @@ def read_features(folders: Iterable[Path]) -> dict[str, Tensor]:
 
 
 def _row(
-    clip: HandClip, number: tuple[int, int, int], drawing: CropDrawing, lent: Sequence[Donor], tower: FrozenTower
+    clip: HandClip, number: tuple[int, int, int], drawing: CropSampling, lent: Sequence[Donor], tower: FrozenTower
 ) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(number)
-    sample, placed, crop = draw_placed(clip, drawing.view, drawing.augmentation, generator)
+    sample, placed, crop = sample_placed_crop(clip, drawing.view, drawing.augmentation, generator)
     pixels = np.ascontiguousarray((sample["image"] * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
-    spoiled = spoil(pixels, sample["joints_2d"][0].astype(np.float64), lent, generator, drawing.spoiling)
-    features = tower(spoiled.images)
+    corrupted = corrupt(pixels, sample["joints_2d"][0].astype(np.float64), lent, generator, drawing.corruption)
+    features = tower(corrupted.images)
     focal = float(placed.K[0, 0]) / crop.side_px  # of the crop's own camera, in crops
     out: dict[str, np.ndarray] = {key: value for key, value in sample.items() if key != "image"}
     out |= {"maps": features.maps.half().numpy(), "pooled": features.pooled.half().numpy()}
-    out |= {"numbers": features.numbers.numpy(), "covered": spoiled.covered, "focal": np.array(focal, np.float32)}
-    out["is_hand"] = np.isfinite(sample["joints_2d"][0]).all((-1, -2)) & (spoiled.covered.mean(-1) < 0.9)
+    out |= {"numbers": features.numbers.numpy(), "covered": corrupted.covered, "focal": np.array(focal, np.float32)}
+    out["is_hand"] = np.isfinite(sample["joints_2d"][0]).all((-1, -2)) & (corrupted.covered.mean(-1) < 0.9)
     return out
 
 

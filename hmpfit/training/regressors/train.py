@@ -20,7 +20,7 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.training.logs import loggers, whole_log
-from hmpfit.training.regressors.batches import Mixed
+from hmpfit.training.regressors.batches import ClipMixture
 from hmpfit.training.regressors.feature_set import FeatureSet
 from hmpfit.training.states import LAST, SUFFIX, SafetensorsStates, last_state, read_state, weights_of
 
@@ -144,8 +144,8 @@ def train(
     plan: NetworkPlan,
     switches: Any,
     network: nn.Module,
-    clips: Mixed | FeatureSet,
-    held_out: Mixed | FeatureSet,
+    clips: ClipMixture | FeatureSet,
+    held_out: ClipMixture | FeatureSet,
     models: HandModels,
     folder: Path,
     recipe: TrainingRecipe,

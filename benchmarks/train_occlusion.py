@@ -1,4 +1,4 @@
-"""Train the judge of covered landmarks: `python benchmarks/train_cover.py INPUTS RUNS`.
+"""Train the classifier of occluded landmarks: `python benchmarks/train_occlusion.py INPUTS RUNS`.
 
 INPUTS is the folder with `clips/` and `truth/`, RUNS a folder with a run of each clip (`hmpfit run clips/*.mp4 -o
 RUNS`). Trains once without each clip or set, scores it there and prints the table, then trains on all and writes the
@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits, dropout
 
 from hmpfit.cards import write_card
-from hmpfit.keypoints.cover import WEIGHTS, CoverJudge
+from hmpfit.keypoints.occlusion import WEIGHTS, OcclusionClassifier
 from hmpfit.records import Floats
 
 CLIPS = {"pinches": 90, "fingerspelling": 100, "reach": 70, "cups": 70}  # frames at most
@@ -41,7 +41,7 @@ def gather(inputs: Path, runs: Path) -> list[CleanHand]:
     return hands
 
 
-def train(samples: Samples, seed: int) -> CoverJudge:
+def train(samples: Samples, seed: int) -> OcclusionClassifier:
     """Fit the judge; every source counts by the root of how many samples it has."""
     torch.manual_seed(seed)
     x = torch.as_tensor(samples.features.astype(np.float32))
@@ -76,10 +76,10 @@ def train(samples: Samples, seed: int) -> CoverJudge:
         optimizer.step()
         schedule.step()
     found = {"mean": mean, "std": std, **weights}
-    return CoverJudge({name: values.detach().numpy() for name, values in found.items()})
+    return OcclusionClassifier({name: values.detach().numpy() for name, values in found.items()})
 
 
-def score(judge: CoverJudge, samples: Samples) -> dict[str, float]:
+def score(judge: OcclusionClassifier, samples: Samples) -> dict[str, float]:
     """Return how well covered landmarks, and hands with eight or more of them, are told from the others."""
     chance = judge(samples.features.astype(np.float32))
     count, expected = samples.covered.sum(-1), chance.sum(-1)
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def write(
-    path: Path, judge: CoverJudge, samples: Samples, without: list[str], table: dict[str, dict[str, float]]
+    path: Path, judge: OcclusionClassifier, samples: Samples, without: list[str], table: dict[str, dict[str, float]]
 ) -> None:
     """Write the weights as half floats, and their card."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def write(
     path.write_bytes(save(half))
     about = {
         "what": "probability that something covers a landmark, from features of MediaPipe's landmark network",
-        "command": "python benchmarks/train_cover.py ../shared/inputs RUNS",
+        "command": "python benchmarks/train_occlusion.py ../shared/inputs RUNS",
         "seen": sorted(set(samples.source.tolist()) - set(without)),
         "occluders": "benchmarks/training_occluders.py",
     }

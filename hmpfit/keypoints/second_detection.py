@@ -24,7 +24,7 @@ from hmpfit.records import Bools, Floats, HandDetections
 
 
 @dataclass(frozen=True)
-class CloserOptions:
+class SecondDetectionOptions:
     """When and how to look; more has to speak for a hand here than in a whole frame."""
 
     border_every_s: float = 0.5
@@ -44,11 +44,11 @@ Tools = tuple[PalmDetector, LandmarkNetwork, PoseDetector | None]
 Found = tuple[Landmarks, Floats, Bodies]
 
 
-def look_closer(
+def detect_missed_hands(
     clip: FrameSource,
     detections: HandDetections,
     files: LandmarkerFiles,
-    options: CloserOptions = CloserOptions(),
+    options: SecondDetectionOptions = SecondDetectionOptions(),
     *,
     workers: int | None = None,
     frames_hidden: Bools | None = None,
@@ -84,7 +84,7 @@ def look_closer(
     return detections, {frame: bodies for frame, (_, _, bodies) in seen.items() if tiles[frame]}
 
 
-def _tools(files: LandmarkerFiles, options: CloserOptions) -> Tools:
+def _tools(files: LandmarkerFiles, options: SecondDetectionOptions) -> Tools:
     pose = load_pose_files()
     palms = PalmDetector(files.palm, options.palm_score, options.most_hands)
     return palms, LandmarkNetwork(files.landmarks), None if pose is None else PoseDetector(*pose)
@@ -125,7 +125,7 @@ def _starts(length: float, side: float) -> Floats:
 
 
 def _look(
-    tools: Tools, image: NDArray[np.uint8], areas: Sequence[Floats], known: Floats, options: CloserOptions
+    tools: Tools, image: NDArray[np.uint8], areas: Sequence[Floats], known: Floats, options: SecondDetectionOptions
 ) -> tuple[Landmarks, Floats]:
     """Look at areas of an image; what lies on a hand that is known already is not looked at again."""
     palms, network, _ = tools

@@ -1,4 +1,4 @@
-"""Which followed things are hands: a hand is earned by time or by strength, else it is dropped with a reason.
+"""Decide which merged tracklets are hands, by duration and score; every other one is dropped with a reason.
 
 Separate from `assignment`, which only says what belongs together. No pixels.
 """
@@ -21,8 +21,8 @@ _FEW, _CONFIRMED = 5, 0.9  # detections, below which the frames around must conf
 
 
 @dataclass(frozen=True)
-class Sightings:
-    """What was seen of one followed thing."""
+class TrackletEvidence:
+    """Summary of the detections of one merged tracklet."""
 
     frames: NDArray[np.int64]  # [n] with a detection
     score: float  # median
@@ -44,13 +44,13 @@ class Sightings:
         )  # fmt: skip
 
 
-def sightings_of(detections: HandDetections, rows: NDArray[np.int64]) -> Sightings:
-    """Sum up the detections of one followed thing, given by frame [T], -1 for none."""
+def tracklet_evidence(detections: HandDetections, rows: NDArray[np.int64]) -> TrackletEvidence:
+    """Summarize the detections of one merged tracklet, `rows` [T] by frame, -1 for none."""
     frames = np.flatnonzero(rows >= 0)
     rows = rows[frames]
     odds, xy, score = log_odds(detections.right_probability[rows]), detections.xy_px[rows], detections.score[rows]
     center = np.median(xy.mean(axis=1), axis=0)
-    return Sightings(
+    return TrackletEvidence(
         frames=frames,
         score=float(np.median(score)),
         strength=float(np.percentile(score, _STRENGTH_PERCENTILE)),
@@ -61,13 +61,13 @@ def sightings_of(detections: HandDetections, rows: NDArray[np.int64]) -> Sightin
     )
 
 
-def reason_against(one: Sightings, presence: Floats, times_s: Floats, told: bool) -> str | None:
-    """Return why a followed thing is no hand, or None where it is one.
+def rejection_reason(one: TrackletEvidence, presence: Floats, times_s: Floats, expected: bool) -> str | None:
+    """Return why a merged tracklet is no hand, or None where it is one.
 
-    `presence` [T] is how surely it was seen where it was only followed, 0 elsewhere. `told`: the user says that there
-    is a hand, so that weak and short ones count too.
+    `presence` [T] is how surely it was seen where it was only followed, 0 elsewhere. `expected`: the user says that
+    there is a hand, so that weak and short ones count too.
     """
-    if told:
+    if expected:
         return None
     if one.strength < _LEAST_STRENGTH:
         return f"too weak: it scores {one.strength:.2f} at its best, and hands score {_LEAST_STRENGTH:.1f} or more"

@@ -16,7 +16,7 @@ SIDES = (0, 1)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class PathNode:
     """Something to visit in frames `first` to `last`: what leaving it out costs, and visiting it on either side."""
 
     first: int
@@ -26,7 +26,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Edge:
+class PathEdge:
     """A move from one stretch to another."""
 
     before: int
@@ -35,7 +35,7 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class Part:
+class PathPiece:
     """Stretches visited one after the other by moves; `starts` a path, or continues one after a jump."""
 
     side: int
@@ -74,9 +74,9 @@ class _Program:
         return np.round(found.x).astype(int)
 
 
-def least_cost_paths(
-    stretches: Sequence[Stretch], edges: Sequence[Edge], start: float, jump: float, most: int | None = None
-) -> list[Part]:
+def minimum_cost_paths(
+    stretches: Sequence[PathNode], edges: Sequence[PathEdge], start: float, jump: float, most: int | None = None
+) -> list[PathPiece]:
     """Return the unbroken parts of the paths, in order of time.
 
     `start` is the cost of a path, of which there are at most `most`; `jump` that of coming back from the pool.
@@ -102,7 +102,7 @@ class _Side:
     start: dict[int, int]
     move: dict[tuple[int, int], int]
 
-    def parts(self, found: np.ndarray, side: int) -> list[Part]:
+    def parts(self, found: np.ndarray, side: int) -> list[PathPiece]:
         after = {n: m for (n, m), column in self.move.items() if found[column]}
         moved_to = set(after.values())
         out = []
@@ -111,12 +111,12 @@ class _Side:
                 visited = [n]
                 while visited[-1] in after:
                     visited.append(after[visited[-1]])
-                out.append(Part(side, bool(found[self.start[n]]), tuple(visited)))
+                out.append(PathPiece(side, bool(found[self.start[n]]), tuple(visited)))
         return out
 
 
 def _lay_side(
-    program: _Program, stretches: Sequence[Stretch], edges: Sequence[Edge], start: float, jump: float, side: int
+    program: _Program, stretches: Sequence[PathNode], edges: Sequence[PathEdge], start: float, jump: float, side: int
 ) -> _Side:
     allowed = [n for n, stretch in enumerate(stretches) if np.isfinite(stretch.sides[side])]
     visit = {n: program.column(stretches[n].sides[side] - stretches[n].left_out) for n in allowed}
@@ -141,7 +141,7 @@ def _lay_side(
 
 
 def _lay_pool(
-    program: _Program, stretches: Sequence[Stretch], allowed: list[int], out: dict[int, int], back: dict[int, int]
+    program: _Program, stretches: Sequence[PathNode], allowed: list[int], out: dict[int, int], back: dict[int, int]
 ) -> None:
     """Chain the pool through time: what left a stretch may come back in any that begins later."""
     leaving = [(stretches[n].last + 0.5, 1.0, out[n]) for n in allowed]

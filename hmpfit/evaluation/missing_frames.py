@@ -29,7 +29,7 @@ def neutral_hand(models: HandModels, is_right: bool) -> tuple[Points, Points]:
     return joints - joints[0], vertices - joints[0]
 
 
-def charged(points: Points, neutral: Points, wrists: Points) -> tuple[Points, float]:
+def fill_missing_frames(points: Points, neutral: Points, wrists: Points) -> tuple[Points, float]:
     """Fill the frames of points [T, N, 3] that are not finite with the neutral hand, and say how many were there.
 
     The neutral hand stands where the last estimated wrist was (before the first: where it will be; with none at all: a

@@ -44,7 +44,7 @@ class Batch:
     root_R: Tensor
 
 
-def draw_batch(collections: Sequence[Clips], size: int, frames: int, generator: np.random.Generator) -> Batch:
+def sample_batch(collections: Sequence[Clips], size: int, frames: int, generator: np.random.Generator) -> Batch:
     """Draw a batch of windows of `frames` frames."""
     shares = np.array([clips.share for clips in collections])
     windows, valid = [], []

@@ -27,15 +27,15 @@ class Donor:
 
 
 @dataclass(frozen=True)
-class Spoiled:
-    """Frames [F, S, S, 3] after spoiling and which joints [F, 21] something covers."""
+class CorruptedImages:
+    """Frames [F, S, S, 3] after corruption and which joints [F, 21] something covers."""
 
     images: Images
     covered: Bools
 
 
 @dataclass(frozen=True)
-class Spoiling:
+class CorruptionOptions:
     """How often what happens; shares are of clips."""
 
     covered: float = 0.7  # one to three things before the hand
@@ -46,10 +46,14 @@ class Spoiling:
     compressed: float = 0.4
 
 
-def spoil(
-    images: Images, joints: Floats, donors: Sequence[Donor], generator: np.random.Generator, how: Spoiling = Spoiling()
-) -> Spoiled:
-    """Spoil the crops [F, S, S, 3] of one clip, joints [F, 21, 2] in 0..1; where these are NaN there is no hand."""
+def corrupt(
+    images: Images,
+    joints: Floats,
+    donors: Sequence[Donor],
+    generator: np.random.Generator,
+    how: CorruptionOptions = CorruptionOptions(),
+) -> CorruptedImages:
+    """Corrupt the crops [F, S, S, 3] of one clip, joints [F, 21, 2] in 0..1; where these are NaN there is no hand."""
     out, frames, size = images.copy(), len(images), images.shape[1]
     covered = np.zeros((frames, 21), dtype=bool)
     if generator.random() < how.covered:
@@ -68,7 +72,7 @@ def spoil(
     ):
         if generator.random() < share:
             out = change(out, generator)
-    return Spoiled(out, covered)
+    return CorruptedImages(out, covered)
 
 
 def _thing(

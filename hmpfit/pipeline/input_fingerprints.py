@@ -11,17 +11,17 @@ from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.context import RunContext
 
 
-def clip_print(context: RunContext) -> str:
+def clip_fingerprint(context: RunContext) -> str:
     """Return the fingerprint of the clip's pixels and times."""
     return context.clip.fingerprint()[:16]
 
 
-def hand_prints(models: HandModels) -> list[str]:
+def hand_model_fingerprints(models: HandModels) -> list[str]:
     """Return the fingerprints of the right and the left hand model."""
     return [models.right.fingerprint, models.left.fingerprint]
 
 
-def file_prints(files: Mapping[str, str | None]) -> dict[str, str]:
+def file_fingerprints(files: Mapping[str, str | None]) -> dict[str, str]:
     """Return the fingerprint of each file's content by option; a name that is no file stands for itself."""
     prints = {}
     for option, text in files.items():

@@ -2,7 +2,7 @@
 
 Behind an object the landmark network invents a hand and says with confidence that it is there; what it saw at the
 landmark tells otherwise. Separate from `confidence`, which knows the spread of views only. Trained by
-`benchmarks/train_cover.py`; the card beside the weights says on what, and how well it does on clips left out.
+`benchmarks/train_occlusion.py`; the card beside the weights says on what, and how well it does on clips left out.
 """
 
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ WEIGHTS = Path(__file__).parent / "weights" / "cover.safetensors"
 
 
 @dataclass(frozen=True)
-class CoverJudge:
+class OcclusionClassifier:
     """A network of two layers over the 21 landmarks of a hand at once."""
 
     weights: dict[str, Floats]
 
     @staticmethod
     @cache
-    def load() -> "CoverJudge":
+    def load() -> "OcclusionClassifier":
         """Return the shipped judge."""
-        return CoverJudge({name: values.astype(np.float32) for name, values in load_file(WEIGHTS).items()})
+        return OcclusionClassifier({name: values.astype(np.float32) for name, values in load_file(WEIGHTS).items()})
 
     def __call__(self, features: Floats) -> Floats:
         """Return the probability that something covers each landmark, [..., 21], from features [..., 21, F]."""
@@ -40,7 +40,7 @@ class CoverJudge:
 
 
 @dataclass(frozen=True)
-class CoverLimits:
+class OcclusionThresholds:
     """What is believed: landmarks up to a probability, and frames up to an expected number of covered landmarks."""
 
     landmark: float
@@ -48,7 +48,7 @@ class CoverLimits:
     over_s: float  # half of the time over which a frame's number is averaged: things do not cover a hand for one frame
 
 
-def drop_covered(tracks: KeypointTracks, limits: CoverLimits) -> KeypointTracks:
+def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> KeypointTracks:
     """Return the tracks without covered landmarks, and without the frames in which too many are.
 
     A hand without any frame that would stay keeps its own: then it is the judge that is wrong about this hand.
@@ -59,7 +59,7 @@ def drop_covered(tracks: KeypointTracks, limits: CoverLimits) -> KeypointTracks:
     number = np.stack([_averaged(one, tracks.times_s, limits.over_s) for one in chance.sum(-1)])
     frames = tracks.seen & ~(number > limits.landmarks)
     frames = np.where(frames.any(1, keepdims=True), frames, tracks.seen)
-    kept = tracks if (frames == tracks.seen).all() else tracks.believed_where(frames)
+    kept = tracks if (frames == tracks.seen).all() else tracks.accept_frames(frames)
     single = kept.seen[..., None] & (tracks.covered > limits.landmark)
     if not single.any():
         return kept

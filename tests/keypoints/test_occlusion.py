@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from hmpfit.keypoints.cover import CoverJudge, CoverLimits, drop_covered
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.network_taps import tap
 from hmpfit.keypoints.networks import LandmarkNetwork, at_points
+from hmpfit.keypoints.occlusion import OcclusionClassifier, OcclusionThresholds, drop_covered
 from hmpfit.keypoints.regions import Regions
 from hmpfit.records import KeypointTracks
 
-LIMITS = CoverLimits(landmark=0.6, landmarks=6.0, over_s=0.1)
+LIMITS = OcclusionThresholds(landmark=0.6, landmarks=6.0, over_s=0.1)
 
 
 def tracks(covered: np.ndarray) -> KeypointTracks:
@@ -77,7 +77,7 @@ def test_reading_inner_layers_changes_no_answer():
     for name in ("xy_px", "world_m", "presence", "right"):
         assert (getattr(plain, name) == getattr(tapped, name)).all()
     assert plain.features is None and tapped.features is not None
-    chance = CoverJudge.load()(tapped.features)
+    chance = OcclusionClassifier.load()(tapped.features)
     assert chance.shape == (1, 21) and (chance > 0).all() and (chance < 1).all()
 
 
