@@ -36,6 +36,7 @@ COMMANDS = {
     "train-prior": ("hmpfit.command_line.train_prior:train_prior", "Train a motion prior on AMASS or other motion."),
     "eval-prior": ("hmpfit.command_line.eval_prior:eval_prior", "Measure a motion prior on motion it never saw."),
     "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
+    "app": ("hmpfit.command_line.app:app", "Serve a web page: drop a video, see it, download it."),
     "view": ("hmpfit.command_line.view:view", "Open a run in 3D in a browser."),
     "report": ("hmpfit.command_line.report:report", "Write a run's report page anew."),
     "bench": ("hmpfit.command_line.bench:bench", "Measure how fast this machine fits hands."),

@@ -47,6 +47,6 @@ def _serve(result: Path, video: Path | None, host: str, port: int, hand_model: s
         if viewer.open_to_others:
             say(f"hmpfit: listening on {host}: other machines can open the page, and it asks for no password.")
         click.echo(f"{viewer.address} (Ctrl-C ends it)")
-        viewer.play_forever()
+        viewer.play_until_closed()
     finally:
         viewer.close()

@@ -7,7 +7,6 @@ there, with the camera's path; else the camera's axes are kept. "Up" is the (fir
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ class Viewer:
         self._vertices = hand_vertices(result, models)
         self._clip = None if video is None else open_clip(video, mirrored=mirrored)
         self._first = first_frame
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), threading.Event()
         self.frames = len(result.tracks.times_s)
         _check_host(host)
         self.host = host
@@ -109,16 +108,16 @@ class Viewer:
             if self._clip is not None:
                 self.frustum.image = _picture(self._clip, frame + self._first)
 
-    def play_forever(self) -> None:
-        """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt."""
+    def play_until_closed(self) -> None:
+        """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt and after `close`."""
         rate = frames_per_second(self.result)
-        while True:
-            time.sleep(1.0 / (rate * float(self.speed.value)))
+        while not self._closed.wait(1.0 / (rate * float(self.speed.value))):
             if self.play.value:
                 self.slider.value = (self.slider.value + 1) % self.frames
 
     def close(self) -> None:
         """Stop the server."""
+        self._closed.set()
         self.server.stop()
 
     def _build(self, models: HandModels) -> None:

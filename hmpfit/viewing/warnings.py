@@ -5,6 +5,7 @@ Separate from the report, because the viewer and scripts say the same sentences.
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,32 @@ UNSURE_SCALE = 0.15  # relative standard deviation of the camera path's length
 UNSURE_MM = 25.0  # a joint known no better than a finger's width
 
 
-def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
-    """Return sentences on gaps, poor fits, unsure stretches, the assumed camera and stages that did not converge.
+@dataclass(frozen=True)
+class Caution:
+    """A warning: its sentence, and the frames [first, end) of the result that it is about, None for all of them."""
 
-    Frame numbers are those of the source video, both ends included.
+    sentence: str
+    frames: tuple[int, int] | None = None
+
+
+def warnings(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
+    """Return the sentences of `cautions`."""
+    return [caution.sentence for caution in cautions(result, summary)]
+
+
+def cautions(result: StoredResult, summary: Mapping[str, Any]) -> list[Caution]:
+    """Return warnings of gaps, poor fits, unsure stretches, the assumed camera and stages that did not converge.
+
+    Frame numbers in sentences are those of the source video, both ends included.
     """
     first = int(summary.get("first_frame") or 0)
-    said = [sentence for hand in range(len(result.motion.is_right)) for sentence in _of_hand(result, hand, first)]
-    said += [_other_arm(hand) for hand in summary.get("hands", ()) if _arm_differs(hand)]
+    of_frames = [one for hand in range(len(result.motion.is_right)) for one in _of_hand(result, hand, first)]
+    return of_frames + [Caution(sentence) for sentence in _of_the_whole(result, summary)]
+
+
+def _of_the_whole(result: StoredResult, summary: Mapping[str, Any]) -> list[str]:
+    """Return sentences on hands, camera and fit that hold for every frame."""
+    said = [_other_arm(hand) for hand in summary.get("hands", ()) if _arm_differs(hand)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
     said += _of_camera(float(result.camera.K[0, 0, 0]), summary.get("camera") or {})
     said += _of_world(result.camera_motion)
@@ -107,24 +126,27 @@ def medians(values: Floats) -> Floats:
     return np.where(count > 0, middle, np.nan)
 
 
-def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
+def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[Caution]:
     status, times_s = result.motion.status[hand], result.tracks.times_s
     side = hand_names(result.motion.is_right)[hand]
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
     for a, b in stretches(status == INTERPOLATED):
         if (b - a) * step_s > SHORT_GAP_S:
             why = _why(result, hand, a, b)
-            yield f"{_frames(a, b, first)}: {side} hand {why}; the pose is bridged from the frames around."
+            said = f"{side} hand {why}; the pose is bridged from the frames around."
+            yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
     for a, b in stretches(status == EXTRAPOLATED):
         where = "before it first appears" if a == 0 else "after it was last seen"
         why = _why(result, hand, a, b)
         where = where if why == "not seen" else why
-        yield f"{_frames(a, b, first)}: {side} hand {where}; the pose continues from the nearest seen frame."
+        said = f"{side} hand {where}; the pose continues from the nearest seen frame."
+        yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
     diagonal = np.nanmedian(result.tracks.box_diagonal_px[hand]) if result.tracks.seen[hand].any() else np.nan
     poor = _steady((medians(residuals_px(result)[hand]) > POOR_FIT * diagonal) & (status == DETECTED))
     for a, b in stretches(poor):
         if (b - a) * step_s > SHORT_GAP_S:
-            yield f"{_frames(a, b, first)}: the {side} hand's fit and its keypoints disagree; look at the video there."
+            said = f"the {side} hand's fit and its keypoints disagree; look at the video there."
+            yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
     std = result.from_wrist_mm[hand, :, 1:]
     if np.isfinite(std).all():
         share = (
@@ -132,7 +154,7 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[str]:
         )
         if share > 0.5:
             known = f"known to no better than {UNSURE_MM:.0f} mm in {share:.0%} of its seen frames"
-            yield f"The {side} hand's joints are {known}."
+            yield Caution(f"The {side} hand's joints are {known}.")
 
 
 def _why(result: StoredResult, hand: int, a: int, b: int) -> str:
