@@ -34,15 +34,16 @@ def scale_and_translation_aligned(points: Points, target: Points, root: int, tip
     """Return points [S, N, 3] scaled so that one bone has the target's length, then moved root onto root.
 
     HO3D's `sc_tr` with root = wrist, tip = middle MCP; ITH-3D's and IntagHand's with root = middle MCP, tip = wrist. A
-    bone of length zero counts as one meter, as in HO3D's script.
+    bone of length zero counts as one meter, as in HO3D's script. The order of operations is that script's, so that the
+    root meets the target's without rounding, and errors of 0 are the same ones.
     """
     length, goal = (
-        np.linalg.norm(part[:, tip_of_bone] - part[:, root], axis=-1)[:, None, None] for part in (points, target)
+        np.sqrt(np.square(part[:, tip_of_bone] - part[:, root]).sum(-1))[:, None, None] for part in (points, target)
     )
-    scaled = points * goal / np.where(length > 0, length, 1.0)
-    return scaled + (target[:, root] - scaled[:, root])[:, None]
+    scaled = points / np.where(length > 0, length, 1.0) * goal
+    return (scaled - scaled[:, root, None]) + target[:, root, None]
 
 
 def root_aligned(points: Points, target: Points, root: int) -> Points:
-    """Return points [S, N, 3] moved so that one of them meets the target's."""
-    return points + (target[:, root] - points[:, root])[:, None]
+    """Return points [S, N, 3] moved so that one of them meets the target's, that one without rounding."""
+    return (points - points[:, root, None]) + target[:, root, None]

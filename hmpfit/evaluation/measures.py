@@ -13,8 +13,6 @@ from scipy.spatial import cKDTree
 Points = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
-ROUNDING = 1e-12  # of errors in any of the units that protocols use
-
 
 def distances(found: Points, true: Points) -> Points:
     """Return the Euclidean distances [..., N] of points [..., N, 3]."""
@@ -33,11 +31,10 @@ def mean_over_points(errors: Points, valid: Bools | None = None) -> float:
 def area_under_curve(errors: Points, low: float, high: float, steps: int, valid: Bools | None = None) -> float:
     """Return the area under the share of errors [S, N] at or below a threshold, from `low` to `high`, mean over points.
 
-    Trapezoidal rule over `steps` thresholds, divided by the range: 1 is perfect. One sorted pass per point. An error
-    that is rounding alone, such as a wrist's after the wrists were moved together, is 0 and within a threshold of 0.
+    Trapezoidal rule over `steps` thresholds, divided by the range: 1 is perfect. One sorted pass per point. Rounding
+    counts: where an alignment leaves 1e-17 of an exact point, it is not within a threshold of 0, as in the scripts.
     """
     thresholds = np.linspace(low, high, steps)
-    errors = np.where(errors < ROUNDING, 0.0, errors)
     areas = []
     for point in range(errors.shape[1]):
         column = errors[:, point] if valid is None else errors[valid[:, point], point]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.evaluation import measures, metrics
-from hmpfit.evaluation.alignments import procrustes_aligned, root_aligned, scale_and_translation_aligned
+from hmpfit.evaluation.alignments import procrustes_aligned, scale_and_translation_aligned
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
 Points = NDArray[np.floating]
@@ -53,18 +53,19 @@ def dexycb(joints: Points, true_joints: Points) -> Scores:
     Samples whose truth is marked absent (all -1) or not finite are left out.
     """
     annotated = np.isfinite(true_joints).all((1, 2)) & ~(true_joints == -1).all((1, 2))
-    found, true = joints[annotated], true_joints[annotated]
+    # in millimeters, because the script's 1e-8 beside the norms has a unit
+    found, true = joints[annotated] * _MM, true_joints[annotated] * _MM
+    wrist = OPENPOSE_WRIST
     aligned = {
-        "absolute": found,
-        "root_relative": root_aligned(found, true, OPENPOSE_WRIST),
-        # in millimeters, because the script's 1e-8 beside the norms has a unit
-        "procrustes": procrustes_aligned(found * _MM, true * _MM) / _MM if len(found) else found,
+        "absolute": (found, true),
+        "root_relative": (found - found[:, wrist, None], true - true[:, wrist, None]),
+        "procrustes": (procrustes_aligned(found, true) if len(found) else found, true),
     }
     scores: Scores = {"samples": float(len(found))}
-    for name, points in aligned.items():
-        errors = measures.distances(points, true)
-        scores[f"{name}_mpjpe_mm"] = measures.mean_over_points(errors) * _MM
-        scores[f"{name}_auc"] = measures.area_under_curve(errors, 0.0, _RANGE_M, _STEPS)
+    for name, (points, target) in aligned.items():
+        errors = measures.distances(points, target)
+        scores[f"{name}_mpjpe_mm"] = measures.mean_over_points(errors)
+        scores[f"{name}_auc"] = measures.area_under_curve(errors, 0.0, _RANGE_M * _MM, _STEPS)
     return _named("dexycb", scores)
 
 

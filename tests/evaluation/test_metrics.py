@@ -5,9 +5,11 @@ import pytest
 import roma
 import torch
 
-from hmpfit.evaluation.measures import area_under_curve
+from hmpfit.evaluation.alignments import root_aligned, scale_and_translation_aligned
+from hmpfit.evaluation.measures import area_under_curve, distances
 from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_acc_mm, ra_mpjpe_mm
 from hmpfit.geometry.alignment import similarity_aligned
+from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
 GENERATOR = np.random.default_rng(5)
 TRUE = GENERATOR.normal(scale=0.05, size=(7, 21, 3)) + np.array([0.1, 0.0, 0.6])
@@ -58,7 +60,14 @@ def test_missing_frames_are_left_out_and_none_at_all_is_nan() -> None:
     assert np.isnan(pa_mpjpe_mm(np.full_like(TRUE, np.nan), TRUE))
 
 
-def test_an_exact_point_is_within_a_threshold_of_zero_whatever_rounding_left() -> None:
-    errors = np.array([[0.0], [1e-17], [3e-16]])
-    assert area_under_curve(errors, 0.0, 0.05, 100) == 1.0
+@pytest.mark.parametrize("align", ["root", "scaled"])
+def test_an_aligned_root_is_exact_so_that_it_is_within_a_threshold_of_zero(align: str) -> None:
+    found = TRUE + GENERATOR.normal(scale=0.01, size=TRUE.shape)
+    moved_there = (
+        root_aligned(found, TRUE, OPENPOSE_WRIST)
+        if align == "root"
+        else scale_and_translation_aligned(found, TRUE, OPENPOSE_WRIST, OPENPOSE_MIDDLE_MCP)
+    )
+    errors = distances(moved_there, TRUE)[:, [OPENPOSE_WRIST]]
+    assert errors.max() == 0.0 and area_under_curve(errors, 0.0, 0.05, 100) == 1.0
     assert area_under_curve(np.full((4, 1), 1.0), 0.0, 0.05, 100) == 0.0
