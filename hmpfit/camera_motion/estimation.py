@@ -64,7 +64,10 @@ def find_camera_path(
         return CameraPath(STATIC, "as said" if mode == STATIC else "too short to tell", still, np.zeros((0, 3)))
     masks = HandMasks.of(tracks)
     if mode == "auto":
-        found = is_still(clip.images(), masks.outside, sampled_frames(clip.times_s))
+        wanted = sampled_frames(clip.times_s)
+        chosen = set(wanted.tolist())
+        images = ((frame, image()) for frame, image in clip.decoded() if frame in chosen)
+        found = is_still(images, masks.outside, wanted)
         if found:
             return CameraPath(STATIC, "the background stays where it is", still, np.zeros((0, 3)))
         if found is None:

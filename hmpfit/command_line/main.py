@@ -104,6 +104,7 @@ add_log_options(commands)
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the cores
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and NumPy's matrices are too small for more than one
     listen()
     show_every_character()
     try:

@@ -40,10 +40,13 @@ def project(points: Tensor, K: Tensor, distortion: Tensor | None = None) -> Tens
 def rays(
     xy_px: NDArray[np.floating], K: NDArray[np.floating], distortion: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
-    """Return unit viewing rays [..., 3] through pixels [..., 2] of K [..., 3, 3] (axes broadcast) and its lens."""
-    homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[..., :1])), axis=-1)
-    plane = (np.linalg.inv(K) @ homogeneous[..., None])[..., :2, 0]
-    return undistorted_rays(plane, distortion)
+    """Return unit viewing rays [..., 3] through pixels [..., 2] of K [..., 3, 3] (axes broadcast) and its lens.
+
+    K is upper triangular with a last row of (0, 0, 1), as every camera here has it.
+    """
+    y = (xy_px[..., 1] - K[..., 1, 2]) / K[..., 1, 1]
+    x = (xy_px[..., 0] - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
+    return undistorted_rays(np.stack((x, y), axis=-1), distortion)
 
 
 def rotation_from_optical_axis(directions: NDArray[np.floating]) -> NDArray[np.float64]:

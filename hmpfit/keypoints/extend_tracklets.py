@@ -6,7 +6,7 @@ end and backwards from its start until the network sees no hand, or until it arr
 arrival is the best evidence there is that two tracklets are one hand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -14,7 +14,7 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, usable_cores
+from hmpfit.keypoints.frames import FrameSource, Progress, decoded, usable_cores
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.regions import Regions, from_landmarks
@@ -167,15 +167,15 @@ class _Onward:
 
     def __init__(self, clip: FrameSource) -> None:
         self._clip, self._at = clip, -1
-        self._images: Iterator[tuple[int, NDArray[np.uint8]]] = iter(())
+        self._images: Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]] = iter(())
 
     def image(self, frame: int) -> NDArray[np.uint8]:
         if self._at < 0 or frame - self._at > _NEAR:
-            self._images = self._clip.images(frame)
+            self._images = decoded(self._clip, frame)
         for at, image in self._images:
             self._at = at
             if at == frame:
-                return image
+                return image()
         raise IndexError(frame)
 
 
@@ -185,13 +185,13 @@ class _Backward:
     def __init__(self, clip: FrameSource) -> None:
         self._clip = clip
         self._length = int(np.clip(_BLOCK_BYTES // (clip.width * clip.height * 3), 1, 64))
-        self._block: dict[int, NDArray[np.uint8]] = {}
+        self._block: dict[int, Callable[[], NDArray[np.uint8]]] = {}
 
     def image(self, frame: int) -> NDArray[np.uint8]:
         if frame not in self._block:
             self._block = {}
-            self._block = dict(self._clip.images(max(frame + 1 - self._length, 0), frame + 1))
-        return self._block[frame]
+            self._block = dict(decoded(self._clip, max(frame + 1 - self._length, 0), frame + 1))
+        return self._block[frame]()
 
 
 def _reader(clip: FrameSource, onward: bool) -> _Onward | _Backward:

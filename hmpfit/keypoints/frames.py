@@ -42,6 +42,18 @@ class FrameSource(Protocol):
         """Yield (index, RGB image [height, width, 3]) of the frames start..stop."""
 
 
+def decoded(
+    clip: FrameSource, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
+    """Yield frames whose image is made when it is asked for, where the source can do so (`Clip.decoded`)."""
+    lazy = getattr(clip, "decoded", None)
+    if lazy is not None:
+        yield from lazy(start, stop)
+        return
+    for frame, image in clip.images(start, stop):
+        yield frame, lambda image=image: image  # type: ignore[misc]
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -68,10 +80,10 @@ def over_frames(
     for _ in range(count):
         shelf.put(make_tools())
 
-    def on_a_thread(frame: int, image: NDArray[np.uint8]) -> Result:
+    def on_a_thread(frame: int, image: Callable[[], NDArray[np.uint8]]) -> Result:
         tools = shelf.get()
         try:
-            return work(tools, frame, image)
+            return work(tools, frame, image())
         finally:
             shelf.put(tools)
 
@@ -86,7 +98,7 @@ def over_frames(
     with ThreadPoolExecutor(count) as pool:
         try:
             for start, stop in _stretches(np.flatnonzero(wanted)):
-                for frame, image in clip.images(start, stop):
+                for frame, image in decoded(clip, start, stop):
                     if wanted[frame]:
                         waiting.append((frame, pool.submit(on_a_thread, frame, image)))
                     if len(waiting) > 2 * count:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import fit_batch
+from hmpfit.pipeline.devices import one_torch_thread
 from hmpfit.pipeline.run import Run
 from hmpfit.pipeline.temporary_folders import own_temporary_folder
 from hmpfit.progress import Progress, Silent
@@ -39,6 +40,7 @@ def fit_to_record(
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
     with (
+        one_torch_thread(),
         local_file(video, progress) as path,
         own_temporary_folder() as folder,
         Run.open(path, Path(out or folder), settings, progress, str(video)) as run,
@@ -78,7 +80,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
 
 def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitRecord:
     """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
-    with Run.open(video, folder, settings, Silent()) as run:
+    with one_torch_thread(), Run.open(video, folder, settings, Silent()) as run:
         return run.fit()
 
 

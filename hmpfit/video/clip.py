@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class FrameStore(Protocol):
     focal_px: float | None  # what the file says of its lens, for the shown size
     stored_size: tuple[int, int]  # width, height before turns and before pixels are made square
 
-    def images(self, start: int, stop: int) -> Iterator[Image]:
-        """Yield the frames start..stop."""
+    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], Image]]:
+        """Yield for each of the frames start..stop the function that makes its image, on any thread."""
 
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the stored bytes to a digest."""
@@ -82,12 +82,19 @@ class Clip:
         May be called many times and from several threads; each call reads the source on its own and begins near
         `start`. Indices outside the clip are cut off as in slicing.
         """
+        return ((frame, image()) for frame, image in self.decoded(start, stop))
+
+    def decoded(self, start: int | None = None, stop: int | None = None) -> Iterator[tuple[int, Callable[[], Image]]]:
+        """Do as `images` with functions in the place of images: a frame is converted where and when it is needed.
+
+        What nobody asks for is decoded at most.
+        """
         first, last, _ = slice(start, stop).indices(self.frames)
         if first >= last:
             return
-        images = self.store.images(self.first_frame + first, self.first_frame + last)
+        images = self.store.decoded(self.first_frame + first, self.first_frame + last)
         for frame, image in enumerate(images, start=first):
-            yield frame, np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
+            yield frame, partial(_mirror_image, image) if self.mirrored else image
 
     def fingerprint(self) -> str:
         """Return a digest of the source's contents and of the chosen frames; it does not depend on the path.
@@ -105,6 +112,10 @@ class Clip:
             digest.update(b"mirrored\n")
         self.store.hash_into(digest)
         return digest.hexdigest()
+
+
+def _mirror_image(image: Callable[[], Image]) -> Image:
+    return np.ascontiguousarray(image()[:, ::-1])
 
 
 def open_clip(

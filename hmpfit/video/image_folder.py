@@ -9,6 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,16 +70,17 @@ class ImageFiles:
         self.height, self.width = first.shape[:2]
         self.stored_size = (self.width, self.height)
 
-    def images(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images start..stop as RGB [height, width, 3]."""
-        for number in range(*slice(start, stop).indices(len(self._files))):
-            if number in self._lost:
-                yield np.zeros((self.height, self.width, 3), np.uint8)
-                continue
-            image = read_image(self._files[number])
-            if image.shape[:2] != (self.height, self.width):
-                raise _other_size(self._files[number])
-            yield image
+    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+        """Yield for each of the images start..stop the function that reads it as RGB [height, width, 3]."""
+        return (partial(self._image, number) for number in range(*slice(start, stop).indices(len(self._files))))
+
+    def _image(self, number: int) -> NDArray[np.uint8]:
+        if number in self._lost:
+            return np.zeros((self.height, self.width, 3), np.uint8)
+        image = read_image(self._files[number])
+        if image.shape[:2] != (self.height, self.width):
+            raise _other_size(self._files[number])
+        return image
 
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the names and contents of the images to a digest."""

@@ -6,7 +6,9 @@ because headers lie about what decodes.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import av
     import av.container
     import av.video
+    import av.video.reformatter
 
 _LOG = logging.getLogger("hmpfit")
 _WORTH_A_SEEK = 30  # frames: decoding this many costs no more than a seek
@@ -79,14 +82,14 @@ class VideoFile:
         self._keys = np.array(found.keys or [0])
         self._pts = pts
 
-    def images(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames start..stop as RGB [height, width, 3], as players show them."""
+    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+        """Yield for each of the frames start..stop the function that converts it to RGB, as players show it."""
         next_wanted = start
         for index, frame in self._frames_from(start):
             if index >= stop:
                 return
             if index >= next_wanted:
-                yield self._rgb(frame)
+                yield partial(self._rgb, frame)
                 next_wanted = index + 1
 
     def hash_into(self, digest: "hashlib._Hash") -> None:
@@ -130,8 +133,21 @@ class VideoFile:
         if here.stored_size == self._placement.stored_size:
             here = self._placement
         width, height = here.unturned_size
-        image = np.asarray(frame.to_ndarray(format="rgb24", width=width, height=height), dtype=np.uint8)
-        return letterboxed(here.turned(image), self.width, self.height)
+        shown = _reformatter().reformat(frame, width=width, height=height, format="rgb24")
+        return letterboxed(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)), self.width, self.height)
+
+
+_PER_THREAD = threading.local()
+
+
+def _reformatter() -> "av.video.reformatter.VideoReformatter":
+    """Return the thread's converter: each keeps swscale's tables, which take longer to make than a frame to convert."""
+    if not hasattr(_PER_THREAD, "reformatter"):
+        from av.video.reformatter import VideoReformatter
+
+        _PER_THREAD.reformatter = VideoReformatter()
+    reformatter: av.video.reformatter.VideoReformatter = _PER_THREAD.reformatter
+    return reformatter
 
 
 class _Pass:
