@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmpfit.command_line.options import fit_options, unordered_option
+from hmpfit.command_line.options import fit_options, layout_option, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
 from hmpfit.command_line.standard_error import say
@@ -55,6 +55,7 @@ FAILED = 1
 )
 @unordered_option
 @fit_options
+@layout_option
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")

@@ -38,6 +38,7 @@ COMMANDS = {
     "export": ("hmpfit.command_line.export:export", "Write a run as GLB, BVH, OBJ, CSV, JSON or parameter files."),
     "app": ("hmpfit.command_line.app:app", "Serve a web page: drop a video, see it, download it."),
     "view": ("hmpfit.command_line.view:view", "Open a run in 3D in a browser."),
+    "overlay": ("hmpfit.command_line.overlay:overlay", "Write a run's overlay anew, in another layout."),
     "report": ("hmpfit.command_line.report:report", "Write a run's report page anew."),
     "bench": ("hmpfit.command_line.bench:bench", "Measure how fast this machine fits hands."),
     "doctor": ("hmpfit.command_line.doctor:doctor", "Say what this machine can do, and what to type for the rest."),

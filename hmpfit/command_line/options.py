@@ -7,6 +7,7 @@ import click
 
 from hmpfit.command_line.ranges import FRAME_RANGE
 from hmpfit.recipes import recipe_names
+from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.recipes.ranges import SEED_MOST, VIEWS_MOST
 from hmpfit.recipes.resolving import known_names
 
@@ -27,6 +28,14 @@ def hand_model_option(help: str) -> Callable[..., Any]:
 # Apart from the others: `hmpfit batch` gives each sequence one thread, and its `--workers` are sequences at a time.
 detector_threads = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
+)
+
+layout_option = click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="overlay",
+    show_default=True,
+    help="Of the overlay: alone, beside the clip, or beside a view that turns around the hands.",
 )
 
 unordered_option = click.option(

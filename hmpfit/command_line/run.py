@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.main import WRONG_INPUT
-from hmpfit.command_line.options import detector_threads, fit_options, unordered_option
+from hmpfit.command_line.options import detector_threads, fit_options, layout_option, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run_summary import last_written, print_next_commands, print_summary
 from hmpfit.errors import HmpfitError, InputError
@@ -33,6 +33,7 @@ DEFAULT_OUT = Path("hmpfit_out")
 )
 @unordered_option
 @fit_options
+@layout_option
 @detector_threads
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

@@ -26,18 +26,18 @@ def publish(
     context: RunContext, folder: RunFolder, result: FitRecord, hidden_px: Floats | None, timings: Timings
 ) -> dict[str, Any]:
     """Write the results of a run and return the content of `result.json`."""
-    clip = context.clip
+    clip, layout = context.clip, context.settings.layout
     with folder.publish() as scratch:
         write_result(scratch / "result.npz", result)
         missing: dict[str, str] = {}
         with timings.of("render"):
             if clip.still:
                 with _optional("overlay.jpg", missing, scratch):
-                    write_overlay_picture(scratch / "overlay.jpg", clip, result, context.models)
+                    write_overlay_picture(scratch / "overlay.jpg", clip, result, context.models, layout)
             else:
                 with _optional("overlay.mp4", missing, scratch):
                     report = count_from_total(context.progress, "drawing the overlay")
-                    write_overlay(scratch / "overlay.mp4", clip, result, context.models, on_frame=report)
+                    write_overlay(scratch / "overlay.mp4", clip, result, context.models, on_frame=report, layout=layout)
         timings.seconds["total"] = time.perf_counter() - timings.began
         summary = summarize(result, clip.fps, timings.seconds, hidden_px)
         write_summary(scratch / "result.json", {**summary, **({"missing": missing} if missing else {})})

@@ -10,10 +10,11 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.recipes.hand_sizes import check_hand_size
 from hmpfit.recipes.loading import Recipe, load_recipe
+from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.recipes.ranges import SEED_MOST
 
 CAMERA_SCALES = ("file", "hands")
-_CHOICES = {"hands": ("auto", "left", "right", "both"), "device": ("auto", "cpu", "cuda")}
+_CHOICES = {"hands": ("auto", "left", "right", "both"), "device": ("auto", "cpu", "cuda"), "layout": LAYOUTS}
 # What names files: a run's identity has their contents instead (`pipeline.run.run_identity`).
 _FILES = (
     "checkpoint", "prior", "hand_model", "intrinsics", "boxes", "shape_from", "hand_landmarker", "mmpose_config",
@@ -52,6 +53,7 @@ class RunSettings:
     frames: tuple[int, int] | None = None
     fps: float | None = None
     mirrored: bool = False
+    layout: str = "overlay"
     device: str = "auto"
     seed: int = 0
     overwrite: bool = False
@@ -112,4 +114,6 @@ class RunSettings:
         values["init"], values["keypoints"] = (text.partition(":")[0] for text in (self.init, self.keypoints))
         values["frames"] = None if self.frames is None else list(self.frames)
         values["hide_keypoints"] = [list(stretch) for stretch in self.hide_keypoints]
+        if self.layout == "overlay":
+            del values["layout"]  # runs from before there were layouts stay finished
         return values

@@ -1,4 +1,4 @@
-"""Marks of the overlay that can be read on any picture: contours, bones by finger, and the legend.
+"""Marks of the overlay that can be read on any picture: contours, bones by finger, dots, tags, and the legend.
 
 Separate from `overlay`, which knows results and videos; here are pixels only.
 """
@@ -21,6 +21,7 @@ _DARK = (15, 15, 20)
 _CONTOUR_PX = 1.1  # standard deviation of the blur that the contour follows
 _PAD_PX = 4
 _SUBPIXEL_BITS = 3
+_LEAST_DOT_PX, _DOTS_TO_A_SIDE, _LEAST_DOT_OPACITY = 3.0, 200, 0.2  # radius, and of the picture's shorter side
 _LEAST_SIDE_FOR_CASING_PX = 480  # on less, dark casings around the bones would hide the hand
 _LEAST_WIDTH_PX, _LEAST_HEIGHT_PX = 400, 200  # a legend on less would hide what it explains
 
@@ -60,6 +61,45 @@ def draw_bones(image: Image, xy_px: Floats, color: Floats | None, thickness_px: 
             ink = _DARK if dark else own
             ends = points[parent].tolist(), points[child].tolist()
             cv2.line(image, *ends, ink, line_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def draw_dots(image: Image, xy_px: Floats, confidence: Floats) -> None:
+    """Draw a white dot at each point [21, 2]: large and solid where `confidence` [21] is 1, none where it is 0."""
+    import cv2
+
+    largest = max(_LEAST_DOT_PX, min(image.shape[:2]) / _DOTS_TO_A_SIDE)
+    for point, sure in zip(xy_px, np.clip(confidence, 0, 1)):
+        if not (sure > 0 and np.isfinite(point).all()):
+            continue
+        x, y = (int(c) for c in np.floor(point))
+        if not (0 <= x < image.shape[1] and 0 <= y < image.shape[0]):
+            continue
+        radius = largest * (0.6 + 0.4 * sure)
+        reach = int(np.ceil(radius)) + 2
+        top, left = max(y - reach, 0), max(x - reach, 0)
+        box = image[top : y + reach + 1, left : x + reach + 1]
+        inked, center = box.copy(), fixed_point(point - (left, top)).tolist()
+        for ink, size in ((_DARK, radius + 0.6), ((255, 255, 255), radius - 0.4)):
+            cv2.circle(inked, center, round(size * (1 << _SUBPIXEL_BITS)), ink, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        share = float(max(sure, _LEAST_DOT_OPACITY))
+        box[:] = cv2.addWeighted(inked, share, box, 1 - share, 0)
+
+
+def draw_tag(image: Image, beside_px: Floats, text: str, color: Color) -> None:
+    """Draw a word in white on a panel of a color, below and to the right of a point, inside the image."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if not np.isfinite(beside_px).all():
+        return
+    size, font = max(0.4, min(height, width) / 1300), cv2.FONT_HERSHEY_SIMPLEX
+    (long, tall), _ = cv2.getTextSize(text, font, size, 1)
+    pad = round(8 * size) + 1
+    x = int(np.clip(beside_px[0] + 8, 0, max(width - long - 2 * pad, 0)))
+    y = int(np.clip(beside_px[1] + 8, 0, max(height - tall - 2 * pad - 16, 0)))
+    part = image[y : y + tall + 2 * pad, x : x + long + 2 * pad]
+    part[:] = (0.15 * part + 0.85 * 0.75 * np.array(color)).astype(np.uint8)
+    cv2.putText(image, text, (x + pad, y + pad + tall), font, size, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def draw_legend(image: Image, entries: Sequence[tuple[str, Color]], above_px: int) -> None:

@@ -1,7 +1,7 @@
 """The overlay, a video or a picture: fitted hands over the frames, with what is known about them in sight.
 
-Mesh color tells the side and pales where the hand was not detected; dots are the evidence, as strong as its
-confidence; the strip at the bottom is the status over time with a cursor. Streams, so any length fits in memory.
+Mesh color tells the side and pales where the hand was not detected; dots are the evidence, as large and as strong as
+its confidence; the strip at the bottom is the status over time with a cursor. Streams, so any length fits in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,15 +22,17 @@ from hmpfit.synthesis.renderer import Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend
+from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_dots, draw_legend, draw_tag
 from hmpfit.viewing.map_chart import MapInset
+from hmpfit.viewing.turning_view import TurningView
 
 LONGEST_SIDE_PX = 1280
+LONGEST_SIDE_OF_TWO_PX = 960  # each, of two pictures side by side
 LONGEST_SIDE_OF_A_PHOTO_PX = 2048
 RIGHT_RGB, LEFT_RGB = (250, 60, 170), (50, 150, 255)  # far from skin and from each other
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 64  # frames whose vertices are in memory at once
-_STRIP_PX, _LABEL_SCALE = 7, 0.55
+_STRIP_PX = 7
 _JPEG_QUALITY = 92
 _PRESET = "veryfast"  # of x264
 
@@ -45,30 +47,52 @@ def write_overlay(
     mesh: bool = True,
     opacity: float = 0.55,
     on_frame: Callable[[int, int], None] | None = None,
+    layout: str = "overlay",
 ) -> None:
     """Write the clip with the fitted hands over it: H.264, the longer side at most 1280, the clip's own timestamps.
 
-    `mesh` False draws the skeleton alone. `on_frame(done, total)` is called after each frame.
-    Raises RunFolderError when the file cannot be written.
+    `layout` is one of `LAYOUTS`: the overlay alone, the clip beside it, or a view that turns around the hands beside it
+    (each picture's longer side at most 960). `mesh` False draws the skeleton alone. `on_frame(done, total)` is called
+    after each frame. Raises RunFolderError when the file cannot be written.
     """
-    import cv2
-
-    scale = min(1.0, LONGEST_SIDE_PX / max(clip.width, clip.height))
+    scale = min(
+        1.0, (LONGEST_SIDE_PX if layout == "overlay" else LONGEST_SIDE_OF_TWO_PX) / max(clip.width, clip.height)
+    )
     width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
-    strip, inset = _status_strip(result.motion, width), _map(result)
-    posed, legend = _posed(result, models, mesh), _legend(result.motion)
-    with VideoWriter(path, clip.fps, width, height, preset=_PRESET) as video, WriteBehind() as behind:
+    whole = width if layout == "overlay" else 2 * width
+    strip, inset = _status_strip(result.motion, whole), _map(result)
+    posed, legend = _posed(result, models, mesh or layout == "turntable"), _legend(result.motion)
+    turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
+    with VideoWriter(path, clip.fps, whole, height, preset=_PRESET) as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
-            if scale < 1:
-                image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-            draw_frame(image, result, frame, next(posed), models, scale, opacity, mesh)
-            _draw_strip(image, strip, frame, clip.frames)
+            image, vertices = _resized(image, width, height), next(posed)
+            raw = image.copy() if layout == "side-by-side" else None
+            draw_frame(image, result, frame, vertices, models, scale, opacity, mesh)
             draw_legend(image, legend, 0 if strip is None else len(strip))
             if inset is not None:
                 inset.draw(image, frame)
+            image = _beside(raw, image, turning, frame, vertices)
+            _draw_strip(image, strip, frame, clip.frames)
             behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
             if on_frame is not None:
                 on_frame(frame + 1, clip.frames)
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    import cv2
+
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _beside(raw: Image | None, drawn: Image, turning: TurningView | None, frame: int, vertices: Floats | None) -> Image:
+    """Return the pictures that a layout has, side by side."""
+    if raw is not None:
+        return np.concatenate((raw, drawn), axis=1)
+    if turning is not None and vertices is not None:
+        return np.concatenate((drawn, turning.draw(frame, vertices)), axis=1)
+    return drawn
 
 
 def _map(result: FitRecord) -> MapInset | None:
@@ -81,20 +105,24 @@ def _map(result: FitRecord) -> MapInset | None:
     return MapInset(path[:, :3, 3], wrists, [RIGHT_RGB if right else LEFT_RGB for right in result.motion.is_right])
 
 
-def write_overlay_picture(path: str | Path, clip: Clip, result: FitRecord, models: HandModels) -> None:
-    """Write the one frame of a photo with the fitted hands over it as JPEG, the longer side at most 2048.
+def write_overlay_picture(
+    path: str | Path, clip: Clip, result: FitRecord, models: HandModels, layout: str = "overlay"
+) -> None:
+    """Write the one frame of a photo with the fitted hands over it as JPEG, each picture's longer side at most 2048.
 
-    Raises OSError when the file cannot be written.
+    `layout` as in `write_overlay`; the view around the hands looks from the side. Raises OSError when the file cannot
+    be written.
     """
     import cv2
 
     scale = min(1.0, LONGEST_SIDE_OF_A_PHOTO_PX / max(clip.width, clip.height))
-    _, image = next(clip.images())
-    if scale < 1:
-        size = (max(1, round(clip.width * scale)), max(1, round(clip.height * scale)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    image = np.ascontiguousarray(image)
-    draw_frame(image, result, 0, next(_posed(result, models, True)), models, scale)
+    width, height = max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
+    image = np.ascontiguousarray(_resized(next(clip.images())[1], width, height))
+    raw = image.copy() if layout == "side-by-side" else None
+    vertices = next(_posed(result, models, True))
+    turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
+    draw_frame(image, result, 0, vertices, models, scale)
+    image = _beside(raw, image, turning, 0, vertices)
     done, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     assert done
     Path(path).write_bytes(content.tobytes())
@@ -130,9 +158,10 @@ def draw_frame(
             draw_contour(image, drawing, color)
         ink, thickness_px = (None, 1) if mesh else (color, 2)
         draw_bones(image, result.landmarks_px[hand, frame] * scale, ink, thickness_px)
-        _draw_evidence(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
+        draw_dots(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
+        text = names[hand] if status == DETECTED else f"{names[hand]} {STATUS_NAMES[status]}"
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
-        _draw_label(image, wrist_px, names[hand], bool(motion.is_right[hand]), status)
+        draw_tag(image, wrist_px, text, RIGHT_RGB if motion.is_right[hand] else LEFT_RGB)
 
 
 def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
@@ -174,39 +203,6 @@ def _undistorted_like(points: Floats, camera: Camera, frame: int) -> Floats:
     xy_px = project(torch.as_tensor(points), torch.as_tensor(K), torch.as_tensor(camera.distortion)).numpy()
     homogeneous = np.concatenate((xy_px, np.ones_like(xy_px[:, :1])), axis=1) @ np.linalg.inv(K).T
     return homogeneous * points[:, 2:]
-
-
-def _draw_evidence(image: Image, xy_px: Floats, confidence: Floats) -> None:
-    """Draw a dot a keypoint whose opacity is its confidence; none where there is no evidence."""
-    import cv2
-
-    radius = 3
-    for point, opacity in zip(xy_px, confidence):
-        if not (opacity > 0 and np.isfinite(point).all()):
-            continue
-        x, y = (int(c) for c in np.floor(point))
-        box = image[max(y - radius - 1, 0) : y + radius + 2, max(x - radius - 1, 0) : x + radius + 2]
-        if not (0 <= x < image.shape[1] and 0 <= y < image.shape[0]):
-            continue
-        inked = box.copy()
-        corner = (min(x, radius + 1), min(y, radius + 1))
-        cv2.circle(inked, corner, radius, (20, 20, 20), 1, cv2.LINE_AA)
-        cv2.circle(inked, corner, radius - 1, (255, 255, 255), -1, cv2.LINE_AA)
-        share = float(np.clip(opacity, 0.15, 1.0))
-        box[:] = cv2.addWeighted(inked, share, box, 1 - share, 0)
-
-
-def _draw_label(image: Image, wrist_px: Floats, name: str, is_right: bool, status: int) -> None:
-    import cv2
-
-    if not np.isfinite(wrist_px).all():
-        return
-    text = f"{name} " + ("" if status == DETECTED else STATUS_NAMES[status])
-    x = int(np.clip(wrist_px[0] + 8, 2, max(image.shape[1] - 30, 2)))
-    y = int(np.clip(wrist_px[1] + 18, 16, max(image.shape[0] - 24, 16)))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(image, text, (x, y), font, _LABEL_SCALE, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, text, (x, y), font, _LABEL_SCALE, RIGHT_RGB if is_right else LEFT_RGB, 1, cv2.LINE_AA)
 
 
 def _status_strip(motion: HandMotion, width: int) -> Image | None:

@@ -190,7 +190,9 @@ def test_a_job_from_upload_to_deletion(served: Served, tmp_path: Path) -> None:
 
 
 def test_choices_name_no_file_of_this_machine() -> None:
-    chosen = read_choices({"hands": "both", "camera": "static", "mirrored": "true", "frames": "3:9", "hand_size": "185"})
+    chosen = read_choices(
+        {"hands": "both", "camera": "static", "mirrored": "true", "frames": "3:9", "hand_size": "185"}
+    )
     assert chosen == {
         "hands": "both", "camera_motion": "static", "mirrored": True, "frames": (3, 9), "hand_size_mm": 185.0,
     }  # fmt: skip

@@ -9,14 +9,16 @@ from hmpfit.errors import RunFolderError
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.synthesis.renderer import Drawing, projected
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend
+from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend, draw_tag
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_color, write_overlay
+from hmpfit.viewing.turning_view import TurningView
 
 FRAMES, GRAY = 6, 96
 
@@ -157,3 +159,44 @@ def test_the_legend_shows_its_colors_and_leaves_small_pictures_alone() -> None:
     small = np.full((120, 160, 3), GRAY, np.uint8)
     draw_legend(small, [("right hand", RIGHT_RGB)], 10)
     assert (small == GRAY).all()
+
+
+def test_a_tag_stays_inside_and_has_the_color_of_its_side() -> None:
+    for place in ((5.0, 5.0), (310.0, 235.0), (-50.0, 400.0)):
+        image = np.full((240, 320, 3), GRAY, np.uint8)
+        draw_tag(image, np.array(place), "L interpolated", LEFT_RGB)
+        inked = image.astype(int)
+        assert ((inked[..., 2] - inked[..., 0]) > 80).sum() > 400
+        assert (inked.min(axis=-1) > 200).sum() > 40  # white letters
+    untouched = np.full((240, 320, 3), GRAY, np.uint8)
+    draw_tag(untouched, np.array([np.nan, 1.0]), "R", RIGHT_RGB)
+    assert (untouched == GRAY).all()
+
+
+def test_layouts_put_the_clip_or_a_turning_view_beside_the_overlay(tmp_path: Path, models: HandModels) -> None:
+    clip = gray_clip(tmp_path, 320, 240)
+    result = fitted(models, clip)
+    images = {}
+    for layout in LAYOUTS:
+        write_overlay(tmp_path / f"{layout}.mp4", clip, result, models, layout=layout)
+        drawn = open_clip(tmp_path / f"{layout}.mp4")
+        np.testing.assert_allclose(drawn.times_s, clip.times_s, atol=1e-3)
+        images[layout] = next(drawn.images())[1].astype(int)[:220]
+    assert [image.shape[1] for image in images.values()] == [320, 640, 640]
+    assert np.abs(images["side-by-side"][:, :316] - GRAY).max() < 14  # the clip itself
+    assert np.abs(images["side-by-side"][:, 320:] - images["overlay"])[:, 4:].mean() < 3
+    assert np.abs(images["turntable"][:, :320] - images["overlay"])[:, :316].mean() < 3
+    hand = images["turntable"][:, 324:]
+    assert ((hand[..., 0] - hand[..., 1]) > 60).sum() > 500
+
+
+def test_the_turning_view_looks_from_where_it_says(tmp_path: Path, models: HandModels) -> None:
+    """At a turn of 0 the picture is the filming camera's but for the downward look: right stays right, and after a
+    quarter turn, seen from the right, what was far lies to the right."""  # fmt: skip
+    clip = gray_clip(tmp_path, 320, 240)
+    view = TurningView(fitted(models, clip), models, 320, 240, hand_color)
+    for turn, right, ahead in ((0.0, (1, 0, 0), (0, 0, 1)), (90.0, (0, 0, 1), (-1, 0, 0))):
+        _, rotation = view._eye(0, turn)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(rotation[0], right, atol=1e-12)
+        assert rotation[2] @ np.array(ahead) > 0.9 and rotation[1, 1] > 0.9 and np.linalg.det(rotation) > 0
