@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hmpfit.command_line.batch import _tell as batch_table
+from hmpfit.command_line.batch import _print_summary as batch_table
 from hmpfit.command_line.doctor import EXTRAS, Check, _extra, examine
 from hmpfit.command_line.run_summary import print_next_commands, print_summary
 from hmpfit.hands.model_files import load_hand_models
