@@ -77,13 +77,5 @@ def f_scores(
     return scores
 
 
-def acceleration_errors(found: Points, true: Points, valid: Bools | None = None) -> Points:
-    """Return ||second difference found - true|| [K, N] of points [T, N, 3], where frame and neighbors are valid."""
-    error = np.linalg.norm(np.diff(found, n=2, axis=0) - np.diff(true, n=2, axis=0), axis=-1)
-    if valid is None:
-        return error
-    return error[valid[:-2] & valid[1:-1] & valid[2:]]
-
-
 def _trapezoid(values: Points, at: Points) -> float:
     return float(((values[1:] + values[:-1]) * np.diff(at) / 2).sum())

@@ -41,16 +41,6 @@ def interhand(joints: Points, true_joints: Points, valid: Bools, interacting: Bo
     return scores
 
 
-def handedness_accuracy(right_left_probability: Points, true_hands: Bools, valid: Bools | None = None) -> float:
-    """Return the share of samples whose hands [S, 2] are all told right at a probability of 0.5 (InterHand2.6M).
-
-    `valid` [S] are the samples whose hands are known; NaN without any.
-    """
-    right = ((right_left_probability > 0.5) == true_hands).all(1)
-    chosen = right if valid is None else right[valid]
-    return float(chosen.mean()) if len(chosen) else float("nan")
-
-
 def mrrpe_mm(joints: Points, true_joints: Points) -> float:
     """Return the mean error in mm of the left wrist relative to the right one, joints [S, 2, 21, 3]."""
     if not len(joints):
@@ -203,23 +193,6 @@ def _stc_rooted(
         surfaces = [part - origin for part, origin in zip(meshes, origins, strict=True)]
         scores[f"{name}_mpvpe_mm"] = _mean(measures.distances(*surfaces)[valid]) * _MM
     return scores
-
-
-def contact_deviation_mm(
-    vertices: Points, object_points: Points, true_vertices: Points, true_object: Points, touching_m: float = 0.003
-) -> float:
-    """Return ARCTIC's CDev in mm: where the true hand [T, V, 3] touches the true object [T, P, 3] (within 3 mm), the
-    mean distance of the same pairs of points in the estimate; the mean over frames, NaN when nothing touches.
-    """
-    from scipy.spatial import cKDTree
-
-    frames = []
-    for hand, thing, true_hand, true_thing in zip(vertices, object_points, true_vertices, true_object, strict=True):
-        near, which = cKDTree(true_thing).query(true_hand)
-        touching = near <= touching_m
-        if touching.any():
-            frames.append(float(measures.distances(hand[touching], thing[which[touching]]).mean()))
-    return float(np.mean(frames) * _MM) if frames else float("nan")
 
 
 def _mean(values: Points) -> float:

@@ -40,14 +40,6 @@ def read_npz(path: Path, keys: Callable[[str], bool] | None = None) -> dict[str,
         return arrays
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """Return the array of an .npy file. Raises UnreadableFileError."""
-    with explained(path, "an npy file of numbers"), open_regular(path) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        return _array(file, size, "it")
-
-
 @contextlib.contextmanager
 def open_zip(path: Path, what: str = "a zip archive") -> Iterator[zipfile.ZipFile]:
     """Open a zip whose entries are plainly stored or deflated and unpack to a bounded size.

@@ -1,4 +1,4 @@
-"""Inside or outside of a closed triangle mesh: crossings of a ray, the generalized winding number, signed distance.
+"""Inside or outside of a closed triangle mesh: crossings of a ray, and the distance to its surface.
 
 Separate from the hands because any closed mesh will do. Batches are frames; memory is bounded by cutting the frames and
 points into pieces. Everything keeps the dtype and device of its points.
@@ -67,23 +67,6 @@ def pack_indices(chosen: Tensor) -> tuple[Tensor, Tensor]:
     return order, chosen.gather(1, order)
 
 
-def winding_number(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    """Return how often meshes [T, V, 3] wind around points [T, N, 3]: ±1 inside a closed mesh, 0 outside, [T, N].
-
-    Each triangle's solid angle (van Oosterom and Strackee 1983) summed as by Jacobson et al. 2013; meshes with holes
-    give fractions.
-    """
-    corners = vertices[:, faces]
-    out = points.new_zeros(points.shape[:2])
-    for f, n in _pieces(points.shape[0], points.shape[1], 4 * len(faces)):
-        a, b, c = (corners[f][:, None] - points[f, n][:, :, None, None]).unbind(-2)
-        la, lb, lc = a.norm(dim=-1), b.norm(dim=-1), c.norm(dim=-1)
-        volume = (a * torch.linalg.cross(b, c)).sum(-1)
-        spread = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
-        out[f, n] = torch.atan2(volume, spread).sum(-1) / (2 * torch.pi)
-    return out
-
-
 def surface_distance(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
     """Return the distances [T, N] from points [T, N, 3] to the nearest triangle of meshes [T, V, 3], faces [F, 3]."""
     corners = vertices[:, faces]
@@ -99,12 +82,6 @@ def surface_distance(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
         plane = ((p - a) * normal).sum(-1) ** 2 / (normal**2).sum(-1).clamp_min(1e-30)
         out[f, n] = torch.where(within, torch.minimum(plane, squared), squared).amin(-1).sqrt()
     return out
-
-
-def signed_distance(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
-    """Return the distances [T, N] to the surface of closed meshes, negative inside. Shapes as in `inside`."""
-    distance = surface_distance(points, vertices, faces)
-    return torch.where(inside(points, vertices, faces, "winding"), -distance, distance)
 
 
 def _basis(like: Tensor) -> Tensor:

@@ -4,8 +4,6 @@ Coarse to fine, so that hands apart cost next to nothing: boxes of the hands, bo
 rays only for the vertices that are left. What the fit, the networks' training, the metric and the made clips share.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -13,17 +11,6 @@ from hmpfit.geometry.enclosure import inside, pack_indices
 from hmpfit.hands.watertight import HandSurface
 
 PAPER_ALPHA_M = 0.02  # STC, equation 6
-
-
-@dataclass(frozen=True)
-class Intrusions:
-    """Vertices of one hand inside another, packed to K a frame: `real` says which of them count."""
-
-    vertex: Tensor  # [T, K] of the intruding hand
-    nearest: Tensor  # [T, K] the other hand's nearest vertex
-    normal: Tensor  # [T, K, 3] of the other hand there, outwards
-    depth: Tensor  # [T, K] meters below the plane through the nearest vertex
-    real: Tensor  # [T, K]
 
 
 def boxes_meet(first: Tensor, second: Tensor, margin_m: float = 0.0) -> Tensor:
@@ -82,25 +69,6 @@ def interpenetration(
         cost = torch.where(kept[hit], alpha_m * torch.tanh(distance / alpha_m), 0.0).sum(-1)
         total = total.index_add(0, hit, cost)
     return total
-
-
-def intrusions(vertices: Tensor, other: Tensor, surface: HandSurface) -> Intrusions:
-    """Return where vertices [T, V, 3] lie inside another hand [T, W, 3] of `surface`, and the way out, meters.
-
-    Depth is taken along the normal at the nearest vertex, at least 0: the plane there says how far to go.
-    """
-    picked, kept = pack_indices(vertices_inside(vertices, other, surface))
-    points = vertices.gather(1, picked[..., None].expand(-1, -1, 3))
-    nearest = torch.zeros_like(picked)
-    normal, depth = torch.zeros_like(points), torch.zeros_like(points[..., 0])
-    hit = kept.any(1).nonzero()[:, 0]
-    if len(hit):
-        there = other[hit]
-        nearest[hit] = torch.cdist(points[hit], there).argmin(-1)
-        at = nearest[hit][..., None].expand(-1, -1, 3)
-        normal[hit] = surface.normals(there).gather(1, at)
-        depth[hit] = (normal[hit] * (there.gather(1, at) - points[hit])).sum(-1).clamp_min(0)
-    return Intrusions(picked, nearest, normal, depth, kept)
 
 
 def _in_box(points: Tensor, cloud: Tensor) -> Tensor:

@@ -89,8 +89,3 @@ def to_anatomical(hand_pose: Floats) -> Floats:
 def from_anatomical(angles: Floats) -> Floats:
     """Return angles [..., 15, 3] about ANATOMICAL_AXES, radians, as hand poses [..., 15, 3] (axis-angle)."""
     return np.einsum("...ja,jak->...jk", angles, ANATOMICAL_AXES)
-
-
-def clip_to_limits(hand_pose: Floats) -> Floats:
-    """Return the hand poses [..., 15, 3] with every anatomical angle clipped to its range."""
-    return from_anatomical(np.clip(to_anatomical(hand_pose), ANATOMICAL_LIMITS[..., 0], ANATOMICAL_LIMITS[..., 1]))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hmpfit.geometry.rotations import exp
 from hmpfit.skeleton import FINGERS, MANO_PARENTS, OPENPOSE_21, chain, mano
 
 if TYPE_CHECKING:
@@ -173,15 +172,6 @@ def landmark_jacobian(
     by_joint = jacobian[..., POSE_COLUMNS].unflatten(-1, (15, 3))
     by_joint[..., moved, :, mover, :] = columns.movedim(-3, 0)
     return points, jacobian
-
-
-def perturb(
-    global_R: Tensor, hand_R: Tensor, betas: Tensor, transl: Tensor, step: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Take a step [..., 61] in the columns of `landmark_jacobian`; return the new (global_R, hand_R, betas, transl)."""
-    turned = exp(step[..., ORIENT_COLUMNS]) @ global_R
-    bent = hand_R @ exp(step[..., POSE_COLUMNS].unflatten(-1, (15, 3)))
-    return turned, bent, betas + step[..., BETAS_COLUMNS], transl + step[..., TRANSL_COLUMNS]
 
 
 @cache

@@ -87,10 +87,6 @@ class ManoHand:
         rest = self.v_template + torch.einsum("vck,...k->...vc", self.shapedirs, betas)
         return self._skin(rest, self.posedirs, self.weights, rotations, world_R, offsets) + transl[..., None, :]
 
-    def joints_only(self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
-        """Return the 21 points [..., 21, 3] of `forward` in OpenPose order, skinning the five fingertips only."""
-        return self.forward(global_orient, hand_pose, betas, transl, vertices=False).joints
-
     def _skin(
         self, rest: Tensor, posedirs: Tensor, weights: Tensor, rotations: Tensor, world_R: Tensor, offsets: Tensor
     ) -> Tensor:

@@ -294,14 +294,6 @@ def test_dexycb_lines_leave_out_what_is_not_annotated(tmp_path: Path) -> None:
         submissions.score_submission(tmp_path / "few.txt", tmp_path / "true.txt", "dexycb")
 
 
-def test_contact_deviation_measures_the_true_pairs() -> None:
-    thing = np.zeros((1, 1, 3))
-    true_hand = np.array([[[0.001, 0, 0], [0.5, 0, 0]]])
-    found = np.array([[[0.021, 0, 0], [0, 0, 0]]])
-    assert two_hands.contact_deviation_mm(found, thing, true_hand, thing) == pytest.approx(21.0)
-    assert np.isnan(two_hands.contact_deviation_mm(found, thing, true_hand + 1, thing))
-
-
 def test_means_and_curves_leave_out_what_is_not_valid() -> None:
     errors, valid = np.array([[0.01, 9.0], [0.03, 0.02]]), np.array([[True, False], [True, True]])
     assert measures.mean_over_points(errors, valid) == pytest.approx(0.02)

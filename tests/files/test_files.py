@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hmpfit.errors import InputError, UnreadableFileError
-from hmpfit.files.archives import read_npy, read_npz
+from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import read_bytes
 from hmpfit.files.pickled_values import read_object_npy, read_pickle
 from hmpfit.files.schemas import Fields
@@ -66,8 +66,6 @@ def test_archives_come_back(tmp_path: Path) -> None:
     read = read_npz(tmp_path / "a.npz")
     assert same(read) and read["doubles"].flags.writeable
     assert set(read_npz(tmp_path / "a.npz", {"one"}.__contains__)) == {"one"}
-    np.save(tmp_path / "a.npy", VALUES["columns"])
-    assert np.array_equal(read_npy(tmp_path / "a.npy"), VALUES["columns"])
     np.save(tmp_path / "o.npy", {"left": {"pose": np.ones(3)}})  # type: ignore[arg-type]
     assert read_object_npy(tmp_path / "o.npy", "a test")["left"]["pose"].tolist() == [1, 1, 1]
 

@@ -6,11 +6,14 @@ import torch
 
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.kinematics import (
+    BETAS_COLUMNS,
     COLUMNS,
+    ORIENT_COLUMNS,
+    POSE_COLUMNS,
+    TRANSL_COLUMNS,
     Kinematics,
     landmark_jacobian,
     landmark_points,
-    perturb,
     pose_joints,
 )
 from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, mano, openpose
@@ -96,6 +99,13 @@ def test_positive_turn_about_z_bends_a_finger_towards_the_palm():
     assert bent[tip, 1] < flat[tip, 1] - 0.02  # the palm faces -y
     unmoved = [i for i, name in enumerate(OPENPOSE_21) if not name.startswith("index")]
     torch.testing.assert_close(bent[unmoved], flat[unmoved])
+
+
+def perturb(global_R, hand_R, betas, transl, step):
+    """Take a step [..., 61] in the columns of `landmark_jacobian`."""
+    turned = exp(step[..., ORIENT_COLUMNS]) @ global_R
+    bent = hand_R @ exp(step[..., POSE_COLUMNS].unflatten(-1, (15, 3)))
+    return turned, bent, betas + step[..., BETAS_COLUMNS], transl + step[..., TRANSL_COLUMNS]
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2)])

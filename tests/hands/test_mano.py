@@ -77,12 +77,12 @@ def test_equals_smplx_to_rounding_when_given_matrices() -> None:
     assert (ours.joints[:, list(MANO16_TO_OPENPOSE)] - joints).abs().max() < 1e-12
 
 
-def test_joints_only_is_the_same_and_broadcasts() -> None:
+def test_joints_alone_are_the_same_and_broadcasts() -> None:
     hand = ManoHand(invented_model(), torch.float64)
     orient, pose, betas, transl = random_inputs(6, torch.float64)
     full = hand.forward(orient, pose, betas[:1], transl).joints
-    assert torch.allclose(hand.joints_only(orient, pose, betas[0], transl), full, atol=1e-12)
-    batched = hand.joints_only(orient.view(2, 3, 3), pose.view(2, 3, 15, 3), betas[0], transl.view(2, 3, 3))
+    assert torch.allclose(hand(orient, pose, betas[0], transl, vertices=False).joints, full, atol=1e-12)
+    batched = hand(orient.view(2, 3, 3), pose.view(2, 3, 15, 3), betas[0], transl.view(2, 3, 3), vertices=False).joints
     assert torch.allclose(batched.view(6, 21, 3), full, atol=1e-12)
     many_shapes = hand.forward(orient[0], pose[0], betas, transl[0])
     assert many_shapes.vertices is not None and many_shapes.vertices.shape[:2] == (6, len(hand.v_template))
@@ -95,7 +95,7 @@ def test_wrist_is_rest_wrist_plus_transl() -> None:
     hand = ManoHand(load_hand_models("open").right, torch.float64)
     orient, pose, betas, transl = random_inputs(4, torch.float64)
     wrist = hand.rest_joints[0] + torch.einsum("ck,tk->tc", hand.joint_dirs[0], betas) + transl
-    assert torch.allclose(hand.joints_only(orient, pose, betas, transl)[:, 0], wrist, atol=1e-12)
+    assert torch.allclose(hand(orient, pose, betas, transl, vertices=False).joints[:, 0], wrist, atol=1e-12)
 
 
 def test_left_hand_equals_smplx_left() -> None:
@@ -125,4 +125,4 @@ def test_left_hand_equals_smplx_left() -> None:
 def test_gradient_by_finite_differences() -> None:
     hand = ManoHand(invented_model(), torch.float64)
     inputs = tuple(t.requires_grad_() for t in random_inputs(1, torch.float64))
-    assert torch.autograd.gradcheck(lambda *a: hand.joints_only(*a).sum(-1), inputs, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda *a: hand(*a, vertices=False).joints.sum(-1), inputs, atol=1e-6)

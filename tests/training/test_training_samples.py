@@ -60,7 +60,7 @@ def test_parameters_of_a_sample_pose_the_joints_of_the_sample(sides: tuple[bool,
         clip = Dots(8, sides=sides)[number]
         sample = sample_crop(clip, View(64, 2, 1, upright), WILD, np.random.default_rng(number))
         fields = [torch.as_tensor(sample[n][0].astype(np.float64)) for n in ("global_orient", "hand_pose", "betas")]
-        posed = hand.joints_only(*fields, torch.zeros(3, dtype=torch.float64)).numpy()
+        posed = hand(*fields, torch.zeros(3, dtype=torch.float64), vertices=False).joints.numpy()
         wanted = sample["joints_3d"][0]
         assert np.abs((posed - posed[:, :1]) - (wanted - wanted[:, :1])).max() < 2e-5
 
