@@ -18,7 +18,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.priors.motion_field.network import MotionPrior
-from hmpfit.recipes import load_recipe
+from hmpfit.recipes import Stage, load_recipe
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Made:
     start: Motion
     kinematics: Kinematics
     field: PoseField
-    stage: dict[str, Any]
+    stage: Stage
 
-    def problem(self, *free: str, stage: dict[str, Any] | None = None) -> Problem:
+    def problem(self, *free: str, stage: Stage | None = None) -> Problem:
         free = free or ("global_orient", "transl", "betas", "latent")
         terms = read_terms(stage or self.stage, free)
         return Problem(self.kinematics, self.evidence, terms, free, self.field)
@@ -108,7 +108,7 @@ def make(
     )
     if pair:
         evidence = _with_another_hand(evidence, truth, points, draw)
-    return Made(truth, evidence, start, kinematics, field, load_recipe("default")["stages"][1])
+    return Made(truth, evidence, start, kinematics, field, load_recipe("default").stages[1])
 
 
 def _with_another_hand(evidence: Evidence, truth: Motion, points: Tensor, draw: Callable[..., Tensor]) -> Evidence:

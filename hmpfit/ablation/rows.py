@@ -83,11 +83,11 @@ def at(settings: RunSettings, clip: str) -> RunSettings:
 
 
 def _settings_of(row: Row, settings: RunSettings, init: str, mmpose: Mapping[str, str | None]) -> RunSettings:
-    recipe = dict(settings.recipe)
+    recipe = settings.recipe
     if row.solver is not None:
-        recipe["solver"] = row.solver
+        recipe = replace(recipe, solver=row.solver)
     if row.stages is not None:
-        recipe["stages"] = recipe["stages"][: row.stages]
+        recipe = replace(recipe, stages=recipe.stages[: row.stages])
     models = dict(mmpose) if row.changes.get("keypoints") == "mmpose" else {}
     changed = replace(settings, recipe=recipe, init=init, **{**row.changes, **models})
     if models:

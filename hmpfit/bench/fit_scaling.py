@@ -17,6 +17,7 @@ from hmpfit.fitting.stages import fit, fit_batch
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.progress import Progress
+from hmpfit.recipes.schema import Recipe
 
 DISTINCT = 16  # clips that are made; larger batches hold them several times
 ROUNDS = 2  # singles and batches by turns, because other work on the machine comes and goes
@@ -40,7 +41,7 @@ class Point:
 
 
 def measure_scaling(
-    models: HandModels, prior: MotionPriorLike, recipe: dict[str, Any], sizes: Sizes[int], device: str, seed: int,
+    models: HandModels, prior: MotionPriorLike, recipe: Recipe, sizes: Sizes[int], device: str, seed: int,
     progress: Progress,
 ) -> list[Point]:  # fmt: skip
     """Fit batches of the given sizes, whole fits as `hmpfit run` does them, and the same clips one by one.

@@ -23,6 +23,7 @@ from hmpfit.initializers.from_keypoints import initialize
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.progress import Progress
+from hmpfit.recipes.schema import Recipe
 from hmpfit.records import Camera, HandMotion, KeypointTracks
 from hmpfit.synthesis.made_keypoints import make_keypoints
 
@@ -97,7 +98,7 @@ def cut(start: Start, frames: int) -> Start:
 
 
 def compare_solvers(
-    start: Start, prior: MotionPriorLike, recipe: dict[str, Any], progress: Progress, steps: int = 400
+    start: Start, prior: MotionPriorLike, recipe: Recipe, progress: Progress, steps: int = 400
 ) -> dict[str, Any]:
     """Solve one start by every solver and by the published loop, all in this process, one after the other.
 
@@ -106,7 +107,7 @@ def compare_solvers(
     Gauss-Newton is; 0 if it never is. `ratio_vs_reference`: seconds of the published loop over those of the whole fit
     as shipped (encoding and uncertainty included). Everything is timed from the call to its end.
     """
-    recipe = {**recipe, "stages": [{**stage, "adam_steps": steps} for stage in recipe["stages"]]}
+    recipe = replace(recipe, stages=[replace(stage, adam_steps=steps) for stage in recipe.stages])
     warm_up = cut(start, min(20, start.initial.status.shape[1]))
     fit(warm_up.initial, warm_up.tracks, warm_up.camera, start.models, prior, recipe)
     solves = {}
@@ -141,19 +142,19 @@ def compare_solvers(
     }
 
 
-def _ways(recipe: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _ways(recipe: Recipe) -> Iterator[tuple[str, str, Recipe]]:
     """Yield (name, solver, recipe) of all that is compared."""
-    own = recipe["stages"][-1]["learning_rate"]
+    own = recipe.stages[-1].learning_rate
     for solver in SOLVERS:
         for share in ADAM_RATES if solver == "adam" else (1.0,):
-            stages = [{**stage, "learning_rate": share * stage["learning_rate"]} for stage in recipe["stages"]]
-            yield solver if share == 1 else f"{solver}_{share * own:g}", solver, {**recipe, "stages": stages}
+            stages = [replace(stage, learning_rate=share * stage.learning_rate) for stage in recipe.stages]
+            yield solver if share == 1 else f"{solver}_{share * own:g}", solver, replace(recipe, stages=stages)
 
 
 def _solve(
-    start: Start, prior: MotionPriorLike, recipe: dict[str, Any], solver: str, name: str, steps: int, progress: Progress
+    start: Start, prior: MotionPriorLike, recipe: Recipe, solver: str, name: str, steps: int, progress: Progress
 ) -> Solve:
-    most = [stage["steps"] if solver == "gauss_newton" else steps for stage in recipe["stages"]]
+    most = [stage.steps if solver == "gauss_newton" else steps for stage in recipe.stages]
     advance = progress.phase(name, sum(most))
     moments: list[float] = []
 
@@ -207,10 +208,10 @@ def _error_mm(start: Start, motion: HandMotion) -> float | None:
 
 
 def _reference(
-    start: Start, prior: MotionPriorLike, recipe: dict[str, Any], steps: int, progress: Progress
+    start: Start, prior: MotionPriorLike, recipe: Recipe, steps: int, progress: Progress
 ) -> tuple[LoopRun, Any, tuple[tuple[int, int], ...]]:
     evidence = _evidence(start)
-    overlap = int(recipe["windows"]["overlap_frames"]) / prior.fps
+    overlap = recipe.windows.overlap_frames / prior.fps
     windows = lay_windows(evidence.times_s, prior.window_frames / prior.fps, overlap).windows
     advance = progress.phase("published loop", 2 * steps)
     one: Callable[[int, int], None] = lambda done, total: advance(1)  # noqa: E731

@@ -29,7 +29,7 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     from hmpfit.recipes import load_recipe
 
     counts, recipe, prior = _counts(windows), load_recipe("default"), load_default().double()
-    overlap = int(recipe["windows"]["overlap_frames"])
+    overlap = recipe.windows.overlap_frames
     found: dict[str, Any] = {}
     with TerminalProgress(quiet) as progress:
         for count in counts:

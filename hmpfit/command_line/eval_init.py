@@ -73,7 +73,7 @@ def _plan(name: str, options: dict[str, Any]) -> Any:
     fitted = resolve_settings(init=name, **options)
     if fitted.solver == "none":
         raise InputError("eval-init compares fits, and --solver none makes none; leave it out.")
-    alone = replace(fitted, keypoints="initializer", recipe={**fitted.recipe, "solver": "none"})
+    alone = replace(fitted, keypoints="initializer", recipe=replace(fitted.recipe, solver="none"))
     rows = {
         ALONE.format(name=name): (ROWS[INITIALIZER], alone),
         WITH.format(name=name): (ROWS[WHOLE_FIT], fitted),

@@ -13,7 +13,7 @@ from hmpfit.fitting.pose_field import PoseField
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.interfaces.term import Evidence, Motion, Residual, Term, cast, take_evidence
-from hmpfit.recipes.checking import check_options
+from hmpfit.recipes.schema import KernelSettings, Stage
 from hmpfit.registry import load, names
 
 FREE = ("global_orient", "transl", "betas", "latent", "hand_pose")
@@ -99,7 +99,7 @@ class Problem:
         return (self.scale(item, residual) * residual.confidence * rho).sum((1, 2))
 
 
-def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:
+def read_terms(stage: Stage, free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:
     """Turn a recipe's stage (`weights`, `kernels`, `options` by term name) into weighted terms.
 
     A weight of 0 leaves the term out. Raises UnknownNameError for a term, option or kernel that does not exist, and
@@ -107,18 +107,20 @@ def read_terms(stage: dict[str, Any], free: tuple[str, ...]) -> tuple[WeightedTe
     """
     known = names("terms")
     for table in ("weights", "kernels", "options"):
-        for name in stage.get(table, {}):
+        for name in getattr(stage, table):
             if name not in known:
-                raise UnknownNameError(f"term under '{table}' of stage '{stage['name']}'", name, known)
+                raise UnknownNameError(f"term under '{table}' of stage '{stage.name}'", name, known)
     terms = []
-    for name, weight in stage["weights"].items():
+    for name, weight in stage.weights.items():
         if weight < 0:
-            raise InputError(f"The weight of term '{name}' in stage '{stage['name']}' is {weight}; it must be >= 0.")
+            raise InputError(f"The weight of term '{name}' in stage '{stage.name}' is {weight}; it must be >= 0.")
         term: Term = load("terms", name)
-        given = dict(stage.get("options", {}).get(name, {}))
-        options = check_options(given, term.options, f"options of term '{name}'")
+        options = stage.options.get(name, term.options())
+        if not isinstance(options, term.options):
+            raise InputError(f"The options of term '{name}' in stage '{stage.name}' are no {term.options.__name__}.")
         if weight > 0 and (term.depends_on not in ("latent", "overlap") or "latent" in free):
-            kernel = make_kernel(**stage.get("kernels", {}).get(name, {"name": "quadratic"}))
+            given = stage.kernels.get(name, KernelSettings())
+            kernel = make_kernel(given.name, given.scale)
             terms.append(WeightedTerm(term, float(weight), kernel, options))
     return tuple(terms)
 

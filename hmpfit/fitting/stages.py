@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.errors import InputError
 from hmpfit.fitting.batching.gather import BatchItem, ClipToFit, batches, gather_hands, merge_evidence
 from hmpfit.fitting.batching.parallel import OnStep, run_parallel
 from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, PoseField
-from hmpfit.fitting.problem import FREE, Problem, read_terms
+from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
 from hmpfit.fitting.uncertainty import joint_std_mm
-from hmpfit.fitting.unseen_frames import BridgeOptions, bridge
+from hmpfit.fitting.unseen_frames import bridge
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
@@ -30,10 +30,10 @@ from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.interfaces.term import Evidence, Motion
+from hmpfit.recipes.schema import Recipe, Stage
 from hmpfit.records import Camera, CameraMotion, Floats, HandMotion, KeypointTracks, SolveReport
 from hmpfit.registry import load
 
-POSES = ("initial", "prior")
 BATCHED = ("gauss_newton", "adam", "none")
 MOST_FRAMES = {"cpu": 512, "cuda": 65536}  # of a batch; larger ones leave a CPU's cache
 PRECISIONS = {
@@ -60,7 +60,7 @@ def fit(
     camera: Camera,
     models: HandModels,
     prior: MotionPriorLike | None,
-    recipe: dict[str, Any],
+    recipe: Recipe,
     solver: str = "gauss_newton",
     device: str = "cpu",
     on_step: OnStep | None = None,
@@ -81,7 +81,7 @@ def fit(
 def fit_batch(
     sequences: list[ClipToFit],
     prior: MotionPriorLike | None,
-    recipe: dict[str, Any],
+    recipe: Recipe,
     solver: str = "gauss_newton",
     device: str = "cpu",
     on_step: OnStep | None = None,
@@ -131,7 +131,7 @@ def _most_frames(items: list[BatchItem], solver: str, device: str, cores: int, r
 
 @torch.no_grad()
 def _fit_batch(
-    items: list[BatchItem], priors: tuple[MotionPriorLike, MotionPriorLike] | None, recipe: dict[str, Any], solver: str,
+    items: list[BatchItem], priors: tuple[MotionPriorLike, MotionPriorLike] | None, recipe: Recipe, solver: str,
     device: str, on_step: OnStep | None,
 ) -> list[Fitted]:  # fmt: skip
     """Fit one batch; `priors` are the prior in the dtype of unknowns and in that of derivatives."""
@@ -148,7 +148,7 @@ def _fit_batch(
     pairs = HandPairs.of(items[0].sides, items[0].models, evidence) if len(items) == 1 else None
     reports: list[tuple[SolveReport, ...]] = []
     problem = Problem(kinematics, evidence, (), ())
-    for stage in recipe["stages"] if solver != "none" else ():
+    for stage in recipe.stages if solver != "none" else ():
         problem, motion = _prepare(stage, kinematics, evidence, motion, field)
         problem = replace(problem, low_dtype=low_dtype, low_field=low_field)
         solve: Callable[..., Solved] = load("solvers", solver)
@@ -156,11 +156,11 @@ def _fit_batch(
             solved = solve_two_hands(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
         reports.append(solved.reports)
-    if reports and recipe["unseen_frames"]["bridge"]:
-        motion = bridge(motion, evidence, _bridge_options(recipe))
+    if reports and recipe.unseen_frames.bridge:
+        motion = bridge(motion, evidence, recipe.unseen_frames)
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
-    correlated = float(recipe["uncertainty"]["correlated_frames"])
+    correlated = recipe.uncertainty.correlated_frames
     std = joint_std_mm(without_coupling(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
     arrays = {
         "global_orient": rotations.log(motion.global_R).cpu().numpy(),
@@ -185,16 +185,9 @@ def _fit_batch(
     return out
 
 
-def _bridge_options(recipe: dict[str, Any]) -> BridgeOptions:
-    return BridgeOptions(**{name: told for name, told in recipe["unseen_frames"].items() if name != "bridge"})
-
-
-def _precision(recipe: dict[str, Any]) -> tuple[torch.dtype, torch.dtype]:
+def _precision(recipe: Recipe) -> tuple[torch.dtype, torch.dtype]:
     """Return the dtypes of unknowns and costs, and of derivatives and matrices."""
-    precision = recipe["numerics"]["precision"]
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision under 'numerics' of the recipe", precision, PRECISIONS)
-    return PRECISIONS[precision]
+    return PRECISIONS[recipe.numerics.precision]
 
 
 def _in_dtype(prior: MotionPriorLike, dtype: torch.dtype, device: str) -> MotionPriorLike:
@@ -206,18 +199,18 @@ def _initial_motion(evidence: Evidence) -> Motion:
     return Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
 
 
-def _layout(evidence: Evidence, prior: MotionPriorLike | None, recipe: dict[str, Any]) -> WindowLayout:
+def _layout(evidence: Evidence, prior: MotionPriorLike | None, recipe: Recipe) -> WindowLayout:
     frames, fps = (prior.window_frames, prior.fps) if prior is not None else (128, 30.0)
-    overlap = int(recipe["windows"]["overlap_frames"])
+    overlap = recipe.windows.overlap_frames
     if not 0 <= overlap <= frames // 2:
         raise InputError(f"windows.overlap_frames is {overlap}; it must lie between 0 and {frames // 2}.")
     return lay_windows(evidence.times_s.cpu(), frames / fps, overlap / fps)
 
 
-def _prior_option(recipe: dict[str, Any], name: str) -> Any:
+def _prior_option(recipe: Recipe, name: str) -> Any:
     """Return an option of the prior term that holds for the whole fit: the first that a stage gives, or None."""
-    told = (stage.get("options", {}).get("prior", {}).get(name) for stage in recipe["stages"])
-    return next((value for value in told if value is not None), None)
+    given = (getattr(stage.options.get("prior"), name, None) for stage in recipe.stages)
+    return next((value for value in given if value is not None), None)
 
 
 def _encode(
@@ -247,24 +240,21 @@ def _encode(
 
 
 def _prepare(
-    stage: dict[str, Any],
+    stage: Stage,
     kinematics: Kinematics,
     evidence: Evidence,
     motion: Motion,
     field: PoseField | None,
 ) -> tuple[Problem, Motion]:
     """Set a stage up: what is free, which terms hold, and which finger poses it starts from."""
-    free = tuple(stage["free"])
-    for name in free:
-        if name not in FREE:
-            raise UnknownNameError(f"free variable of stage '{stage['name']}'", name, FREE)
-    if stage["pose"] not in POSES:
-        raise UnknownNameError(f"pose of stage '{stage['name']}'", stage["pose"], POSES)
+    free: tuple[str, ...] = tuple(stage.free)
     if field is None and "latent" in free:
         free = tuple("hand_pose" if name == "latent" else name for name in free)
-        instead = stage.get("without_prior", {})
-        stage = {**stage, **{key: {**stage.get(key, {}), **instead.get(key, {})} for key in ("weights", "kernels")}}
-    if stage["pose"] == "prior" and field is not None and motion.latent is not None:
+        instead = stage.without_prior
+        stage = replace(
+            stage, weights={**stage.weights, **instead.weights}, kernels={**stage.kernels, **instead.kernels}
+        )
+    if stage.pose == "prior" and field is not None and motion.latent is not None:
         motion = replace(motion, hand_R=field.blend(field.decode(motion.latent)))
     terms = read_terms(stage, free)
-    return Problem(kinematics, evidence, terms, free, field, stage["reduction"]), motion
+    return Problem(kinematics, evidence, terms, free, field, stage.reduction), motion

@@ -17,30 +17,11 @@ from torch import Tensor
 
 from hmpfit.geometry import rotations
 from hmpfit.interfaces.term import Evidence, Motion
+from hmpfit.recipes.schema import UnseenFrameSettings
 from hmpfit.records import Bools, Floats, Ids
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
 _LEAST_SHARE = 0.2  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
-
-
-@dataclass(frozen=True)
-class BridgeOptions:
-    """A Matern-3/2 process of unknown mean; noises are shares of its variance.
-
-    A frame with fewer than `least_seen` landmarks is covered, and so is a finger with less than half of its own. The
-    noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`) times 1 / share^2 - 1 for the share of
-    its landmarks, or of the hand's if that is less, that were seen. A frame with fewer than `least_trusted` landmarks
-    of any confidence is blurred: its pose has the noise `blur_noise`, and its place stays.
-    """
-
-    length_s: float
-    noise: float  # of other frames
-    span_s: float  # how far from a weak stretch frames tell of it
-    weak_noise: float
-    place_noise: float
-    blur_noise: float
-    least_trusted: int
-    least_seen: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +43,7 @@ def _parts() -> list[_Part]:
     return parts
 
 
-def bridge(motion: Motion, evidence: Evidence, options: BridgeOptions) -> Motion:
+def bridge(motion: Motion, evidence: Evidence, options: UnseenFrameSettings) -> Motion:
     """Replace wrist and fingers in weak frames that lie between others.
 
     Rotations are interpolated in the tangent space at the last frame before. Frames before the first and after the

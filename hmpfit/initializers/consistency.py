@@ -6,32 +6,17 @@ with a few. Single frames do not show which of two poses is wrong; a path throug
 initializers, whose frames it judges.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
+from hmpfit.recipes.schema import SpeedSettings
 from hmpfit.records import DETECTED, EXTRAPOLATED, Bools, Floats, HandMotion, KeypointTracks
 
 
-@dataclass(frozen=True)
-class Speeds:
-    """The fastest that a hand turns and moves, and what a first guess may be off besides."""
-
-    turn_rad_s: float
-    turn_rad: float
-    move_m_s: float
-    move_share: float  # of the distance from the camera
-
-    def possible(self, turn: Floats, move: Floats, distance: Floats, elapsed_s: Floats) -> Bools:
-        """Return whether one hand can have two poses that are so far from each other in time and place."""
-        turns = turn <= self.turn_rad + self.turn_rad_s * elapsed_s
-        moves = move <= self.move_share * distance + self.move_m_s * elapsed_s
-        return np.asarray(turns & moves)
-
-
-def drop_inconsistent(motion: HandMotion, tracks: KeypointTracks, speeds: Speeds) -> HandMotion:
+def drop_inconsistent(motion: HandMotion, tracks: KeypointTracks, speeds: SpeedSettings) -> HandMotion:
     """Return the motion with detected frames set to status 0 where one hand cannot have them between the others."""
     kept = consistent_frames(motion, tracks.confidence, tracks.times_s, speeds)
     return replace(motion, status=np.where(kept, motion.status, EXTRAPOLATED).astype(np.uint8))
@@ -51,7 +36,7 @@ def without_rejected_frames(tracks: KeypointTracks, motion: HandMotion, least_la
 LEAST_WEIGHT = 0.05  # of a frame whose landmarks have no confidence
 
 
-def consistent_frames(motion: HandMotion, confidence: Floats, times_s: Floats, speeds: Speeds) -> Bools:
+def consistent_frames(motion: HandMotion, confidence: Floats, times_s: Floats, speeds: SpeedSettings) -> Bools:
     """Return the detected frames [H, T] of the chain with the largest sum of mean confidence [H, T, 21]."""
     kept = np.zeros(motion.status.shape, dtype=bool)
     for hand, status in enumerate(motion.status):
@@ -63,7 +48,14 @@ def consistent_frames(motion: HandMotion, confidence: Floats, times_s: Floats, s
     return kept
 
 
-def _chain(R: Floats, transl: Floats, times_s: Floats, weight: Floats, speeds: Speeds) -> list[int]:
+def _possible(speeds: SpeedSettings, turn: Floats, move: Floats, distance: Floats, elapsed_s: Floats) -> Bools:
+    """Return whether one hand can have two poses that are so far from each other in time and place."""
+    turns = turn <= speeds.turn_rad + speeds.turn_rad_s * elapsed_s
+    moves = move <= speeds.move_share * distance + speeds.move_m_s * elapsed_s
+    return np.asarray(turns & moves)
+
+
+def _chain(R: Floats, transl: Floats, times_s: Floats, weight: Floats, speeds: SpeedSettings) -> list[int]:
     """Return the heaviest chain of frames of which each two neighbours are possible together.
 
     A frame looks back until a half turn is possible, and on from the best chain before that.
@@ -75,7 +67,7 @@ def _chain(R: Floats, transl: Floats, times_s: Floats, weight: Floats, speeds: S
         near = np.arange(min(first, n), n)
         turn = np.arccos(np.clip((np.einsum("kij,ij->k", R[near], R[n]) - 1) / 2, -1, 1))
         move = np.linalg.norm(transl[near] - transl[n], axis=-1)
-        fits = speeds.possible(turn, move, np.abs(transl[n, 2]) + 0 * move, times_s[n] - times_s[near])
+        fits = _possible(speeds, turn, move, np.abs(transl[n, 2]) + 0 * move, times_s[n] - times_s[near])
         options = near[fits].tolist()
         if first > 0:
             options.append(int(best[:first].argmax()))

@@ -15,7 +15,7 @@ from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.inverse_kinematics import Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.consistency import Speeds, drop_inconsistent
+from hmpfit.initializers.consistency import drop_inconsistent
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer, InitialMotion
@@ -97,9 +97,9 @@ def normalized(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Ten
 def _initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMotion:
     assert tracks is not None
     motion = initialize(tracks, context.camera, context.models)
-    recipe = context.settings.recipe["initializer"]
-    if recipe["consistent"]:
-        motion = drop_inconsistent(motion, tracks, Speeds(**recipe["speeds"]))
+    recipe = context.settings.recipe.initializer
+    if recipe.consistent:
+        motion = drop_inconsistent(motion, tracks, recipe.speeds)
     return InitialMotion(fill_gaps(motion, motion.status == DETECTED, tracks.times_s))
 
 

@@ -26,7 +26,7 @@ from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
-from hmpfit.keypoints.occlusion import OcclusionThresholds, drop_covered
+from hmpfit.keypoints.occlusion import drop_covered
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.regions import Regions
@@ -188,17 +188,17 @@ def _report(progress: Phases | None, name: str) -> Callable[[int, int], None] | 
 
 def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOptions:
     """Return what the settings of a run mean here; `views` in the place of theirs."""
-    recipe = settings.recipe["keypoints"]
+    recipe = settings.recipe.keypoints
     return MediaPipeOptions(
         hands=settings.hands,
         max_hands=settings.max_hands,
         views=settings.views if views is None else views,
-        gamma=recipe["gamma"],
-        gamma_px=recipe["gamma_px"],
+        gamma=recipe.gamma,
+        gamma_px=recipe.gamma_px,
         seed=settings.seed,
         landmarker=settings.hand_landmarker,
         workers=settings.workers,
-        views_every_s=recipe["views_every_s"],
+        views_every_s=recipe.views_every_s,
     )
 
 
@@ -237,9 +237,9 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
 
 def _believed(found: KeypointTracks, context: RunContext) -> KeypointTracks:
     """Return the tracks without what the recipe says is not to be believed."""
-    recipe = context.settings.recipe["keypoints"]
-    found = drop_covered(found, OcclusionThresholds(**recipe["covered"])) if recipe["drop_covered"] else found
-    return drop_low_confidence_frames(found, recipe["least_frame_confidence"])
+    recipe = context.settings.recipe.keypoints
+    found = drop_covered(found, recipe.covered) if recipe.drop_covered else found
+    return drop_low_confidence_frames(found, recipe.least_frame_confidence)
 
 
 def _files(settings: RunSettings) -> dict[str, str | None]:

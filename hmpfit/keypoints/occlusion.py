@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from hmpfit.recipes.schema import OcclusionThresholds
 from hmpfit.records import Floats, KeypointTracks
 
 WEIGHTS = Path(__file__).parent / "weights" / "cover.safetensors"
@@ -37,15 +38,6 @@ class OcclusionClassifier:
         hidden = np.maximum(own + hand, 0)
         logit = (hidden @ w["out"])[..., 0] + w["bias"]
         return np.asarray(1 / (1 + np.exp(-logit)))
-
-
-@dataclass(frozen=True)
-class OcclusionThresholds:
-    """What is believed: landmarks up to a probability, and frames up to an expected number of covered landmarks."""
-
-    landmark: float
-    landmarks: float
-    over_s: float  # half of the time over which a frame's number is averaged: things do not cover a hand for one frame
 
 
 def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> KeypointTracks:

@@ -67,7 +67,7 @@ def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: Sou
     camera = context.camera if first is None else first
     depends_on = (
         name, clip_fingerprint(context), context.hidden, camera, settings.hands, settings.max_hands, settings.seed,
-        settings.recipe["keypoints"], file_fingerprints(source.files(settings)), inputs.detected, inputs.initial,
+        settings.recipe.keypoints, file_fingerprints(source.files(settings)), inputs.detected, inputs.initial,
     )  # fmt: skip
 
     def compute() -> KeypointTracks:

@@ -37,7 +37,7 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
     if found is None:
         found = source_tracks(context, stage, name, inputs)
     evidence = found if "initial" in source.requires else match_tracks(found, motion, context)
-    if context.settings.init == "keypoints" and context.settings.recipe["initializer"]["consistent"]:
+    if context.settings.init == "keypoints" and context.settings.recipe.initializer.consistent:
         evidence = without_rejected_frames(evidence, motion, LEAST_LANDMARKS)
     detected_frames = status_of_trust(motion.status, trusted_frames(evidence)) == DETECTED
     order = np.argsort(-detected_frames.sum(1), kind="stable")

@@ -16,6 +16,7 @@ from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fing
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.priors.opening import Prior
+from hmpfit.recipes.checking import table_of
 from hmpfit.records import FitRecord
 from hmpfit.results.jitter import mesh_center_px
 from hmpfit.results.trust import status_of_trust, trusted_frames
@@ -26,7 +27,7 @@ def fit_clip(
 ) -> FitRecord:
     """Fit the clip of a run; `video_name` is what the result calls the video."""
     settings, recipe = context.settings, context.settings.recipe
-    on_step = _report_steps(context, sum(int(one["steps"]) for one in recipe["stages"]))
+    on_step = _report_steps(context, sum(stage.steps for stage in recipe.stages))
 
     def compute() -> Fitted:
         return fit(
@@ -59,7 +60,7 @@ def fit_clip(
         tracks=start.evidence,
         reports=fitted.reports,
         windows=fitted.windows,
-        recipe=recipe,
+        recipe=table_of(recipe),
         provenance=_provenance(context, prior, video_name),
         camera_motion=refine_scale(context, stage, start, fitted.motion),
     )

@@ -13,7 +13,7 @@ from hmpfit.pipeline.stage_files import StoreStage
 
 def estimates_focal(context: RunContext) -> bool:
     """Tell whether neither the user nor the file nor the recipe says the focal length."""
-    told = context.settings.recipe["camera"].get("focal_px", 0.0) > 0
+    told = context.settings.recipe.camera.focal_px > 0
     asked = context.settings.intrinsics in (None, ESTIMATE)
     return asked and context.camera.source == "assumed" and not told
 

@@ -18,7 +18,7 @@ def initialize(context: RunContext, stage: StoreStage, detected: Detected) -> In
     depends_on = (
         settings.init.partition(":")[0], file_fingerprints(initializer.files(settings)), clip_fingerprint(context),
         context.clip.first_frame, context.clip.times_s, context.hidden, tracks, settings.hands, settings.max_hands,
-        context.camera, hand_model_fingerprints(context.models), settings.recipe["initializer"],
+        context.camera, hand_model_fingerprints(context.models), settings.recipe.initializer,
     )  # fmt: skip
     initial: InitialMotion = stage(
         "initial", InitialMotion, depends_on, lambda: initializer.initialize(context, tracks)

@@ -171,9 +171,9 @@ def _prior(settings: RunSettings) -> Prior | None:
 
 
 def _camera(clip: Clip, settings: RunSettings) -> Camera:
-    lens = settings.recipe["camera"]
+    lens = settings.recipe.camera
     camera = camera_for(
-        clip.width, clip.height, settings.intrinsics, lens["focal_per_longer_side"], lens.get("focal_px", 0.0),
+        clip.width, clip.height, settings.intrinsics, lens.focal_per_longer_side, lens.focal_px,
         clip.store.focal_px, clip.store.stored_size,
     )  # fmt: skip
     if len(camera.K) not in (1, clip.frames):

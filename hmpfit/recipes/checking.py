@@ -12,7 +12,7 @@ import msgspec
 
 from hmpfit import registry
 from hmpfit.errors import InputError, UnknownNameError
-from hmpfit.recipes.schema import RecipeSchema
+from hmpfit.recipes.schema import Recipe
 
 
 def check_recipe(recipe: dict[str, Any]) -> None:
@@ -20,13 +20,25 @@ def check_recipe(recipe: dict[str, Any]) -> None:
 
     Raises UnknownNameError, listing the known keys, and InputError for a value of the wrong type.
     """
-    _check_record(recipe, RecipeSchema, "")
+    _check_record(recipe, Recipe, "")
 
 
-def check_options(options: dict[str, Any], kind: type[Any], where: str) -> Any:
-    """Return the options of a term as the record that it declares. Raises UnknownNameError and InputError."""
-    _check_record(options, kind, where)
-    return msgspec.convert(options, kind)
+def recipe_of(table: dict[str, Any]) -> Recipe:
+    """Return the record of a table that was checked; options become the records that their terms declare."""
+    recipe = msgspec.convert(table, Recipe)
+    stages = [dataclasses.replace(stage, options=_options_of(stage.options)) for stage in recipe.stages]
+    return dataclasses.replace(recipe, stages=stages, set=[])
+
+
+def table_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the table of plain values that a recipe stands for, as `result.json` holds it."""
+    table: dict[str, Any] = msgspec.to_builtins(recipe)
+    table.pop("set")
+    return table
+
+
+def _options_of(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name: msgspec.convert(given, registry.load("terms", name).options) for name, given in options.items()}
 
 
 def _check_record(value: Any, kind: type[Any], where: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
 from hmpfit.files.structured import parse_toml_value, read_toml
-from hmpfit.recipes.checking import check_recipe, kind_of
+from hmpfit.recipes.checking import check_recipe, kind_of, recipe_of, table_of
 from hmpfit.recipes.ranges import check_ranges
+from hmpfit.recipes.schema import Recipe
 
-Recipe = dict[str, Any]
+Table = dict[str, Any]
 
 log = logging.getLogger("hmpfit")
 
@@ -45,18 +46,22 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         raise UnknownNameError("recipe", text, recipe_names())
     own = _renamed(_read(path))
     check_recipe(own)
-    recipe = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
-    recipe["name"] = own.get("name", path.stem)
-    return apply_overrides(recipe, recipe.pop("set", ()))
+    table = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
+    table["name"] = own.get("name", path.stem)
+    return recipe_of(_assigned(table, table.pop("set", ())))
 
 
 def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """Return a copy of the recipe with assignments such as `stages.1.weights.prior=200` applied.
 
     A number in the path is a 0-based place in a list; the value is a TOML literal (a bare word counts as a string)
-    of the type that the key holds in the shipped recipes. Raises InputError or UnknownNameError.
+    of the type that the schema says. Raises InputError or UnknownNameError.
     """
-    changed = copy.deepcopy(recipe)
+    return recipe_of(_assigned(table_of(recipe), assignments))
+
+
+def _assigned(table: Table, assignments: Iterable[str]) -> Table:
+    changed = copy.deepcopy(table)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = _renamed_path(path.strip().split("."))
@@ -80,7 +85,7 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return changed
 
 
-def _read(path: Path) -> Recipe:
+def _read(path: Path) -> Table:
     try:
         return read_toml(path)
     except UnreadableFileError as error:
@@ -115,7 +120,7 @@ def _name_now(key: str, where: str) -> str:
     return now
 
 
-def _merged(base: Recipe, own: Recipe) -> Recipe:
+def _merged(base: Table, own: Table) -> Table:
     merged = dict(base)
     for key, value in own.items():
         merged[key] = _merged(base[key], value) if isinstance(value, dict) and key in base else value

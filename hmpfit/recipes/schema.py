@@ -1,7 +1,7 @@
 """The schema of a recipe: every key with its type and default. A TOML file or `--set` may hold nothing else.
 
-Weights, kernels and options are tables by the name of a term; a term declares its own options
-(`interfaces.term.Term.options`).
+Weights, kernels and options are tables by the name of a term. A term declares its own options as a record
+(`interfaces.term.Term.options`); a recipe that was loaded holds these records.
 """
 
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ class LensSettings:
 
 
 @dataclass(frozen=True)
-class CoverSettings:
-    """What is believed: landmarks up to a probability of cover, frames up to an expected number of covered ones."""
+class OcclusionThresholds:
+    """Landmarks count up to a probability of occlusion, frames up to an expected number of occluded landmarks."""
 
     landmark: float = 0.3
     landmarks: float = 15.0
-    over_s: float = 0.05
+    over_s: float = 0.05  # half of the time over which a frame's number is averaged: occlusion lasts over one frame
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class KeypointSettings:
     gamma_px: float = 0.0
     least_frame_confidence: float = 0.0
     drop_covered: bool = True
-    covered: CoverSettings = field(default_factory=CoverSettings)
+    covered: OcclusionThresholds = field(default_factory=OcclusionThresholds)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SpeedSettings:
     turn_rad_s: float = 15.0
     turn_rad: float = 0.45
     move_m_s: float = 4.0
-    move_share: float = 0.25
+    move_share: float = 0.25  # of the distance from the camera
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,19 @@ class InitializerSettings:
 
 @dataclass(frozen=True)
 class UnseenFrameSettings:
-    """How frames with little evidence follow those around them (`fitting.unseen_frames`)."""
+    """How frames with little evidence follow those around them: a Matern-3/2 process of unknown mean.
+
+    Noises are shares of its variance. A frame with fewer than `least_seen` landmarks is covered, and so is a finger
+    with less than half of its own. The noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`)
+    times 1 / share^2 - 1 for the share of its landmarks, or of the hand's if that is less, that were seen. A frame with
+    fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise `blur_noise`, and its
+    place stays.
+    """
 
     bridge: bool = True
     length_s: float = 1.5
-    noise: float = 1e-4
-    span_s: float = 0.5
+    noise: float = 1e-4  # of other frames
+    span_s: float = 0.5  # how far from a weak stretch frames tell of it
     weak_noise: float = 0.02
     place_noise: float = 0.0005
     blur_noise: float = 0.001
@@ -140,7 +147,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class RecipeSchema:
+class Recipe:
     """A whole recipe; `set` are assignments that are applied last, as `--set` takes them."""
 
     name: str = ""

@@ -9,9 +9,10 @@ from typing import Any
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.recipes.camera_modes import check_camera_mode
 from hmpfit.recipes.hand_sizes import check_hand_size
-from hmpfit.recipes.loading import Recipe, load_recipe
+from hmpfit.recipes.loading import load_recipe
 from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.recipes.ranges import SEED_MOST
+from hmpfit.recipes.schema import Recipe
 
 CAMERA_SCALES = ("file", "hands")
 _CHOICES = {"hands": ("auto", "left", "right", "both"), "device": ("auto", "cpu", "cuda"), "layout": LAYOUTS}
@@ -99,12 +100,12 @@ class RunSettings:
     @property
     def views(self) -> int:
         """Number of augmented views per frame, a key of the recipe."""
-        return int(self.recipe["keypoints"]["views"])
+        return self.recipe.keypoints.views
 
     @property
     def solver(self) -> str:
         """Name of the solver, a key of the recipe; "none" stops after the initializer and its filled gaps."""
-        return str(self.recipe["solver"])
+        return self.recipe.solver
 
     def comparable(self) -> dict[str, Any]:
         """Return what decides the result, for `settings.json`: all but the contents of files."""

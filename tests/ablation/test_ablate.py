@@ -116,7 +116,7 @@ def test_rows_that_cannot_run_say_why() -> None:
     assert "--mmpose-config" in made.notes["stage 1 (mmpose)"]
     assert made.rows["GMM prior"][1] == replace(settings, prior="pca")  # the paper's one component
     assert made.rows["GMM prior, 8 components"][1] == replace(settings, prior="gmm")
-    assert len(made.rows["stage 1 (blend)"][1].recipe["stages"]) == 1
+    assert len(made.rows["stage 1 (blend)"][1].recipe.stages) == 1
     with pytest.raises(InputError, match="No row can run"):
         plan(settings, ["keypoints"], NO_MMPOSE, ["stage 1 (initializer)"])
     with pytest.raises(UnknownNameError, match="magic"):

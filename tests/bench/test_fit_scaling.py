@@ -1,5 +1,6 @@
 """The scaling benchmark: every size is measured against the same clips one by one; table and picture are written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hmpfit.recipes import load_recipe
 
 def test_batches_are_measured_beside_single_fits() -> None:
     recipe = load_recipe("default")
-    recipe = {**recipe, "stages": [{**recipe["stages"][0], "steps": 1}]}
+    recipe = replace(recipe, stages=[replace(recipe.stages[0], steps=1)])
     points = measure_scaling(load_hand_models(), load_default(), recipe, (1, 2), "cpu", 0, Silent())
     assert [point.windows for point in points] == [1, 2]
     for point in points:

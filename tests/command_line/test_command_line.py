@@ -77,7 +77,7 @@ def test_options_reach_the_settings(calls: list[Call], tmp_path: Path) -> None:
     assert (video, out) == (Path("clip.mp4"), tmp_path / "out")
     assert settings.hide_keypoints == ((10, 25), (60, 75)) and settings.frames == (5, 90)
     assert (settings.views, settings.solver, settings.hands, settings.prior) == (6, "none", "right", "none")
-    assert settings.recipe["stages"][1]["weights"]["prior"] == 200
+    assert settings.recipe.stages[1].weights["prior"] == 200
     assert (settings.seed, settings.overwrite, settings.intrinsics) == (3, True, "9,9,3,3")
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_amass_becomes_a_prior_with_a_card(tmp_path: Path) -> None:
     with (tmp_path / "mine" / "metrics.csv").open() as stream:
         assert any(row["held_out/total"] for row in csv.DictReader(stream))
     problem, start = take_prior(make(hands=1, frames=30), open_prior(said["prior"]).double())  # `run --prior PATH`
-    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 3}, None)
+    solved = solve(problem, start, replace(make(hands=1, frames=2).stage, steps=3), None)
     assert solved.report.cost_end < solved.report.cost_start
     before = (tmp_path / "mine" / "prior.safetensors").read_bytes()
     with pytest.raises(InputError, match="training with steps = 4"):

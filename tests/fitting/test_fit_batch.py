@@ -11,7 +11,8 @@ from hmpfit.fitting.stages import Fitted, fit, fit_batch
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.priors.motion_field.loading import load_default
-from hmpfit.recipes import load_recipe
+from hmpfit.recipes import Recipe, load_recipe
+from hmpfit.recipes.schema import NumericsSettings
 from hmpfit.synthesis.made_keypoints import make_keypoints
 
 MODELS, PRIOR = load_hand_models(), load_default()
@@ -45,9 +46,9 @@ def moved_mm(one: Fitted, other: Fitted) -> float:
     return float(1000 * np.linalg.norm(first - second, axis=-1).max())
 
 
-def recipe(**changes: Any) -> dict[str, Any]:
+def recipe(**changes: Any) -> Recipe:
     base = load_recipe("default")
-    return {**base, "stages": [{**stage, **changes} for stage in base["stages"]]}
+    return replace(base, stages=[replace(stage, **changes) for stage in base.stages])
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -85,7 +86,7 @@ def test_other_solvers_take_batches_too(solver: str) -> None:
 def test_precisions_agree() -> None:
     clip, fits = sequences(24)[0], {}
     for precision in ("mixed", "float64", "float32"):
-        how = {**recipe(steps=8), "numerics": {"precision": precision}}
+        how = replace(recipe(steps=8), numerics=NumericsSettings(precision))
         fits[precision] = fit_batch([clip], PRIOR, how)[0]
     assert moved_mm(fits["mixed"], fits["float64"]) < 0.1
     assert moved_mm(fits["float32"], fits["float64"]) < 0.1

@@ -21,7 +21,7 @@ def points_of(problem, motion):
 def test_a_solver_never_ends_above_its_start(name):
     made = make(frames=30)
     problem = made.problem()
-    solved = registry.load("solvers", name)(problem, made.start, {**made.stage, **STAGE, "adam_steps": 20})
+    solved = registry.load("solvers", name)(problem, made.start, replace(made.stage, **STAGE | {"adam_steps": 20}))
     assert solved.report.cost_end < solved.report.cost_start
     assert solved.report.cost_end == pytest.approx(float(problem.cost(solved.motion).sum()))
     assert set(solved.report.terms_end) == {item.term.name for item in problem.terms}
@@ -34,26 +34,28 @@ def test_exact_evidence_without_smoothness_gives_the_truth_back():
     weights = {"keypoints_2d": 1.0, "keypoints_3d": 1e4}
     ones = torch.ones_like(made.evidence.confidence)
     confident = replace(made.evidence, seen=ones, confidence=ones, world_seen=ones, world_confidence=ones)
-    problem = replace(made.problem(stage={**made.stage, "weights": weights, "kernels": {}}), evidence=confident)
-    solved = registry.load("solvers", "gauss_newton")(problem, start, {**made.stage, **STAGE, "tolerance": 1e-12})
+    problem = replace(made.problem(stage=replace(made.stage, weights=weights, kernels={})), evidence=confident)
+    solved = registry.load("solvers", "gauss_newton")(
+        problem, start, replace(made.stage, **STAGE | {"tolerance": 1e-12})
+    )
     assert (points_of(problem, solved.motion) - points_of(problem, made.truth)).norm(dim=-1).max() < 1e-5
 
 
 def test_gauss_newton_is_at_least_as_low_as_adam():
     made = make(hands=1, frames=60)
     problem = made.problem()
-    ours = registry.load("solvers", "gauss_newton")(problem, made.start, {**made.stage, **STAGE}).report
-    adam = registry.load("solvers", "adam")(problem, made.start, {**made.stage, **STAGE}).report
+    ours = registry.load("solvers", "gauss_newton")(problem, made.start, replace(made.stage, **STAGE)).report
+    adam = registry.load("solvers", "adam")(problem, made.start, replace(made.stage, **STAGE)).report
     assert ours.outcome == "converged" and ours.cost_end <= 1.01 * adam.cost_end
 
 
 def test_hands_in_a_batch_end_where_they_end_alone():
     made = make(hands=2, frames=30)
     solve = registry.load("solvers", "gauss_newton")
-    both = solve(made.problem(), made.start, {**made.stage, **STAGE})
+    both = solve(made.problem(), made.start, replace(made.stage, **STAGE))
     for hand in range(2):
         one = take(made, hand)
-        alone = solve(one.problem(), one.start, {**made.stage, **STAGE})
+        alone = solve(one.problem(), one.start, replace(made.stage, **STAGE))
         points = points_of(made.problem(), both.motion)[hand], points_of(one.problem(), alone.motion)[0]
         assert (points[0] - points[1]).norm(dim=-1).max() < 1e-5
 
@@ -63,7 +65,7 @@ def test_a_cost_that_is_not_finite_stops_the_stage_and_says_so(name):
     made = make(hands=1, frames=20)
     broken = replace(made.evidence, xy_px=made.evidence.xy_px * torch.nan)
     problem = replace(made.problem(), evidence=broken)
-    solved = registry.load("solvers", name)(problem, made.start, {**made.stage, **STAGE})
+    solved = registry.load("solvers", name)(problem, made.start, replace(made.stage, **STAGE))
     assert solved.report.outcome == "not_finite"
     torch.testing.assert_close(solved.motion.transl, made.start.transl)
 
@@ -71,5 +73,5 @@ def test_a_cost_that_is_not_finite_stops_the_stage_and_says_so(name):
 def test_the_same_problem_gives_the_same_numbers():
     made = make(frames=30)
     solve = registry.load("solvers", "gauss_newton")
-    first, second = (solve(made.problem(), made.start, {**made.stage, **STAGE}).motion for _ in range(2))
+    first, second = (solve(made.problem(), made.start, replace(made.stage, **STAGE)).motion for _ in range(2))
     assert torch.equal(first.latent, second.latent) and torch.equal(first.global_R, second.global_R)

@@ -13,6 +13,7 @@ from hmpfit.fitting.solvers.first_order import _zeros
 from hmpfit.fitting.terms.keypoints import Keypoint3dOptions
 from hmpfit.geometry import rotations
 from hmpfit.hands.anatomy import anatomy
+from hmpfit.recipes import KernelSettings, apply_overrides, load_recipe
 from tests.made_problem import make, take
 
 FREE_LATENT = ("global_orient", "transl", "betas", "latent")
@@ -24,8 +25,9 @@ NOT_ZERO_AT_TRUTH = (*MOVES, "anatomy")
 
 
 def stage_of(made, name, **options):
-    kernels = {name: {"name": "geman_mcclure", "scale": 3.0}}
-    return {**made.stage, "weights": {name: 2.5}, "kernels": kernels, "options": {name: options} if options else {}}
+    kernels = {name: KernelSettings("geman_mcclure", 3.0)}
+    given = {name: registry.load("terms", name).options(**options)} if options else {}
+    return replace(made.stage, weights={name: 2.5}, kernels=kernels, options=given)
 
 
 def away_from_zero(made, name):
@@ -126,15 +128,18 @@ def test_smoothness_means_the_same_at_any_frame_rate():
 
 
 def test_a_misspelt_term_option_or_kernel_is_refused():
-    made = make(frames=40)
+    recipe = load_recipe("default")
+    stage = recipe.stages[1]
     with pytest.raises(UnknownNameError, match="keypoints_2d"):
-        read_terms({**made.stage, "weights": {"keypoint_2d": 1.0}}, FREE_LATENT)
+        read_terms(replace(stage, weights={"keypoint_2d": 1.0}), FREE_LATENT)
     with pytest.raises(UnknownNameError, match="least_confidence"):
-        read_terms({**made.stage, "options": {"keypoints_2d": {"units": "px"}}}, FREE_LATENT)
+        apply_overrides(recipe, ["stages.1.options.keypoints_2d.units=px"])
+    with pytest.raises(InputError, match="Keypoint2dOptions"):
+        read_terms(replace(stage, options={"keypoints_2d": {"unit": "px"}}), FREE_LATENT)
     with pytest.raises(UnknownNameError, match="geman_mcclure"):
-        read_terms({**made.stage, "kernels": {"keypoints_2d": {"name": "cauchy"}}}, FREE_LATENT)
+        read_terms(replace(stage, kernels={"keypoints_2d": KernelSettings("cauchy")}), FREE_LATENT)
     with pytest.raises(InputError, match="keypoints_2d"):
-        read_terms({**made.stage, "weights": {"keypoints_2d": -1.0}}, FREE_LATENT)
+        read_terms(replace(stage, weights={"keypoints_2d": -1.0}), FREE_LATENT)
 
 
 @pytest.mark.parametrize("name", ["keypoints_2d", "keypoints_3d"])
@@ -173,7 +178,7 @@ def test_depths_of_3d_landmarks_weigh_less_by_the_square_of_depth_std():
 
 def test_the_anatomy_of_the_fit_is_that_of_the_inverse_kinematics():
     made = make(frames=12)
-    problem = made.problem(*FREE_POSE, stage={**made.stage, "weights": {"anatomy": 1.0}, "kernels": {}, "options": {}})
+    problem = made.problem(*FREE_POSE, stage=replace(made.stage, weights={"anatomy": 1.0}, kernels={}, options={}))
     angles = rotations.log(made.start.hand_R).flatten(-2)
     expected = (anatomy().cost(angles) * made.evidence.initial_confidence).sum(1)
     torch.testing.assert_close(problem.cost(made.start), expected)

@@ -22,16 +22,16 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.interfaces.term import Motion
-from hmpfit.recipes import load_recipe
+from hmpfit.recipes import KernelSettings, load_recipe
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.synthesis.two_hands import sample_two_hands
 
 FREE = ("global_orient", "transl", "betas", "hand_pose")
-STAGE = {
-    **load_recipe("default")["stages"][1],
-    "weights": {"penetration": 100.0, "shape_consistency": 3.0},
-    "kernels": {"penetration": {"name": "tanh", "scale": 0.02}},
-}
+STAGE = replace(
+    load_recipe("default").stages[1],
+    weights={"penetration": 100.0, "shape_consistency": 3.0},
+    kernels={"penetration": KernelSettings("tanh", 0.02)},
+)
 CAMERA = Camera(np.array([[[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]]), 640, 480, None, "given")
 
 
@@ -164,11 +164,11 @@ def test_the_fit_takes_hands_out_of_each_other_and_stays_at_the_evidence(models)
     start = replace(true, transl=wrong)
     tracks = tracks_of(start, models)
     recipe = load_recipe("default")
-    recipe["stages"] = [{**recipe["stages"][1], "free": recipe["stages"][0]["free"]}]
+    stage = replace(recipe.stages[1], free=recipe.stages[0].free)
+    recipe = replace(recipe, stages=[stage])
     joint = fit(start, tracks, CAMERA, models, None, recipe)
-    for stage in recipe["stages"]:
-        stage["weights"] = {**stage["weights"], "penetration": 0.0, "shape_consistency": 0.0}
-    apart = fit(start, tracks, CAMERA, models, None, recipe)
+    uncoupled = replace(stage, weights={**stage.weights, "penetration": 0.0, "shape_consistency": 0.0})
+    apart = fit(start, tracks, CAMERA, models, None, replace(recipe, stages=[uncoupled]))
     assert overlap_of(joint.motion, models) < 0.35 * overlap_of(apart.motion, models) > 20
     errors = [
         np.linalg.norm(found.landmarks_px - tracks.xy_px, axis=-1).mean() for found in (joint, apart)
@@ -180,10 +180,10 @@ def test_one_hand_is_fitted_as_if_there_were_no_such_terms(models):
     true = sample_two_hands("clasping", 0.3, 30.0, models, np.random.default_rng(2))
     one = replace(true, **{name: value[:1] for name, value in vars(true).items()})
     tracks, recipe = tracks_of(one, models), load_recipe("default")
-    recipe["stages"] = recipe["stages"][:1]
+    stage = recipe.stages[0]
+    recipe = replace(recipe, stages=[stage])
     found = fit(one, tracks, CAMERA, models, None, recipe)
-    for stage in recipe["stages"]:
-        stage["weights"] = {k: v for k, v in stage["weights"].items() if k not in ("penetration", "shape_consistency")}
-    plain = fit(one, tracks, CAMERA, models, None, recipe)
+    weights = {k: v for k, v in stage.weights.items() if k not in ("penetration", "shape_consistency")}
+    plain = fit(one, tracks, CAMERA, models, None, replace(recipe, stages=[replace(stage, weights=weights)]))
     assert all(np.array_equal(a, b) for a, b in zip(vars(found.motion).values(), vars(plain.motion).values()))
     assert np.array_equal(found.linear_std_mm, plain.linear_std_mm)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.unseen_frames import BridgeOptions, bridge, gaps, weights
+from hmpfit.fitting.unseen_frames import bridge, gaps, weights
 from hmpfit.geometry import rotations
+from hmpfit.recipes.schema import UnseenFrameSettings
 from tests.made_problem import make
 
-OPTIONS = BridgeOptions(
+OPTIONS = UnseenFrameSettings(
     length_s=1.5,
     noise=1e-4,
     span_s=0.5,

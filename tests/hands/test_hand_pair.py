@@ -82,10 +82,11 @@ def test_a_batch_of_two_models_is_each_model_by_itself(pair):
 def test_a_pair_of_files_is_fitted_as_one_problem(pair):
     start, tracks = meeting(pair)
     recipe = load_recipe("default")
-    recipe["stages"] = [{**recipe["stages"][1], "free": recipe["stages"][0]["free"]}]
+    stage = replace(recipe.stages[1], free=recipe.stages[0].free)
+    recipe = replace(recipe, stages=[stage])
     joint = fit(start, tracks, CAMERA, pair, None, recipe)
-    recipe["stages"][0]["weights"] = {k: v for k, v in recipe["stages"][0]["weights"].items() if k not in COUPLED}
-    apart = fit(start, tracks, CAMERA, pair, None, recipe)
+    stage = replace(stage, weights={k: v for k, v in stage.weights.items() if k not in COUPLED})
+    apart = fit(start, tracks, CAMERA, pair, None, replace(recipe, stages=[stage]))
 
     def overlap(found):
         right, left = torch.as_tensor(pose_hands(pair, found.motion, vertices=True).vertices)
@@ -106,6 +107,6 @@ def test_one_hand_of_a_pair_is_fitted_by_its_own_file(pair):
         name: value[1:] for name, value in vars(tracks).items() if isinstance(value, np.ndarray) and name != "times_s"
     }
     recipe = load_recipe("default")
-    recipe["stages"] = recipe["stages"][:1]
+    recipe = replace(recipe, stages=recipe.stages[:1])
     found = fit(left, replace(tracks, **parts), CAMERA, pair, None, recipe)
     assert np.linalg.norm(found.landmarks_px - tracks.xy_px[1:], axis=-1).mean() < 1

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from hmpfit.initializers.consistency import Speeds, consistent_frames
+from hmpfit.initializers.consistency import consistent_frames
+from hmpfit.recipes.schema import SpeedSettings
 from hmpfit.records import DETECTED, HandMotion
 
-SPEEDS = Speeds(turn_rad_s=15.0, turn_rad=0.45, move_m_s=4.0, move_share=0.25)
+SPEEDS = SpeedSettings(turn_rad_s=15.0, turn_rad=0.45, move_m_s=4.0, move_share=0.25)
 
 
 def motion(frames: int, turn_rad_s: float = 3.0) -> HandMotion:

@@ -6,8 +6,9 @@ import pytest
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.network_taps import tap
 from hmpfit.keypoints.networks import LandmarkNetwork, at_points
-from hmpfit.keypoints.occlusion import OcclusionClassifier, OcclusionThresholds, drop_covered
+from hmpfit.keypoints.occlusion import OcclusionClassifier, drop_covered
 from hmpfit.keypoints.regions import Regions
+from hmpfit.recipes.schema import OcclusionThresholds
 from hmpfit.records import KeypointTracks
 
 LIMITS = OcclusionThresholds(landmark=0.6, landmarks=6.0, over_s=0.1)

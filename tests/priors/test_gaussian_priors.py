@@ -1,5 +1,6 @@
 """The Gaussian priors `gmm` and `pca`: known Gaussians are found, windows are explained, the fit takes them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,6 @@ def test_the_shipped_ones_are_small_and_know_their_card() -> None:
 def test_the_fit_takes_them(name: str) -> None:
     """Finger pose follows from the evidence, through the latent of any prior."""
     problem, start = take_prior(make(hands=1, frames=40), open_prior(name).double())
-    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 6}, None)
+    solved = solve(problem, start, replace(make(hands=1, frames=2).stage, steps=6), None)
     assert solved.report.cost_end < 0.9 * solved.report.cost_start
     assert torch.isfinite(solved.motion.hand_R).all()

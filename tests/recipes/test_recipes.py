@@ -8,23 +8,24 @@ import pytest
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fingerprints import file_fingerprint, fingerprint
 from hmpfit.recipes import RunSettings, apply_overrides, load_recipe, recipe_names
+from hmpfit.recipes.schema import PenetrationSettings
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_complete(name: str) -> None:
     recipe = load_recipe(name)
-    assert recipe["name"] == name
-    assert recipe["stages"] and all(stage["weights"] for stage in recipe["stages"])
-    assert RunSettings(recipe=recipe).views == recipe["keypoints"]["views"]
+    assert recipe.name == name
+    assert recipe.stages and all(stage.weights for stage in recipe.stages)
+    assert RunSettings(recipe=recipe).views == recipe.keypoints.views
 
 
 def test_overrides_change_a_copy_at_their_path() -> None:
     recipe = load_recipe("default")
-    before = recipe["stages"][1]["weights"]["prior"]
+    before = recipe.stages[1].weights["prior"]
     changed = apply_overrides(recipe, ["stages.1.weights.prior=217", "keypoints.views=11", "solver=adam"])
-    assert changed["stages"][1]["weights"]["prior"] == 217
-    assert (changed["keypoints"]["views"], changed["solver"]) == (11, "adam")
-    assert recipe["stages"][1]["weights"]["prior"] == before
+    assert changed.stages[1].weights["prior"] == 217
+    assert (changed.keypoints.views, changed.solver) == (11, "adam")
+    assert recipe.stages[1].weights["prior"] == before
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ def test_a_users_file_changes_what_it_says_and_keeps_the_rest(tmp_path: Path) ->
     path = tmp_path / "mine.toml"
     path.write_text("[keypoints]\nviews = 6\n")
     recipe, default = load_recipe(path), load_recipe("default")
-    assert recipe["name"] == "mine" and recipe["keypoints"]["views"] == 6
-    assert recipe["keypoints"]["gamma"] == default["keypoints"]["gamma"]
-    assert recipe["stages"] == default["stages"]
+    assert recipe.name == "mine" and recipe.keypoints.views == 6
+    assert recipe.keypoints.gamma == default.keypoints.gamma
+    assert recipe.stages == default.stages
 
 
 def test_unknown_and_unreadable_recipes_are_refused(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_keys_of_earlier_versions_are_read_with_a_warning(tmp_path: Path, caplog
     old.write_text(
         'set = ["stages.1.apart.looks=3", "stages.1.apart.skin_m=0.002", "stages.1.options.prior.numbers=64"]'
     )
-    stage = load_recipe(str(old))["stages"][1]
-    assert stage["resolve_penetration"] == {"iterations": 3, "clearance_m": 0.002}
-    assert stage["options"]["prior"]["latent_dim"] == 64
+    stage = load_recipe(str(old)).stages[1]
+    assert stage.resolve_penetration == PenetrationSettings(iterations=3, clearance_m=0.002)
+    assert stage.options["prior"].latent_dim == 64
     assert "'apart' is called 'resolve_penetration' now" in caplog.text

@@ -6,7 +6,6 @@ Both move the same unknowns by the same retraction as Gauss-Newton, from the sam
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +13,12 @@ from torch import Tensor
 from hmpfit.fitting.problem import Problem, retract
 from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better
 from hmpfit.interfaces.term import Motion
+from hmpfit.recipes.schema import Stage
 
 OnStep = Callable[[int, int], None] | None
 
 
-def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: OnStep = None) -> Solved:
+def solve_adam(problem: Problem, start: Motion, stage: Stage, on_step: OnStep = None) -> Solved:
     """Minimize by Adam as in the paper's released runs: rate x 0.7 every 200 steps, gradient norm clipped at 5.
 
     Read `adam_steps` and `learning_rate` from the stage. The gradient is clipped per problem, and the best motion
@@ -27,11 +27,11 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
     began = time.perf_counter()
     start = problem.motion(start)
     delta = _zeros(problem, start)
-    optimizer = torch.optim.Adam(list(delta.values()), lr=float(stage["learning_rate"]))
+    optimizer = torch.optim.Adam(list(delta.values()), lr=stage.learning_rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=200, gamma=0.7)
     history = SolveHistory(problem, start)
     best, best_cost = start, history.first_cost
-    steps, outcome = int(stage["adam_steps"]), "out_of_steps"
+    steps, outcome = stage.adam_steps, "out_of_steps"
     while True:
         optimizer.zero_grad()
         moved = problem.motion(retract(start, delta))
@@ -55,12 +55,12 @@ def solve_adam(problem: Problem, start: Motion, stage: dict[str, Any], on_step: 
     return history.close(problem.motion(best), stage, "adam", time.perf_counter() - began, outcome)
 
 
-def solve_lbfgs(problem: Problem, start: Motion, stage: dict[str, Any], on_step: OnStep = None) -> Solved:
+def solve_lbfgs(problem: Problem, start: Motion, stage: Stage, on_step: OnStep = None) -> Solved:
     """Minimize by L-BFGS with strong Wolfe line search, at most `adam_steps` iterations."""
     began = time.perf_counter()
     start = problem.motion(start)
     delta = _zeros(problem, start)
-    steps = int(stage["adam_steps"])
+    steps = stage.adam_steps
     optimizer = torch.optim.LBFGS(
         list(delta.values()),
         max_iter=steps,

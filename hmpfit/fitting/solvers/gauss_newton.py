@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from hmpfit.fitting.normal_equations.linearize import RIGID, ArrowheadSystem, li
 from hmpfit.fitting.problem import Problem, retract
 from hmpfit.fitting.solvers.history import Solved, SolveHistory, keep_better, put_rows, take_rows
 from hmpfit.interfaces.term import Motion
+from hmpfit.recipes.schema import Stage
 
 RIGID_SEGMENT = 96
 FREE_POSE_SEGMENT = 8
@@ -34,9 +34,7 @@ class _Search:
     running: Tensor  # [b] bool
 
 
-def solve(
-    problem: Problem, start: Motion, stage: dict[str, Any], on_step: Callable[[int, int], None] | None = None
-) -> Solved:
+def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int, int], None] | None = None) -> Solved:
     """Minimize by Levenberg-Marquardt: damping per problem, steps that do not lower the cost are not taken.
 
     Read `steps` (at most), `tolerance` (relative fall of the cost that counts as none) and `damping` (first value)
@@ -45,12 +43,12 @@ def solve(
     non-finite cost ends a problem with the best motion so far.
     """
     began = time.perf_counter()
-    steps, tolerance = int(stage["steps"]), float(stage["tolerance"])
+    steps, tolerance = stage.steps, stage.tolerance
     motion = problem.motion(start)
     history = SolveHistory(problem, motion)
     cost, best = history.first_cost, motion
     on_host = cost.device.type == "cpu"
-    rows, damping = torch.arange(len(cost), device=cost.device), torch.full_like(cost, float(stage["damping"]))
+    rows, damping = torch.arange(len(cost), device=cost.device), torch.full_like(cost, stage.damping)
     search = _Search(rows, problem, motion, cost, damping, torch.full_like(cost, 2.0), torch.isfinite(cost))
     blocks: ArrowheadSystem | None = None
     moved = True

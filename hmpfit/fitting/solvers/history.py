@@ -1,13 +1,13 @@
 """What every solver hands back, so that stages need not know which one ran."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hmpfit.fitting.problem import Problem
 from hmpfit.interfaces.term import Motion
+from hmpfit.recipes.schema import Stage
 from hmpfit.records import SolveReport
 
 WORST_FIRST = ("not_finite", "out_of_steps", "converged")
@@ -49,9 +49,7 @@ class SolveHistory:
         """Add a cost [B] that is no step of its own."""
         self._history.append(cost)
 
-    def close(
-        self, motion: Motion, stage: dict[str, Any], solver: str, seconds: float, outcome: str | None = None
-    ) -> Solved:
+    def close(self, motion: Motion, stage: Stage, solver: str, seconds: float, outcome: str | None = None) -> Solved:
         """End the stage: evaluate the terms at the best motion and write each problem's report.
 
         Without an `outcome` problems that still run are out of steps, those that ended converged. Each problem is
@@ -67,7 +65,7 @@ class SolveHistory:
             kept = len(history[row]) - self.taken + steps[row] if outcome is None else len(history[row])
             reports.append(
                 SolveReport(
-                    stage=stage["name"],
+                    stage=stage.name,
                     solver=solver,
                     outcome=(outcome or ended) if finite else "not_finite",
                     steps=steps[row] if outcome is None else self.taken,

@@ -15,7 +15,7 @@ class PriorOptions:
     form: Literal["posterior", "standard_normal"] = "posterior"
     min_std: float = 1e-3
     observed_std: float | None = None
-    latent_dim: int = 0
+    latent_dim: int | None = None  # all of them
 
 
 def latent_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: PriorOptions) -> Residual:

@@ -15,13 +15,13 @@ from hmpfit.fitting.solvers.history import Solved
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.resolve_penetration import TranslationSolver
 from hmpfit.interfaces.term import Motion
-from hmpfit.recipes.schema import PenetrationSettings
+from hmpfit.recipes.schema import PenetrationSettings, Stage
 
 COUPLED = ("penetration", "shape_consistency")
 
 
 def solve_two_hands(
-    solve: Any, problem: Problem, motion: Motion, stage: dict[str, Any], on_step: Any, pairs: HandPairs | None
+    solve: Any, problem: Problem, motion: Motion, stage: Stage, on_step: Any, pairs: HandPairs | None
 ) -> Solved:
     """Solve a stage; both hands of a pair are drawn to their mean shape and moved apart where their meshes overlap.
 
@@ -36,7 +36,7 @@ def solve_two_hands(
     if "penetration" not in coupled or solved.report.outcome == "not_finite":
         return solved
     began = time.perf_counter()
-    options = PenetrationSettings(**stage.get("resolve_penetration", {}))
+    options = stage.resolve_penetration
     with torch.no_grad():
         motion = solved.motion
         for pair in pairs.each():
