@@ -12,21 +12,23 @@ import numpy as np
 
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.files.archives import read_npz
 
 FPS = 30.0
 HELD_OUT_SHARE = 0.1  # of the subjects, for validation
-RECORDED_SHARE = 0.1  # of a few recordings beside a folder of AMASS or generated motion
 TAKE_S = 5.3
 AMASS_ENDS = ("_poses.npz", "_stageii.npz")
+_KEPT = ("name", "pose", "valid")
 
 
 def collect(
-    amass: Sequence[Path], motion: Sequence[Path], generated: int, hold_out: Sequence[str], models: Any,
-    rng: np.random.Generator, out: Path, progress: TerminalProgress,
+    amass: Sequence[Path], motion: Sequence[Path], motion_share: float, generated: int, hold_out: Sequence[str],
+    models: Any, rng: np.random.Generator, out: Path, progress: TerminalProgress,
 ) -> tuple[list[Any], list[Any], dict[str, Any]]:  # fmt: skip
     """Return training collections, held-out ones (by subject), and what is said of them on the card.
 
-    Generated motion is kept in `out`, so that a resumed training does not make it anew.
+    `motion_share` is each recordings folder's weight beside 1 of AMASS or generated motion. Generated motion and poses
+    of recordings are kept in `out`, so that a resumed training does not make them anew.
     """
     from hmpfit.datasets.amass import read_amass
     from hmpfit.training.priors.sample_windows import Clips
@@ -60,9 +62,9 @@ def collect(
             f"{len(clips.poses)} hands of {clips.files} AMASS files" + (f" ({still} left out)" if still else "")
         )
         skipped += [f"{path}: {reason}" for path, reason in clips.skipped]
-    for path in motion:
-        names, poses, valid = recordings(path, hold_out, models)
-        add(poses, names, valid, RECORDED_SHARE)
+    for place, path in enumerate(motion):
+        names, poses, valid = _kept(out / f"recordings_{place}.npz", path, hold_out, models)
+        add(poses, names, valid, motion_share)
         told.append(f"{len(poses)} recorded hands of {path.name}")
     if generated:
         add(_generated(generated, rng, out, progress), [str(take) for take in range(generated)], None, 1.0)
@@ -87,15 +89,32 @@ def _generated(count: int, rng: np.random.Generator, out: Path, progress: Termin
     return np.load(path, mmap_mode="r")
 
 
+def _kept(file: Path, path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
+    """Return `recordings` of a path, from the file that keeps them or, made now, into it."""
+    if not file.is_file():
+        found = recordings(path, hold_out, models)
+        arrays = {f"{kind}_{row}": part for kind, parts in zip(_KEPT, found) for row, part in enumerate(parts)}
+        with file.with_suffix(".part").open("wb") as stream:
+            np.savez(stream, **arrays)
+        file.with_suffix(".part").replace(file)
+    stored = read_npz(file)
+    count = len(stored) // len(_KEPT)
+    names, poses, valid = ([stored[f"{kind}_{row}"] for row in range(count)] for kind in _KEPT)
+    return [str(name) for name in names], poses, valid
+
+
 def recordings(path: Path, hold_out: Sequence[str], models: Any) -> tuple[list[str], list[Any], list[Any]]:
-    """Return names, poses and valid frames of the recorded hands below a path that are seen for a second."""
+    """Return names, poses and valid frames of the recorded hands below a path that are seen for a second and move."""
+    from hmpfit.datasets.amass import moves
+
     files = sorted(path.rglob("*.npz")) if path.is_dir() else [path]
     files = [file for file in files if not any(fnmatch(file.name, f"{pattern}*") for pattern in hold_out)]
     if not files:
         raise InputError(f"'{path}' holds no recordings (*.npz) that are not held out.")
-    found = [hand for file in files for hand in hands_in(file, models) if hand[2].sum() >= FPS]
+    found = [hand for file in files for hand in hands_in(file, models)]
+    found = [(name, pose, valid) for name, pose, valid in found if valid.sum() >= FPS and moves(pose[valid])]
     if not found:
-        raise InputError(f"'{path}' holds no recorded hand that is seen for a second.")
+        raise InputError(f"'{path}' holds no recorded hand that is seen for a second and moves.")
     return [name for name, _, _ in found], [pose for _, pose, _ in found], [valid for _, _, valid in found]
 
 

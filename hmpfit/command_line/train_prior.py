@@ -24,6 +24,13 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 @click.option("--amass", multiple=True, type=click.Path(path_type=Path), help="An AMASS folder (repeatable).")
 @click.option("--motion", multiple=True, type=click.Path(path_type=Path), help="Recordings of joints (repeatable).")
 @click.option("--generated", type=click.IntRange(min=0), default=0, metavar="N", help="Generated takes of 5.3 s.")
+@click.option(
+    "--motion-share",
+    type=click.FloatRange(1e-3, 1e3),
+    default=0.1,
+    show_default=True,
+    help="Windows drawn from each --motion, beside 1 of AMASS or generated motion.",
+)
 @click.option("--hold-out", multiple=True, metavar="PATTERN", help="Leave recordings of such names out (repeatable).")
 @click.option(
     "--kind",
@@ -32,17 +39,20 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
     show_default=True,
     help="The VAE over motion fields, or Gaussians on 64 PCA coefficients of windows.",
 )
-@click.option("--size", type=click.Choice(["small", "paper"]), default="small", show_default=True)
+@click.option("--size", type=click.Choice(["small", "nemf", "paper"]), default="small", show_default=True)
+@click.option("--start", metavar="PRIOR", help="Begin with the weights of a prior of that size (a name or a file).")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
 @click.option(
     "--additions",
     is_flag=True,
-    help="Size paper: also our masked posterior, mean of weights, warm-up, cosine and clipping (small has its own).",
+    help="Size paper: also our masked posterior, mean of weights, warm-up, cosine and clipping (the others have them).",
 )
 @click.option("--components", type=click.IntRange(1, 64), default=1, show_default=True, help="Gaussians of --kind gmm.")
-@click.option("--steps", type=click.IntRange(min=1), help="Default: small 9000, paper 1000 epochs of the data.")
-@click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, paper 16.")
-@click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: small 2e-3, paper 1e-4.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Default: small 9000, nemf 12000, paper 1000 epochs of the data."
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, nemf and paper 16.")
+@click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: small 2e-3, nemf 1e-3, paper 1e-4.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or processes on the CPU."
@@ -53,11 +63,10 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
-    amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, hold_out: tuple[str, ...], kind: str,
-    size: str, out: Path, additions: bool, components: int, steps: int | None, batch: int | None,
-    learning_rate: float | None, device: str,
-    devices: int, precision: str,
-    hand_model: str, seed: int, as_json: bool, quiet: bool,
+    amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, motion_share: float, hold_out: tuple[str, ...],
+    kind: str, size: str, start: str | None, out: Path, additions: bool, components: int, steps: int | None,
+    batch: int | None, learning_rate: float | None, device: str, devices: int, precision: str, hand_model: str,
+    seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a motion prior; `hmpfit run --prior DIR/prior.safetensors` uses it.
 
@@ -68,9 +77,10 @@ def train_prior(
         raise InputError("Give something to learn from: --amass PATH, --motion PATH or --generated N.")
     settings: dict[str, Any] = {
         "kind": kind, "amass": [str(path) for path in amass], "motion": [str(path) for path in motion],
-        "generated": generated, "hold_out": list(hold_out), "seed": seed, "hand_model": hand_model,
+        "motion_share": motion_share, "generated": generated, "hold_out": list(hold_out), "seed": seed,
+        "hand_model": hand_model,
     }  # fmt: skip
-    _check_additions(kind, size, additions, components)
+    _check_options(kind, size, start, additions, components)
     from hmpfit.training.priors.schedules import PRESETS
 
     batch, learning_rate = batch or PRESETS[size].batch, learning_rate or PRESETS[size].learning_rate
@@ -79,7 +89,7 @@ def train_prior(
         settings |= {
             "size": size, "steps": steps or f"{PAPER_EPOCHS} epochs", "batch": batch,
             "learning_rate": learning_rate, "precision": precision,
-        } | ({"additions": additions} if size == "paper" else {})  # fmt: skip
+        } | ({"additions": additions} if size == "paper" else {}) | ({"start": start} if start else {})  # fmt: skip
     elif kind == "gmm":
         settings["components"] = components
     _same_settings(out, settings)
@@ -88,7 +98,7 @@ def train_prior(
 
     models = load_hand_models(hand_model)
     learn = _gaussians(kind, components) if kind != "motion_field" else _field(
-        size, additions, steps, batch, learning_rate,
+        size, start, additions, steps, batch, learning_rate,
         {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
     )  # fmt: skip
     rng = np.random.default_rng(seed)
@@ -96,7 +106,9 @@ def train_prior(
         made = out.is_dir()
         out.mkdir(parents=True, exist_ok=True)
         try:
-            collections, held, summary = collect(amass, motion, generated, hold_out, models, rng, out, progress)
+            collections, held, summary = collect(
+                amass, motion, motion_share, generated, hold_out, models, rng, out, progress
+            )
         except HmpfitError:
             if not made:
                 out.rmdir()
@@ -121,8 +133,10 @@ def _rest_hand(model: Any) -> tuple[Any, Any]:
     return (joints - joints[0]).float(), (tips - joints[0]).float()
 
 
-def _check_additions(kind: str, size: str, additions: bool, components: int) -> None:
+def _check_options(kind: str, size: str, start: str | None, additions: bool, components: int) -> None:
     """Refuse options that another kind or size has no use for."""
+    if start is not None and kind != "motion_field":
+        raise InputError(f"--start is for --kind motion_field; {kind} is learned in one step.")
     if additions and (kind != "motion_field" or size != "paper"):
         raise InputError("--additions is for --size paper; the small size has them already, Gaussians have no use.")
     if components > 1 and kind != "gmm":
@@ -154,6 +168,7 @@ def _gaussians(kind: str, components: int) -> Callable[..., tuple[str, dict[str,
 
 def _field(
     size: str,
+    start: str | None,
     additions: bool,
     steps: int,
     batch: int,
@@ -175,17 +190,12 @@ def _field(
         import torch
 
         from hmpfit.priors.motion_field.loading import save_prior
-        from hmpfit.priors.motion_field.network import MotionPrior
-        from hmpfit.priors.motion_field.sizes import KNOWN, to_table
+        from hmpfit.priors.motion_field.sizes import to_table
         from hmpfit.training.priors import objective, schedules
         from hmpfit.training.priors.sample_windows import sample_batch
-        from hmpfit.training.priors.start import start_from_data
 
         torch.manual_seed(seed)
-        prior = MotionPrior(KNOWN[size])
-        prior.skeleton.copy_(hand[0])
-        prior.tips.copy_(hand[1])
-        start_from_data(prior, sample_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
+        prior = _begun(size, start, collections, hand, rng)
         held_out = [sample_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
         preset, weights = schedules.PRESETS[size], objective.PriorLossWeights()
         if size == "paper":
@@ -212,6 +222,26 @@ def _field(
         return save_prior(best, out / "prior.safetensors"), to_table(best.sizes)
 
     return learn
+
+
+def _begun(size: str, start: str | None, collections: Sequence[Any], hand: tuple[Any, Any], rng: Any) -> Any:
+    """Return the prior that training begins with: from the data's statistics, or another's weights. InputError."""
+    from hmpfit.priors.motion_field.loading import load_prior
+    from hmpfit.priors.motion_field.network import MotionPrior
+    from hmpfit.priors.motion_field.sizes import KNOWN
+    from hmpfit.training.priors.sample_windows import sample_batch
+    from hmpfit.training.priors.start import start_from_data
+
+    if start is None:
+        prior = MotionPrior(KNOWN[size])
+        prior.skeleton.copy_(hand[0])
+        prior.tips.copy_(hand[1])
+        start_from_data(prior, sample_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
+        return prior
+    prior = load_prior(start)
+    if prior.sizes != KNOWN[size]:
+        raise InputError(f"The prior '{start}' is not of size {size}; give the --size that it has.")
+    return prior.train().requires_grad_(True)
 
 
 def _same_settings(out: Path, settings: dict[str, Any]) -> None:

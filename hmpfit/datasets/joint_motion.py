@@ -73,7 +73,8 @@ def read_motion(path: str | Path) -> tuple[JointMotion, ...]:
     """Read a recording of joint positions, one record per hand that it holds.
 
     Layouts, both npz: Leap (`joints_mm` [T, 2, 5, 5, 3], `confidence`, `timestamp_us`; NaN or 0 where absent) and plain
-    (`joints_m` [T, 21, 3] in OpenPose order, `fps`, `is_right`). Raises InputError for anything else.
+    (`joints_m` [T, 21, 3] in OpenPose order, `fps`, `is_right`; or [2, T, 21, 3], left hand first). Raises InputError
+    for anything else.
     """
     path = Path(path)
     try:
@@ -84,30 +85,42 @@ def read_motion(path: str | Path) -> tuple[JointMotion, ...]:
     if "joints_mm" in arrays:
         return _leap(path, stored)
     if "joints_m" in arrays:
-        return (_plain(path, stored),)
+        return _plain(path, stored)
     raise InputError(
         f"{path} holds no joint motion: it needs 'joints_m' [T, 21, 3] with 'fps' and 'is_right', or the Leap layout "
         f"'joints_mm' [T, 2, 5, 5, 3] with 'timestamp_us'; found: {', '.join(sorted(arrays)) or 'nothing'}."
     )
 
 
-def _plain(path: Path, stored: Fields) -> JointMotion:
-    if stored.any_array("joints_m").shape[1:] != (21, 3):
-        found = list(stored.any_array("joints_m").shape)
-        raise InputError(f"{path}: 'joints_m' must be [T, 21, 3] in OpenPose order, found {found}.")
-    joints = stored.array("joints_m", ("T", 21, 3), low=-METERS, high=METERS, allow_nan=True)
-    if not len(joints):
+def _plain(path: Path, stored: Fields) -> tuple[JointMotion, ...]:
+    """Read one hand [T, 21, 3], or a left and a right one [2, T, 21, 3]."""
+    found = stored.any_array("joints_m").shape
+    both = len(found) == 4
+    if found[-2:] != (21, 3) or len(found) not in (3, 4) or (both and found[0] != len(LEAP_SIDES)):
+        raise InputError(
+            f"{path}: 'joints_m' must be [T, 21, 3], or [2, T, 21, 3] for a left and a right hand, in OpenPose order; "
+            f"found {list(found)}."
+        )
+    shape = (2, "T", 21, 3) if both else ("T", 21, 3)
+    joints = stored.array("joints_m", shape, low=-METERS, high=METERS, allow_nan=True)
+    if 0 in joints.shape:
         raise stored.wrong("joints_m", "holds no frames")
     if "fps" not in stored:
         log.warning("%s says no fps; %g is assumed.", path, ASSUMED_FPS)
+    fps = stored.number("fps", *RATES_HZ, default=ASSUMED_FPS)
+    if both:
+        pairs = zip(LEAP_SIDES, joints, strict=True)
+        return tuple(_hand(f"{path.stem}:{side}", hand, fps, side == "right") for side, hand in pairs)
     if "is_right" not in stored:
         log.warning("%s does not say which hand it shows; a right hand is assumed.", path)
-    fps = stored.number("fps", *RATES_HZ, default=ASSUMED_FPS)
+    return (_hand(path.stem, joints, fps, stored.number("is_right", 0, 1, default=1.0) > 0.5),)
+
+
+def _hand(name: str, joints: Floats, fps: float, is_right: bool) -> JointMotion:
     valid = np.isfinite(joints).all(axis=(1, 2)) & (np.ptp(joints, axis=1).max(axis=-1) > 0)
     joints = np.where(valid[:, None, None], joints, np.nan)
     times, ones = np.arange(len(joints)) / fps, np.ones(len(joints))
-    is_right = stored.number("is_right", 0, 1, default=1.0) > 0.5
-    return JointMotion(path.stem, joints, valid, times, is_right, ones, np.ones(21))
+    return JointMotion(name, joints, valid, times, is_right, ones, np.ones(21))
 
 
 def _leap(path: Path, stored: Fields) -> tuple[JointMotion, ...]:

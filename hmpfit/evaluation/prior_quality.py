@@ -79,8 +79,8 @@ def measure(
     """Return the figures of a prior on windows, and its gaps beside those of `others`, by name.
 
     Keys: mpjpe_mm, pa_mpjpe_mm, acceleration_mm_per_frame2, windows, gaps {length: {prior, decoded, slerp, ...,
-    ratio_to_slerp}}, sample_violations (share of angles outside the joint limits), files, and `sources` with the first
-    five per source of windows.
+    ratio_to_slerp}}, sample_violations (share of angles outside the joint limits), files, files_worse_than_slerp (by
+    length of gap), and `sources` with the first five per source of windows.
     """
     fills: dict[str, Fill] = {
         "prior": lambda R, known: prior.complete(R[None], known[None])[0],
@@ -89,15 +89,17 @@ def measure(
         **{name: _completed(other) for name, other in others.items()},
     }
     generators = {gap: np.random.default_rng(gap) for gap in GAPS}
-    rows = []
+    rows, by_file = [], dict[str, list[_Row]]()
     for window in windows:
         rows.append((window.source, _of_window(prior, window, fills, generators)))
+        by_file.setdefault(window.name, []).append(rows[-1][1])
         on_window(1)
     sources = sorted({source for source, _ in rows})
     return {
         **_figures([row for _, row in rows], tuple(fills)),
         "sample_violations": violations(prior),
-        "files": sorted({window.name for window in windows}),
+        "files": sorted(by_file),
+        "files_worse_than_slerp": {str(gap): _worse_files(by_file, gap) for gap in GAPS},
         "sources": {name: _figures([row for source, row in rows if source == name], tuple(fills)) for name in sources},
     }
 
@@ -184,6 +186,15 @@ def _figures(rows: Sequence[_Row], names: Sequence[str]) -> dict[str, Any]:
         "windows": len(rows),
         "gaps": gaps,
     }
+
+
+def _worse_files(by_file: Mapping[str, Sequence[_Row]], gap: int) -> list[str]:
+    """Return the files in whose gaps of that length the prior is worse than SLERP on average."""
+
+    def error(rows: Sequence[_Row], name: str) -> float:
+        return _mean([value for row in rows for value in row.gaps[gap][name]])
+
+    return sorted(file for file, rows in by_file.items() if error(rows, "prior") > error(rows, "slerp"))
 
 
 def _gapped(known: Tensor, gap: int, generator: np.random.Generator) -> list[Tensor]:

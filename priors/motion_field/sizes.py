@@ -1,4 +1,5 @@
-"""The sizes a motion prior can have, as data: `PAPER` (docs/method.md section 5) and `SMALL`, the CPU default.
+"""The sizes a motion prior can have, as data: `PAPER` (docs/method.md section 5), `NEMF`, the same field small enough for
+a CPU, and `SMALL`, the default.
 
 Apart from the network so that cards and checkpoints can name sizes without importing torch.
 """
@@ -50,7 +51,8 @@ SMALL = Sizes(
     gap_width=128,
     angles=True,
 )
-KNOWN: Mapping[str, Sizes] = {"paper": PAPER, "small": SMALL}
+NEMF = Sizes(latent=128, width=192, layers=4, channels=(6, 12, 24, 48), frequencies=6)
+KNOWN: Mapping[str, Sizes] = {"paper": PAPER, "nemf": NEMF, "small": SMALL}
 
 
 def to_table(sizes: Sizes) -> dict[str, Any]:

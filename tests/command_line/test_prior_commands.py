@@ -62,6 +62,39 @@ def test_amass_becomes_a_prior_with_a_card(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "prior.safetensors").read_bytes() == before
 
 
+def test_training_begins_with_another_priors_weights_and_keeps_its_recordings(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    joints = load_default().points(rotations.exp(torch.as_tensor(fingers(90, 3).reshape(90, 15, 3))).float())
+    openpose = joints.numpy()[:, [MANO_21.index(name) for name in OPENPOSE_21]]
+    (tmp_path / "seen").mkdir()
+    np.savez(tmp_path / "seen" / "hand.npz", joints_m=openpose, fps=30.0, is_right=True)
+    still = np.repeat(openpose[:1], 90, axis=0)
+    np.savez(tmp_path / "seen" / "still.npz", joints_m=still, fps=30.0, is_right=True)
+    recorded = ("--motion", tmp_path / "seen", "--motion-share", 1)
+    said = invoke(train_prior, *recorded, "--start", "default", "-o", tmp_path / "on", *SHORT)
+    assert said["data"] == "1 recorded hands of seen"  # a hand that never moves teaches nothing
+    mine, shipped = load_prior(said["prior"]).state_dict(), load_default().state_dict()
+    same = {key for key in mine if torch.equal(mine[key], shipped[key])}
+    assert "decoder.path_basis" in same and "encoder.gaps.course.2.weight" not in same
+    with np.load(tmp_path / "on" / "recordings_0.npz") as kept:
+        assert kept["pose_0"].shape == (90, 15, 3) and kept["valid_0"].all()
+    with pytest.raises(InputError, match="'default' is not of size nemf"):
+        invoke(train_prior, *recorded, "--start", "default", "--size", "nemf", "-o", tmp_path / "other", *SHORT)
+    with pytest.raises(InputError, match="--start is for --kind motion_field"):
+        invoke(train_prior, *recorded, "--start", "default", "--kind", "gmm", "-o", tmp_path / "other", "--quiet")
+
+
+def test_a_field_of_size_nemf_learns_a_motion_and_fits(tmp_path: Path) -> None:
+    """The VAE itself: no latent path, z in every layer, the decoder continuous in time."""
+    pytest.importorskip("lightning")
+    said = invoke(train_prior, "--generated", 6, "--size", "nemf", "-o", tmp_path / "field", *SHORT)
+    prior = load_prior(said["prior"])
+    assert not prior.has_path and prior.sizes.latent_in_layers and prior.sizes.layers
+    problem, start = take_prior(make(hands=1, frames=30), open_prior(said["prior"]).double())
+    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 3}, None)
+    assert solved.report.cost_end < solved.report.cost_start
+
+
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_losses(tmp_path: Path) -> None:
     pytest.importorskip("lightning")

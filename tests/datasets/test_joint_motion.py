@@ -49,6 +49,20 @@ def test_poses_of_a_bigger_hand_are_found_whichever_side(kin, tmp_path, is_right
     assert error[:, :12, 0].max() < 4.0  # flexion of the four fingers
 
 
+def test_a_pair_of_hands_is_two_motions_the_left_one_first(kin, tmp_path):
+    left, right = recorded(kin, curling(30), 1.0, False), recorded(kin, curling(30), 1.0, True)
+    np.savez(tmp_path / "sign.npz", joints_m=np.stack((left, right)), fps=60.0)
+    found = read_motion(tmp_path / "sign.npz")
+    assert [(one.name, one.is_right, one.fps) for one in found] == [
+        ("sign:left", False, pytest.approx(60)),
+        ("sign:right", True, pytest.approx(60)),
+    ]
+    np.testing.assert_array_equal(found[0].joints_m, left)
+    np.savez(tmp_path / "three.npz", joints_m=np.zeros((3, 30, 21, 3)), fps=60.0)
+    with pytest.raises(InputError, match=r"\[2, T, 21, 3\] for a left and a right hand"):
+        read_motion(tmp_path / "three.npz")
+
+
 def test_gaps_are_left_out_and_short_ones_bridged(kin):
     joints = recorded(kin, curling(60), 1.0, True)
     times = np.arange(60) / 60.0

@@ -22,7 +22,8 @@ class Schedule:
 
 
 SMALL = Schedule(steps=9000, batch=24, learning_rate=2e-3)
+NEMF = Schedule(steps=12000, batch=16, learning_rate=1e-3)
 PAPER_WITH_ADDITIONS = Schedule(batch=16, learning_rate=1e-4, optimizer="adamax")  # the paper's and what is ours
 # docs/method.md section 5
 PAPER = replace(PAPER_WITH_ADDITIONS, warm_up_steps=0, average=0.0, cosine=False, clip=0.0)
-PRESETS = {"small": SMALL, "paper": PAPER}
+PRESETS = {"small": SMALL, "nemf": NEMF, "paper": PAPER}
