@@ -54,12 +54,14 @@ class ClipScores:
     """The table over all frames, that over occluded ones, every clip's scores, and how often a hand in sight was found.
 
     `detected_share` is over the frames in which the truth hides at most `OCCLUDED_SHARE` of the joints.
+    `occluded_frames` are the others, "clip/frame" by the dataset's own names; None where the truth does not know.
     """
 
     every: Table
     occluded: Table
     scores: dict[str, Scores]
     detected_share: float | None
+    occluded_frames: tuple[str, ...] | None
 
 
 def measure(
@@ -89,7 +91,20 @@ def measure(
         _table(f"Occluded frames, over {OCCLUDED_SHARE:.0%} of the joints hidden", ordered, plan, "occluded_", notes),
         ordered,
         _detected_share(ordered),
+        _occluded_frames(truths, tuple(ordered)),
     )
+
+
+def _occluded_frames(truths: TruthDataset, clips: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the frames in which some annotated hand is occluded; None where no clip knows what is hidden."""
+    lines, known = [], False
+    for name in clips:
+        sequence = truths.open().sequence(name)
+        truth = of_sequence(sequence, 0)
+        known |= truth.visible is not None
+        hidden = (truth.occluded() & truth.annotated().any(-1)).any(0)
+        lines += [f"{name}/{sequence.frame_names[frame]}" for frame in np.flatnonzero(hidden)]
+    return tuple(lines) if known else None
 
 
 def measure_clip(truths: TruthDataset, name: str, plan: AblationPlan, out: Path) -> Scores:

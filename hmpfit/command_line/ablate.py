@@ -50,7 +50,9 @@ def ablate(
     --init takes several, by commas: further ones get a row alone and a row "+ fit"; "{clip}" in file:PATH stands for
     the clip's name. A frame without an estimate is charged with a neutral hand, except under "estimated".
     Without --recipe, clips with truth are fitted by "occluded", because the table is about occlusion, and real video by
-    "default". Tables are written to DIR as Markdown, CSV and JSON; run again to resume.
+    "default". Tables are written to DIR as Markdown, CSV and JSON; run again to resume. DIR/occluded_frames.txt lists
+    the frames of the occluded table ("clip/frame") where the truth knows what is hidden: synthetic clips, HO3D with
+    its rendered segmentations, DexYCB.
     """
     from hmpfit.ablation import rows as planning
     from hmpfit.ablation import with_truth, withheld
@@ -74,6 +76,7 @@ def ablate(
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
             found = with_truth.measure(truths, plans["dataset"], out, jobs, lambda name: advance(1))
+        _list_frames(out / "occluded_frames.txt", found.occluded_frames)
         tables |= {"all": found.every, "occluded": found.occluded}
         content |= {"clips": found.scores, "detected_share": found.detected_share, "recipe": recipes["dataset"]}
     if videos:
@@ -94,6 +97,13 @@ def ablate(
             _print_summary(table)
         if content.get("detected_share") is not None:
             click.echo(f"Hands in sight that the detector found: {content['detected_share']:.1%} of their frames")
+
+
+def _list_frames(file: Path, frames: tuple[str, ...] | None) -> None:
+    """Write the occluded frames, one a line; nothing where the truth does not know them."""
+    if frames is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{frame}\n" for frame in frames))
 
 
 def _print_summary(table: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[np.generic]]
-VERSION = 2  # of what the readers store
+VERSION = 3  # of what the readers store
 
 
 def cached_arrays(kind: str, key: str, files: Iterable[Path], build: Callable[[], Arrays]) -> Arrays:

@@ -15,16 +15,18 @@ from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import FilesIn, Numbered, numbers, require
 from hmpfit.datasets.parameters import StoredHand, expanded, motion_of
 from hmpfit.datasets.parameters import place as place_hand
+from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.structured import read_yaml
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
-from hmpfit.records import Camera
+from hmpfit.records import Camera, Floats
 
 FPS = 30.0
 FRAMES_MOST = 100_000  # of one recording; DexYCB's have about 70
 WIDTH, HEIGHT = 640, 480
+HAND_LABEL = 255  # of `seg`; 1 to 21 are objects
 EXPECTED = "<date>-subject-<nn>/<recording>/{meta.yml, <serial>/color_*.jpg, labels_*.npz} and calibration/"
 SUBJECTS = (
     "20200709-subject-01", "20200813-subject-02", "20200820-subject-03", "20200903-subject-04", "20200908-subject-05",
@@ -113,13 +115,19 @@ def _truth(
     path: Path, folder: Path, frames: Listed[str], is_right: bool, calibration: str, models: HandModels | None
 ) -> Truth:
     files = [folder / f"labels_{frame}.npz" for frame in frames]
-    arrays = cached_arrays("dexycb", str(folder), files, partial(_read, files))
+    try:
+        K: Floats | None = _camera(path, folder.name).K[0]
+    except InputError:
+        K = None  # joints need no camera, what hides them does
+    told = "" if K is None else K.tolist()
+    arrays = cached_arrays("dexycb", f"{folder} {told}", files, partial(_read, files, K))
     joints = np.asarray(arrays["joints"], dtype=np.float64)[None]
+    visible = None if K is None else np.asarray(arrays["visible"], dtype=bool)[None]
     valid = np.isfinite(joints).all((2, 3))
     side = np.array([is_right])
     broken = tuple((str(file), str(reason)) for file, reason in zip(arrays["broken_path"], arrays["broken_reason"]))
     if models is None:
-        return Truth(side, joints, valid, broken=broken)
+        return Truth(side, joints, valid, visible=visible, broken=broken)
     mano = path / "calibration" / f"mano_{calibration}" / "mano.yml"  # the shape belongs to a subject's hand
     try:
         betas = numbers(read_yaml(mano)["betas"], (10,))
@@ -135,16 +143,18 @@ def _truth(
     hand = place_hand(models, stored, np.eye(3), np.zeros(3))
     faces = models.side(is_right).faces if is_right else models.side(is_right).faces[:, ::-1]
     motion = motion_of([hand], side, posed[None])
-    return Truth(side, joints, valid, hand.vertices[None], motion, faces=faces, broken=broken)
+    return Truth(side, joints, valid, hand.vertices[None], motion, visible=visible, faces=faces, broken=broken)
 
 
-def _read(files: list[Path]) -> Arrays:
+def _read(files: list[Path], K: Floats | None) -> Arrays:
     joints, pose = np.full((len(files), 21, 3), np.nan), np.zeros((len(files), 51))
+    visible = np.ones((len(files), 21), dtype=bool)
     broken: list[tuple[str, str]] = []
     for row, file in enumerate(files):
         try:
-            label = read_npz(file, {"joint_3d", "pose_m"}.__contains__)
+            label = read_npz(file, {"joint_3d", "pose_m", "seg"}.__contains__)
             points, parameters = numbers(label["joint_3d"], (21, 3)), numbers(label["pose_m"], (51,))
+            hand = _hand_of(label["seg"]) if "seg" in label else None
         except KeyError as error:
             broken.append((str(file), f"it lacks {error}"))
         except UnreadableFileError as error:
@@ -154,11 +164,20 @@ def _read(files: list[Path]) -> Arrays:
         else:
             if not (points == -1).all():  # no hand in view
                 joints[row], pose[row] = points, parameters
+                if K is not None:
+                    visible[row] = joints_on_hand(points[None], K, [hand], (WIDTH, HEIGHT))[0]
     paths, reasons = zip(*broken) if broken else ((), ())
     return {
-        "joints": joints, "pose": pose,
+        "joints": joints, "pose": pose, "visible": visible,
         "broken_path": np.array(paths, dtype=str), "broken_reason": np.array(reasons, dtype=str),
     }  # fmt: skip
+
+
+def _hand_of(seg: np.ndarray) -> np.ndarray:
+    """Return the hand [height, width] of a label's segmentation. Raises ValueError when it is no picture."""
+    if seg.ndim != 2 or not seg.size:
+        raise ValueError(f"holds a segmentation of {seg.shape} where a picture belongs")
+    return np.asarray(seg == HAND_LABEL)
 
 
 def _recognizes(path: Path) -> bool:

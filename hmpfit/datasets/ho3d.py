@@ -1,11 +1,14 @@
 """HO3D v2 and v3: one sequence per folder, right hands, OpenGL axes. Source: the data set's own tools.
 
 Only frames listed in `train.txt` or `evaluation.txt` are annotated, and some of those hold None. The evaluation split
-has its truth in `evaluation_xyz.json` and `evaluation_verts.json`, where the user has put these beside it.
+has its truth in `evaluation_xyz.json` and `evaluation_verts.json`, where the user has put these beside it. The rendered
+segmentations, a download of their own, say which joints something hides.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
+from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
@@ -24,6 +28,10 @@ from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
 FPS = 30.0
 EXPECTED = "train/<sequence>/rgb, .../meta and train.txt (or evaluation and evaluation.txt)"
+RENDERED = "*segmentations_rendered"
+# The hand's color in OpenCV's order: v3's png have it blue and objects green, v2's jpg red and objects blue, as public
+# loaders of both read them.
+HAND_CHANNEL = {".png": 0, ".jpg": 2}
 _RIGHT = np.array([True])
 
 
@@ -59,6 +67,7 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
             if split == "train"
             else partial(_evaluation_truth, path, name, frames, order)
         )
+        truth = partial(_with_visibility, truth, _segmentations(path, split, name), folder, images, frames)
         sequences.append(
             Sequence(
                 name=name, fps=FPS, images=images, frame_names=frames, times_s=(numbers_of - numbers_of[0]) / FPS,
@@ -67,6 +76,51 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
             )
         )  # fmt: skip
     return Dataset("ho3d", path, split, tuple(sequences), tuple(broken), tuple(order))
+
+
+def _segmentations(path: Path, split: str, name: str) -> Path | None:
+    """Return the folder of a sequence's rendered segmentations, in the dataset's or beside it; None without any."""
+    for root in (path, *sorted(path.glob(RENDERED)), *sorted(path.resolve().parent.glob(RENDERED))):
+        if (root / split / name / "seg").is_dir():
+            return root / split / name / "seg"
+    return None
+
+
+def _with_visibility(
+    read: Callable[[], Truth], segmentations: Path | None, folder: Path, images: FilesIn, frames: tuple[str, ...]
+) -> Truth:
+    """Return the truth with the joints that the segmentations show, where there are any."""
+    truth = read()
+    if segmentations is None:
+        return truth
+    camera = _camera(folder, images)
+    found = sorted(file for file in segmentations.iterdir() if file.suffix in HAND_CHANNEL)
+    by_frame = {file.stem: file for file in found}
+
+    def build() -> Arrays:
+        masks = (_hand_of(by_frame[frame]) if frame in by_frame else None for frame in frames)
+        return {"visible": joints_on_hand(truth.joints_m[0], camera.K[0], masks, (camera.width, camera.height))}
+
+    visible = cached_arrays("ho3d", f"seen {folder}", found, build)["visible"]
+    missing = tuple(
+        (str(segmentations / f"{frame}.png"), "the segmentation is missing, so that every joint counts as seen")
+        for frame, known in zip(frames, truth.valid[0])
+        if known and frame not in by_frame
+    )
+    return replace(truth, visible=np.asarray(visible, dtype=bool)[None], broken=truth.broken + missing)
+
+
+def _hand_of(file: Path) -> np.ndarray | None:
+    """Return the hand [height, width] of a rendered segmentation; None when the picture cannot be read."""
+    import cv2
+
+    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if picture is None:
+        return None
+    blue_green_red = picture.astype(np.int16)
+    hand = blue_green_red[..., HAND_CHANNEL[file.suffix]]
+    others = np.delete(blue_green_red, HAND_CHANNEL[file.suffix], axis=-1).max(-1)
+    return np.asarray((hand > 128) & (others < 128))
 
 
 def _images(folder: Path) -> tuple[str, ...]:

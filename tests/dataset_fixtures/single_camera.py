@@ -4,8 +4,10 @@ import json
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from hmpfit.datasets.dexycb import SERIALS, SUBJECTS
 from hmpfit.datasets.hic import FITS
@@ -16,6 +18,7 @@ from tests.dataset_fixtures.hands import components, mano_sized, moving_hands, w
 FRAMES = 4
 SUBJECT = SUBJECTS[2]
 ABSENT, MISSING = 1, 2  # frames of the first camera's labels
+TIPS_COVERED = (4, 8, 12, 16, 20)  # OpenPose order
 
 
 def write_dexycb(root: Path) -> tuple[Floats, Floats]:
@@ -49,7 +52,7 @@ def write_dexycb(root: Path) -> tuple[Floats, Floats]:
                 )
                 np.savez(
                     folder / serial / f"labels_{frame:06d}.npz",
-                    seg=np.zeros((48, 64), np.uint8), pose_y=np.zeros((1, 3, 4), np.float32),
+                    seg=_seen(joints[hand, frame], camera, frame), pose_y=np.zeros((1, 3, 4), np.float32),
                     pose_m=np.float32(np.zeros((1, 51)) if absent else pose[None]),
                     joint_3d=np.float32(-np.ones((1, 21, 3)) if absent else joints[hand, frame][None]),
                     joint_2d=np.zeros((1, 21, 2), np.float32),
@@ -64,6 +67,16 @@ def write_dexycb(root: Path) -> tuple[Floats, Floats]:
         shape = {"betas": motion.betas[hand].tolist()}
         (calibration / f"mano_subject-03_{side}" / "mano.yml").write_text(yaml.safe_dump(shape))
     return joints, vertices
+
+
+def _seen(joints: Floats, camera: int, frame: int) -> NDArray[np.uint8]:
+    """Draw a hand of disks around the joints; in frame 3 object 2 lies over the finger tips."""
+    xy = joints[:, :2] / joints[:, 2:] * [610.0 + camera, 611.0] + [320, 240]
+    seg = np.zeros((480, 640), np.uint8)
+    for value, reach, which in ((255, 12, range(21)), (2, 14, TIPS_COVERED if frame == 3 else ())):
+        for joint in which:
+            cv2.circle(seg, (int(xy[joint, 0]), int(xy[joint, 1])), reach, int(value), -1)
+    return seg
 
 
 def write_freihand(root: Path) -> tuple[Floats, Floats, Floats]:

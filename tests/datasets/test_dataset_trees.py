@@ -29,6 +29,7 @@ from tests.dataset_fixtures.single_camera import (
     FRAMES,
     MISSING,
     SUBJECT,
+    TIPS_COVERED,
     write_dexycb,
     write_freihand,
     write_hic,
@@ -66,6 +67,8 @@ def test_dexycb(tmp_path: Path) -> None:
     check_parameters(truth)
     assert [file.name for file in second.images[1:3]] == ["color_000001.jpg", "color_000002.jpg"]
     assert len(dict(second.clip.images())) == FRAMES  # depth pictures of the same folder are not frames
+    seen = second.truth().visible
+    assert seen is not None and seen[0, :3].all() and not seen[0, 3, TIPS_COVERED].any() and seen[0, 3, 0]
     right = open_dataset(f"dexycb:{tmp_path}", "train", MODELS).sequences  # s0's
     assert len(right) == 8
     check_parameters(right[0].truth())

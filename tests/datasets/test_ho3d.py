@@ -16,6 +16,7 @@ from hmpfit.command_line.main import main
 from hmpfit.datasets.hand_clips import HandClips
 from hmpfit.datasets.opening import open_dataset, prefetch, sequence_at
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.recipes.resolving import resolve_settings
@@ -24,7 +25,7 @@ from hmpfit.regressors.samples import View
 from hmpfit.results.npz import write_copy
 from hmpfit.skeleton import OPENPOSE_TO_MANO21
 from hmpfit.video.clip import open_clip
-from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d
+from tests.dataset_fixtures.ho3d import CAMERA, FLIP, write_ho3d, write_segmentations
 from tests.made_result import two_hands
 
 FRAMES = 12
@@ -74,6 +75,45 @@ def test_training_truth_is_in_our_convention(tree: tuple[Path, HandMotion]) -> N
     box = sequence.boxes_px[0, 0]
     assert (box[:2] < xy.min(0)).all() and (box[2:] > xy.max(0)).all()
     assert np.isnan(sequence.boxes_px[0, 3]).all()
+
+
+TIPS = (4, 8, 12, 16, 20)
+MANY = tuple(range(8, 21))
+
+
+def test_rendered_segmentations_say_which_joints_are_hidden(tmp_path: Path) -> None:
+    motion = write_ho3d(tmp_path / "HO3D_v3", 8, pictures=False, unannotated=(3,))
+    (bare,) = open_dataset(f"ho3d:{tmp_path / 'HO3D_v3'}", "train").sequences
+    assert bare.truth().visible is None
+    write_segmentations(tmp_path / "HO3D_v3", motion, {1: TIPS, 2: MANY})
+    for split in ("train", "evaluation"):
+        (sequence,) = open_dataset(f"ho3d:{tmp_path / 'HO3D_v3'}", split).sequences
+        truth = sequence.truth()
+        assert truth.visible is not None and truth.visible.shape == (1, 8, 21)
+        assert truth.visible[0, [0, 3, 4, 5, 6]].all()  # 3 is not annotated in train, 5 has no segmentation
+        assert not truth.visible[0, 1, TIPS].any() and not truth.visible[0, 2, MANY].any()
+        assert truth.visible[0, 1].sum() >= 12 and truth.visible[0, 2, :3].all()
+        assert [Path(path).name for path, why in truth.broken if "segmentation" in why] == ["0005.png"]
+        occluded = of_sequence(sequence, 0).occluded()
+        assert occluded[0, 2] and not occluded[0, [0, 4]].any()
+
+
+def test_the_table_of_ho3ds_occluded_frames(tmp_path: Path, command: Command) -> None:
+    root = tmp_path / "HO3D_v3"
+    motion = write_ho3d(root, FRAMES)
+    write_segmentations(root, motion, {4: MANY, 7: MANY, 8: MANY})
+    rows = ("--row", "initializer", "--row", "+ SLERP")
+    common = ("--dataset", f"ho3d:{root}", "--split", "train", "-o", tmp_path / "table", "--views", 0)
+    code, said, _ = command("ablate", *common, *rows, "--json", "--quiet")
+    found = json.loads(said)
+    assert code == 0 and found["clips"]["ABF10"]["initializer"]["occluded_frames"] == 3
+    assert 0 < found["occluded"]["rows"]["+ SLERP"]["ra_mpjpe_mm"] < 60
+    assert "Occluded frames" in (tmp_path / "table" / "occluded.md").read_text()
+    assert (tmp_path / "table" / "occluded_frames.txt").read_text().split() == [
+        "ABF10/0004",
+        "ABF10/0007",
+        "ABF10/0008",
+    ]
 
 
 def test_evaluation_truth_boxes_and_version_2(tmp_path: Path) -> None:
