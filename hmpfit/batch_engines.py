@@ -6,10 +6,7 @@ Separate from `batch`, which knows what a job is: here a job is anything that ca
 import contextlib
 import io
 import logging
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 import sys
 import threading
 from collections import deque
@@ -19,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TextIO, TypeVar
 
 from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.worker_pool import start_pool, stop_pool
 
 log = logging.getLogger("hmpfit")
 
@@ -58,15 +56,13 @@ def _round(
     work: "Work[Job, Result]", queue: deque[Job], suspects: list[Job], workers: int, devices: Sequence[str]
 ) -> Iterator[Result]:
     """Work through the queue; jobs that were running when a worker died are put among the suspects."""
-    # Spawned, because forking a process that has used the landmark networks or OpenGL is not safe.
-    context = multiprocessing.get_context("spawn")
     free = [devices[n % len(devices)] if devices else None for n in range(workers)]
     running: dict[Future[Result], tuple[Job, str | None]] = {}
     pool: ProcessPoolExecutor | None = None
     try:
         while queue or running:
             if pool is None:
-                pool = ProcessPoolExecutor(min(workers, len(queue)), mp_context=context, initializer=_leave_interrupts)
+                pool = start_pool(min(workers, len(queue)))
             broken = False
             while queue and free:
                 try:
@@ -99,25 +95,7 @@ def _round(
             pool = None
     finally:
         if pool is not None:  # interrupted: running jobs are stopped, and resume next time
-            for process in list((pool._processes or {}).values()):
-                process.kill()  # stage files are written whole or not at all, so nothing is lost
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the parent: it stops its workers. And end with it."""
-    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True, name="end with parent").start()
-
-
-def _end_with_parent() -> None:
-    """Wait until the parent is gone, however it ended, and leave at once: nobody would collect this worker's work."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+            stop_pool(pool)
 
 
 @contextlib.contextmanager

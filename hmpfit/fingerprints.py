@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from hmpfit.files.opening import explained, open_regular
+
 
 def fingerprint(*parts: Any) -> str:
     """Return 16 hex digits that depend on the value of the parts alone.
@@ -29,7 +31,7 @@ def file_fingerprint(path: Path) -> str:
     for file in files:
         if file != path:
             digest.update(file.name.encode())
-        with file.open("rb") as stream:
+        with explained(file), open_regular(file) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()[:16]

@@ -4,10 +4,9 @@ Keypoints are found once per clip and shared by all rows. Every row's stage file
 the same call resumes. One process per clip at a time.
 """
 
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from hmpfit.interfaces.dataset import Dataset
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.records import DETECTED, HandMotion
 from hmpfit.results.record_files import load_record
+from hmpfit.worker_pool import worker_pool
 
 Scores = dict[str, dict[str, float]]  # row -> numbers of one clip
 
@@ -190,7 +190,7 @@ def _over_clips(
         for name in names:
             yield name, _guarded(truths, name, plan, out)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         futures = {pool.submit(_guarded, truths, name, plan, out): name for name in names}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -4,14 +4,12 @@ Separate from the run, which only knows its phases: start-up and peak memory are
 """
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import HmpfitError
+from hmpfit.worker_pool import worker_pool
 
 WIDTH, HEIGHT, FPS, CYCLE_S = 640, 480, 30.0, 10.0
 _COMMAND = "from hmpfit.command_line.main import main; main()"
@@ -61,7 +60,12 @@ def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
         began = time.perf_counter()
         with said.open("wb") as stdout, (Path(folder) / "errors").open("wb") as stderr:
             process = subprocess.Popen([*command, *options], stdout=stdout, stderr=stderr)
-            _, status, used = os.wait4(process.pid, 0)
+            try:
+                _, status, used = os.wait4(process.pid, 0)
+            except BaseException:  # interrupted: the run has nothing to work for
+                process.terminate()
+                process.wait()
+                raise
             process.returncode = os.waitstatus_to_exitcode(status)
         wall_s = time.perf_counter() - began
         if process.returncode:
@@ -98,13 +102,13 @@ def make_lengths(folder: Path, lengths_s: Sequence[float]) -> list[Path]:
 
     Works in a process of its own, so that what rendering needs is not counted as the runs' memory.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(1) as pool:
         return pool.submit(_make_lengths, folder, tuple(lengths_s)).result()
 
 
 def lengthened(video: Path, folder: Path, times: int) -> Path:
     """Write a video of `times` times the length: the clip played to and fro."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(1) as pool:
         return pool.submit(_lengthened, video, folder / f"{video.stem}_x{times}.mp4", times).result()
 
 

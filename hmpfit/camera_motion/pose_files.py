@@ -56,7 +56,7 @@ def read_camera_path(path: Path, clip: ClipTimes) -> NDArray[np.float64]:
             poses, at_s = _text(file, clip)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, struct.error, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, OverflowError, struct.error, UnicodeDecodeError) as error:
         raise InputError(f"--camera file: '{file}' cannot be read ({error}); give {_FORMS}.") from error
     return _for_frames(poses, at_s, clip, file)
 

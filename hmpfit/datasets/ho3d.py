@@ -21,10 +21,12 @@ from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
 from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError
+from hmpfit.files.opening import read_text
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera, Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
+from hmpfit.video.image_file import read_image
 
 FPS = 30.0
 EXPECTED = "train/<sequence>/rgb, .../meta and train.txt (or evaluation and evaluation.txt)"
@@ -37,7 +39,7 @@ _RIGHT = np.array([True])
 
 def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
     """Open one split. Raises InputError when the folder is not HO3D."""
-    listed = require(path / f"{split}.txt", "HO3D", EXPECTED, path).read_text().split()
+    listed = read_text(require(path / f"{split}.txt", "HO3D", EXPECTED, path)).split()
     require(path / split, "HO3D", EXPECTED, path)
     order = []
     for line in listed:
@@ -130,16 +132,13 @@ def _images(folder: Path) -> tuple[str, ...]:
 
 
 def _camera(folder: Path, images: FilesIn) -> Camera:
-    import cv2
-
     for image in images:
         try:
             K = pickled(folder / "meta" / f"{image.stem}.pkl").get("camMat")
             if K is not None:
-                shown = cv2.imread(str(image))
-                if shown is not None:
-                    return Camera(numbers(K, (1, 3, 3)), shown.shape[1], shown.shape[0], source="given")
-        except ValueError:
+                height, width = read_image(image).shape[:2]
+                return Camera(numbers(K, (1, 3, 3)), width, height, source="given")
+        except (ValueError, InputError):
             continue  # a broken frame; the truth reports it
     raise InputError(f"No file in '{folder / 'meta'}' holds 'camMat'; HO3D keeps the camera there.")
 

@@ -3,6 +3,7 @@
 InterHand2.6M's lists of images and FreiHAND's meshes, parsed at once, would need many gigabytes.
 """
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.files.opening import open_regular
 
 _CHUNK = 1 << 22
 ENTRY_MOST = 1 << 26  # characters
@@ -27,7 +29,7 @@ def objects_of(file: Path, key: str = "") -> Iterator[Any]:
     start = re.compile(rf'"{re.escape(key)}"\s*:\s*\[' if key else r"\A\s*\[")
     decode = json.JSONDecoder().raw_decode
     try:
-        with file.open(encoding="utf-8") as stream:
+        with io.TextIOWrapper(open_regular(file), encoding="utf-8") as stream:
             text, at = "", -1
             while True:
                 more = stream.read(_CHUNK)

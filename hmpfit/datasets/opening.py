@@ -4,9 +4,7 @@ Separate from the readers so that naming a dataset imports none of the others.
 """
 
 import contextlib
-import multiprocessing
 import re
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from hmpfit import registry
@@ -14,6 +12,7 @@ from hmpfit.errors import HmpfitError, InputError, UnknownNameError
 from hmpfit.files.opening import explained
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence
+from hmpfit.worker_pool import worker_pool
 
 
 def open_dataset(kind_and_path: str, split: str | None = None, models: HandModels | None = None) -> Dataset:
@@ -65,8 +64,7 @@ def prefetch(kind_and_path: str, split: str | None, workers: int) -> None:
         for index in range(count):
             _read_truth(index)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _open_here, (kind_and_path, split)) as pool:
+    with worker_pool(workers, _open_here, (kind_and_path, split)) as pool:
         for _ in pool.map(_read_truth, range(count), chunksize=max(1, count // (8 * workers))):
             pass
 

@@ -6,7 +6,6 @@ training can leave whole clips out.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +14,13 @@ import numpy as np
 
 from hmpfit.datasets.shards import INDEX, Shards, write_index, write_shard
 from hmpfit.errors import InputError
+from hmpfit.files.opening import read_bytes
+from hmpfit.files.structured import read_json_table
 from hmpfit.records import DETECTED, Bools, Floats
 from hmpfit.regressors import crops
 from hmpfit.regressors.samples import HandClip
 from hmpfit.results.npz import StoredResult, read_result
+from hmpfit.results.summary import read_summary
 from hmpfit.video.clip import open_clip
 
 PER_SHARD = 100
@@ -52,7 +54,7 @@ def open_runs(
         place = cache / "runs" / f"{run.name}-{_key(run, choice)}"
         if not (place / INDEX).is_file():
             _store(run, place, choice)
-        shards = Shards(place) if json.loads((place / INDEX).read_text())["shards"] else None
+        shards = Shards(place) if read_json_table(place / INDEX).get("shards") else None
         if shards is not None:
             shards.name = f"runs:{run.name}"
             sources.append(shards)
@@ -73,7 +75,7 @@ def agreeing_frames(result: StoredResult, choice: FrameSelection) -> Bools:
 
 
 def _key(run: Path, choice: FrameSelection) -> str:
-    content = (run / "result.npz").read_bytes() + repr((VERSION, choice)).encode()
+    content = read_bytes(run / "result.npz") + repr((VERSION, choice)).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -99,8 +101,10 @@ def _store(run: Path, place: Path, choice: FrameSelection) -> None:
 
 def _clips(run: Path, choice: FrameSelection) -> Iterator[HandClip]:
     """Yield pairs of consecutive frames, cut around the hand, and single pictures without a hand."""
-    about = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    result, first = read_result(run), int(about["first_frame"])
+    about = read_summary(run / "result.json")
+    if not about.get("video"):
+        raise InputError(f"'{run / 'result.json'}' names no video to learn from; run it anew.")
+    result, first = read_result(run), int(about.get("first_frame") or 0)
     frames = len(result.tracks.times_s)
     clip = open_clip(about["video"], (first, first + frames) if first else None, mirrored=bool(about.get("mirrored")))
     if clip.frames != frames:

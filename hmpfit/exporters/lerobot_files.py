@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError, MissingExtraError
+from hmpfit.errors import InputError, MissingExtraError, UnreadableFileError
+from hmpfit.files.opening import explained, open_regular
+from hmpfit.files.schemas import mismatch
 from hmpfit.files.structured import read_json, read_json_table
 from hmpfit.video.writer import VideoWriter
 
 VERSION = "v3.0"
 VIDEO_KEY = "observation.images.main"
+_COUNTS = ("total_episodes", "total_frames", "total_tasks")
+_INFO = {**dict.fromkeys(_COUNTS, int), "features": {}}
 _CHUNK = 1000  # files per folder
 _FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 _DATA, _VIDEO = f"data/{_FILE}.parquet", f"videos/{{video_key}}/{_FILE}.mp4"
@@ -64,6 +68,12 @@ class DatasetFolder:
         else:
             self.info = _begin(fps)
         self._digests: list[str] = read_json(self._added) if self._added.is_file() else []
+        for path, content, pattern in ((self._info, self.info, _INFO), (self._added, self._digests, [str])):
+            wrong = mismatch(content, pattern)
+            if wrong is None and min(self.info[key] for key in _COUNTS) < 0:
+                wrong = "a number of it is negative"
+            if wrong is not None:
+                raise UnreadableFileError(path, wrong, "part of a LeRobot data set")
 
     def holds(self, digest: str) -> bool:
         """Say whether an episode of that digest has been added."""
@@ -122,7 +132,10 @@ class DatasetFolder:
 
     def _task_index(self, task: str) -> int:
         path = self.root / _TASKS
-        tasks = self._parquet.read_table(path).column("__index_level_0__").to_pylist() if path.is_file() else []
+        tasks: list[Any] = []
+        if path.exists():
+            with explained(path, "the tasks of a LeRobot data set"), open_regular(path) as file:
+                tasks = self._parquet.read_table(file).column("__index_level_0__").to_pylist()
         if task not in tasks:
             tasks.append(task)
             self._write(_TASKS, {"task_index": list(range(len(tasks))), "__index_level_0__": tasks}, _pandas_index())
@@ -134,7 +147,9 @@ class DatasetFolder:
 
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+        partial = path.with_name(f".{path.name}.partial")
+        self._parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), partial)
+        partial.replace(path)
 
     def _write_video(self, episode: Episode, place: dict[str, int]) -> dict[str, np.ndarray]:
         assert episode.images is not None and episode.size is not None
@@ -156,7 +171,8 @@ class DatasetFolder:
         path = self.root / "meta" / "stats.json"
         if path.is_file():
             before = read_json_table(path)
-            stats = {key: _merged(before[key], values) for key, values in stats.items()}
+            with explained(path, "the statistics of a LeRobot data set"):
+                stats = {key: _merged(before[key], values) for key, values in stats.items()}
         text = {key: {name: value.tolist() for name, value in values.items()} for key, values in stats.items()}
         _replace(path, json.dumps(text, indent=4))
 

@@ -4,16 +4,17 @@ Separate from `from_file`, which reads landmarks. Boxes become at most two track
 class names (or npz `is_right`); where it does not, boxes are linked from frame to frame and the sides are left open.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from hmpfit.errors import InputError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.opening import MIB, read_text
+from hmpfit.files.structured import read_json
 from hmpfit.records import Floats
 
 FORMS = (
@@ -21,6 +22,7 @@ FORMS = (
     "with 'class x y w h' in shares of the image), or an npz with boxes_px [H, T, 4] (x0, y0, x1, y1) and is_right [H]"
 )
 _OVERLAP = 0.1  # intersection over union from which boxes of neighbouring frames show one hand
+_TEXT_MOST = 4 * MIB  # of one YOLO text
 _LOST = 10  # frames after which a hand may come back anywhere
 
 
@@ -58,8 +60,8 @@ def read_boxes(path: str | Path, frames: int, width: int, height: int, first_fra
     try:
         if path.suffix == ".npz":
             return _from_npz(path, frames, first_frame)
-        found = _from_yolo(path, width, height) if path.is_dir() else _from_coco(json.loads(path.read_text()), path)
-    except (ValueError, KeyError, TypeError, IndexError, OSError, BadZipFile) as error:
+        found = _from_yolo(path, width, height) if path.is_dir() else _from_coco(read_json(path), path)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, OSError) as error:
         raise InputError(f"The boxes in '{path}' cannot be read ({type(error).__name__}: {error}); {FORMS}.") from error
     found = [_Box(box.frame - first_frame, box.xyxy, box.score, box.is_right) for box in found]
     found = [box for box in found if 0 <= box.frame < frames and _is_box(box.xyxy)]
@@ -69,9 +71,11 @@ def read_boxes(path: str | Path, frames: int, width: int, height: int, first_fra
 
 
 def _from_npz(path: Path, frames: int, first_frame: int) -> HandBoxes:
-    with np.load(path, allow_pickle=False) as file:
-        boxes = np.asarray(file["boxes_px"], dtype=np.float64)
-        sides = np.atleast_1d(file["is_right"]).astype(bool) if "is_right" in file.files else None
+    stored = read_npz(path)
+    if any(stored[key].dtype.kind not in "biuf" for key in stored):
+        raise ValueError("it holds arrays of something else than numbers")
+    boxes = np.asarray(stored["boxes_px"], dtype=np.float64)
+    sides = np.atleast_1d(stored["is_right"]).astype(bool) if "is_right" in stored else None
     boxes = boxes[None] if boxes.ndim == 2 else boxes
     if boxes.ndim != 3 or boxes.shape[2] != 4 or len(boxes) > 2 or (sides is not None and len(sides) != len(boxes)):
         raise ValueError(f"boxes_px has the shape {boxes.shape}, and [H <= 2, T, 4] was expected")
@@ -113,7 +117,7 @@ def _from_yolo(folder: Path, width: int, height: int) -> list[_Box]:
     names = _yolo_names(folder)
     boxes = []
     for file in files:
-        for line in file.read_text().splitlines():
+        for line in read_text(file, _TEXT_MOST).splitlines():
             if not line.strip():
                 continue
             label, x, y, w, h, *score = line.split()
@@ -128,7 +132,7 @@ def _yolo_names(folder: Path) -> dict[str, str]:
     """Return class names from `classes.txt`, one a line, where there is one."""
     for place in (folder / "classes.txt", folder.parent / "classes.txt"):
         if place.is_file():
-            return {str(number): name for number, name in enumerate(place.read_text().splitlines())}
+            return {str(number): name for number, name in enumerate(read_text(place, _TEXT_MOST).splitlines())}
     return {}
 
 

@@ -12,6 +12,10 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from hmpfit.files.opening import explained, read_text
+
+_DIGITS = 15  # of a step
+
 
 def loggers(folder: Path) -> list[Any]:
     """Return Lightning's loggers for a folder."""
@@ -24,10 +28,10 @@ def loggers(folder: Path) -> list[Any]:
 @contextmanager
 def whole_log(path: Path, resumed_at: int) -> Iterator[None]:
     """Keep the rows up to the step from which a training resumes, and put them before what the block logs."""
-    before = [row for row in _rows(path) if int(row["step"]) < resumed_at]
+    before = [row for row in metric_rows(path) if int(row["step"]) < resumed_at]
     kept = path.with_suffix(".before.csv")
     if kept.is_file():  # a resumed training was killed: its earlier rows lie aside
-        earlier = _rows(kept)
+        earlier = metric_rows(kept)
         first = min((int(row["step"]) for row in before), default=resumed_at)
         before = [row for row in earlier if int(row["step"]) < first] + before
     if before:
@@ -36,15 +40,18 @@ def whole_log(path: Path, resumed_at: int) -> Iterator[None]:
         yield
     finally:
         if before:
-            _write(path, before + _rows(path))
+            _write(path, before + metric_rows(path))
             kept.unlink(missing_ok=True)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def metric_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a metrics file that tell their step; none without a file. Raises UnreadableFileError."""
     if not path.is_file():
         return []
-    with path.open(newline="") as stream:
-        return [row for row in csv.DictReader(stream) if (row.get("step") or "").isdecimal()]
+    lines = read_text(path).splitlines()
+    with explained(path, "a training's figures"):
+        rows = [{key: row[key] for key in row if isinstance(key, str)} for row in csv.DictReader(lines)]
+        return [row for row in rows if (step := row.get("step") or "").isdecimal() and len(step) <= _DIGITS]
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:

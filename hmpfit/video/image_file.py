@@ -105,7 +105,10 @@ def warn_of_pages(file: Path) -> None:
     content = _content(file)
     if content[:4] in (b"II*\0", b"MM\0*"):
         opened = _pillow(content, file)
-        pages = int(getattr(opened, "n_frames", 1))
+        try:
+            pages = int(getattr(opened, "n_frames", 1))
+        except _BROKEN:  # what is wrong is said when the picture is read
+            return
         if pages > 1:
             _LOG.warning("'%s' holds %d pictures; the first is read. For a sequence give a folder", file, pages)
 

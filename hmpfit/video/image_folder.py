@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.opening import read_bytes
 from hmpfit.files.structured import read_json_table
 from hmpfit.video.image_file import SUFFIXES, focal_px, read_image, rough_shape, warn_of_pages
 
@@ -85,7 +86,7 @@ class ImageFiles:
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the names and contents of the images to a digest."""
         for number, file in enumerate(self._files):
-            content = b"" if number in self._lost else file.read_bytes()
+            content = b"" if number in self._lost else read_bytes(file)
             digest.update(f"{file.name}\n{len(content)}\n".encode())
             digest.update(content)
 

@@ -102,7 +102,9 @@ def _members(path: Path, unordered: bool) -> list[Path] | None:
     from hmpfit.video.image_folder import images_in  # late, because `hmpfit --help` loads no numpy
 
     images = images_in(path)
-    videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
+    videos = sorted(
+        p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
     if unordered and not images and not videos:
         raise InputError(f"The folder '{path}' holds no images; --unordered is for folders of photos.")
     if unordered and images:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.files.opening import explained, open_regular
 from hmpfit.video.metadata import focal_from_metadata
 from hmpfit.video.placement import Placement, letterboxed
 
@@ -94,7 +95,7 @@ class VideoFile:
 
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the file's bytes to a digest."""
-        with self.path.open("rb") as file:
+        with explained(self.path), open_regular(self.path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
 
@@ -214,11 +215,11 @@ class _Pass:
 def _opened(path: Path) -> "av.container.InputContainer":
     import av
 
+    with explained(path):
+        open_regular(path).close()  # FFmpeg would wait for a pipe, and read a device without end
     try:
         # A colon in a bare name would name a protocol; titles may be in any encoding.
         return av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace")
-    except PermissionError as error:
-        raise InputError(f"'{path}' cannot be read: permission denied.") from error
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"'{path}' is not a video or photo that can be read; MP4, MOV, WebM, MKV, JPG, PNG, HEIC and others can."

@@ -15,6 +15,7 @@ import numpy as np
 
 from hmpfit.errors import InputError, RunFolderError, UnreadableFileError
 from hmpfit.exporters.animation import hand_labels
+from hmpfit.files.opening import explained, open_regular
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
@@ -85,7 +86,7 @@ def _policy_hash(text: str) -> str:
 
 def _in_base64(path: Path) -> Iterator[str]:
     """Yield a file as base64, a piece at a time: an overlay of some minutes is larger than all else in memory."""
-    with path.open("rb") as file:
+    with explained(path), open_regular(path) as file:
         while piece := file.read(_PIECE):
             yield base64.b64encode(piece).decode()
 

@@ -1,7 +1,7 @@
 """The process in which damaged inputs are used: one case per line on stdin, one verdict per line on stdout.
 
 A case that kills it, hangs it or fills the memory is seen by the parent (`harness.py`), which starts another. An audit
-hook tells whether a file made anything run.
+hook tells whether a file made anything run. Command lines get a process of their own each, forked off this one.
 """
 
 import json
@@ -10,30 +10,31 @@ import resource
 import shutil
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.fuzz.allowed import is_allowed
+from tests.fuzz.harness import APART, answers
+
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pickle.find_class", "pty.spawn",
              "socket.connect", "socket.bind")  # fmt: skip
-WAIT_FOR_PIPES = ("video", "pictures")  # a clip may come through a pipe, as from standard input
+STOP_S = 3.0  # after which a command line that works is asked to end
+END_S = 20.0  # in which it must
 _seen: list[str] = []
 _watching = False
-
-
-class Enough(BaseException):
-    """A command that was valid after all is stopped."""
+_command = ""
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and event in FORBIDDEN and arguments[:1] != ("lscpu",):  # torch asks that of its own accord
+    if _watching and event in FORBIDDEN and not is_allowed(event, arguments, _command):
         _seen.append(f"{event} {str(arguments)[:200]}")
 
 
 def main(work: Path) -> None:
     """Read cases (family, seed, path of a corpus file or null) until stdin ends."""
-    global _watching
     sys.addaudithook(_audit)
     verdicts = os.fdopen(os.dup(1), "w", buffering=1)
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -41,29 +42,93 @@ def main(work: Path) -> None:
     os.dup2(quiet, 2)
     os.environ["XDG_CACHE_HOME"] = str(work / "cache")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGALRM, _enough)
     from tests.fuzz.every import FAMILIES
 
     for line in sys.stdin:
         case = json.loads(line)
         family = FAMILIES[case["family"]]
         folder, canary = work / "case", work / "canary"
-        damage(family, case, work, folder, canary)
-        os.chdir(folder)
-        _seen.clear()
-        _watching = True
-        try:
-            verdict = _verdict(family, folder)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        except Enough:  # the timer struck when the case had just ended
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            verdict = {"outcome": "ok", "where": "stopped"}
-        _watching = False
-        if _seen or canary.exists():
-            verdict = {"outcome": "ran", "where": "; ".join(_seen[:3]) or "the canary was made"}
-            canary.unlink(missing_ok=True)
-        verdict["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if case["family"] in APART:
+            verdict = _forked(family, case, work, folder, canary)
+        else:
+            damage(family, case, work, folder, canary)
+            verdict = _watched(family, folder, canary)
         verdicts.write(json.dumps(verdict) + "\n")
+
+
+def _watched(family: Any, folder: Path, canary: Path) -> dict[str, Any]:
+    """Use a damaged input, with an eye on what it makes run."""
+    global _watching, _command
+    told = folder / ".arguments"
+    _command = next((word for word in json.loads(told.read_text()) if "=" not in word), "") if told.is_file() else ""
+    os.chdir(folder)
+    _seen.clear()
+    _watching = True
+    verdict = _verdict(family, folder)
+    _watching = False
+    if _seen or canary.exists():
+        verdict = {"outcome": "ran", "where": "; ".join(_seen[:3]) or "the canary was made"}
+        canary.unlink(missing_ok=True)
+    verdict["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return verdict
+
+
+def _forked(family: Any, case: dict[str, Any], work: Path, folder: Path, canary: Path) -> dict[str, Any]:
+    """Use a command line in a process and session of its own; one that works for long is asked to end."""
+    from tests.fuzz.options import preload, tidy
+
+    preload()
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the cases come over the other one
+        os.environ["HOME"] = str(work / "home")
+        try:
+            damage(family, case, work, folder, canary)
+            os.write(writing, json.dumps(_watched(family, folder, canary)).encode())
+        except KeyboardInterrupt:  # struck between two steps of this harness
+            os.write(writing, json.dumps({"outcome": "ok", "where": "stopped", "peak_kib": 0}).encode())
+        except BaseException:
+            where = traceback.format_exc()[-1500:]
+            os.write(writing, json.dumps({"outcome": "died", "where": where, "peak_kib": 0}).encode())
+        os._exit(0)
+    os.close(writing)
+    try:
+        return _outcome(process, reading)
+    finally:
+        os.close(reading)
+        _end_session(process)
+        tidy(folder)
+
+
+def _outcome(process: int, reading: int) -> dict[str, Any]:
+    began, asked = time.monotonic(), False
+    while True:
+        if answers(process, reading, END_S if asked else STOP_S):
+            said = os.read(reading, 1 << 16)
+            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            if said:
+                verdict: dict[str, Any] = json.loads(said)
+                return verdict
+            if asked and code == -signal.SIGTERM:  # before it could listen
+                return {"outcome": "ok", "where": "stopped", "peak_kib": 0}
+            return {"outcome": "died", "where": f"with {code}", "peak_kib": 0}
+        if asked:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            where = f"for {time.monotonic() - began:.0f} s, {END_S:g} of them after SIGTERM"
+            return {"outcome": "hung", "where": where, "peak_kib": 0}
+        os.kill(process, signal.SIGTERM)
+        asked = True
+
+
+def _end_session(leader: int) -> None:
+    """End what a command may have started and left."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def damage(family: Any, case: dict[str, Any], work: Path, folder: Path, canary: Path) -> None:
@@ -87,19 +152,24 @@ def damage(family: Any, case: dict[str, Any], work: Path, folder: Path, canary: 
         return
     if case.get("undamaged"):
         return
+    files = sorted(path for path in folder.glob(family.pattern) if path.is_file())
+    if "pipe" in case:  # in place of one of the files
+        chosen = files[case["pipe"] % len(files)]
+        chosen.unlink()
+        os.mkfifo(chosen)
+        return
     random = Random(case["seed"])
     family_random = getattr(family, "choose", None)
     if family_random is not None:
         (folder / ".arguments").write_text(json.dumps(family_random(random)))
         return
-    files = sorted(path for path in folder.glob(family.pattern) if path.is_file())
     chosen = random.choice(files)
     content = chosen.read_bytes()
     chosen.unlink()
     kind = random.randrange(60)
     if kind == 0:
         chosen.mkdir()
-    elif kind == 1 and case["family"] not in WAIT_FOR_PIPES:
+    elif kind == 1:
         os.mkfifo(chosen)
     elif kind > 2:  # with 2 the file is missing
         chosen.write_bytes(mutate(content, chosen.suffix, random, canary))
@@ -113,8 +183,6 @@ def _verdict(family: Any, folder: Path) -> dict[str, Any]:
     except HmpfitError as error:
         text = str(error)
         return {"outcome": "refused" if text and len(text) < 2000 else "speechless", "where": text[:200]}
-    except Enough:
-        return {"outcome": "ok", "where": "stopped"}
     except MemoryError:
         return {"outcome": "traceback", "where": "MemoryError " + _place()}
     except (Exception, SystemExit, KeyboardInterrupt) as error:
@@ -128,11 +196,6 @@ def _place() -> str:
     frames = traceback.extract_tb(sys.exc_info()[2])
     ours = [frame for frame in frames if "/hmpfit/" in frame.filename or "/priors/" in frame.filename] or frames
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-
-
-def _enough(number: int, frame: Any) -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0.5)  # again, should a destructor swallow this one
-    raise Enough
 
 
 if __name__ == "__main__":

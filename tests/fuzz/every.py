@@ -1,6 +1,8 @@
 """The table of all fuzzed families, by name."""
 
 from tests.fuzz import families as f
+from tests.fuzz.cameras import CAMERAS
+from tests.fuzz.clips import CLIPS
 from tests.fuzz.families import Family
 from tests.fuzz.options import OPTIONS
 from tests.fuzz.trees import TREES
@@ -39,4 +41,6 @@ FAMILIES: dict[str, Family] = {
     "video": Family(f._video, f._use_video),
     "options": OPTIONS,
     **TREES,
+    **CAMERAS,
+    **CLIPS,
 }  # fmt: skip

@@ -201,8 +201,8 @@ def _result_and_truth(folder: Path) -> None:
     (folder / "truth.npz").write_bytes((folder / "result.npz").read_bytes())
 
 
-def run_command(arguments: list[str]) -> None:
-    """Run a command in this process; one that ends with a traceback raises it."""
+def run_command(arguments: list[str]) -> int:
+    """Run a command in this process and return its exit code; one that ends with a traceback raises it."""
     from hmpfit.command_line.main import main
 
     try:
@@ -210,6 +210,7 @@ def run_command(arguments: list[str]) -> None:
     except SystemExit as stopped:
         if stopped.code not in (0, 1, 2, 130):
             raise RuntimeError(f"exit code {stopped.code}") from None
+        return int(stopped.code)
 
 
 def _recipe(folder: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.every import FAMILIES
-from tests.fuzz.harness import BAD, Child, draw_cases, run_cases
+from tests.fuzz.harness import APART, BAD, Child, draw_cases, run_cases
 
 CORPUS = Path(__file__).parent / "corpus"
 QUICK = ("hand_pickle", "joblib", "torch_legacy", "torch_zip", "keypoints_json", "keypoints_npz", "intrinsics_json",
@@ -47,6 +47,23 @@ def test_the_valid_input_of_every_family_is_accepted(child: Child, family: str) 
     """Without this a family could refuse everything for a reason of its own, and show nothing."""
     verdict = child.run({"family": family, "seed": 0, "undamaged": True})
     assert verdict["outcome"] == "ok", verdict
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    "family", ("interhand", "ho3d", "boxes_yolo", "training_state", "lerobot", "video", "truth_set")
+)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(child: Child, family: str, number: int) -> None:
+    verdict = child.run({"family": family, "pipe": number})
+    assert verdict["outcome"] in ("ok", "refused"), verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(APART)))
+def test_no_family_waits_for_a_pipe(child: Child, family: str) -> None:
+    for number in range(4):
+        verdict = child.run({"family": family, "pipe": number})
+        assert verdict["outcome"] in ("ok", "refused"), (number, verdict)
 
 
 @pytest.mark.slow

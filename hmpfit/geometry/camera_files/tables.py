@@ -56,6 +56,8 @@ def read_yaml(text: str, wanted: str | None = None) -> Calibration:
 def read_xml(text: str, wanted: str | None = None) -> Calibration:
     """Read OpenCV's XML. Raises UnreadableError."""
     # Not by OpenCV's own FileStorage, whose C++ was not written for files of strangers.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # OpenCV writes none, and they can expand without end
+        raise UnreadableError("it is no XML of OpenCV")
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from hmpfit.errors import InputError
 from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.training.logs import metric_rows
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.sample_windows import Batch, Clips, sample_batch
 from hmpfit.training.priors.schedules import Schedule
@@ -210,10 +211,9 @@ def _checked(last: Path, module: PriorTraining) -> int:
 
 def _logged(path: Path, until: int | None = None) -> list[dict[str, str]]:
     """Return the rows of a metrics file up to a step; none when there is no file."""
-    if not path.is_file() or until == 0:
+    if until == 0:
         return []
-    with path.open(newline="") as stream:
-        return [row for row in csv.DictReader(stream) if until is None or int(row["step"]) < until]
+    return [row for row in metric_rows(path) if until is None or int(row["step"]) < until]
 
 
 def _tensors(batch: Batch) -> Tensors:

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.archives import read_npz
+from hmpfit.files.structured import read_json_table
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
@@ -85,12 +87,11 @@ def read_features(folders: Iterable[Path]) -> dict[str, Tensor]:
     parts: dict[str, list[np.ndarray]] = {}
     for folder in folders:
         try:
-            names = [name for name, _ in json.loads((folder / INDEX).read_text())["shards"]]
+            names = [str(name) for name, _ in read_json_table(folder / INDEX)["shards"]]
             for name in names:
-                with np.load(folder / name, allow_pickle=False) as file:
-                    for key in file.files:
-                        parts.setdefault(key, []).append(file[key])
-        except (OSError, ValueError, KeyError) as error:
+                for key, values in read_npz(folder / Path(name).name).items():
+                    parts.setdefault(key, []).append(values)
+        except (OSError, ValueError, KeyError, TypeError, UnreadableFileError) as error:
             raise InputError(f"'{folder}' is not a folder of features ({error}); make it anew.") from error
     return {key: torch.from_numpy(np.concatenate(rows)) for key, rows in parts.items()}
 
