@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import MIB, read_text
 from hmpfit.files.structured import read_json
@@ -61,6 +61,8 @@ def read_boxes(path: str | Path, frames: int, width: int, height: int, first_fra
         if path.suffix == ".npz":
             return _from_npz(path, frames, first_frame)
         found = _from_yolo(path, width, height) if path.is_dir() else _from_coco(read_json(path), path)
+    except UnreadableFileError as error:
+        raise InputError(f"The boxes in '{path}' cannot be read: {error.reason}; known forms: {FORMS}.") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, OSError) as error:
         raise InputError(f"The boxes in '{path}' cannot be read ({type(error).__name__}: {error}); {FORMS}.") from error
     found = [_Box(box.frame - first_frame, box.xyxy, box.score, box.is_right) for box in found]
