@@ -57,10 +57,23 @@ def retarget(robot: RobotKinematics, tips: Floats, is_right: bool) -> Retargeted
     The scale with the least error relative to itself wins; joints stay within their limits.
     """
     some = tips[:: max(1, len(tips) // _PLACED_BY)]
-    mounts = [_place(robot, some, scale, is_right) for scale in _SCALES]
-    mount = min(mounts, key=lambda pair: pair[0])[1]
+    starts = [_first_mount(robot, some, scale, is_right) for scale in _SCALES]
+    mount = min((_improve(robot, some, start) for start in starts), key=lambda pair: pair[0])[1]
+    found = _at_mount(robot, tips, mount)
+    # Frames that the few above do not stand for: those that the mount suits least have their say too.
+    worst = np.argsort(-_errors_m(found, tips).max(axis=1), kind="stable")[:_PLACED_BY]
+    again = _at_mount(robot, tips, _improve(robot, np.concatenate((some, tips[worst])), mount)[1])
+    return min(found, again, key=lambda one: float(_errors_m(one, tips).max()))
+
+
+def _at_mount(robot: RobotKinematics, tips: Floats, mount: Mount) -> Retargeted:
     angles = solve(robot, mount.to_robot(tips), None, _LAST_STEPS)
     return Retargeted(angles, robot.positions(angles)[0], mount)
+
+
+def _errors_m(found: Retargeted, tips: Floats) -> Floats:
+    away: Floats = np.linalg.norm(found.tips - found.mount.to_robot(tips), axis=-1)
+    return away
 
 
 def solve(robot: RobotKinematics, targets: Floats, start: Floats | None, steps: int) -> Floats:
@@ -96,13 +109,21 @@ def _cost(places: Floats, targets: Floats, from_rest: Floats) -> Floats:
     return fit
 
 
-def _place(robot: RobotKinematics, tips: Floats, scale: float, is_right: bool) -> tuple[float, Mount]:
-    """Return the error, relative to the scale, and the mount at which a motion is followed best at this scale."""
-    low, high = robot.limits()
-    angles = np.tile(low + _REST_SHARE * (high - low), (len(tips), 1))
+def _first_mount(robot: RobotKinematics, tips: Floats, scale: float, is_right: bool) -> Mount:
+    """Return the mount that lays the fingertips' middle on that of the robot at rest."""
     turn = _ROBOT_FROM_WRIST[is_right]
-    reached = robot.positions(angles)[0]
-    mount = Mount(scale, turn, reached.mean((0, 1)) - scale * turn @ tips.mean((0, 1)))
+    reached = robot.positions(_rest(robot, 1))[0]
+    return Mount(scale, turn, reached.mean((0, 1)) - scale * turn @ tips.mean((0, 1)))
+
+
+def _rest(robot: RobotKinematics, frames: int) -> Floats:
+    low, high = robot.limits()
+    return np.tile(low + _REST_SHARE * (high - low), (frames, 1))
+
+
+def _improve(robot: RobotKinematics, tips: Floats, mount: Mount) -> tuple[float, Mount]:
+    """Return the error, relative to the scale, and the mount at which a motion is followed best at a mount's scale."""
+    angles, scale = _rest(robot, len(tips)), mount.scale
     for _ in range(_ROUNDS):
         angles = solve(robot, mount.to_robot(tips), angles, _STEPS)
         reached = robot.positions(angles)[0]

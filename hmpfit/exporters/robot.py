@@ -38,7 +38,7 @@ def write(result: StoredResult, models: HandModels, out: Path, options: ExportOp
     robot = find_robot(options.variant)
     file = out if out.suffix == ".json" else out / f"robot_{options.variant}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    hands = []
+    hands, advance = [], options.progress.phase("following the fingertips", len(result.motion.is_right))
     for hand, label in enumerate(hand_labels(result)):
         is_right = bool(result.motion.is_right[hand])
         urdf = urdf_path(robot, is_right)
@@ -59,6 +59,7 @@ def write(result: StoredResult, models: HandModels, out: Path, options: ExportOp
             "upper": [joint.upper for joint in kinematics.movable],
         }
         hands.append({**about, **content, **_errors(robot.tips, error_mm)})
+        advance()
     whole = {
         "robot": options.variant,
         "frame": options.frame,

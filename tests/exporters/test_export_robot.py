@@ -127,3 +127,30 @@ def test_robots_need_a_known_name(tmp_path: Path) -> None:
         case.write("robot", tmp_path)
     with pytest.raises(UnknownNameError, match="Unknown robot hand 'optimus'; known: ability"):
         retargeted(case, "optimus", tmp_path)
+
+
+@pytest.mark.slow
+def test_fingertips_follow_the_pinches_of_a_real_hand(inputs: Path, tmp_path: Path) -> None:
+    from hmpfit.command_line.main import main
+
+    commands = (
+        ["run", str(inputs / "clips" / "pinches.mp4"), "-o", str(tmp_path / "run"), "--quiet"],
+        [
+            "export",
+            str(tmp_path / "run"),
+            "--to",
+            "robot:allegro",
+            "--to",
+            "robot:shadow",
+            "-o",
+            str(tmp_path),
+            "--quiet",
+        ],
+    )
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert not ended.value.code
+    for name in ("allegro", "shadow"):
+        (hand,) = json.loads((tmp_path / f"robot_{name}.json").read_text())["hands"]
+        assert hand["fingertip_error_mm_max"] < 15
