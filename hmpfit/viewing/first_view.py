@@ -7,7 +7,7 @@ from hmpfit.records import Floats
 _TURNS_DEGREES = (25, 40, 55, 70, 85, 100, 120)  # to the side of the filming camera, the first that sees all
 _DOWN_DEGREES = 20
 _SHARE_OF_DEPTH = 0.6
-_LEAST_RADIUS_M, _RADII_AWAY = 0.09, 3.2
+_LEAST_RADIUS_M, _RADII_AWAY = 0.09, 2.4
 
 
 def picture_distance(joints: Floats, wanted_m: float) -> float:

@@ -1,4 +1,4 @@
-"""`hmpfit view`: a run in 3D in the browser, with viser: hands, skeletons, uncertainty, camera and its image.
+"""`hmpfit view`: a run, or two side by side, in 3D in the browser, with viser: hands, uncertainty, camera, picture.
 
 Needs no display and no network: viser serves the page itself. Where the camera moves through a known world all is shown
 there, with the camera's path; else the camera's axes are kept. "Up" is the (first) image's up.
@@ -7,34 +7,47 @@ there, with the camera's path; else the camera's axes are kept. "Up" is the (fir
 import contextlib
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hmpfit.errors import InputError, MissingExtraError
-from hmpfit.exporters.animation import frames_per_second, hand_labels, hand_vertices
+from hmpfit.exporters.animation import frames_per_second
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, STATUS_NAMES, Floats
+from hmpfit.records import Floats
 from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
-from hmpfit.skeleton import BONES
-from hmpfit.video.clip import Clip, open_clip
+from hmpfit.video.clip import open_clip
 from hmpfit.viewing.first_view import eye_on_hands, picture_distance
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
+from hmpfit.viewing.pictures import PicturesAhead
+from hmpfit.viewing.shown_hands import ShownHands
 
 IMAGE_SIDE_PX = 480  # of the picture in the frustum: enough to recognize, little to send
-SURE_MM, UNSURE_MM = 5.0, 40.0  # green and red ends of the joints' colors
 LOOPBACK = "127.0.0.1"
+OVER, BESIDE, HIDDEN = "over the first", "beside it", "hidden"
+_OTHER_RGB = ((255, 150, 30), (40, 190, 110))  # of a second run's right and left hands
 _FRUSTUM_SCALE = 0.15
 _SPEEDS = ("0.25", "0.5", "1", "2")
+_IDLE_S = 0.05
+_LEAST_BESIDE_M, _BESIDE_WIDTHS = 0.2, 1.2
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """A second result to show with the first, of the same video; `first_frame` as the first's."""
+
+    result: StoredResult
+    first_frame: int
+    name: str
 
 
 class Viewer:
-    """A running viser server that shows one frame of a result at a time.
+    """A running viser server that shows one frame of a result, and of a second one beside it, at a time.
 
     `video` may be None: then the frustum is empty. Only this machine can open the page unless `host` says otherwise.
     Raises MissingExtraError without viser, InputError when host or port cannot be used.
@@ -49,28 +62,34 @@ class Viewer:
         port: int = 8080,
         mirrored: bool = False,
         host: str = LOOPBACK,
+        other: OtherRun | None = None,
     ) -> None:
         try:
             import viser
         except ModuleNotFoundError as error:
             raise MissingExtraError("hmpfit view", "viser", "pip install viser (or hmpfit[view])") from error
-        path = result.world_from_camera
-        moves = path is not None and result.camera_motion is not None and result.camera_motion.moves
-        self._path = path if moves else None
-        result = result if self._path is None else move_result(result, models, self._path)
-        self.result, self.labels = result, hand_labels(result)
-        self._vertices = hand_vertices(result, models)
-        self._clip = None if video is None else open_clip(video, mirrored=mirrored)
+        results = [result] if other is None else [result, other.result]
+        moves = all(one.camera_motion is not None and one.camera_motion.moves for one in results)
+        self._path = result.world_from_camera if moves else None
+        results = [_in_the_world(one, models) for one in results] if moves else results
+        self._clip = None if video is None else PicturesAhead(open_clip(video, mirrored=mirrored), IMAGE_SIDE_PX)
         self._first = first_frame
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self.frames = len(result.tracks.times_s)
+        self.result, self.frames = results[0], len(result.tracks.times_s)
         _check_host(host)
         self.host = host
         try:
             self.server = viser.ViserServer(host=host, port=port, label="hmpfit", verbose=False)
         except OSError as error:
             raise InputError(f"Port {port} cannot be used ({error.strerror}); choose another with --port.") from error
-        self._build(models)
+        self.shown = [ShownHands(self.server.scene, results[0], models, (RIGHT_RGB, LEFT_RGB), first_frame, "")]
+        if other is not None:
+            second = ShownHands(self.server.scene, results[1], models, _OTHER_RGB, other.first_frame, "/second")
+            self.shown.append(second)
+        width_m = float(np.ptp(self.result.joints[..., 0], axis=(0, 2)).max())  # of one frame's hands
+        self._aside_m = max(_BESIDE_WIDTHS * width_m, _LEAST_BESIDE_M)
+        self._build_scene()
+        self._build_controls(other)
         self.show(0)
 
     @property
@@ -90,84 +109,95 @@ class Viewer:
         return self.host != "localhost" and not self.host.startswith("127.") and self.host != "::1"
 
     def show(self, frame: int) -> None:
-        """Show one frame: meshes, joints colored by their uncertainty, bones, statuses, picture."""
+        """Show one frame of the first result: meshes, joints colored by their uncertainty, bones, statuses, picture."""
         frame = int(np.clip(frame, 0, self.frames - 1))
+        picture = None if self._clip is None else self._clip.get(frame + self._first)
         with self._lock, self.server.atomic():
-            for hand, label in enumerate(self.labels):
-                joints = self.result.joints[hand, frame].astype(np.float32)
-                self.meshes[label].vertices = self._vertices[hand, frame].astype(np.float32)
-                self.meshes[label].opacity = 0.9 if self.result.motion.status[hand, frame] == DETECTED else 0.45
-                self.joints[label].points = joints
-                self.joints[label].colors = _colors(self.result.from_wrist_mm[hand, frame])
-                self.bones[label].points = joints[np.array(BONES)]
-            self.text.content = _words(self.result, self.labels, frame, self._first)
+            for number, hands in enumerate(self.shown):
+                hands.show(frame + self._first, number == 0 or self.place.value != HIDDEN, self.show_meshes.value)
+            self.text.content = self._words(frame)
             if self._path is not None:
                 self.frustum.position = self._path[frame, :3, 3]
                 x, y, z, w = Rotation.from_matrix(self._path[frame, :3, :3]).as_quat()
                 self.frustum.wxyz = (w, x, y, z)
-            if self._clip is not None:
-                self.frustum.image = _picture(self._clip, frame + self._first)
+            if picture is not None:
+                self.frustum.image = picture
 
     def play_until_closed(self) -> None:
-        """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt and after `close`."""
-        rate = frames_per_second(self.result)
-        while not self._closed.wait(1.0 / (rate * float(self.speed.value))):
-            if self.play.value:
-                self.slider.value = (self.slider.value + 1) % self.frames
+        """Advance the slider in real time while "play" is ticked; returns on KeyboardInterrupt and after `close`.
+
+        Where this machine is too slow frames are left out, so that the hands move at their own speed.
+        """
+        rate, due = frames_per_second(self.result), time.monotonic()
+        while not self._closed.is_set():
+            now = time.monotonic()
+            if not self.play.value:
+                due = now
+                self._closed.wait(_IDLE_S)
+            elif now < due:
+                self._closed.wait(due - now)
+            else:
+                per_frame_s = 1.0 / (rate * float(self.speed.value))
+                steps = 1 + int((now - due) / per_frame_s)
+                due += steps * per_frame_s
+                self.slider.value = (int(self.slider.value) + steps) % self.frames
 
     def close(self) -> None:
         """Stop the server."""
         self._closed.set()
+        if self._clip is not None:
+            self._clip.close()
         self.server.stop()
 
-    def _build(self, models: HandModels) -> None:
-        scene, gui, camera = self.server.scene, self.server.gui, self.result.camera
+    def _build_scene(self) -> None:
+        scene, camera = self.server.scene, self.result.camera
         scene.set_up_direction("-y")
-        K = camera.K[0]
-        view = float(2 * np.arctan2(camera.height / 2, K[1, 1]))
+        view = float(2 * np.arctan2(camera.height / 2, camera.K[0, 1, 1]))
         start = np.eye(4) if self._path is None else np.asarray(self._path[0], dtype=float)
         places = self.result.joints[:, 0].reshape(-1, 3)
+        if len(self.shown) > 1:
+            places = np.concatenate((places, places + np.array([self._aside_m, 0, 0])))
         scale = _look_at_hands(self.server, places, start, view, camera.width / camera.height)
-        self.meshes: dict[str, Any] = {}
-        self.joints: dict[str, Any] = {}
-        self.bones: dict[str, Any] = {}
-        for hand, label in enumerate(self.labels):
-            is_right = bool(self.result.motion.is_right[hand])
-            faces = models.side(is_right).faces if is_right else models.side(is_right).faces[:, ::-1]
-            points = self.result.joints[hand, 0].astype(np.float32)
-            color = RIGHT_RGB if is_right else LEFT_RGB
-            self.meshes[label] = scene.add_mesh_simple(
-                f"/{label}_hand/mesh", self._vertices[hand, 0].astype(np.float32), faces, color=color, side="double"
-            )
-            self.joints[label] = scene.add_point_cloud(
-                f"/{label}_hand/joints",
-                points,
-                (0, 200, 0),
-                point_size=0.008,
-                point_shape="circle",
-                precision="float32",
-            )
-            self.bones[label] = scene.add_line_segments(
-                f"/{label}_hand/bones", points[np.array(BONES)], color, thickness=0.003
-            )
         self.frustum = scene.add_camera_frustum(
-            "/camera", view, camera.width / camera.height, scale=scale, thickness=0.002
+            "/camera", view, camera.width / camera.height, scale=scale, thickness=0.001
         )
         if self._path is not None:
             steps = np.stack((self._path[:-1, :3, 3], self._path[1:, :3, 3]), axis=1).astype(np.float32)
             scene.add_line_segments("/camera_path", steps, (120, 120, 120), thickness=0.002)
+
+    def _build_controls(self, other: OtherRun | None) -> None:
+        gui = self.server.gui
         self.slider: Any = gui.add_slider("frame", 0, max(self.frames - 1, 1), 1, 0)
         self.play = gui.add_checkbox("play", False)
         self.speed = gui.add_dropdown("speed", _SPEEDS, initial_value="1")
-        shown = gui.add_checkbox("meshes", True)
+        self.show_meshes = gui.add_checkbox("meshes", True)
+        self.place = gui.add_dropdown("second run", (BESIDE, OVER, HIDDEN), visible=other is not None)
         self.text = gui.add_markdown("")
-        self.slider.on_update(lambda _: self.show(int(self.slider.value)))
+        self._names = () if other is None else ("first (magenta, blue)", f"{other.name} (orange, green)")
+        for control in (self.slider, self.show_meshes, self.place):
+            control.on_update(lambda _: self._update())
+        self._place_second()
 
-        def show_meshes(_: Any) -> None:
-            for mesh in self.meshes.values():
-                mesh.visible = shown.value
+    def _update(self) -> None:
+        self._place_second()
+        self.show(int(self.slider.value))
 
-        shown.on_update(show_meshes)
+    def _place_second(self) -> None:
+        if len(self.shown) > 1:
+            self.shown[1].move((self._aside_m if self.place.value == BESIDE else 0.0, 0.0, 0.0))
+
+    def _words(self, frame: int) -> str:
+        """Return what the page says of a frame."""
+        lines = [f"frame {frame + self._first}, {self.result.tracks.times_s[frame]:.2f} s"]
+        for number, hands in enumerate(self.shown):
+            lines += [f"**{self._names[number]}**"] if self._names else []
+            lines += hands.words(frame + self._first)
+        return "  \n".join(lines)
+
+
+def _in_the_world(result: StoredResult, models: HandModels) -> StoredResult:
+    assert result.world_from_camera is not None
+    return move_result(result, models, result.world_from_camera)
 
 
 def _look_at_hands(server: Any, joints: Floats, start: Floats, view: float, aspect: float) -> float:
@@ -187,26 +217,6 @@ def _look_at_hands(server: Any, joints: Floats, start: Floats, view: float, aspe
     return plane_m * per_m
 
 
-def _words(result: StoredResult, labels: Sequence[str], frame: int, first_frame: int) -> str:
-    """Return what the page says of a frame."""
-    lines = [f"frame {frame + first_frame}, {result.tracks.times_s[frame]:.2f} s"]
-    for hand, label in enumerate(labels):
-        status = STATUS_NAMES[int(result.motion.status[hand, frame])]
-        std_mm = float(np.median(result.from_wrist_mm[hand, frame, 1:]))
-        known = f", joints known to {std_mm:.1f} mm" if np.isfinite(std_mm) else ""
-        lines.append(f"{label} hand: {status}{known}")
-    return "  \n".join(lines)
-
-
-def _picture(clip: Clip, frame: int) -> NDArray[np.uint8]:
-    """Return a frame of the clip, small enough to send."""
-    import cv2
-
-    _, image = next(iter(clip.images(frame, frame + 1)))
-    scale = min(1.0, IMAGE_SIDE_PX / max(image.shape[:2]))
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 def _check_host(host: str) -> None:
     """Raise InputError where this machine cannot listen on a host."""
     try:
@@ -218,10 +228,3 @@ def _check_host(host: str) -> None:
             f"This machine cannot listen on '{host}' ({error}); use --host 127.0.0.1 for this machine alone, or one "
             "of its own addresses."
         ) from error
-
-
-def _colors(std_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Return RGB [21, 3] from green (sure) over yellow to red (unsure); gray where nothing is known."""
-    share = np.clip((std_mm - SURE_MM) / (UNSURE_MM - SURE_MM), 0, 1)
-    ramp = np.stack((np.minimum(2 * share, 1) * 230, np.minimum(2 - 2 * share, 1) * 200, 60 + 0 * share), axis=-1)
-    return np.where(np.isfinite(std_mm)[:, None], np.nan_to_num(ramp), 150).astype(np.uint8)

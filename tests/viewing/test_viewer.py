@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.registry import load
 from hmpfit.results.npz import StoredResult, write_copy
+from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.first_view import crosses_picture, eye_on_hands, picture_distance
-from hmpfit.viewing.viewer import Viewer, _colors
+from hmpfit.viewing.pictures import AHEAD, PicturesAhead
+from hmpfit.viewing.shown_hands import uncertainty_colors
+from hmpfit.viewing.viewer import BESIDE, HIDDEN, OVER, OtherRun, Viewer
 from tests.made_result import two_hands
 
 
@@ -42,8 +47,8 @@ def test_the_viewer_shows_the_frame_of_its_slider(stored: StoredResult, models: 
         viewer.slider.value = 4
         vertices = hand_vertices(stored, models)
         for hand, label in enumerate(("right", "left")):
-            assert np.allclose(viewer.meshes[label].vertices, vertices[hand, 4], atol=1e-6)
-            assert np.allclose(viewer.joints[label].points, stored.joints[hand, 4], atol=1e-6)
+            assert np.allclose(viewer.shown[0].meshes[label].vertices, vertices[hand, 4], atol=1e-6)
+            assert np.allclose(viewer.shown[0].joints[label].points, stored.joints[hand, 4], atol=1e-6)
         assert "frame 4" in viewer.text.content and "left hand: detected" in viewer.text.content
         assert abs(int(np.asarray(viewer.frustum.image).mean()) - 120) < 12
     finally:
@@ -51,7 +56,7 @@ def test_the_viewer_shows_the_frame_of_its_slider(stored: StoredResult, models: 
 
 
 def test_colors_go_from_green_to_red() -> None:
-    sure, unsure, unknown = _colors(np.array([1.0, 90.0, np.nan]))
+    sure, unsure, unknown = uncertainty_colors(np.array([1.0, 90.0, np.nan]))
     assert sure[1] > sure[0] and unsure[0] > unsure[1] and len(set(unknown.tolist())) == 1
 
 
@@ -129,3 +134,66 @@ def test_ctrl_c_ends_the_page_without_a_word_of_resuming(
     finally:
         served.kill()
     assert served.returncode == 0 and "resume" not in said and "Traceback" not in said, said
+
+
+def test_two_runs_share_the_page_frame_by_source_frame(stored: StoredResult, models: HandModels) -> None:
+    pytest.importorskip("viser")
+    other = OtherRun(stored, 12, "other")  # the same hands, two source frames later
+    viewer = Viewer(stored, models, None, first_frame=10, port=8501, other=other)
+    try:
+        second = viewer.shown[1]
+        viewer.place.value = OVER
+        viewer.slider.value = 5
+        assert np.allclose(second.joints["left"].points, stored.joints[1, 3], atol=1e-6)
+        assert "other" in viewer.text.content and "frame 15" in viewer.text.content
+        viewer.place.value = BESIDE
+        aside = second.joints["left"].points - stored.joints[1, 3]
+        widths_m = np.ptp(stored.joints[..., 0], axis=(0, 2))
+        assert np.allclose(aside, aside[0], atol=1e-6) and aside[0][0] > widths_m.max()
+        viewer.slider.value = 1
+        assert not second.meshes["left"].visible and "not in this run" in viewer.text.content
+        viewer.slider.value = 5
+        assert second.meshes["left"].visible
+        viewer.place.value = HIDDEN
+        assert not second.meshes["left"].visible and viewer.shown[0].meshes["left"].visible
+    finally:
+        viewer.close()
+
+
+def test_pictures_are_decoded_ahead_without_a_seek_for_each(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 30, 64, 48) as writer:
+        for frame in range(60):
+            writer.write(np.full((48, 64, 3), 4 * frame, np.uint8), frame / 30)
+    pictures = PicturesAhead(open_clip(tmp_path / "clip.mp4"), 32)
+    try:
+        for frame in [*range(50), 59, 3]:
+            image = pictures.get(frame)
+            assert image is not None and image.shape == (24, 32, 3)
+            assert abs(int(image.mean()) - 4 * frame) < 6
+        assert pictures.seeks <= 3  # from the start, and for each of the two jumps at most
+        assert len(pictures._ready) <= AHEAD + 1
+    finally:
+        pictures.close()
+
+
+def test_play_keeps_real_time_by_leaving_frames_out(stored: StoredResult, models: HandModels) -> None:
+    """A machine that needs 0.1 s a frame shows 30 frames a second as every third or so."""
+    viewer = _viewer(stored, models, port=8503)
+    shown: list[tuple[float, int]] = []
+
+    def slow(frame: int) -> None:
+        shown.append((time.monotonic(), frame))
+        time.sleep(0.1)
+
+    viewer.show = slow  # type: ignore[method-assign]
+    try:
+        player = threading.Thread(target=viewer.play_until_closed)
+        player.start()
+        viewer.play.value = True
+        time.sleep(1.5)
+    finally:
+        viewer.close()
+    player.join(10)
+    assert not player.is_alive()
+    steps = np.diff([frame for _, frame in shown]) % viewer.frames
+    assert len(shown) >= 3 and steps.max() >= 2
