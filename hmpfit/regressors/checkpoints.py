@@ -24,6 +24,7 @@ from hmpfit.regressors.plan import NetworkPlan, differing
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 POINTS = "points"  # the part of two-hand networks that reads points
 KIND, ABOUT = "hmpfit regressor", "about"
+_RENAMED_PARTS = {"eyes": "image_encoder", "eyes_for_all": "pair_encoder"}
 
 
 def load_plan(name: str) -> NetworkPlan:
@@ -83,7 +84,7 @@ def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module
     expected = read_card(path).get("sha256")
     if expected is not None and expected != hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest():
         raise InputError(f"'{path}' is not the file its card describes (its checksum differs); get it anew.")
-    tensors = read_tensors(path)
+    tensors = _read_weights(path)
     if unusual:
         with explained(path, "a checkpoint of possible switches"), torch.device("meta"):  # shapes without memory
             _compare(plan.build(found), tensors, path)
@@ -92,6 +93,15 @@ def load_network(path: Path, name: str, switches: Any = None) -> tuple[nn.Module
     own = _compare(network, tensors, path)
     network.load_state_dict({key: tensors[key].to(value.dtype) for key, value in own.items()})
     return network.eval().requires_grad_(False), found
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return a file's weights; parts that the version before called otherwise have their names of now."""
+    out = {}
+    for key, value in read_tensors(path).items():
+        part, dot, rest = key.partition(".")
+        out[_RENAMED_PARTS.get(part, part) + dot + rest] = value
+    return out
 
 
 def _compare(network: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
@@ -121,7 +131,7 @@ def borrow_backbone(network: nn.Module, path: Path) -> None:
     def inside(key: str) -> str:
         return key.partition("backbone.")[2]
 
-    stored = read_tensors(path)
+    stored = _read_weights(path)
     lent: dict[str, torch.Tensor] = {}
     for key in sorted(stored):  # of several backbones (IFVONet's) the first, which sees single pictures
         if inside(key):

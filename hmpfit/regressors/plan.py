@@ -20,6 +20,9 @@ Batch = dict[str, Tensor]  # of `samples.Sample`, stacked
 Step = Callable[[nn.Module, Batch, ManoHand], dict[str, Tensor]]
 
 
+RENAMED_SWITCHES = {"orient_six": "orient_rot6d"}  # in files of the version before
+
+
 @dataclass(frozen=True)
 class TrainingRecipe:
     """How long and how fast a network learns. `decay_epochs` divide the rate by 1 / `decay`; none: a cosine to 2 %."""
@@ -80,7 +83,8 @@ class NetworkPlan:
         switches = self.sizes[size]
         known = {one.name: getattr(switches, one.name) for one in fields(switches)}
         changes: dict[str, Any] = {}
-        for key, text in (said or {}).items():
+        for given, text in (said or {}).items():
+            key = RENAMED_SWITCHES.get(given, given)
             if key not in known:
                 raise UnknownNameError(f"switch of {self.name}", key, known)
             changes[key] = _value(key, text, known[key])
@@ -88,6 +92,7 @@ class NetworkPlan:
 
     def from_table(self, table: Mapping[str, Any]) -> Any:
         """Return switches from what `asdict` made of them; unknown keys raise UnknownNameError."""
+        table = {RENAMED_SWITCHES.get(key, key): value for key, value in table.items()}
         kind = type(next(iter(self.sizes.values())))
         known = [one.name for one in fields(kind)]
         for key in table:

@@ -61,8 +61,8 @@ class DecoderField(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(start + times + latent, width) for start in starts)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in starts)
         self.joints = JOINTS + 1 if sizes.root_latent else JOINTS  # NeMF also puts out the (identity) wrist
-        self.numbers = 3 if sizes.angles else 6  # of a joint's rotation
-        self.out = nn.Linear(width if sizes.layers else sizes.path_channels, self.numbers * self.joints)
+        self.joint_values = 3 if sizes.angles else 6  # of a joint's rotation
+        self.out = nn.Linear(width if sizes.layers else sizes.path_channels, self.joint_values * self.joints)
         flat = torch.zeros(3) if sizes.angles else torch.tensor([1.0, 0, 0, 0, 1, 0])
         with torch.no_grad():  # an untrained field decodes hands that are nearly flat
             self.out.weight.mul_(0.3)
@@ -70,7 +70,7 @@ class DecoderField(nn.Module):
         if sizes.path_channels:
             self.path_basis = nn.Parameter(torch.zeros(sizes.latent, sizes.path_waves, sizes.path_channels))
             if sizes.layers:
-                self.skip = nn.Linear(sizes.path_channels, self.numbers * self.joints, bias=False)
+                self.skip = nn.Linear(sizes.path_channels, self.joint_values * self.joints, bias=False)
             nn.init.normal_(self.path_basis, std=(sizes.latent * sizes.path_waves) ** -0.5)
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class DecoderField(nn.Module):
     def by_path(self) -> Tensor:
         """Return how the output's numbers follow the path linearly, [15 x numbers, C]."""
         weight = self.skip.weight if len(self.layers) else self.out.weight
-        return weight[self.numbers * (self.joints - JOINTS) :]
+        return weight[self.joint_values * (self.joints - JOINTS) :]
 
     def prepare(self, t: Tensor) -> Prepared:
         """Compute once what depends on the times [T] alone."""
@@ -161,7 +161,7 @@ class DecoderField(nn.Module):
         numbers = self.out(hidden)
         if path is not None and len(self.layers):
             numbers = numbers + self.skip(path)
-        return numbers.unflatten(-1, (self.joints, self.numbers))[..., self.joints - JOINTS :, :]
+        return numbers.unflatten(-1, (self.joints, self.joint_values))[..., self.joints - JOINTS :, :]
 
     def _rotations(self, numbers: Tensor) -> Tensor:
         return rotations.to_6d(rotations.exp(numbers)) if self.sizes.angles else numbers
@@ -187,7 +187,7 @@ class Decoder(DecoderField):
             inner = (change * unit[:, :, None]).mean(-1, keepdim=True)
             change = (change - change.mean(-1, keepdim=True)).addcmul_(unit[:, :, None], inner, value=-1).mul_(gain)
             hidden = (unit * norm.weight + norm.bias) * open_
-        first = self.numbers * (self.joints - JOINTS)
+        first = self.joint_values * (self.joints - JOINTS)
         if change is None:
             by_path = self.out.weight[first:].expand(*path.shape[:2], -1, -1)
         else:
@@ -213,7 +213,7 @@ class Decoder(DecoderField):
             hidden = (kept[-1][0] * norm.weight + norm.bias) * kept[-1][2]
         assert hidden is not None
         numbers = self._finish(hidden, path)
-        first = self.numbers * (self.joints - JOINTS)
+        first = self.joint_values * (self.joints - JOINTS)
         rows = self.out.weight[first:].expand(*numbers.shape[:2], -1, -1)
         total = None
         for i in reversed(range(len(kept))):

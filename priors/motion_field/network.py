@@ -36,7 +36,7 @@ class MotionEncoder(nn.Module):
         super().__init__()
         self.sizes, self.name, self.fingerprint = sizes, name, fingerprint
         self.decoder = Decoder(sizes)
-        self.encoder = PathEncoder(sizes, self.decoder.numbers * JOINTS) if sizes.path_channels else Encoder(sizes)
+        self.encoder = PathEncoder(sizes, self.decoder.joint_values * JOINTS) if sizes.path_channels else Encoder(sizes)
         self.root_encoder = RootEncoder(sizes) if sizes.root_latent else None
         self.root_branch = RootBranch(sizes) if sizes.root_latent else None
         skeleton, tips = round_hand()

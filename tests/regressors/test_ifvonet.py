@@ -229,7 +229,7 @@ def test_every_switch_runs_forth_and_back(changes: dict) -> None:
     assert torch.isfinite(parts["total"])
     without = [name for name, gradient in gradients.items() if gradient is None]
     unused = "variation" if switches.vof == "off" else "nothing"
-    assert all(unused in name or name.startswith(("eyes.", "frame_gate")) for name in without), without
+    assert all(unused in name or name.startswith(("image_encoder.", "frame_gate")) for name in without), without
     assert all(torch.isfinite(g).all() for g in gradients.values() if g is not None)
 
 
@@ -255,8 +255,8 @@ def test_the_frame_before_is_what_swapped_frames_give_the_heads() -> None:
     network = IFVONet(TINY).eval()
     image = torch.rand(1, 2, 3, 64, 64)
     with torch.no_grad():
-        still = network.eyes_for_all(image.flatten(1, 2))
-        network.eyes_for_all.forward = lambda stacked: still  # type: ignore[method-assign]
+        still = network.pair_encoder(image.flatten(1, 2))
+        network.pair_encoder.forward = lambda stacked: still  # type: ignore[method-assign]
         _, before = network(image, both=True)
         (swapped,) = network(image.flip(1))
     assert torch.allclose(before.joints_2d, swapped.joints_2d, atol=1e-6)

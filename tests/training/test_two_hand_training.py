@@ -137,8 +137,8 @@ def test_a_training_can_start_from_shipped_weights(name: str, tmp_path: Path) ->
     borrowed = load_plan(other).build(load_plan(other).switches("small"))
     assert is_regressor(Path(made["checkpoint"])) and not is_regressor(tmp_path / "a.npz")
     borrow_backbone(borrowed, Path(made["checkpoint"]))
-    eyes, lent = borrowed.get_submodule("eyes"), before.get_submodule("eyes")
-    assert all(torch.equal(eyes.get_parameter(key), value) for key, value in lent.named_parameters())
+    own, lent = borrowed.get_submodule("image_encoder"), before.get_submodule("image_encoder")
+    assert all(torch.equal(own.get_parameter(key), value) for key, value in lent.named_parameters())
     with pytest.raises(InputError, match="not like"):
         borrow_backbone(load_plan(other).build(load_plan(other).switches("paper")), Path(made["checkpoint"]))
 

@@ -97,14 +97,14 @@ class HandDgcl(nn.Module):
     def __init__(self, switches: HandDgclSwitches, models: HandModels | None = None) -> None:
         """Build the network on the meshes of `models`, by default those that the switches name."""
         super().__init__()
-        self.switches, self.eyes = switches, NormalizedBackbone(switches.backbone)
+        self.switches, self.image_encoder = switches, NormalizedBackbone(switches.backbone)
         models = models or load_hand_models(switches.hand)
         self.regress = MeshJoints(models)
         sides = (models.right, models.left)
         self.hierarchies = tuple(_hierarchy_of(model) for model in sides)
         self.vertices = len(models.right.v_template)
-        width = self.eyes.channels[-1] + (CODES if switches.points else 0)
-        self.points = PointReader(self.eyes.channels) if switches.points else None
+        width = self.image_encoder.channels[-1] + (CODES if switches.points else 0)
+        self.points = PointReader(self.image_encoder.channels) if switches.points else None
         flat = [_at_rest(model, hierarchy) for model, hierarchy in zip(sides, self.hierarchies)]
         flat[1] = flat[1] * flat[1].new_tensor([-1.0, 1.0, 1.0])
         self.hands = nn.ModuleList([HandGraph(width, switches, *one) for one in zip(self.hierarchies, flat)])
@@ -113,7 +113,7 @@ class HandDgcl(nn.Module):
 
     def forward(self, images: Tensor) -> Meshes:
         """Reconstruct pictures [B, 3, S, S] in 0..1."""
-        levels = self.eyes(images)
+        levels = self.image_encoder(images)
         pooled, points = levels[-1].mean((-1, -2)), None
         features = [pooled, pooled]
         if self.points is not None:

@@ -77,11 +77,11 @@ class IFVONet(nn.Module):
         if not switches.spatial:
             self.head = HandHead(switches)
             return
-        self.eyes: nn.Module = FrozenFeatures(switches, 1) if self.frozen else ImageFeatures(switches, 3)
+        self.image_encoder: nn.Module = FrozenFeatures(switches, 1) if self.frozen else ImageFeatures(switches, 3)
         if self.frozen:
-            self.eyes_for_all: nn.Module = FrozenFeatures(switches, frames)
+            self.pair_encoder: nn.Module = FrozenFeatures(switches, frames)
         elif switches.two_backbones:
-            self.eyes_for_all = ImageFeatures(switches, 3 * frames)
+            self.pair_encoder = ImageFeatures(switches, 3 * frames)
         else:
             self.stem = nn.Conv2d(3 * frames, 3, 1)
         self.frame_gate, self.gate = SpatialGate(), SpatialGate()
@@ -114,10 +114,10 @@ class IFVONet(nn.Module):
         else:
             assert isinstance(image, Tensor)
             single, stacked = image.flatten(0, 1), image.flatten(1, 2)
-        seen, _ = self.frame_gate(self.eyes(single))
+        seen, _ = self.frame_gate(self.image_encoder(single))
         each = list(seen.unflatten(0, (-1, frames)).unbind(1))
         two = self.frozen or self.switches.two_backbones
-        hand, occlusion = self.gate(self.eyes_for_all(stacked) if two else self.eyes(self.stem(stacked)))
+        hand, occlusion = self.gate(self.pair_encoder(stacked) if two else self.image_encoder(self.stem(stacked)))
         recovered = self.recovery(occlusion, hand)
         fused = self.fusion(recovered.repeat(count, 1, 1, 1), torch.cat(self._variations(each, wanted)))
         whole = self.head(fused, None if features is None else _landmark_input(features, wanted))

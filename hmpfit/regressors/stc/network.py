@@ -47,8 +47,8 @@ class Stc(nn.Module):
 
     def __init__(self, switches: StcSwitches) -> None:
         super().__init__()
-        self.switches, self.eyes = switches, NormalizedBackbone(switches.backbone)
-        finer, coarser = self.eyes.channels[-2:]
+        self.switches, self.image_encoder = switches, NormalizedBackbone(switches.backbone)
+        finer, coarser = self.image_encoder.channels[-2:]
         self.extractors = nn.ModuleList([ChiralityExtractor(coarser, switches.extractor) for _ in range(2)])
         self.blocks = nn.ModuleList()
         if switches.temporal:
@@ -60,14 +60,14 @@ class Stc(nn.Module):
             self.alone = nn.Sequential(nn.LayerNorm(2 * coarser + finer), rectified(2 * coarser + finer, switches.out))
         self.points: PointReader | None = None
         if switches.points:
-            self.points, hidden = PointReader(self.eyes.channels), switches.decoder
+            self.points, hidden = PointReader(self.image_encoder.channels), switches.decoder
             self.lift = nn.Sequential(rectified(CODES, hidden), nn.ReLU(), rectified(hidden, switches.out))
         self.decoders = nn.ModuleList([_decoder(switches) for _ in range(2)])
 
     def forward(self, images: Tensor) -> HandParameters:
         """Decode windows of pictures [B, T, 3, S, S] in 0..1; any T."""
         batch, frames = images.shape[:2]
-        levels = self.eyes(images.flatten(0, 1))
+        levels = self.image_encoder(images.flatten(0, 1))
         finer, coarser = levels[-2:]
         hands = torch.stack([extractor(coarser)[1] for extractor in self.extractors], dim=1)
         whole = [maps.mean((-1, -2)) for maps in (coarser, finer)]
@@ -85,16 +85,16 @@ class Stc(nn.Module):
             points = points.unflatten(0, (batch, frames))
         out = torch.stack([decode(tokens[:, side]) for side, decode in enumerate(self.decoders)], dim=2)
         orient, fingers, betas = out.split((out.shape[-1] - FINGERS - BETAS, FINGERS, BETAS), dim=-1)
-        turned = rotations.from_6d(orient) if self.switches.orient_six else rotations.exp(orient)
+        turned = rotations.from_6d(orient) if self.switches.orient_rot6d else rotations.exp(orient)
         return HandParameters(turned, fingers.unflatten(-1, (15, 3)), betas, points)
 
 
 def _decoder(switches: StcSwitches) -> nn.Sequential:
-    orient = 6 if switches.orient_six else 3
+    orient = 6 if switches.orient_rot6d else 3
     last = nn.Linear(switches.decoder, orient + FINGERS + BETAS)
     nn.init.normal_(last.weight, std=1e-3)
     nn.init.zeros_(last.bias)  # training starts at the mean pose and shape
-    if switches.orient_six:
+    if switches.orient_rot6d:
         with torch.no_grad():
             last.bias[:6] = rotations.to_6d(torch.eye(3))
     hidden = switches.decoder

@@ -23,7 +23,7 @@ class StcSwitches:
     head_width: int = 64
     out: int = 512  # width after the second temporal block
     decoder: int = 1024
-    orient_six: bool = False  # the paper regresses axis-angle, which jumps where hands turn by half a circle
+    orient_rot6d: bool = False  # the paper regresses axis-angle, which jumps where hands turn by half a circle
     temporal: bool = True  # False: the paper's baseline, features of each frame alone
     dropout: float = 0.0
     smooth: float = 1.0
@@ -45,7 +45,7 @@ SIZES = {
     # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
     "small": StcSwitches(
         backbone="light", window=2, image=112, extractor=64, heads=4, head_width=32, out=128, decoder=256,
-        orient_six=True, inter_every=2, points=True, points_2d=400.0, turn=5.0, bend=100.0,
+        orient_rot6d=True, inter_every=2, points=True, points_2d=400.0, turn=5.0, bend=100.0,
     ),
 }  # fmt: skip
 

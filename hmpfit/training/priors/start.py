@@ -27,11 +27,11 @@ def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     numbers = prior.pose_vectors(hand_R)
     decoder, encoder, sizes = prior.decoder, prior.encoder, prior.sizes
     mean = numbers.flatten(0, 1).mean(0)
-    first = decoder.numbers * (decoder.joints - JOINTS)
+    first = decoder.joint_values * (decoder.joints - JOINTS)
     decoder.out.bias[first:] = mean
     if not isinstance(encoder, PathEncoder):
         return
-    lever = torch.tensor([LEVER[name[-1]] for name in MANO_HAND_JOINTS]).repeat_interleave(decoder.numbers)
+    lever = torch.tensor([LEVER[name[-1]] for name in MANO_HAND_JOINTS]).repeat_interleave(decoder.joint_values)
     weighted = (numbers - mean) * lever
     _, _, axes = torch.linalg.svd(weighted.flatten(0, 1)[:: max(1, len(hand_R) // 200)], full_matrices=False)
     axes = axes[: sizes.path_channels]
