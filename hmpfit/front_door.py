@@ -153,34 +153,14 @@ def fit_video(
     """
     from hmpfit.pipeline.api import fit_to_record
 
-    record = fit_to_record(
-        video,
-        out,
-        progress,
-        hands=hands,
-        max_hands=max_hands,
-        frames=_pair("frames", frames),
-        fps=fps,
-        hide_keypoints=tuple(_pair("hide_keypoints", stretch) for stretch in hide_keypoints),
-        init=init,
-        checkpoint=_text(checkpoint),
-        keypoints=keypoints,
-        boxes=_text(boxes),
-        prior=str(prior),
-        hand_model=str(hand_model),
-        hand_size_mm=hand_size_mm,
-        shape_from=_text(shape_from),
-        intrinsics=_text(intrinsics),
-        camera_motion=camera_motion,
-        recipe=str(recipe),
-        assignments=tuple(assignments),
-        solver=solver,
-        views=views,
-        device=device,
-        seed=seed,
-        overwrite=overwrite,
-        **more,
-    )
+    settings = _settings(
+        hands=hands, max_hands=max_hands, frames=frames, fps=fps, hide_keypoints=hide_keypoints, init=init,
+        checkpoint=checkpoint, keypoints=keypoints, boxes=boxes, prior=prior, hand_model=hand_model,
+        hand_size_mm=hand_size_mm, shape_from=shape_from, intrinsics=intrinsics, camera_motion=camera_motion,
+        recipe=recipe, assignments=assignments, solver=solver, views=views, device=device, seed=seed,
+        overwrite=overwrite, **more,
+    )  # fmt: skip
+    record = fit_to_record(video, out, progress, **settings)
     return _result(record, str(hand_model))
 
 
@@ -205,8 +185,12 @@ def _result(record: FitRecord, hand_model: str) -> FitResult:
     return FitResult(**{field.name: getattr(record, field.name) for field in fields(record)}, hand_model=hand_model)
 
 
-def _text(path: str | Path | None) -> str | None:
-    return None if path is None else str(path)
+def _settings(**given: Any) -> dict[str, Any]:
+    """Return keywords as the settings take them: paths as text, stretches as pairs of int. Raises InputError."""
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    plain["frames"] = _pair("frames", plain["frames"])
+    plain["hide_keypoints"] = tuple(_pair("hide_keypoints", stretch) for stretch in plain["hide_keypoints"])
+    return plain | {"assignments": tuple(plain["assignments"])}
 
 
 def _pair(name: str, value: Any) -> Any:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.progress import (
@@ -127,3 +128,14 @@ def _bar(bars: Progress, task: TaskID) -> Advance:
 
 def _nothing(count: int = 1) -> None:
     stop_if_asked()
+
+
+def count_steps(progress: TerminalProgress, total: int) -> Callable[[int], None]:
+    """Return what a training calls with the number of steps done."""
+    advance, done = progress.phase("training", total), [0]
+
+    def on_step(step: int) -> None:
+        advance(step - done[0])
+        done[0] = step
+
+    return on_step

@@ -1,14 +1,13 @@
 """`hmpfit train NETWORK`: any learned initializer, from datasets, from rendered clips, or from both."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.progress import TerminalProgress, count_steps
 from hmpfit.command_line.training_data import CACHE, open_sources, split_sources
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.files.structured import read_json_table
@@ -80,7 +79,7 @@ def train(
         "devices": devices, "precision": precision, "hand_model": hand_model, "seed": seed,
     }  # fmt: skip
     _same_settings(out, settings := json.loads(json.dumps(settings)))
-    machine_of, learn = _loop()
+    options_of, learn = _loop()
     import torch
 
     from hmpfit.hands.model_files import load_hand_models
@@ -95,14 +94,14 @@ def train(
             raise InputError(f"--data gives {len(clips)} clips to learn from, fewer than a batch of {recipe.batch}.")
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
-        machine = machine_of(
+        options = options_of(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices=devices, precision=precision,
             workers=workers, validate_every=validate_every or 0,
         )  # fmt: skip
         total = steps or recipe.epochs * max(1, len(clips) // (recipe.batch * devices))
         best = learn(
-            plan, switches, fresh, clips, held_out, models, out, recipe, machine, seed,
-            _counter(progress, total), steps,
+            plan, switches, fresh, clips, held_out, models, out, recipe, options, seed,
+            count_steps(progress, total), steps,
         )  # fmt: skip
         figures = _scores(plan, best, switches, held_out, models, recipe.batch)
     weights, sha256 = _write(out, plan, best, switches, size, settings, figures, (clips, held_out))
@@ -113,25 +112,14 @@ def train(
         click.echo(f"{weights}: held-out clips: {told}")
 
 
-def _counter(progress: TerminalProgress, total: int) -> Callable[[int], None]:
-    """Return what a training calls with the number of steps done."""
-    advance, done = progress.phase("training", total), [0]
-
-    def on_step(step: int) -> None:
-        advance(step - done[0])
-        done[0] = step
-
-    return on_step
-
-
 def _loop() -> tuple[Any, Any]:
     """Return how training is carried out and the function that does it. Raises MissingExtraError."""
     try:
-        from hmpfit.training.regressors.train import Machine
+        from hmpfit.training.loop import LoopOptions
         from hmpfit.training.regressors.train import train as learn
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
-    return Machine, learn
+    return LoopOptions, learn
 
 
 def _network(plan: Any, switches: Any, checkpoint: str | None, backbone_weights: Path | None, size: str) -> Any:

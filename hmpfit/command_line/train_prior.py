@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from hmpfit.command_line.prior_data import FPS, collect
-from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.progress import TerminalProgress, count_steps
 from hmpfit.errors import HmpfitError, InputError, MissingExtraError
 from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
@@ -179,6 +179,7 @@ def _field(
 ) -> Callable[..., tuple[str, dict[str, Any]]]:
     """Return what trains a motion field on Lightning and writes the best of it."""
     try:
+        from hmpfit.training.loop import LoopOptions, process_number
         from hmpfit.training.priors import train as run
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train-prior", error.name or "lightning", "pip install lightning") from error
@@ -208,16 +209,11 @@ def _field(
             validate_every=max(1, min(preset.validate_every, count // 4)),
             warm_up_steps=min(preset.warm_up_steps, count),
         )  # fmt: skip
-        advance, done = progress.phase("training", count), [0]
-
-        def on_step(step: int) -> None:
-            advance(step - done[0])
-            done[0] = step
-
         best = run.train(
-            prior, collections, held_out, out, weights, schedule, accelerator, devices, precision, on_step=on_step
-        )
-        if run.process_number():
+            prior, collections, held_out, out, weights, schedule, LoopOptions(accelerator, devices, precision),
+            count_steps(progress, count),
+        )  # fmt: skip
+        if process_number():
             raise SystemExit(0)  # the first process writes the files
         return save_prior(best, out / "prior.safetensors"), to_table(best.sizes)
 

@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors.torch import save
 from torch import Tensor
@@ -102,9 +101,3 @@ def _unpacked(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "float":
         return float(inner)
     raise ValueError(f"an unknown kind '{kind}'")
-
-
-def weights_of(path: Path, prefix: str) -> dict[str, torch.Tensor]:
-    """Return the weights of a state whose names begin with a prefix, without it."""
-    state: dict[str, Tensor] = read_state(path)["state_dict"]
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

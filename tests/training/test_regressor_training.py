@@ -17,8 +17,9 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import find, load_network, load_plan, save_network
 from hmpfit.regressors.plan import TrainingRecipe
 from hmpfit.regressors.samples import NOTHING
+from hmpfit.training.loop import LoopOptions
 from hmpfit.training.regressors.batches import ClipMixture
-from hmpfit.training.regressors.train import Machine, train
+from hmpfit.training.regressors.train import train
 from tests.made_clips import Dots
 
 PLAN = load_plan("ifvonet")
@@ -33,10 +34,10 @@ def learn(folder: Path, steps: int, stop_at: int | None = None) -> torch.nn.Modu
 
     torch.manual_seed(0)
     folder.mkdir(exist_ok=True)
-    machine = Machine("cpu", save_every=2, validate_every=2)
+    options = LoopOptions("cpu", save_every=2, validate_every=2)
     clips = ClipMixture([Dots(8)])
     models = load_hand_models("open")
-    return train(PLAN, TINY, PLAN.build(TINY), clips, clips, models, folder, RECIPE, machine, 0, watch, steps)
+    return train(PLAN, TINY, PLAN.build(TINY), clips, clips, models, folder, RECIPE, options, 0, watch, steps)
 
 
 def rows(folder: Path, key: str) -> list[int]:
@@ -154,10 +155,10 @@ def test_weights_start_another_training(shards: Path, tmp_path: Path) -> None:
 def test_weight_decay_is_decoupled_or_plain_adam_s(decoupled: bool, kind: type) -> None:
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.regressors.checkpoints import load_plan
-    from hmpfit.training.regressors.train import Learning
+    from hmpfit.training.regressors.train import RegressorTraining
 
     recipe = replace(RECIPE, weight_decay=1e-4, decoupled=decoupled)
-    learning = Learning(torch.nn.Linear(2, 2), None, load_plan("stc"), recipe, load_hand_models("open"), 4, 2)
+    learning = RegressorTraining(torch.nn.Linear(2, 2), load_plan("stc"), recipe, load_hand_models("open"), 4, 2)
     optimizer = learning.configure_optimizers()["optimizer"]
     assert type(optimizer) is kind and optimizer.param_groups[0]["weight_decay"] == 1e-4
     assert not load_plan("stc").recipes["paper"].decoupled

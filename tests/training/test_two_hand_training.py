@@ -20,8 +20,9 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import borrow_backbone, is_regressor, load_network, load_plan
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.samples import NOTHING, View, sample_crop
+from hmpfit.training.loop import LoopOptions
 from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
-from hmpfit.training.regressors.train import Machine, train
+from hmpfit.training.regressors.train import train
 from tests.dataset_fixtures.many_cameras import NUMBERS, write_interhand
 from tests.dataset_fixtures.single_camera import write_hic
 from tests.made_clips import Dots
@@ -107,8 +108,8 @@ def test_a_killed_training_resumes_to_the_same_weights(name: str, tmp_path: Path
 
         torch.manual_seed(0)
         folder.mkdir(exist_ok=True)
-        machine, models = Machine("cpu", save_every=2), load_hand_models("open")
-        return train(plan, switches, plan.build(switches), clips, clips, models, folder, recipe, machine, 0, watch)
+        options, models = LoopOptions("cpu", save_every=2), load_hand_models("open")
+        return train(plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, 0, watch)
 
     whole = learn(tmp_path / "whole").state_dict()
     with pytest.raises((KeyboardInterrupt, SystemExit)):
