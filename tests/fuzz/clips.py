@@ -127,11 +127,11 @@ def _training_state(folder: Path) -> None:
 
 def _use_training_state(folder: Path) -> None:
     from hmpfit.training.logs import whole_log
-    from hmpfit.training.states import last_state, weights_of
+    from hmpfit.training.states import last_state, read_state
 
     last = last_state(folder)
     if last is not None:
-        weights_of(last, "a.")
+        read_state(last)
     with whole_log(folder / "metrics.csv", 5):
         pass
 
