@@ -3,19 +3,15 @@
 The page's words and looks are in `report.html.j2`; here its numbers are gathered. No network is needed to read it.
 """
 
-import base64
-import contextlib
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError, RunFolderError, UnreadableFileError
+from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.exporters.animation import hand_labels
-from hmpfit.files.opening import explained, open_regular
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.records import DETECTED, Floats, hand_names
 from hmpfit.results.npz import StoredResult, read_result
@@ -24,7 +20,8 @@ from hmpfit.results.trust import trusted_frames
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.map_chart import map_from_above
-from hmpfit.viewing.warnings import medians, residuals_px, warnings
+from hmpfit.viewing.pages import in_base64, write_page
+from hmpfit.viewing.warnings import cautions, medians, residuals_px
 
 CONVENTIONS = (
     "Positions are meters in the camera's frame: x to the right, y down, z away from the camera. Pixels count from the "
@@ -38,7 +35,6 @@ CONVENTIONS = (
 )
 
 DROPPED_SHOWN = 20  # rows of the table of dropped sightings; result.json has them all
-_PIECE = 3 << 18  # bytes at a time; base64 goes by threes
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
@@ -46,49 +42,13 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
     Raises InputError when the folder holds no finished run.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
     stored = read_result(folder)
     summary = read_run_summary(folder, len(stored.motion.is_right))
     overlay, picture = folder / "overlay.mp4", folder / "overlay.jpg"
-    pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
-    video = _in_base64(overlay) if overlay.is_file() else ()
-    still = _in_base64(picture) if picture.is_file() and summary.get("still") else ()
     content = _content(stored, summary)
-    # Both are the same in every page: the page's policy names them by their hashes, and nothing else may run.
-    fixed = {name: _fixed(f"report.{ending}") for name, ending in (("style", "css"), ("script", "js"))}
-    hashes = {f"{name}_hash": _policy_hash(text) for name, text in fixed.items()}
-    parts = pages.get_template("report.html.j2").generate(
-        video=video, picture=still, left=LEFT, width=WIDTH, **content, **fixed, **hashes
-    )
-    file = out or folder / "report.html"
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # A file name may hold bytes that are no text; the page shows them as escapes.
-        with partial.open("w", encoding="utf-8", errors="backslashreplace") as page:
-            page.writelines(parts)
-        partial.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise RunFolderError(f"The report '{file}' cannot be written: {error.strerror or error}.") from error
-    return file
-
-
-def _fixed(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _policy_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _in_base64(path: Path) -> Iterator[str]:
-    """Yield a file as base64, a piece at a time: an overlay of some minutes is larger than all else in memory."""
-    with explained(path), open_regular(path) as file:
-        while piece := file.read(_PIECE):
-            yield base64.b64encode(piece).decode()
+    content["video"] = in_base64(overlay) if overlay.is_file() else ()
+    content["picture"] = in_base64(picture) if picture.is_file() and summary.get("still") else ()
+    return write_page("report.html.j2", {**content, "left": LEFT, "width": WIDTH}, out or folder / "report.html")
 
 
 def read_run_summary(folder: Path, hands: int | None = None) -> dict[str, Any]:
@@ -117,22 +77,25 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
     trusted = trusted_frames(stored.tracks).mean(-1)
     return {
         "title": Path(str(summary.get("video", "result"))).name,
-        "lead": _lead(summary),
-        "warnings": warnings(stored, summary),
+        "lead": lead(summary),
+        "warnings": cautions(stored, summary),
+        "first": first,
         "figures": _figures(summary),
         "hands": [
             {
                 "label": label,
                 "side": side,
-                "strip": status_strip(stored.motion.status[hand], first),
+                "strip": status_strip(stored.motion.status[hand], first, f"status of the {label} hand"),
                 "trusted": f"{share:.0%}",
             }
             for hand, (label, side, share) in enumerate(zip(labels, sides, trusted, strict=True))
         ],
         "still": bool(summary.get("still")),
-        "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels", first),
-        "std_chart": line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimeters", first) if known_std else "",
-        "acceleration_chart": line_chart(_curves(sides, _acceleration_mm(stored)), "mm per frame squared", first),
+        "residual_chart": line_chart(_curves(sides, medians(off_px)), "pixels", first, "distance from the keypoints"),
+        "std_chart": _std_chart(sides, std_mm, first) if known_std else "",
+        "acceleration_chart": line_chart(
+            _curves(sides, acceleration_mm(stored)), "mm per frame squared", first, "acceleration"
+        ),
         "votes": [_votes(label, hand) for label, hand in zip(labels, summary["hands"], strict=True)],
         "dropped": [_dropped(one, first) for one in summary.get("dropped", ())[:DROPPED_SHOWN]],
         "more_dropped": max(len(summary.get("dropped", ())) - DROPPED_SHOWN, 0),
@@ -140,16 +103,17 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
         "world_chart": _world_chart(stored, sides),
         "stages": [_stage(stage) for stage in (summary.get("stages") or ())],
         "conventions": (_camera(stored, summary), *CONVENTIONS),
-        "settings": list(_flat({key: summary[key] for key in _SETTINGS if key in summary})),
+        "settings": list(flat({key: summary[key] for key in SETTINGS if key in summary})),
         "times": json.dumps([round(float(time), 4) for time in times_s]),
     }
 
 
-_SETTINGS = ("video", "first_frame", "initializer", "keypoints", "prior", "hand_model", "solver", "seed", "windows",
+SETTINGS = ("video", "first_frame", "initializer", "keypoints", "prior", "hand_model", "solver", "seed", "windows",
              "seconds", "version", "fingerprints", "recipe")  # fmt: skip
 
 
-def _lead(summary: Mapping[str, Any]) -> str:
+def lead(summary: Mapping[str, Any]) -> str:
+    """Return a line on what was fitted."""
     hands = summary["hands"]
     sides = [f"{name} hand" for name in hand_names(hand["is_right"] for hand in hands)]
     said = f"a {' and a '.join(sides)}" if len(sides) < 3 else f"{len(sides)} hands"
@@ -193,7 +157,12 @@ def _curves(sides: list[str], values: Floats) -> list[tuple[str, Floats]]:
     return list(zip(sides, values, strict=True))
 
 
-def _acceleration_mm(stored: StoredResult) -> Floats:
+def _std_chart(sides: list[str], std_mm: Floats, first: int) -> str:
+    return line_chart(_curves(sides, np.median(std_mm, axis=-1)), "millimeters", first, "how well the joints are known")
+
+
+def acceleration_mm(stored: StoredResult) -> Floats:
+    """Return the joints' mean second difference about the wrist [H, T], NaN at the ends."""
     relative = stored.joints - stored.joints[:, :, :1]
     hands, frames = relative.shape[:2]
     out = np.full((hands, frames), np.nan)
@@ -257,14 +226,15 @@ def _moved(motion: Mapping[str, Any] | None) -> str:
     return f" Camera motion: {motion['status']}{length}{sure}; {motion['reason']}."
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as rows of dotted names and texts."""
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            rows.extend(_flat(value, f"{prefix}{key}."))
+            rows.extend(flat(value, f"{prefix}{key}."))
         elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             for place, item in enumerate(value, start=1):
-                rows.extend(_flat(item, f"{prefix}{key}.{place}."))
+                rows.extend(flat(item, f"{prefix}{key}.{place}."))
         else:
             rows.append((f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else str(value)))
     return rows

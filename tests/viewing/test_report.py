@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import EXTRAPOLATED, INTERPOLATED
 from hmpfit.results.npz import StoredResult
+from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
+from hmpfit.viewing.comparison import write_comparison
 from hmpfit.viewing.report import write_report
 from hmpfit.viewing.warnings import medians, stretches, warnings
 from tests.made_result import summary_of, two_hands, write_run
@@ -121,7 +124,7 @@ def test_the_page_is_self_contained_and_says_the_warnings(
 def test_the_overlay_is_in_the_page_whole(
     stored: StoredResult, models: HandModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hmpfit.viewing.report._PIECE", 300)
+    monkeypatch.setattr("hmpfit.viewing.pages._PIECE", 300)
     folder = write_run(tmp_path / "run", stored, models)
     (folder / "overlay.mp4").write_bytes(np.random.default_rng(0).bytes(1000))
     (within,) = re.findall(r'src="data:video/mp4;base64,([^"]*)"', write_report(folder).read_text())
@@ -190,3 +193,105 @@ def test_a_chart_says_that_its_peaks_are_cut_off() -> None:
     assert "cut off" not in line_chart([("right", flat)], "pixels")
     flat[7] = 40.0
     assert ">peaks up to 40 are cut off</text>" in line_chart([("right", flat)], "pixels")
+
+
+def test_axes_count_the_sources_frames_at_round_numbers() -> None:
+    svg = line_chart([("right", np.ones(600))], "mm", first=137, label="how far")
+    numbers = [int(text) for text in re.findall(r'text-anchor="middle">(\d+)</text>', svg)]
+    assert len(numbers) >= 2 and all(number % 50 == 0 and 137 < number < 736 for number in numbers)
+    assert ">frame 137</text>" in svg and ">736</text>" in svg
+    assert 'role="slider"' in svg and 'aria-label="how far, mm"' in svg and 'aria-valuemax="736"' in svg
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait in the page itself, whose policy allows no script from outside."""
+    page.evaluate(f"new Promise(done => {{ const look = () => {condition} ? done() : setTimeout(look, 20); look() }})")
+
+
+def test_the_page_in_a_browser(stored: StoredResult, models: HandModels, tmp_path: Path, chromium: Any) -> None:
+    """Warnings jump, charts are sliders for the keyboard, and the cursor stands at the frame that the video shows."""
+    gap = with_status(stored, 0, 20, 32, INTERPOLATED)
+    folder = write_run(tmp_path / "run", gap, models, first_frame=100)
+    with VideoWriter(folder / "overlay.mp4", 30, 64, 48) as video:
+        for frame in range(FRAMES):
+            video.write(np.full((48, 64, 3), 4 * frame, np.uint8), frame / 30)
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    said: list[str] = []
+    page.on("console", lambda told: said.append(told.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(write_report(folder).as_uri())
+    shown = """() => {
+        const film = document.querySelector("video"), paper = document.createElement("canvas").getContext("2d");
+        paper.drawImage(film, 0, 0, 1, 1); return paper.getImageData(0, 0, 1, 1).data[0] }"""
+    settled = """film => new Promise(done => {
+        const look = () => film.seeking ? setTimeout(look, 20) : setTimeout(done, 60);
+        look() })"""
+
+    page.get_by_role("button", name="Frames 120–131").click()
+    assert page.locator("#frame").inner_text() == "frame 120"
+    page.locator("video").evaluate(settled)
+    assert abs(page.evaluate(shown) - 4 * 20) <= 6
+    slider = page.get_by_role("slider", name="distance from the keypoints, pixels")
+    slider.focus()
+    for key, frame in (("ArrowRight", 121), ("PageUp", 131), ("End", 159), ("ArrowRight", 159), ("Home", 100)):
+        page.keyboard.press(key)
+        assert slider.get_attribute("aria-valuetext") == f"frame {frame}"
+    assert page.get_by_role("slider", name="status of the left hand").count() == 1
+
+    page.keyboard.press(" ")  # plays
+    until(page, "document.querySelector('video').currentTime > 0.8")
+    page.keyboard.press(" ")
+    page.locator("video").evaluate(settled)
+    told = int(page.locator("#frame").inner_text().removeprefix("frame ")) - 100
+    assert told > 10 and abs(page.evaluate(shown) - 4 * told) <= 8
+    assert said == []
+    page.close()
+
+
+def test_two_runs_are_compared_where_they_share_frames(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    moved = replace(stored, motion=replace(stored.motion, transl=stored.motion.transl + np.array([0.01, 0, 0])))
+    moved = replace(moved, joints=stored.joints + np.array([0.01, 0, 0]))
+    a = write_run(tmp_path / "a", stored, models, first_frame=100, seed=0)
+    b = write_run(tmp_path / "b", moved, models, first_frame=110, seed=1)
+    done = CliRunner().invoke(report, [str(a), str(b), "--json"], catch_exceptions=False)
+    page = Path(json.loads(done.stdout)["report"])
+    assert page == a / "comparison.html"
+    text = page.read_text()
+    seen = _Tags()
+    seen.feed(text)
+    assert seen.outside == [] and "a beside b" in seen.text
+    assert 'aria-valuemin="100" aria-valuemax="169"' in text  # the frames of both
+    assert re.search(r"<td>seed</td>\s*<td[^>]*>0</td>\s*<td[^>]*>1</td>", text)
+    c = write_run(tmp_path / "c", moved, models, first_frame=100)
+    shifted = write_comparison(a, c, tmp_path / "x.html").read_text()
+    assert "0.00 about the wrist, 10.00 from the camera" in shifted
+    with pytest.raises(InputError, match="no source frame in common"):
+        write_comparison(a, write_run(tmp_path / "d", moved, models, first_frame=900))
+
+
+def test_a_comparison_plays_both_overlays_together(
+    stored: StoredResult, models: HandModels, tmp_path: Path, chromium: Any
+) -> None:
+    folders = []
+    for name, first in (("a", 100), ("b", 110)):
+        folders.append(write_run(tmp_path / name, stored, models, first_frame=first))
+        with VideoWriter(folders[-1] / "overlay.mp4", 30, 64, 48) as video:
+            for frame in range(FRAMES):
+                video.write(np.full((48, 64, 3), 4 * frame, np.uint8), frame / 30)
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda told: said.append(told.text))
+    page.goto(write_comparison(*folders).as_uri())
+    page.get_by_role("slider").first.focus()
+    for _ in range(3):
+        page.keyboard.press("PageUp")
+    times = [page.locator("video").nth(n).evaluate("film => film.currentTime") for n in (0, 1)]
+    assert times[0] - times[1] == pytest.approx(10 / 30, abs=0.02)
+    page.locator("video").first.evaluate("film => film.play()")
+    until(page, "[...document.querySelectorAll('video')].every(film => !film.paused)")
+    page.locator("video").first.evaluate("film => film.pause()")
+    until(page, "[...document.querySelectorAll('video')].every(film => film.paused)")
+    assert said == []
+    page.close()
