@@ -8,6 +8,7 @@ BENCHES = {
     "solver": ("hmpfit.command_line.bench_solver:solver", "Time the solvers beside the published method's loop."),
     "scaling": ("hmpfit.command_line.bench_scaling:scaling", "Time batches of windows on the device."),
     "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
+    "networks": ("hmpfit.command_line.bench_networks:networks", "Parameters, FLOPs and frames/s of the networks."),
     "detection": ("hmpfit.command_line.bench_detection:detection", "Share of generated frames with a found hand."),
 }
 

@@ -199,6 +199,8 @@ def _field(
         prior = _begun(size, start, collections, hand, rng)
         held_out = [sample_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
         preset, weights = schedules.PRESETS[size], objective.PriorLossWeights()
+        if size == "nemf":
+            weights = objective.NEMF
         if size == "paper":
             weights = objective.PAPER_WITH_ADDITIONS if additions else objective.PAPER
             preset = schedules.PAPER_WITH_ADDITIONS if additions else schedules.PAPER

@@ -2,6 +2,8 @@
 
 The fits' stored meshes and joints are used as they are (camera frame, meters). Whether their angles are relative to the
 mean pose is written nowhere: with the user's MANO the reading that gives the stored meshes back is taken.
+
+`train` and `test` are the two-hand sequences, 01 to 07, each cut in time where STC's shares of windows fall.
 """
 
 from functools import partial
@@ -23,6 +25,10 @@ FITS = "IJCV16___Results_MANO___parms_for___joints21"
 EXPECTED = (
     f"<sequence>/1/rgb/*.png and {FITS}/IJCV16___fakeGT___IJCV___<sequence>___Model_Hand_{{L,R}}___ncomps45/*.pkl"
 )
+PAIRS = tuple(f"{number:02d}" for number in range(1, 8))  # the sequences of two hands
+# STC's windows of 20 frames: 806 to learn from, 375 to test on. How they were drawn is not said; 1307 frames have 1174
+# such windows, one from each frame on. Cutting each sequence keeps every frame on one side.
+TRAIN_SHARE = 806 / (806 + 375)
 _NUMBERS = 61  # 48 angles, 3 of translation, 10 of shape
 _SAME_M = 1e-3
 _K = np.array([[[525.0, 0.0, 319.5], [0.0, 525.0, 239.5], [0.0, 0.0, 1.0]]])
@@ -33,7 +39,9 @@ def open_all(path: Path, split: str, models: HandModels | None) -> Dataset:
     require(path / FITS, "HIC", EXPECTED, path)
     sequences, broken = [], []
     for folder in sorted(folder for folder in path.iterdir() if folder.name.isdigit()):
-        images = sorted((folder / "1" / "rgb").glob("*.png"))
+        if split != "all" and folder.name not in PAIRS:
+            continue
+        images = _part(sorted((folder / "1" / "rgb").glob("*.png")), split)
         fits = {
             is_right: path / FITS / f"IJCV16___fakeGT___IJCV___{folder.name}___Model_Hand_{letter}___ncomps45"
             for is_right, letter in ((True, "R"), (False, "L"))
@@ -54,6 +62,12 @@ def open_all(path: Path, split: str, models: HandModels | None) -> Dataset:
             )
         )  # fmt: skip
     return Dataset("hic", path, split, tuple(sequences), tuple(broken))
+
+
+def _part(images: list[Path], split: str) -> list[Path]:
+    """Return a sequence's frames that belong to a split."""
+    cut = round(TRAIN_SHARE * len(images))
+    return {"train": images[:cut], "test": images[cut:]}.get(split, images)
 
 
 def _camera() -> Camera:
@@ -127,4 +141,4 @@ def _recognizes(path: Path) -> bool:
     return (path / FITS).is_dir()
 
 
-READER = Reader(EXPECTED, ("all",), open_all, _recognizes)
+READER = Reader(EXPECTED, ("all", "train", "test"), open_all, _recognizes)

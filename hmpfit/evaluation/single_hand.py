@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.evaluation import measures, metrics
-from hmpfit.evaluation.alignments import procrustes_aligned, scale_and_translation_aligned
+from hmpfit.evaluation.alignments import procrustes_aligned, root_aligned, scale_and_translation_aligned
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 
 Points = NDArray[np.floating]
@@ -25,15 +25,22 @@ def ho3d(joints: Points, true_joints: Points, vertices: Points | None, true_vert
     """Return HO3D's scores of joints [S, 21, 3] (OpenPose order) and MANO meshes [S, 778, 3]; errors in cm.
 
     Joints raw, after scale and translation by the bone from the wrist to the middle MCP, and after PA with reflection;
-    meshes raw and after their own PA; F-scores of raw and aligned meshes.
+    meshes raw and after their own PA; F-scores of raw and aligned meshes. Beside what the official script prints,
+    joints and meshes wrist on wrist (`..._wrist_...`): what papers on HO3D give "before Procrustes alignment"
+    (IFVONet's table II).
     """
+    to_wrist = (true_joints - joints)[:, OPENPOSE_WRIST, None]
     scaled = scale_and_translation_aligned(joints, true_joints, OPENPOSE_WRIST, OPENPOSE_MIDDLE_MCP)
     scores = {
         **_points(joints, true_joints, "joint"),
         **_points(scaled, true_joints, "joint_sc_tr"),
         **_points(procrustes_aligned(joints, true_joints), true_joints, "joint_pa"),
+        **_points(root_aligned(joints, true_joints, OPENPOSE_WRIST), true_joints, "joint_wrist"),
         **_meshes(vertices, true_vertices),
     }
+    if vertices is not None and true_vertices is not None:
+        moved = vertices + to_wrist
+        scores |= {**_points(moved, true_vertices, "vertex_wrist"), **_f_scores(moved, true_vertices, "_wrist")}
     return _named("ho3d", scores)
 
 
@@ -103,10 +110,12 @@ def _meshes(vertices: Points | None, true_vertices: Points | None) -> Scores:
         return {}
     aligned = procrustes_aligned(vertices, true_vertices)
     scores = {**_points(vertices, true_vertices, "vertex"), **_points(aligned, true_vertices, "vertex_pa")}
-    for name, points in (("", vertices), ("_pa", aligned)):
-        for threshold, value in measures.f_scores(points, true_vertices, _THRESHOLDS_M).items():
-            scores[f"f{name}_at_{threshold * _MM:.0f}mm"] = value
-    return scores
+    return {**scores, **_f_scores(vertices, true_vertices, ""), **_f_scores(aligned, true_vertices, "_pa")}
+
+
+def _f_scores(vertices: Points, true_vertices: Points, name: str) -> Scores:
+    found = measures.f_scores(vertices, true_vertices, _THRESHOLDS_M)
+    return {f"f{name}_at_{threshold * _MM:.0f}mm": value for threshold, value in found.items()}
 
 
 def _named(protocol: str, scores: Scores) -> Scores:

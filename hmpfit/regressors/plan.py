@@ -24,14 +24,31 @@ RENAMED_SWITCHES = {"orient_six": "orient_rot6d"}  # in files of the version bef
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """`factor` each time the epoch's mean loss has come down by less than `least_gain` for `epochs` epochs in a row.
+
+    The gain is against the lowest mean so far, absolute; the rate never falls below `least_rate`.
+    """
+
+    epochs: int = 4
+    least_gain: float = 1e-4
+    factor: float = 0.5
+    least_rate: float = 1e-6
+
+
+@dataclass(frozen=True)
 class TrainingRecipe:
-    """How long and how fast a network learns. `decay_epochs` divide the rate by 1 / `decay`; none: a cosine to 2 %."""
+    """How long and how fast a network learns.
+
+    `decay_epochs` multiply the rate by `decay`, `plateau` where the loss stands still; neither: a cosine to 2 %.
+    """
 
     epochs: int = 40
     batch: int = 64
     learning_rate: float = 1e-4
     decay_epochs: tuple[int, ...] = (20,)
     decay: float = 0.1
+    plateau: Plateau | None = None
     warm_up_steps: int = 0
     weight_decay: float = 0.0
     decoupled: bool = True  # the decay acts on weights by themselves (AdamW); else it joins the gradient (plain Adam)

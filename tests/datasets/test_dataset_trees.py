@@ -132,6 +132,15 @@ def test_hic(tmp_path: Path) -> None:
     assert open_dataset(f"hic:{tmp_path}", None, MODELS).sequences[0].truth().motion is None  # another hand's
 
 
+def test_hic_is_cut_in_time_into_training_and_test(tmp_path: Path) -> None:
+    write_hic(tmp_path)
+    parts = {split: open_dataset(f"hic:{tmp_path}", split).sequences for split in ("all", "train", "test")}
+    assert [[one.name for one in part] for part in parts.values()] == [["01", "15"], ["01"], ["01"]]  # 15 has one hand
+    names = [list(parts[split][0].frame_names) for split in ("train", "test")]
+    assert names == [["000", "001", "002"], ["003"]]  # 806 of 1181 windows
+    assert parts["test"][0].truth().valid.tolist() == [[True], [False]]
+
+
 def test_interhand(tmp_path: Path) -> None:
     joints, vertices = write_interhand(tmp_path)
     dataset = open_dataset(f"interhand:{tmp_path}", "train", MODELS)

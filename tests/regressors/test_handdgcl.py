@@ -12,7 +12,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.handdgcl import contrast, losses
 from hmpfit.regressors.handdgcl.chebyshev import Chebyshev
-from hmpfit.regressors.handdgcl.disturbance import scaled_laplacian
+from hmpfit.regressors.handdgcl.disturbance import Disturbance, scaled_laplacian
 from hmpfit.regressors.handdgcl.graph_unet import GraphUNet, pooled_graph
 from hmpfit.regressors.handdgcl.hierarchy import COARSEST_NODES, build_hierarchy, laplacian
 from hmpfit.regressors.handdgcl.network import METACARPAL_M, HandDgcl, Meshes, MeshJoints, project_weakly
@@ -261,3 +261,42 @@ def test_disturbed_edges_stay_a_laplacian() -> None:
     edges = edges + edges.mT
     values = torch.linalg.eigvalsh(scaled_laplacian(edges))
     assert float(values.min()) >= -1 - 1e-5 and float(values.max()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("kind", ["random_edge", "flip_edge"])
+def test_only_drawn_edges_change(kind: str, models: HandModels) -> None:
+    (graph, *_) = build_hierarchy(models.right.faces, models.right.v_template).adjacency
+    edges, nodes = torch.as_tensor(graph, dtype=torch.float32), draw(3, len(graph), SMALL.dims[0])
+    untouched = Disturbance(replace(SMALL, disturbance=kind, edge_share=0.0), len(graph))(nodes, edges)
+    assert untouched.laplacian is not None
+    torch.testing.assert_close(untouched.laplacian[1], torch.as_tensor(laplacian(graph)).float(), atol=1e-5, rtol=0)
+    disturb = Disturbance(replace(SMALL, disturbance=kind, edge_share=0.1), len(graph))
+    made = disturb(nodes, edges, torch.Generator().manual_seed(0)).laplacian
+    assert made is not None and torch.allclose(made, made.mT, atol=1e-6) and not torch.equal(made[0], made[1])
+    off = ~torch.eye(len(graph), dtype=torch.bool)
+    new, gone = ((made.abs() > 1e-7) & (edges == 0) & off, (made.abs() < 1e-7) & (edges > 0))
+    pairs = (edges == 0) & off
+    assert 0.05 < float(new.sum() / (3 * pairs.sum())) < 0.15
+    assert (0.05 < float(gone.sum() / (3 * (edges > 0).sum())) < 0.15) if kind == "flip_edge" else not gone.any()
+
+
+def test_a_mask_hides_whole_feature_dimensions() -> None:
+    nodes = torch.ones(4, 9, SMALL.dims[0])
+    kept = Disturbance(replace(SMALL, disturbance="mask", mask_share=0.3), 9)(nodes, torch.eye(9)).nodes
+    assert torch.equal(kept.amin(1), kept.amax(1))  # the same dimensions at every node
+    assert 0.5 < float(kept.mean()) < 0.9 and not torch.equal(kept[0], kept[1])
+
+
+def test_the_learned_rotation_turns_hands_before_they_are_projected(models: HandModels) -> None:
+    turning = HandDgcl(replace(SMALL, camera_rotation=True), models)
+    meshes = turning(draw(2, 3, SMALL.image, SMALL.image).sigmoid())
+    assert meshes.camera_R is not None and meshes.camera_R.shape == (2, 2, 3, 3)
+    torch.testing.assert_close(meshes.camera_R[0, 0], torch.eye(3), atol=0.3, rtol=0)  # begins near none
+    labels = losses.HandDgclLabels(
+        draw(2, 2, 21, 3, scale=0.1), None, draw(2, 2, 21, 2, seed=2).sigmoid(), torch.ones(2, 2), torch.ones(2, 2)
+    )
+    parts = losses.mesh_losses(meshes, turning.regress, labels)
+    weight = turning.hands[0].to_rotation.weight  # type: ignore[union-attr]
+    (by_2d,) = torch.autograd.grad(parts["joints_2d"], weight, retain_graph=True)
+    assert by_2d.abs().sum() > 0  # learned by L_2d, and by it alone
+    assert torch.autograd.grad(parts["joints"], weight, allow_unused=True) == (None,)

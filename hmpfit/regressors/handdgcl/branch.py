@@ -28,7 +28,7 @@ class DisturbingBranch(nn.Module):
         self.disturb = nn.ModuleList([Disturbance(switches, len(hierarchy.positions)) for hierarchy in shared])
         self.pools = nn.ModuleList([FeaturePosePool(g, switches, len(h.positions)) for g, h in zip(gcns, hierarchies)])
         for side, hierarchy in enumerate(hierarchies):
-            edges = torch.as_tensor(hierarchy.adjacency[0] > 0, dtype=torch.float32)
+            edges = torch.as_tensor(hierarchy.adjacency[0], dtype=torch.float32)
             self.register_buffer(f"edges{side}", edges, persistent=False)
 
     def forward(self, graph: Tensor, decoded: Tensor, gcns: Sequence[GraphDecoder]) -> list[Contrast]:

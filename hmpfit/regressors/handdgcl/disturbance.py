@@ -12,8 +12,6 @@ from hmpfit.regressors.handdgcl.graph_unet import GraphUNet
 from hmpfit.regressors.handdgcl.switches import DISTURBANCES, HandDgclSwitches
 from hmpfit.skeleton import OPENPOSE_21
 
-MASKED_SHARE, NOISE_STD, EDGE_SHARE = 0.1, 0.1, 0.05  # of features, of a unit feature, of pairs of nodes
-
 
 @dataclass(frozen=True)
 class Disturbed:
@@ -30,7 +28,7 @@ class Disturbance(nn.Module):
     def __init__(self, switches: HandDgclSwitches, nodes: int) -> None:
         super().__init__()
         assert switches.disturbance in DISTURBANCES, switches.disturbance
-        self.kind = switches.disturbance
+        self.switches, self.kind = switches, switches.disturbance
         width = switches.dims[0]
         if self.kind == "unet":
             self.generate = GraphUNet(width, switches.unet_depth, switches.unet_ratio, switches.dropout)
@@ -39,29 +37,40 @@ class Disturbance(nn.Module):
             nn.init.zeros_(self.read_pose.bias)
 
     def forward(self, nodes: Tensor, edges: Tensor, generator: torch.Generator | None = None) -> Disturbed:
-        """Disturb graph features [B, n, C] of the graph with edges [n, n]; explicit ones draw from the generator."""
+        """Disturb graph features [B, n, C] of the graph with weighted edges [n, n]; explicit ones draw anew each time.
+
+        What the paper prints: (a) a random mask on the feature dimension, one for all nodes of a graph, (b) random
+        noise on the features, (c) random edges added, (d) edges flipped: those chosen go where they are and come where
+        they are not. Only what was drawn changes: a new edge weighs as much as the graph's mean edge.
+        """
         if self.kind == "unet":
             made = self.generate(nodes, edges)
             return Disturbed(made, joints=self.read_pose(made.flatten(1)).unflatten(-1, (-1, 3)))
         if self.kind == "mask":
-            kept = _uniform((len(nodes), 1, nodes.shape[-1]), nodes, generator) >= MASKED_SHARE
+            kept = _uniform((len(nodes), 1, nodes.shape[-1]), nodes, generator) >= self.switches.mask_share
             return Disturbed(nodes * kept)
         if self.kind == "noise":
             drawn = torch.randn(nodes.shape, generator=generator).to(nodes)
-            return Disturbed(nodes + NOISE_STD * drawn)
+            return Disturbed(nodes + self.switches.noise_std * drawn)
         count = len(edges)
-        chosen = (_uniform((len(nodes), count, count), nodes, generator) < EDGE_SHARE).triu(1)
-        chosen = (chosen | chosen.mT).to(nodes.dtype)
-        present = (edges > 0).to(nodes.dtype)
-        changed = (present + chosen).clamp_max(1) if self.kind == "random_edge" else (present - chosen).abs()
+        chosen = (_uniform((len(nodes), count, count), nodes, generator) < self.switches.edge_share).triu(1)
+        chosen, present = chosen | chosen.mT, edges > 0
+        mean = edges.sum() / present.sum().clamp_min(1)
+        changed = torch.where(chosen & ~present, mean, edges.expand_as(chosen))
+        if self.kind == "flip_edge":
+            changed = torch.where(chosen & present, torch.zeros_like(changed), changed)
         return Disturbed(nodes, laplacian=scaled_laplacian(changed))
 
 
+@torch.no_grad()
 def scaled_laplacian(edges: Tensor) -> Tensor:
-    """Return normalized Laplacians [B, n, n] of 0/1 graphs, shifted into -1..1 (largest eigenvalue taken as 2)."""
+    """Return normalized Laplacians [B, n, n] of weighted graphs, scaled to -1..1 as `hierarchy.laplacian` does."""
     degree = edges.sum(-1)
     inverse = torch.where(degree > 0, degree.clamp_min(1e-12).rsqrt(), torch.zeros_like(degree))
-    return -inverse[..., None] * edges * inverse[..., None, :]
+    unit = torch.eye(edges.shape[-1], dtype=edges.dtype, device=edges.device)
+    plain = unit - inverse[..., None] * edges * inverse[..., None, :]
+    largest = torch.linalg.eigvalsh(plain)[..., -1, None, None]
+    return 2 / largest * plain - unit
 
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -54,7 +54,8 @@ def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: HandDgclLabels) -> 
     joints, vertices, valid = normalized(labels)
     predicted = regress(meshes.vertices)
     lengths, true_lengths = _bones(predicted) * MM, _bones(joints) * MM
-    xy = project_weakly(predicted, meshes.camera, REFERENCE_PX)
+    turned = predicted if meshes.camera_R is None else predicted @ meshes.camera_R.mT
+    xy = project_weakly(turned, meshes.camera, REFERENCE_PX)
     losses = {
         "joints": _mean(predicted - joints, valid),
         "joints_2d": _mean(xy - labels.xy * REFERENCE_PX, valid),

@@ -36,6 +36,7 @@ class Meshes:
     decoded: Tensor  # [B, 2, 4 n, C'] what the GCN makes of them
     turn_R: Tensor | None = None  # [B, 2, 3, 3] of each hand as a whole, where it has one
     points: Tensor | None = None  # [B, 2, 21, 2] in the picture, 0..1, where the network reads them
+    camera_R: Tensor | None = None  # [B, 2, 3, 3] of the hands before they are projected, where it is learned
 
 
 METACARPAL_M = 0.095
@@ -67,6 +68,12 @@ class HandGraph(nn.Module):
         self.to_xyz = nn.Linear(last, 3)
         nn.init.normal_(self.to_xyz.weight, std=0.1)
         nn.init.zeros_(self.to_xyz.bias)
+        self.to_rotation: nn.Linear | None = None
+        if switches.camera_rotation:
+            self.to_rotation = nn.Linear(last, 6)
+            nn.init.normal_(self.to_rotation.weight, std=0.01)
+            with torch.no_grad():
+                self.to_rotation.bias.copy_(rotations.to_6d(torch.eye(3)))
         self.over_nodes, self.to_camera = nn.Linear(4 * len(hierarchy.positions), 1), nn.Linear(last, 3)
         self.register_buffer("positions", _float32(hierarchy.positions), persistent=False)
         self.register_buffer("upsample", _float32(hierarchy.upsample), persistent=False)
@@ -78,17 +85,21 @@ class HandGraph(nn.Module):
         spread = self.mlp(features)[:, None].expand(-1, len(self.positions), -1)
         return torch.cat((spread, self.positions.expand(len(features), -1, -1)), dim=-1)
 
-    def forward(self, features: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Return the mesh [B, V, 3], the weak camera [B, 3], the decoded nodes [B, 4 n, C'] and the turn [B, 3, 3]."""
+    def forward(self, features: Tensor, graph: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return the mesh [B, V, 3], the weak camera [B, 3], the decoded nodes [B, 4 n, C'] and two turns [B, 3, 3].
+
+        The first turn is that of a hand that is bent at rest, the second that before projection; None without.
+        """
         decoded = self.gcn(graph)
         pooled = self.over_nodes(decoded.mT)[..., 0]
         camera: Tensor = self.to_camera(pooled)
+        camera_R = None if self.to_rotation is None else rotations.from_6d(self.to_rotation(pooled))
         nodes, turn_R = NODE_M * self.to_xyz(decoded), None
         if self.rigid is not None:
             six, shift = self.rigid(features).split((6, 3), dim=-1)
             turn_R = rotations.from_6d(six)
             nodes = (self.flat + nodes) @ turn_R.mT + SHIFT_M * shift[:, None]
-        return spread(self.upsample, nodes), camera, decoded, turn_R
+        return spread(self.upsample, nodes), camera, decoded, turn_R, camera_R
 
 
 class HandDgcl(nn.Module):
@@ -121,9 +132,10 @@ class HandDgcl(nn.Module):
             features = [torch.cat((pooled, code), dim=-1) for code in codes(points).unbind(1)]
         graphs = [hand.graph(seen) for hand, seen in zip(self._hands, features)]
         done = [hand(seen, graph) for hand, seen, graph in zip(self._hands, features, graphs)]
-        vertices, cameras, decoded, turns = zip(*done)
+        vertices, cameras, decoded, *turns = zip(*done)
         mesh, camera, graph, nodes = (torch.stack(list(part), dim=1) for part in (vertices, cameras, graphs, decoded))
-        return Meshes(mesh, camera, graph, nodes, None if turns[0] is None else torch.stack(turns, dim=1), points)
+        turn_R, camera_R = (None if sides[0] is None else torch.stack(list(sides), dim=1) for sides in turns)
+        return Meshes(mesh, camera, graph, nodes, turn_R, points, camera_R)
 
     @property
     def gcns(self) -> list[GraphDecoder]:

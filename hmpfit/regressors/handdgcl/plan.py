@@ -11,7 +11,7 @@ from hmpfit.regressors.handdgcl.estimation import estimate, view
 from hmpfit.regressors.handdgcl.losses import HandDgclLabels, contrast_losses, mesh_losses, normalized, total_loss
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.handdgcl.switches import SECOND_STAGE_SWITCHES, SIZES
-from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
+from hmpfit.regressors.plan import Batch, NetworkPlan, Plateau, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
 from hmpfit.regressors.two_hands.hand_pair import HandPair
@@ -73,10 +73,10 @@ PLAN = NetworkPlan(
     name="handdgcl",
     sizes=SIZES,
     recipes={
-        # Stated: Adam, 1e-4 halved when the loss stands still, batch 32 on each of 4 devices, 50 epochs. The halving
-        # is set to fixed epochs. Turning, scaling and colors are IntagHand's.
+        # Stated: Adam, 1e-4 halved when the training loss comes down by less than 1e-4 over 4 epochs, at least 1e-6,
+        # batch 32 on each of 4 devices, 50 epochs. Turning, scaling and colors are IntagHand's.
         "paper": TrainingRecipe(
-            epochs=50, batch=32, learning_rate=1e-4, decay_epochs=(25, 35, 42, 46), decay=0.5,
+            epochs=50, batch=32, learning_rate=1e-4, decay_epochs=(), plateau=Plateau(),
             augmentation=Augmentation(0.1, 45.0, 1.0, 0.3, flip_share=0.5),
         ),
         "small": TrainingRecipe(

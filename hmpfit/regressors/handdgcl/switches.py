@@ -25,8 +25,12 @@ class HandDgclSwitches:
     order: int = 2  # Chebyshev polynomials a convolution
     blocks: int = 4  # a level
     dropout: float = 0.05
+    camera_rotation: bool = True  # the "rotation matrix" that L_2d learns beside the camera, a turn before projection
     rigid_first: bool = False  # ours: the GCN bends a hand at rest, which is then turned and placed as one
     disturbance: str = "unet"
+    mask_share: float = 0.1  # of the feature dimensions, disturbance (a); how strong (a) to (d) are is open
+    noise_std: float = 0.1  # beside features of unit size, (b)
+    edge_share: float = 0.05  # of the pairs of nodes, (c) and (d)
     similarity: bool = True  # the similarity-distinguish loss
     unet_depth: int = 3
     unet_ratio: float = 0.5
@@ -63,6 +67,7 @@ SIZES = {
         dims=(64, 48, 32, 24),
         blocks=1,
         dropout=0.0,
+        camera_rotation=False,
         rigid_first=True,
         unet_depth=2,
         queue=512,
@@ -75,8 +80,8 @@ SIZES = {
 
 # What a second stage of training may change: the losses and what disturbs.
 SECOND_STAGE_SWITCHES = (
-    "dropout", "queue", "momentum", "temperature", "joints", "vertices", "joints_2d", "length", "consistent",
-    "transition", "contrast", "points_2d", "turn", "bend",
+    "dropout", "mask_share", "noise_std", "edge_share", "queue", "momentum", "temperature", "joints", "vertices",
+    "joints_2d", "length", "consistent", "transition", "contrast", "points_2d", "turn", "bend",
 )  # fmt: skip
 
 # Rows of table 2.

@@ -15,7 +15,7 @@ class Fusion(nn.Module):
     def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()
         width, self.kind, self.by_channel = switches.width, switches.vof, switches.vof_channels
-        maps = 2 * (switches.frames - 1)  # of the variation
+        maps = max(1, 2 * (switches.frames - 1))  # of the variation; of a single frame its own
         if self.kind == "off":
             return
         self.variation = nn.Conv2d(maps * width + (width if self.kind == "concat" else 0), width, 1)

@@ -85,13 +85,14 @@ class IFVONet(nn.Module):
         else:
             self.stem = nn.Conv2d(3 * frames, 3, 1)
         self.frame_gate, self.gate = SpatialGate(), SpatialGate()
-        if switches.pdv != "off":
+        varied = switches.pdv not in ("single", "off")
+        if varied:
             self.variation = PixelVariation(switches)
         self.recovery = OcclusionRecovery(switches)
         self.fusion = Fusion(switches)
         self.head = HandHead(switches)
         if switches.tiny_start:
-            for part in (*((self.variation,) if switches.pdv != "off" else ()), self.recovery, self.fusion):
+            for part in (*((self.variation,) if varied else ()), self.recovery, self.fusion):
                 start_tiny(part)
             for layer in (self.head.pose, self.head.shape):
                 start_tiny(layer)
@@ -104,7 +105,7 @@ class IFVONet(nn.Module):
         `both` adds the hand in the frame before: PDV is symmetric, so the same features in the other order give it.
         """
         frames, features = self.switches.frames, None
-        wanted = (frames - 1, frames - 2)[: 2 if both else 1]
+        wanted = (frames - 1, frames - 2)[: 2 if both and frames > 1 else 1]
         count = len(wanted)  # one pass of the head for all: half the calls
         if self.frozen:
             features = image if isinstance(image, Features) else frozen_features(image)
@@ -124,7 +125,10 @@ class IFVONet(nn.Module):
         return _each(whole, count)
 
     def _variations(self, each: list[Tensor], wanted: tuple[int, ...]) -> list[Tensor]:
-        """Return what the wanted frames vary by against each other frame [B, maps * width, side, side]."""
+        """Return what the wanted frames vary by against each other frame [B, maps * width, side, side].
+
+        A single frame varies by nothing and is itself.
+        """
         pairs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         out: list[Tensor] = []
         for frame in wanted:
@@ -135,7 +139,7 @@ class IFVONet(nn.Module):
                     pairs[low, high] = self._varied(each[low], each[high])
                 maps = pairs[low, high]
                 parts += maps[::-1] if frame == high else maps
-            out.append(torch.cat(parts, dim=1))
+            out.append(torch.cat(parts or [each[frame]], dim=1))
         return out
 
     def _varied(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

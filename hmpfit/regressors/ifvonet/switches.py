@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hmpfit.errors import InputError
 
-PDV = ("off", "two", "three")  # off: both frames' features as they are; three: variation with each of the last two
+# single: one frame, the baseline; off: both frames' features as they are; three: variation with each of the last two.
+PDV = ("single", "off", "two", "three")
 GOR = ("transformer", "fit", "softmax_bn", "sigmoid_bn")  # Table V, top to bottom
 VOF = ("off", "concat", "add", "multiply", "dynamic")  # off: recovery alone; concat: Table IV's row without VOF
 LOSS_WEIGHTS = ("paper", "small", "frozen")  # whose weights the losses have, see `losses`
@@ -51,6 +52,10 @@ class IfvonetSwitches:
         ):
             if getattr(self, key) not in known:
                 raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
+        if self.pdv == "single" and self.backbone == "mediapipe":
+            raise InputError(
+                "Switch pdv = 'single' is not for backbone = 'mediapipe', whose head is told of two frames."
+            )
         if not self.spatial and self.backbone != "mediapipe":
             raise InputError("Switch spatial = false is for backbone = 'mediapipe', whose head is told more than maps.")
         if self.backbone == "mediapipe":
@@ -64,13 +69,16 @@ class IfvonetSwitches:
     @property
     def frames(self) -> int:
         """Number of frames that the network sees."""
-        return 3 if self.pdv == "three" else 2
+        return {"single": 1, "three": 3}.get(self.pdv, 2)
 
     @property
     def side(self) -> int:
         """Side of the feature maps."""
         return FROZEN_SIDE if self.backbone == "mediapipe" else self.image // 8
 
+
+# The single-frame baseline of tables I to III: HandOccNet's recovery (its FIT) of one picture, no frame before.
+SINGLE_FRAME_BASELINE = {"pdv": "single", "gor": "fit", "vof": "off"}
 
 SIZES = {
     "paper": IfvonetSwitches(),

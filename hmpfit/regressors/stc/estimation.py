@@ -41,7 +41,8 @@ def estimate(
     network = network.to(device).eval()
     own = load_hand_models(network.switches.hand)
     pair = HandPair.of(own, next(network.parameters()))
-    mean = torch.as_tensor(own.right.hands_mean, dtype=torch.float32, device=device).reshape(15, 3)
+    means = [torch.as_tensor(model.hands_mean, dtype=torch.float32).reshape(15, 3) for model in (own.right, own.left)]
+    mean = torch.stack(means).to(device)
 
     def call(pictures: Tensor) -> PairOutput:
         said = network(pictures)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hmpfit.geometry import rotations
 from hmpfit.regressors.stc.network import HandParameters
 from hmpfit.regressors.stc.switches import StcSwitches
 from hmpfit.regressors.two_hands.hand_pair import mirror_left
@@ -79,9 +80,15 @@ def mano_loss(betas: Tensor, labels: StcLabels, shape_consistency: float) -> Ten
     return apart.sum((1, 2)).mean() + shape_consistency * alike.sum((1, 2)).mean()
 
 
-def regularization_loss(parameters: HandParameters, beta: float) -> Tensor:
-    """Return L_reg (equation 9): squared finger angles about the mean pose, and `beta` times squared shapes."""
+def regularization_loss(parameters: HandParameters, beta: float, orient: bool = True) -> Tensor:
+    """Return L_reg (equation 9): squared angles of theta (fingers about the mean pose), `beta` times squared shapes.
+
+    `orient` counts the orientation's three angles too, as printed; ITH-3D counts the 45 of the fingers.
+    """
     per_window = parameters.fingers.square().sum((1, 2, 3, 4)) + beta * parameters.betas.square().sum((1, 2, 3))
+    if orient:
+        angles = rotations.log(parameters.orient_R) if parameters.orient is None else parameters.orient
+        per_window = per_window + angles.square().sum((1, 2, 3))
     return per_window.mean()
 
 
@@ -127,7 +134,7 @@ def total_loss(
     if switches.mano:
         parts["mano"] = (switches.mano, mano_loss(parameters.betas, labels, switches.shape_consistency))
     if switches.reg:
-        parts["reg"] = (switches.reg, regularization_loss(parameters, switches.beta))
+        parts["reg"] = (switches.reg, regularization_loss(parameters, switches.beta, switches.reg_orient))
     if switches.inter and depth is not None and predicted.vertices is not None:
         judged = slice(None, None, switches.inter_every)
         roots, goal = (joints[:, judged, :, OPENPOSE_MIDDLE_MCP, None] for joints in (predicted.joints, labels.joints))

@@ -25,6 +25,7 @@ class HandParameters:
     fingers: Tensor  # [B, T, 2, 15, 3] axis-angle, what is added to the model's mean pose
     betas: Tensor  # [B, T, 2, 10]
     points: Tensor | None = None  # [B, T, 2, 21, 2] in the picture, 0..1, where the network reads them
+    orient: Tensor | None = None  # [B, T, 2, 3] axis-angle as it came out, where the network gives it in that form
 
 
 class ChiralityExtractor(nn.Module):
@@ -85,8 +86,10 @@ class Stc(nn.Module):
             points = points.unflatten(0, (batch, frames))
         out = torch.stack([decode(tokens[:, side]) for side, decode in enumerate(self.decoders)], dim=2)
         orient, fingers, betas = out.split((out.shape[-1] - FINGERS - BETAS, FINGERS, BETAS), dim=-1)
-        turned = rotations.from_6d(orient) if self.switches.orient_rot6d else rotations.exp(orient)
-        return HandParameters(turned, fingers.unflatten(-1, (15, 3)), betas, points)
+        fingers = fingers.unflatten(-1, (15, 3))
+        if self.switches.orient_rot6d:
+            return HandParameters(rotations.from_6d(orient), fingers, betas, points)
+        return HandParameters(rotations.exp(orient), fingers, betas, points, orient)
 
 
 def _decoder(switches: StcSwitches) -> nn.Sequential:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from hmpfit.hands.collision import interpenetration
 from hmpfit.hands.mano import ManoHand
+from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
@@ -22,11 +23,12 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     assert isinstance(network, Stc)
     labels = pair_labels(batch)
     switches = network.switches
-    predicted = _predicted(network, batch, hand, every=switches.inter_every if switches.inter else 0)
-    surface = _surface(hand)
+    pair = _pair(network, hand)
+    predicted = _predicted(network, batch, pair, every=switches.inter_every if switches.inter else 0)
+    surfaces = [_surface(side) for side in (pair.right, pair.left)]
 
     def depth(right: Tensor, left: Tensor) -> Tensor:
-        return interpenetration(right, left, surface, surface)
+        return interpenetration(right, left, *surfaces)
 
     wanted = StcLabels(
         labels.joints, labels.valid, labels.betas, labels.betas_valid, labels.xy, labels.orient_R, labels.posed_valid
@@ -38,8 +40,9 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
 def scores(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
     """Return errors in mm over both hands and all frames, and of the acceleration in mm a frame squared."""
     assert isinstance(network, Stc)
-    labels = with_vertices(pair_labels(batch), HandPair(hand, hand))
-    predicted = _predicted(network, batch, hand, every=1)
+    pair = _pair(network, hand)
+    labels = with_vertices(pair_labels(batch), pair)
+    predicted = _predicted(network, batch, pair, every=1)
     found = scoring.joint_errors(predicted.joints, labels.joints, labels.valid)
     assert predicted.vertices is not None and labels.vertices is not None
     mine = scoring.about_knuckle(predicted.vertices, predicted.joints)
@@ -50,12 +53,23 @@ def scores(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     return found
 
 
-def _predicted(network: Stc, batch: Batch, hand: ManoHand, every: int) -> Predicted:
+def _pair(network: Stc, hand: ManoHand) -> HandPair:
+    """Return both hands in right-hand form, the left one on the left model of the network's hand where there is one."""
+    key = (network.switches.hand, hand.model.fingerprint, hand.v_template.device)
+    if key not in _pairs:
+        models = load_hand_models(network.switches.hand)
+        own = models.right.fingerprint == hand.model.fingerprint and models.left is not models.right
+        left = ManoHand(models.left, hand.v_template.dtype, hand.v_template.device) if own else hand
+        _pairs[key] = HandPair(hand, left)
+    return _pairs[key]
+
+
+def _predicted(network: Stc, batch: Batch, pair: HandPair, every: int) -> Predicted:
     """Return what the network predicts, with the meshes of every so many frames (0: of none)."""
     parameters = network(batch["image"])
-    mean = torch.as_tensor(hand.model.hands_mean, dtype=hand.v_template.dtype, device=hand.v_template.device)
-    fingers = parameters.fingers + mean.reshape(15, 3).to(parameters.fingers)
-    pair, fields = HandPair(hand, hand), (parameters.orient_R, fingers, parameters.betas)
+    means = [torch.as_tensor(side.model.hands_mean).reshape(15, 3) for side in (pair.right, pair.left)]
+    fingers = parameters.fingers + torch.stack(means).to(parameters.fingers)
+    fields = (parameters.orient_R, fingers, parameters.betas)
     if every == 1:
         posed = pair.pose(*fields)
         return Predicted(parameters, posed.joints, posed.vertices)
@@ -71,6 +85,7 @@ def _acceleration_error(joints: Tensor, labels: PairLabels) -> Tensor:
     return scoring.mean_mm(apart, labels.valid[:, :-2] * labels.valid[:, 1:-1] * labels.valid[:, 2:])
 
 
+_pairs: dict[tuple[str, str, torch.device], HandPair] = {}
 _surfaces: dict[tuple[str, torch.device], HandSurface] = {}
 
 

@@ -34,6 +34,7 @@ class StcSwitches:
     reg: float = 0.1
     shape_consistency: float = 1.0
     beta: float = 0.1
+    reg_orient: bool = True  # L_reg over all of theta, as printed; False: over the 45 finger angles, as ITH-3D
     points: bool = False  # ours: the 42 points in the picture are read first and join the features of the hands
     points_2d: float = 0.0  # ours, weight of the points that are read
     turn: float = 0.0  # ours, weight of the orientation's error: while it is unknown, L_joint closes every hand
@@ -45,14 +46,14 @@ SIZES = {
     # Two blocks of 96 and 128 channels; the orientation in the form that small networks learn sooner.
     "small": StcSwitches(
         backbone="light", window=2, image=112, extractor=64, heads=4, head_width=32, out=128, decoder=256,
-        orient_rot6d=True, inter_every=2, points=True, points_2d=400.0, turn=5.0, bend=100.0,
+        orient_rot6d=True, reg_orient=False, inter_every=2, points=True, points_2d=400.0, turn=5.0, bend=100.0,
     ),
 }  # fmt: skip
 
 # What a second stage of training may change: the window, which any weights take, and the losses.
 SECOND_STAGE_SWITCHES = (
     "window", "dropout", "smooth", "joint", "inter", "inter_every", "mano", "reg", "shape_consistency", "beta",
-    "points_2d", "turn", "bend",
+    "reg_orient", "points_2d", "turn", "bend",
 )  # fmt: skip
 
 # Rows of tables 2 and 3.
