@@ -19,10 +19,12 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.regressors.checkpoints import borrow_backbone, is_regressor, load_network, load_plan
 from hmpfit.regressors.handdgcl.network import HandDgcl
+from hmpfit.regressors.plan import Plateau
 from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from hmpfit.training.loop import LoopOptions
 from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
 from hmpfit.training.regressors.train import train
+from hmpfit.training.states import LAST, read_state
 from tests.dataset_fixtures.many_cameras import NUMBERS, write_interhand
 from tests.dataset_fixtures.single_camera import write_hic
 from tests.made_clips import Dots
@@ -72,6 +74,30 @@ def test_a_small_batch_is_learned_by_heart(name: str) -> None:
     with torch.no_grad():  # statistics of the one batch, which the running means have not reached
         after = plan.scores(network, batch, hand)[plan.best]
     assert float(after) < 0.5 * float(before)
+
+
+def test_the_rate_halves_where_the_loss_stands_still_and_a_resumed_training_knows(tmp_path: Path) -> None:
+    plan = load_plan("handdgcl")
+    switches = plan.switches("small", dict(text.split("=") for text in TINY["handdgcl"]))
+    recipe = replace(
+        plan.recipes["paper"], batch=2, learning_rate=1e-6, plateau=Plateau(epochs=2, least_gain=1e9, least_rate=1e-7)
+    )
+    clips, view = ClipMixture([Dots(4, 1, (True, False))]), plan.view(switches)
+    models, options = load_hand_models("open"), LoopOptions(accelerator="cpu", save_every=1)
+
+    def rates(folder: Path, steps: int) -> dict[str, Any]:
+        torch.manual_seed(0)
+        train(plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, steps=steps)
+        return dict(read_state(folder / LAST))
+
+    assert len(clips) == 4 and view.frames == 1  # two steps an epoch
+    whole = rates(tmp_path / "whole", 10)
+    # Epochs 2 and 3 gain too little against the first: halved after 6 steps, and after epochs 4 and 5 again.
+    assert whole["plateau"]["share"] == 0.25 and whole["plateau"]["steps"] == 0
+    assert whole["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.25e-6)
+    rates(tmp_path / "parts", 5)
+    parts = rates(tmp_path / "parts", 10)
+    assert parts["plateau"] == whole["plateau"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -25,10 +25,10 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     switches = network.switches
     pair = _pair(network, hand)
     predicted = _predicted(network, batch, pair, every=switches.inter_every if switches.inter else 0)
-    surfaces = [_surface(side) for side in (pair.right, pair.left)]
+    surface, left_surface = _surface(pair.right), _surface(pair.left)
 
     def depth(right: Tensor, left: Tensor) -> Tensor:
-        return interpenetration(right, left, *surfaces)
+        return interpenetration(right, left, surface, left_surface)
 
     wanted = StcLabels(
         labels.joints, labels.valid, labels.betas, labels.betas_valid, labels.xy, labels.orient_R, labels.posed_valid

@@ -16,6 +16,7 @@ from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.training.loop import LoopGoal, LoopOptions, run_loop
+from hmpfit.training.plateau import PlateauRate
 from hmpfit.training.regressors.batches import ClipMixture
 from hmpfit.training.regressors.feature_set import FeatureSet
 
@@ -31,6 +32,7 @@ class RegressorTraining(lightning.LightningModule):
         self.network, self.plan, self.recipe = network, plan, recipe
         self.models, self.steps, self.steps_per_epoch = models, steps, steps_per_epoch
         self._hand: ManoHand | None = None
+        self.rate = PlateauRate(recipe.plateau, steps_per_epoch, recipe.learning_rate) if recipe.plateau else None
 
     @property
     def hand(self) -> ManoHand:
@@ -44,7 +46,19 @@ class RegressorTraining(lightning.LightningModule):
         parts = self.plan.losses(self.network, batch, self.hand)
         logged = {f"train/{name}": value.detach() for name, value in parts.items()}
         self.log_dict(logged, batch_size=len(batch["betas"]))
+        if self.rate is not None:  # the same mean in every process, so that all keep one rate
+            self.rate.follow(float(self.trainer.strategy.reduce(parts["total"].detach(), reduce_op="mean")))
         return parts["total"]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how long the loss has stood still."""
+        if self.rate is not None:
+            checkpoint["plateau"] = self.rate.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting where the training was."""
+        if self.rate is not None:
+            self.rate.resume(checkpoint["plateau"])
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log the scores on held-out clips."""
@@ -54,7 +68,7 @@ class RegressorTraining(lightning.LightningModule):
         self.log_dict(scores, batch_size=len(batch["betas"]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam (AdamW with a decoupled decay), stepped down at epochs or along a cosine, after a linear warm-up."""
+        """Adam (AdamW with a decoupled decay), its rate lowered as the recipe says, after a linear warm-up."""
         recipe, rate = self.recipe, self.recipe.learning_rate
         inner = {id(p) for backbone in self.plan.backbones(self.network) for p in backbone.parameters()}
         groups: list[dict[str, Any]] = [
@@ -68,6 +82,8 @@ class RegressorTraining(lightning.LightningModule):
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / max(recipe.warm_up_steps, 1))
+            if self.rate is not None:
+                return warm * self.rate.share
             if recipe.decay_epochs:
                 passed = sum(step >= epoch * self.steps_per_epoch for epoch in recipe.decay_epochs)
                 return warm * recipe.decay**passed
