@@ -6,9 +6,15 @@ The command line turns any `HmpfitError` into that message and exit code 2.
 
 from collections.abc import Iterable
 
+_LONGEST = 1600  # characters of a message
+
 
 class HmpfitError(Exception):
-    """Root of every error that hmpfit raises on purpose."""
+    """Root of every error that hmpfit raises on purpose; a message that quotes a whole file is shortened."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
 
 
 class InputError(HmpfitError):

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.errors import InputError
 from hmpfit.files.archives import read_npz
-from hmpfit.files.opening import read_bytes, read_text
+from hmpfit.files.opening import read_bytes, read_text, reason_of
 from hmpfit.geometry.rigid_transforms import interpolate, inverse, rigid
 from hmpfit.records import Floats
 
@@ -57,7 +57,7 @@ def read_camera_path(path: Path, clip: ClipTimes) -> NDArray[np.float64]:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, EOFError, OverflowError, struct.error, UnicodeDecodeError) as error:
-        raise InputError(f"--camera file: '{file}' cannot be read ({error}); give {_FORMS}.") from error
+        raise InputError(f"--camera file: '{file}' cannot be read ({reason_of(error)}); give {_FORMS}.") from error
     return _for_frames(poses, at_s, clip, file)
 
 

@@ -75,7 +75,11 @@ def turned_landmarks(tracks: KeypointTracks, before: Camera, after: Camera) -> K
         return tracks
     world = tracks.world_m.copy()
     for hand, frame in zip(*np.nonzero(tracks.seen), strict=True):
-        center = np.nanmean(tracks.xy_px[hand, frame], axis=0)
+        shown = np.isfinite(tracks.xy_px[hand, frame]).all(-1)
+        if not shown.any():  # seen, but nothing of it is believed: its direction is not known
+            world[hand, frame] = np.nan
+            continue
+        center = tracks.xy_px[hand, frame][shown].mean(axis=0)
         there, here = (
             rotation_from_optical_axis(rays(center, camera.K[min(frame, len(camera.K) - 1)], camera.distortion))
             for camera in (before, after)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import fit_batch
-from hmpfit.pipeline.devices import one_torch_thread
+from hmpfit.pipeline.devices import one_thread
 from hmpfit.pipeline.run import Run
 from hmpfit.pipeline.temporary_folders import own_temporary_folder
 from hmpfit.progress import Progress, Silent
@@ -27,7 +27,7 @@ def run_video(
     `video_name` is what the result calls its video where that is not the path, such as a web address.
     Raises InputError, NoHandError and RunFolderError.
     """
-    with Run.open(video, out, settings, progress or Silent(), video_name) as run:
+    with one_thread(), Run.open(video, out, settings, progress or Silent(), video_name) as run:
         return run.finish()
 
 
@@ -40,7 +40,7 @@ def fit_to_record(
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
     with (
-        one_torch_thread(),
+        one_thread(),
         local_file(video, progress) as path,
         own_temporary_folder() as folder,
         Run.open(path, Path(out or folder), settings, progress, str(video)) as run,
@@ -52,7 +52,7 @@ def fit_to_record(
 
 def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
     """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
-    with Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
         if run.folder.finished() is None:
             run.with_camera().start()
 
@@ -80,7 +80,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
 
 def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitRecord:
     """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
-    with one_torch_thread(), Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
         return run.fit()
 
 
@@ -89,7 +89,7 @@ def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tup
 
     The landmarks are NaN elsewhere; they were found apart and enter nothing. Stage files stay in `folder`.
     """
-    with Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
         tracks = run.detect()
         hidden_px = run.hidden_px(tracks)
     return tracks, np.full(tracks.xy_px.shape, np.nan) if hidden_px is None else hidden_px

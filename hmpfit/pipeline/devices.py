@@ -1,4 +1,4 @@
-"""Which torch device a run computes on, and on how many of torch's threads."""
+"""Which torch device a run computes on, and on how many threads a product of matrices is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +16,20 @@ def device_for(name: str) -> str:
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Let torch compute on one thread inside the block.
+def one_thread() -> Iterator[None]:
+    """Let torch, NumPy and SciPy compute on one thread inside the block.
 
     The products of one clip's fit are small: a second thread costs a third more processor time and hardly shortens it.
+    And sums would be split otherwise on another number of threads: so results are equal, bit for bit, on any number.
     """
+    import scipy.linalg  # noqa: F401  (brings a BLAS of its own, and only those that are loaded are limited)
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)

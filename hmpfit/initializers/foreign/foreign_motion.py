@@ -17,6 +17,8 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Bools, Camera, Floats, HandMotion, KeypointTracks
 
+FRAMES_MOST = 500_000  # of a file: four hours and a half at 30 frames a second
+
 
 @dataclass(frozen=True)
 class ForeignMotion:
@@ -54,6 +56,14 @@ class ForeignMotion:
             self.seen[:, cut],
             None if self.K is None else self.K[cut],
         )
+
+
+def frame_count(frame: NDArray[np.integer]) -> int:
+    """Return the number of frames that frame numbers [N] count. Raises InputError for numbers that no video has."""
+    if frame.min() < 0 or frame.max() >= FRAMES_MOST:
+        wrong = frame.min() if frame.min() < 0 else frame.max()
+        raise InputError(f"The file has a frame number {wrong}; they must be from 0 to {FRAMES_MOST - 1}.")
+    return int(frame.max()) + 1
 
 
 def rows_by_frame(frame: NDArray[np.integer], right: Bools, frames: int) -> tuple[NDArray[np.int64], Bools]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.hands.left_right import MIRROR_ANGLES
-from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, angles, rows_by_frame
+from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, angles, frame_count, rows_by_frame
 from hmpfit.records import Camera, Floats
 
 FOCAL_PER_CROP = 5000.0 / 256.0  # px of focal length per px of crop, both systems' configuration
@@ -36,7 +36,7 @@ def read(contents: dict[str, Any], camera: Camera) -> ForeignMotion:
     size = max(camera.width, camera.height)
     focal = detections.get("focal", np.full(len(right), FOCAL_PER_CROP * size))
     transl = detections["transl"] if "transl" in detections else _from_crop(detections, focal, camera, sign)
-    index, sides = rows_by_frame(frame, right, int(frame.max()) + 1)
+    index, sides = rows_by_frame(frame, right, frame_count(frame))
     turn = np.where(sides[:, None, None], 1.0, MIRROR_ANGLES)
     K = np.tile(np.eye(3), (index.shape[1], 1, 1))
     K[:, 0, 0] = K[:, 1, 1] = _per_frame(focal, frame, index.shape[1])

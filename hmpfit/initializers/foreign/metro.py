@@ -16,7 +16,7 @@ from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, rows_by_frame
+from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, frame_count, rows_by_frame
 from hmpfit.records import Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
@@ -39,7 +39,7 @@ def read(contents: dict[str, Any], models: HandModels) -> ForeignMotion:
     count = len(joints)
     frame = np.asarray(contents.get("frame_ids", np.arange(count))).reshape(-1).astype(int)
     right = np.broadcast_to(np.asarray(contents.get("is_right", True)).reshape(-1) > 0.5, (count,))
-    index, sides = rows_by_frame(frame, right, int(frame.max()) + 1)
+    index, sides = rows_by_frame(frame, right, frame_count(frame))
     orient = np.zeros((*index.shape, 3))
     pose, betas = np.zeros((*index.shape, 15, 3)), np.zeros((*index.shape, 10))
     for hand, is_right in enumerate(sides):

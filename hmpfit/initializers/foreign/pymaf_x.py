@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.geometry import rotations
-from hmpfit.initializers.foreign.foreign_motion import ForeignMotion
+from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, frame_count
 from hmpfit.records import Bools, Camera, Floats
 
 FOCAL_PX = 5000.0  # PyMAF-X's constant
@@ -36,7 +36,7 @@ def read(contents: dict[str, Any], camera: Camera) -> ForeignMotion:
     persons = np.asarray(contents.get("person_ids", np.zeros(len(frame_ids)))).reshape(-1)[: len(frame_ids)]
     values, counts = np.unique(persons, return_counts=True)
     person = persons == values[np.argmax(counts)]
-    frames = int(frame_ids.max()) + 1
+    frames = frame_count(frame_ids)
     index = np.full(frames, -1)
     index[frame_ids[person][::-1]] = np.flatnonzero(person)[::-1]
     seen = index >= 0
