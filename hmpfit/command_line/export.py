@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hmpfit import registry
-from hmpfit.command_line.options import hand_model_option
+from hmpfit.command_line.options import completing, hand_model_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
+from hmpfit.exporters.robot_hands import ROBOTS
 from hmpfit.files.structured import read_json_table
 from hmpfit.recipes.resolving import known_names
 from hmpfit.strict_json import to_json
@@ -43,7 +44,10 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as 
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RESULT...")
-@click.option("--to", "formats", multiple=True, required=True, metavar="FORMAT", help=f"{_HELP} (repeatable)")
+@click.option(
+    "--to", "formats", multiple=True, required=True, metavar="FORMAT", help=f"{_HELP} (repeatable)",
+    shell_complete=completing(*known_names("exporters"), *(f"robot:{name}" for name in ROBOTS)),
+)  # fmt: skip
 @click.option(
     "-o",
     "--out",

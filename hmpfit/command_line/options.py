@@ -4,12 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from hmpfit.command_line.ranges import FRAME_RANGE
 from hmpfit.recipes import recipe_names
 from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.recipes.ranges import SEED_MOST, VIEWS_MOST
 from hmpfit.recipes.resolving import known_names
+
+
+def completing(*known: str, paths: bool = False) -> Callable[..., list[CompletionItem]]:
+    """Return what completes an option's value in the shell: the known names, and files where a path will do too."""
+
+    def complete(ctx: click.Context, option: click.Parameter, typed: str) -> list[CompletionItem]:
+        found = [CompletionItem(name) for name in known if name.startswith(typed)]
+        return [*found, CompletionItem(typed, type="file")] if paths else found
+
+    return complete
 
 
 def hand_model_option(help: str) -> Callable[..., Any]:
@@ -49,6 +60,7 @@ _OPTIONS = (
         default="keypoints",
         show_default=True,
         metavar="NAME",
+        shell_complete=completing(*known_names("initializers")),
         help=f"Initializer: {', '.join(known_names('initializers'))} (file:PATH). Networks are experimental.",
     ),
     click.option("--checkpoint", metavar="PATH", help="Weights of a learned initializer."),
@@ -57,6 +69,7 @@ _OPTIONS = (
         default="blend",
         show_default=True,
         metavar="NAME",
+        shell_complete=completing(*known_names("keypoints")),
         help=f"2D evidence: {', '.join(known_names('keypoints'))} (file:PATH).",
     ),
     click.option(
@@ -64,6 +77,7 @@ _OPTIONS = (
         default="default",
         show_default=True,
         metavar="NAME|PATH",
+        shell_complete=completing(*known_names("priors"), paths=True),
         help=f"Motion prior: {', '.join(known_names('priors'))}, or a file.",
     ),
     hand_model_option("The shipped hand, or your MANO file or folder."),
@@ -105,6 +119,7 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         metavar="auto|static|moving|file:PATH",
+        shell_complete=completing("auto", "static", "moving", "file:"),
         help="How the camera moves; a file: COLMAP's images, a TUM trajectory, or world_from_camera in an npz.",
     ),
     click.option(
@@ -119,6 +134,7 @@ _OPTIONS = (
         default="default",
         show_default=True,
         metavar="NAME|FILE",
+        shell_complete=completing(*recipe_names(), paths=True),
         help=f"Weights and stages: {', '.join(recipe_names())}, or a TOML file.",
     ),
     click.option(
@@ -131,6 +147,7 @@ _OPTIONS = (
     click.option(
         "--solver",
         metavar="NAME",
+        shell_complete=completing(*known_names("solvers")),
         help=f"{', '.join(known_names('solvers'))} (default: the recipe's; none = initializer and filled gaps).",
     ),
     click.option(

@@ -1,5 +1,5 @@
-"""The sizes a motion prior can have, as data: `PAPER` (docs/method.md section 5), `NEMF`, the same field small enough for
-a CPU, and `SMALL`, the default.
+"""The sizes a motion prior can have, as data: `PAPER` (docs/method.md section 5), `NEMF`, the same field small enough
+for a CPU, and `SMALL`, the default.
 
 Apart from the network so that cards and checkpoints can name sizes without importing torch.
 """

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -145,3 +147,22 @@ def test_a_run_is_called_reused_only_where_it_had_finished_before(
     assert "reused, nothing" not in capsys.readouterr().out
     assert run("run", "clip.mp4", "-o", str(folder)) == 0
     assert "reused, nothing was computed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("hmpfit ", "app"),
+        ("hmpfit run --", "--layout"),
+        ("hmpfit run --layout ", "turntable"),
+        ("hmpfit run --init ", "ifvonet"),
+        ("hmpfit run --recipe ", "occluded"),
+        ("hmpfit export out --to ", "robot:shadow"),
+    ],
+)
+def test_the_shell_completes_names_and_values(typed: str, offered: str) -> None:
+    words = {"_HMPFIT_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "hmpfit"], env={**os.environ, **words}, capture_output=True, text=True, timeout=60
+    )
+    assert offered in [line.partition(",")[2] for line in done.stdout.splitlines()], done.stdout + done.stderr

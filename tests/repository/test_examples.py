@@ -58,3 +58,20 @@ def test_train_a_prior(tmp_path: Path) -> None:
     said = run("04_train_a_prior.py", tmp_path, 3)
     assert float(said.split("to ")[1].split(" degrees")[0]) < 15
     assert (tmp_path / "prior.safetensors").is_file()
+
+
+def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(ROOT / "examples" / "05_look_at_a_fit.ipynb", 4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # results are made, not kept
+    client.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    assert float(said.split("(PA): ")[1].split(" mm")[0]) < 25
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert (tmp_path / "look_at_a_fit" / "export" / "hands.glb").is_file()
