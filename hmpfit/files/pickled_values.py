@@ -6,6 +6,7 @@ the file's size are refused.
 
 import contextlib
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,17 +20,19 @@ from hmpfit.files.pickled_arrays import MAKERS, Record, find_among
 from hmpfit.files.restricted_pickle import Makers, Name, PickleMachine, Stub
 
 PICKLE_MOST = 2048 * MIB
+_ZLIB = b"\x78"  # its first byte; no pickle begins so
 _PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), np.ndarray, np.generic)
 
 
 def read_pickle(path: Path, what: str, more: Makers | None = None) -> Any:
-    """Return what a pickle (plain, or joblib's uncompressed) holds, with numpy arrays for all kinds of arrays.
+    """Return what a pickle (plain, or joblib's, uncompressed or by zlib) holds, with numpy arrays for all kinds.
 
     `what` says what the file should be, such as "a MANO pickle"; `more` are makers of further classes.
     Raises UnreadableFileError when it is damaged, and InputError naming any other class or function that it asks for.
     """
     content = read_bytes(path, PICKLE_MOST)
     with reading_pickle(path, what):
+        content = _inflated(content) if content[:1] == _ZLIB else content
         return load_values(io.BytesIO(content), budget_for(len(content)), {**MAKERS, **(more or {})})
 
 
@@ -51,6 +54,18 @@ def read_object_npy(path: Path, what: str, most: int = PICKLE_MOST) -> dict[str,
         if not isinstance(value, dict):
             raise ValueError(f"it holds a {type(value).__name__}, not a dictionary")
         return value
+
+
+def _inflated(content: bytes) -> bytes:
+    """Return what zlib packed, as joblib's `compress` does. Raises ValueError when it is far more than its size."""
+    most = max(UNPACKED_LEAST, UNPACKED_RATIO * len(content))
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(content, most)
+    if unpacking.unconsumed_tail:
+        raise ValueError("it would unpack to far more than its size")
+    if not unpacking.eof:
+        raise EOFError
+    return unpacked
 
 
 def load_values(stream: BinaryIO, budget: Budget, makers: Makers) -> Any:
