@@ -18,13 +18,14 @@ from smplx.utils import Struct
 from hmpfit import registry
 from hmpfit.command_line.export import export
 from hmpfit.errors import InputError
-from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_vertices
+from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_labels, hand_vertices
 from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.results.matching import read_with_model
 from hmpfit.results.npz import StoredResult, read_result
 from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21
+from tests.exported_cases import all_cases, camera_cases, make_case
 from tests.made_result import two_hands
 
 FRAMES = 7
@@ -62,18 +63,21 @@ def test_every_exporter_writes_the_same_bytes_twice(stored: StoredResult, models
         assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second], name
 
 
-def test_bvh_read_by_bvhio(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
-    for hand, file in enumerate(write("bvh", stored, models, tmp_path)):
+@all_cases
+def test_bvh_read_by_bvhio(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored = case.result
+    for hand, file in enumerate(case.write("bvh", tmp_path)):
         label = file.stem.removesuffix("_hand")
         root = bvhio.readAsHierarchy(str(file))
         assert bvhio.readAsBvh(str(file)).FrameTime == pytest.approx(1 / 30)
-        for frame in range(FRAMES):
-            root.loadPose(frame)
+        for step in range(FRAMES):
+            root.loadPose(step)
             places = {joint.Name: joint.PositionWorld for joint, _, _ in root.layout()}
             for joint, name in enumerate(OPENPOSE_21):
                 place = places[f"{label}_{name}"]
                 found = UPRIGHT_FROM_CAMERA @ [place.x, place.y, place.z]
-                assert np.abs(found - stored.joints[hand, frame, joint]).max() < TENTH_MM
+                assert np.abs(found - stored.joints[hand, step, joint]).max() < TENTH_MM
 
 
 def test_bvh_moves_tips_that_are_not_rigid(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
@@ -84,29 +88,38 @@ def test_bvh_moves_tips_that_are_not_rigid(stored: StoredResult, models: HandMod
     assert text.count("CHANNELS 3 Xposition") == 1
 
 
-def test_obj_read_by_trimesh(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
-    files = write("obj", stored, models, tmp_path)
-    assert len(files) == 2 * FRAMES
+@all_cases
+def test_obj_read_by_trimesh(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored, models = case.result, case.models
+    files = case.write("obj", tmp_path)
+    assert len(files) == len(stored.joints) * FRAMES
     vertices = hand_vertices(stored, models)
     for number, file in enumerate(files):
         mesh = trimesh.load(file, process=False)
-        hand, frame = divmod(number, FRAMES)
-        assert np.abs(mesh.vertices @ UPRIGHT_FROM_CAMERA - vertices[hand, frame]).max() < TENTH_MM
-        tips = stored.joints[hand, frame, [OPENPOSE_21.index(f"{f}_tip") for f in ("thumb", "index")]]
+        hand, step = divmod(number, FRAMES)
+        assert np.abs(mesh.vertices @ UPRIGHT_FROM_CAMERA - vertices[hand, step]).max() < TENTH_MM
+        tips = stored.joints[hand, step, [OPENPOSE_21.index(f"{f}_tip") for f in ("thumb", "index")]]
         assert np.abs(mesh.vertices[models.right.tip_vertices[:2]] @ UPRIGHT_FROM_CAMERA - tips).max() < TENTH_MM
+        mesh.vertices -= mesh.vertices.mean(axis=0)  # the wrist is open: a volume depends on the origin
         assert mesh.volume > 0  # faces look outwards on both sides
 
 
-def test_glb_read_by_trimesh(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
-    (file,) = write("glb", stored, models, tmp_path / "two.glb")
+@all_cases
+def test_glb_read_by_trimesh(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored, models = case.result, case.models
+    (file,) = case.write("glb", tmp_path / "two.glb")
     scene = trimesh.load(file)
-    assert {"right_hand", "left_hand"} <= set(scene.geometry)
-    for hand, label in enumerate(("right", "left")):
+    assert {f"{label}_hand" for label in hand_labels(stored)} <= set(scene.geometry)
+    for hand, label in enumerate(hand_labels(stored)):
         for joint, name in enumerate(OPENPOSE_21):  # the nodes stand in the first frame's pose
             place = scene.graph.get(f"{label}_{name}")[0][:3, 3]
             assert np.abs(UPRIGHT_FROM_CAMERA @ place - stored.joints[hand, 0, joint]).max() < TENTH_MM
         assert len(scene.geometry[f"{label}_hand"].faces) == len(models.right.faces)
-        assert scene.geometry[f"{label}_hand"].volume > 0
+        mesh = scene.geometry[f"{label}_hand"]
+        mesh.vertices -= mesh.vertices.mean(axis=0)
+        assert mesh.volume > 0
 
 
 THREE = """
@@ -135,16 +148,17 @@ new GLTFLoader().parse(bytes.buffer.slice(0, bytes.byteLength), '', ({ scene, an
 
 
 @pytest.mark.slow
-def test_glb_played_by_three_js_and_passed_by_the_validator(
-    stored: StoredResult, models: HandModels, tmp_path: Path
-) -> None:
+@all_cases
+def test_glb_played_by_three_js_and_passed_by_the_validator(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored, models = case.result, case.models
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
     (tmp_path / "play.mjs").write_text(THREE)
     install = subprocess.run(["npm", "install", "three", "gltf-validator"], cwd=tmp_path, capture_output=True)
     if install.returncode:
         pytest.skip("npm cannot install three and gltf-validator here")
-    (file,) = write("glb", stored, models, tmp_path)
+    (file,) = case.write("glb", tmp_path)
     times = json.dumps((stored.tracks.times_s - stored.tracks.times_s[0]).tolist())
     played = subprocess.run(
         ["node", "play.mjs", str(file), times], cwd=tmp_path, capture_output=True, check=True, text=True
@@ -152,12 +166,12 @@ def test_glb_played_by_three_js_and_passed_by_the_validator(
     found = json.loads(played.stdout)
     assert found["issues"]["numErrors"] == found["issues"]["numWarnings"] == 0
     vertices = hand_vertices(stored, models)
-    for frame, places in enumerate(found["frames"]):
-        for hand, label in enumerate(("right", "left")):
+    for step, places in enumerate(found["frames"]):
+        for hand, label in enumerate(hand_labels(stored)):
             joints = np.array([places[f"{label}_{name}"] for name in OPENPOSE_21]) @ UPRIGHT_FROM_CAMERA
-            assert np.abs(joints - stored.joints[hand, frame]).max() < TENTH_MM
+            assert np.abs(joints - stored.joints[hand, step]).max() < TENTH_MM
             surface = np.array(places["vertices"][f"{label}_hand_mesh"]) @ UPRIGHT_FROM_CAMERA
-            assert np.abs(surface - vertices[hand, frame, [0, 500, 1000]]).max() < TENTH_MM
+            assert np.abs(surface - vertices[hand, step, [0, 500, 1000]]).max() < TENTH_MM
 
 
 def _smplx(model: HandModel, is_right: bool) -> smplx.MANO:
@@ -175,8 +189,11 @@ def _smplx(model: HandModel, is_right: bool) -> smplx.MANO:
     )  # fmt: skip
 
 
-def test_amass_read_by_smplx(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
-    for hand, file in enumerate(write("amass", stored, models, tmp_path)):
+@all_cases
+def test_amass_read_by_smplx(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored, models = case.result, case.models
+    for hand, file in enumerate(case.write("amass", tmp_path)):
         with np.load(file) as read:
             body = {key: torch.as_tensor(read[key]) for key in ("poses", "trans", "betas")}
             assert read["mocap_framerate"] == pytest.approx(30)
@@ -192,17 +209,18 @@ def test_amass_read_by_smplx(stored: StoredResult, models: HandModels, tmp_path:
         assert np.abs(posed.vertices[:, models.right.tip_vertices].numpy() - expected[:, 16:]).max() < TENTH_MM
 
 
-def test_hamer_parameters_give_the_mirrored_right_hand(
-    stored: StoredResult, models: HandModels, tmp_path: Path
-) -> None:
-    (file,) = write("hamer", stored, models, tmp_path)
+@camera_cases
+def test_hamer_parameters_give_the_mirrored_right_hand(hands: str, tmp_path: Path) -> None:
+    case = make_case(hands, "camera")
+    stored, models = case.result, case.models
+    (file,) = case.write("hamer", tmp_path)
     layer = smplx.MANOLayer(
         model_path="", data_struct=_struct(models.right),
         is_rhand=True, dtype=torch.float64,
     )  # fmt: skip
     with np.load(file) as read:
         arrays = {key: read[key] for key in read.files}
-    assert len(arrays["right"]) == 2 * FRAMES
+    assert len(arrays["right"]) == len(stored.joints) * FRAMES
     posed = layer(**{key: torch.as_tensor(arrays[key]) for key in ("global_orient", "hand_pose", "betas")})
     side = np.where(arrays["right"][:, None, None] > 0, 1.0, [-1.0, 1.0, 1.0])
     joints = posed.joints[:, :16].numpy() * side + arrays["cam_t_full"][:, None]
@@ -219,14 +237,17 @@ def _struct(model: HandModel) -> Struct:
     )  # fmt: skip
 
 
-def test_csv_and_json_hold_the_joints(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
-    (table,) = write("csv", stored, models, tmp_path)
+@all_cases
+def test_csv_and_json_hold_the_joints(hands: str, frame: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
+    stored = case.result
+    (table,) = case.write("csv", tmp_path)
     with table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 2 * FRAMES * 21
+    assert len(rows) == len(stored.joints) * FRAMES * 21
     places = np.array([[float(row[key]) for key in ("x_m", "y_m", "z_m")] for row in rows])
-    assert np.abs(places.reshape(2, FRAMES, 21, 3) - stored.joints).max() < TENTH_MM
-    (text,) = write("json", stored, models, tmp_path)
+    assert np.abs(places.reshape(-1, FRAMES, 21, 3) - stored.joints).max() < TENTH_MM
+    (text,) = case.write("json", tmp_path)
     read = json.loads(text.read_text())
     assert read["joint_names"] == list(OPENPOSE_21) and read["fps"] == pytest.approx(30)
     assert np.abs(np.array([hand["joints_m"] for hand in read["hands"]]) - stored.joints).max() < TENTH_MM

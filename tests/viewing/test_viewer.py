@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
-from hmpfit.exporters.animation import hand_vertices
+from hmpfit.exporters.animation import hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.registry import load
 from hmpfit.results.npz import StoredResult, write_copy
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
@@ -23,6 +22,7 @@ from hmpfit.viewing.first_view import crosses_picture, eye_on_hands, picture_dis
 from hmpfit.viewing.pictures import AHEAD, PicturesAhead
 from hmpfit.viewing.shown_hands import uncertainty_colors
 from hmpfit.viewing.viewer import BESIDE, HIDDEN, OVER, OtherRun, Viewer
+from tests.exported_cases import all_cases, make_case
 from tests.made_result import two_hands
 
 
@@ -60,13 +60,16 @@ def test_colors_go_from_green_to_red() -> None:
     assert sure[1] > sure[0] and unsure[0] > unsure[1] and len(set(unknown.tolist())) == 1
 
 
-def test_the_rerun_recording_holds_the_joints(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
+@all_cases
+def test_the_rerun_recording_holds_the_joints(hands: str, frame: str, tmp_path: Path) -> None:
     rerun = pytest.importorskip("rerun")
-    (file,) = load("exporters", "rrd")(stored, models, tmp_path)
+    case = make_case(hands, frame)
+    (file,) = case.write("rrd", tmp_path)
     recording = rerun.dataframe.load_recording(str(file))
-    table = recording.view(index="frame", contents="/camera/right_hand/joints").select().read_all()
-    column = next(name for name in table.column_names if "Position3D" in name)
-    assert np.allclose(np.array(table[column].to_pylist()), stored.joints[0], atol=1e-6)
+    for hand, label in enumerate(hand_labels(case.result)):
+        table = recording.view(index="frame", contents=f"/camera/{label}_hand/joints").select().read_all()
+        column = next(name for name in table.column_names if "Position3D" in name)
+        assert np.allclose(np.array(table[column].to_pylist()), case.result.joints[hand], atol=1e-6)
 
 
 def _viewer(stored: StoredResult, models: HandModels, **options: Any) -> Viewer:
