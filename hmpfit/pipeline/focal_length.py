@@ -1,14 +1,22 @@
-"""A camera that nobody knows: its focal length comes from the hands, between detection and first guess."""
+"""A camera that nobody knows: its focal length comes from hands and scene, between detection and first guess."""
 
 from dataclasses import replace
 
+import numpy as np
+
+from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.errors import InputError
 from hmpfit.geometry.intrinsics import ESTIMATE
-from hmpfit.initializers.focal_length import FocalEstimate, estimate_focal, with_focal
+from hmpfit.initializers.focal_length import LINE_FOCALS, FocalEstimate, estimate_focal, with_focal
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.detect import detect
-from hmpfit.pipeline.input_fingerprints import hand_model_fingerprints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.records import KeypointTracks
+from hmpfit.vanishing_points.focal_evidence import LineEvidence, focal_evidence
+from hmpfit.vanishing_points.line_segments import scene_segments
+
+LINE_FRAMES = 7  # from which the scene's lines are taken
 
 
 def estimates_focal(context: RunContext) -> bool:
@@ -30,10 +38,24 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
         if context.settings.intrinsics is None:
             return context
         raise InputError("--intrinsics estimate needs 3D landmarks, which these keypoints lack; use --keypoints blend.")
-    depends_on = (tracks, context.camera, hand_model_fingerprints(context.models))
-    found: FocalEstimate = stage(
-        "focal_length", FocalEstimate, depends_on, lambda: estimate_focal(tracks, context.camera, context.models)
-    )
+    depends_on = (
+        tracks, context.camera, hand_model_fingerprints(context.models), clip_fingerprint(context),
+        context.clip.first_frame, context.clip.frames,
+    )  # fmt: skip
+
+    def compute() -> FocalEstimate:
+        return estimate_focal(tracks, context.camera, context.models, _lines(context, tracks))
+
+    found: FocalEstimate = stage("focal_length", FocalEstimate, depends_on, compute)
     camera = with_focal(context.camera, found.focal_px)
     camera = replace(camera, source="estimated", focal_log_std=found.log_std)
     return replace(context, camera=camera, detector_camera=context.camera)
+
+
+def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:
+    """Return what the scene's lines say, from some frames evenly over the clip."""
+    clip = context.clip
+    frames = np.unique(np.linspace(0, clip.frames - 1, min(LINE_FRAMES, clip.frames)).round().astype(int)).tolist()
+    images = [pair for frame in frames for pair in clip.images(frame, frame + 1)]
+    views = scene_segments(images, HandMasks.of(tracks).outside, context.camera.K[0, :2, 2])
+    return focal_evidence(views, LINE_FOCALS)

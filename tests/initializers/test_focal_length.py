@@ -9,9 +9,10 @@ import pytest
 from hmpfit import fit_video
 from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.initializers.focal_length import estimate_focal, turned_landmarks, with_focal
+from hmpfit.initializers.focal_length import LENS_LOG_STD, LINE_FOCALS, estimate_focal, turned_landmarks, with_focal
 from hmpfit.keypoints.projected import _landmark_points, projected
 from hmpfit.records import Camera, HandMotion, KeypointTracks
+from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
 MODELS = load_hand_models("open")
 ASSUMED = Camera(assumed_intrinsics(640, 480)[None], 640, 480)
@@ -44,6 +45,17 @@ def test_a_far_hand_leaves_the_prior_alone() -> None:
     near, far = (estimate_focal(seen_through(0.55, depth, frames=3), ASSUMED, MODELS) for depth in (0.2, 1.5))
     assert near.log_std < far.log_std
     assert abs(np.log(far.focal_px / (0.9 * 640))) < 0.25
+
+
+def test_lines_of_the_scene_outweigh_a_far_hand_and_say_how_sure_they_are() -> None:
+    tracks = seen_through(0.55, 1.5, frames=2)
+    sharp = -0.5 * (np.log(LINE_FOCALS / 0.55) / 0.03) ** 2
+    found = estimate_focal(tracks, ASSUMED, MODELS, LineEvidence(LINE_FOCALS, sharp, 0.8))
+    assert abs(np.log(found.focal_px / (640 * 0.55))) < 0.06
+    assert LENS_LOG_STD < found.log_std < 1.3 * LENS_LOG_STD
+    flat = estimate_focal(tracks, ASSUMED, MODELS, LineEvidence(LINE_FOCALS, np.zeros(len(LINE_FOCALS)), 0.0))
+    without = estimate_focal(tracks, ASSUMED, MODELS)
+    assert flat.focal_px == pytest.approx(without.focal_px, rel=1e-6)
 
 
 def test_without_landmarks_there_is_only_the_prior() -> None:
