@@ -58,9 +58,28 @@ class Drawing:
         height, width = self.coverage.shape
         if height == 0 or width == 0:
             return
-        part = image[self.y : self.y + height, self.x : self.x + width]
-        share = (self.coverage * opacity)[..., None]
-        part[:] = (part + (self.rgb.astype(np.float32) - part) * share + 0.5).astype(np.uint8)
+        blend(image[self.y : self.y + height, self.x : self.x + width], self.rgb, self.coverage * np.float32(opacity))
+
+    def enlarged(self, times: int, width: int, height: int) -> "Drawing":
+        """Return the drawing `times` as large, cut off at an image of width x height; without its depth."""
+        import cv2
+
+        rows, columns = self.coverage.shape
+        if rows == 0 or columns == 0:
+            return self
+        size, drawn = (columns * times, rows * times), (self.coverage > 0)[..., None]
+        filled = np.where(drawn, self.rgb, self.rgb.sum((0, 1)) // max(int(drawn.sum()), 1)).astype(np.uint8)
+        rgb, coverage = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in (filled, self.coverage))
+        x, y = self.x * times, self.y * times
+        inside = slice(None, max(height - y, 0)), slice(None, max(width - x, 0))
+        return Drawing(x, y, np.asarray(rgb[inside], np.uint8), np.asarray(coverage[inside], np.float32), None)
+
+
+def blend(image: NDArray[np.uint8], over: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
+    """Lay `over` on an RGB image [h, w, 3] with the opacity `share` [h, w], in place."""
+    import cv2
+
+    image[:] = cv2.blendLinear(np.ascontiguousarray(image), np.ascontiguousarray(over), 1 - share, share)
 
 
 class Renderer(Protocol):

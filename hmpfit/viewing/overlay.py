@@ -18,7 +18,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import OPENPOSE_WRIST
-from hmpfit.synthesis.renderer import Mesh, render
+from hmpfit.synthesis.renderer import Drawing, Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
@@ -34,7 +34,8 @@ STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, in
 _CHUNK = 64  # frames whose vertices are in memory at once
 _STRIP_PX = 7
 _JPEG_QUALITY = 92
-_PRESET = "veryfast"  # of x264
+_PRESET, _CRF = "superfast", 24  # of x264
+_COARSE_FROM_PX = 160  # longer side of a hand's box, from which its mesh is drawn at half of the resolution
 
 Image = NDArray[np.uint8]
 
@@ -63,7 +64,7 @@ def write_overlay(
     strip, inset = _status_strip(result.motion, whole), _map(result)
     posed, legend = _posed(result, models, mesh or layout == "turntable"), _legend(result.motion)
     turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
-    with VideoWriter(path, clip.fps, whole, height, preset=_PRESET) as video, WriteBehind() as behind:
+    with VideoWriter(path, clip.fps, whole, height, crf=_CRF, preset=_PRESET) as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
             image, vertices = _resized(image, width, height), next(posed)
             raw = image.copy() if layout == "side-by-side" else None
@@ -153,7 +154,8 @@ def draw_frame(
             faces = faces if motion.is_right[hand] else faces[:, ::-1]
             points = _undistorted_like(vertices[hand], result.camera, frame)
             K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
-            drawing = render([Mesh(points, faces, color / 255)], K, image.shape[1], image.shape[0])
+            coarse = np.ptp(result.landmarks_px[hand, frame] * scale, axis=0).max() >= _COARSE_FROM_PX
+            drawing = _rendered(Mesh(points, faces, color / 255), K, image, 2 if coarse else 1)
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
             draw_contour(image, drawing, color)
         ink, thickness_px = (None, 1) if mesh else (color, 2)
@@ -162,6 +164,13 @@ def draw_frame(
         text = names[hand] if status == DETECTED else f"{names[hand]} {STATUS_NAMES[status]}"
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
         draw_tag(image, wrist_px, text, RIGHT_RGB if motion.is_right[hand] else LEFT_RGB)
+
+
+def _rendered(mesh: Mesh, K: Floats, image: Image, pixels: int) -> Drawing:
+    """Render a mesh at one sample area for `pixels` x `pixels` of the image, and enlarge it smoothly."""
+    height, width = (-(-side // pixels) for side in image.shape[:2])
+    drawing = render([mesh], K / np.array([[pixels], [pixels], [1.0]]), width, height)
+    return drawing if pixels == 1 else drawing.enlarged(pixels, image.shape[1], image.shape[0])
 
 
 def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import Drawing, projected
+from hmpfit.synthesis.renderer import Drawing, Mesh, projected, render
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend, draw_tag
@@ -200,3 +200,17 @@ def test_the_turning_view_looks_from_where_it_says(tmp_path: Path, models: HandM
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
         np.testing.assert_allclose(rotation[0], right, atol=1e-12)
         assert rotation[2] @ np.array(ahead) > 0.9 and rotation[1, 1] > 0.9 and np.linalg.det(rotation) > 0
+
+
+def test_a_drawing_at_half_resolution_covers_what_the_full_one_does(models: HandModels) -> None:
+    vertices = models.right.v_template - models.right.v_template.mean(0) + [0.0, 0.0, 0.4]
+    mesh = Mesh(vertices, models.right.faces, np.array([0.8, 0.2, 0.6]))
+    K = np.array([[900.0, 0.0, 161.0], [0.0, 900.0, 120.5], [0.0, 0.0, 1.0]])
+    full = render([mesh], K, 321, 241)
+    half = render([mesh], K / np.array([[2.0], [2.0], [1.0]]), 161, 121).enlarged(2, 321, 241)
+    images = [np.full((241, 321, 3), GRAY, np.uint8) for _ in range(2)]
+    for image, drawing in zip(images, (full, half), strict=True):
+        drawing.over(image)
+    covered = [(image != GRAY).any(axis=-1) for image in images]
+    assert (covered[0] & covered[1]).sum() > 0.95 * (covered[0] | covered[1]).sum()
+    assert np.abs(images[0].astype(int) - images[1]).mean() < 2.0
