@@ -6,23 +6,22 @@ end and backwards from its start until the network sees no hand, or until it arr
 arrival is the best evidence there is that two tracklets are one hand.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, decoded, usable_cores
+from hmpfit.keypoints.frames import FrameSource, Progress, decoded, stretches, usable_cores
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.recent_frames import EarlierFrames, RecentFrames
 from hmpfit.keypoints.regions import Regions, from_landmarks
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
 from hmpfit.records import Bools, Floats, HandDetections
-
-_BLOCK_BYTES = 96_000_000  # of decoded frames kept while going backwards
-_NEAR = 60  # frames that are decoded through rather than sought over
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,10 @@ def extend_tracklets(
     frames_hidden: Bools | None = None,
     on_progress: Progress | None = None,
 ) -> list[TrackletExtension]:
-    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end an extension."""
+    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end an extension.
+
+    The frames in which a hand may be followed are decoded once: backwards it goes through those just kept.
+    """
     frames = len(detections.times_s)
     hidden = np.zeros(frames, dtype=bool) if frames_hidden is None else frames_hidden
     owner = {int(row): n for n, tracklet in enumerate(tracklets) for row in tracklet.rows}
@@ -79,35 +81,62 @@ def extend_tracklets(
     shelf: SimpleQueue[LandmarkNetwork] = SimpleQueue()
     for _ in range(count):
         shelf.put(LandmarkNetwork(files.landmarks))
+
+    def go(state: _ExtensionState, image: NDArray[np.uint8], frame: int) -> bool:
+        network = shelf.get()
+        try:
+            return _step(state, network, image, frame, detections, owner, options)
+        finally:
+            shelf.put(network)
+
+    def go_back(state: _ExtensionState, earlier: EarlierFrames) -> int:
+        """Follow to the end and return the frame that ended it, -1 for the clip's start."""
+        for frame in range(state.last_frame - 1, -1, -1):
+            if hidden[frame] or not go(state, earlier(frame), frame):
+                return frame
+        return -1
+
     extensions: list[TrackletExtension] = []
+    back: list[tuple[int, _ExtensionState, Future[int]]] = []
+    starts, ends = (_starts(detections, tracklets, onward) for onward in (False, True))
+    recent, states = RecentFrames(clip), list[_ExtensionState]()
     with ThreadPoolExecutor(count) as pool:
-        for onward in (True, False):
-            reader = _reader(clip, onward)
-            step = 1 if onward else -1
-            starts = _starts(detections, tracklets, onward)
-            states: list[_ExtensionState] = []
-            for done, frame in enumerate(range(frames) if onward else range(frames - 1, -1, -1)):
-                states += starts.get(frame - step, [])
+        longest_s = options.longest_s + options.patience_s
+        for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, longest_s))):
+            for frame, image in decoded(clip, first, last):
+                states += ends.get(frame - 1, [])
                 if hidden[frame]:
                     extensions += [state.extension for state in states]
                     states = []
                 if states:
-                    image = reader.image(frame)
-
-                    def go(state: _ExtensionState, image: NDArray[np.uint8] = image, frame: int = frame) -> bool:
-                        network = shelf.get()
-                        try:
-                            return _step(state, network, image, frame, detections, owner, options)
-                        finally:
-                            shelf.put(network)
-
-                    going = list(pool.map(go, states))
+                    going = list(pool.map(go, states, repeat(image()), repeat(frame)))
                     extensions += [state.extension for state, on in zip(states, going, strict=True) if not on]
                     states = [state for state, on in zip(states, going, strict=True) if on]
+                recent.put(frame, image)
+                for state in starts.get(frame + 1, []):
+                    back.append((frame, state, pool.submit(go_back, state, recent.earlier())))
+                    if len(back) > count:
+                        back[-count - 1][2].result()  # what they hold of earlier frames is bounded
                 if on_progress is not None:
-                    on_progress(done + 1 + (0 if onward else frames), 2 * frames)
-            extensions += [state.extension for state in states]
-    return extensions
+                    on_progress(frame + 1, frames)
+        extensions += [state.extension for state in states]
+        ended = sorted((-future.result(), -start, order) for order, (start, _, future) in enumerate(back))
+    return extensions + [back[order][1].extension for *_, order in ended]
+
+
+def _needed(
+    starts: Mapping[int, list[_ExtensionState]],
+    ends: Mapping[int, list[_ExtensionState]],
+    times_s: Floats,
+    most_s: float,
+) -> Bools:
+    """Return the frames [T] in which a hand may be followed."""
+    needed = np.zeros(len(times_s), dtype=bool)
+    for frame in starts:
+        needed[max(int(np.searchsorted(times_s, times_s[frame] - most_s)) - 1, 0) : frame] = True
+    for frame in ends:
+        needed[frame + 1 : int(np.searchsorted(times_s, times_s[frame] + most_s)) + 1] = True
+    return needed
 
 
 def _starts(detections: HandDetections, tracklets: list[Tracklet], onward: bool) -> dict[int, list[_ExtensionState]]:
@@ -160,39 +189,3 @@ def _step(
     extension.xy_px.append(xy)
     extension.presence.append(float(found.presence[0]))
     return abs(times[frame] - state.start_s) < options.longest_s
-
-
-class _Onward:
-    """Frames asked for in rising order."""
-
-    def __init__(self, clip: FrameSource) -> None:
-        self._clip, self._at = clip, -1
-        self._images: Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]] = iter(())
-
-    def image(self, frame: int) -> NDArray[np.uint8]:
-        if self._at < 0 or frame - self._at > _NEAR:
-            self._images = decoded(self._clip, frame)
-        for at, image in self._images:
-            self._at = at
-            if at == frame:
-                return image()
-        raise IndexError(frame)
-
-
-class _Backward:
-    """Frames asked for in falling order, decoded in blocks."""
-
-    def __init__(self, clip: FrameSource) -> None:
-        self._clip = clip
-        self._length = int(np.clip(_BLOCK_BYTES // (clip.width * clip.height * 3), 1, 64))
-        self._block: dict[int, Callable[[], NDArray[np.uint8]]] = {}
-
-    def image(self, frame: int) -> NDArray[np.uint8]:
-        if frame not in self._block:
-            self._block = {}
-            self._block = dict(decoded(self._clip, max(frame + 1 - self._length, 0), frame + 1))
-        return self._block[frame]()
-
-
-def _reader(clip: FrameSource, onward: bool) -> _Onward | _Backward:
-    return _Onward(clip) if onward else _Backward(clip)

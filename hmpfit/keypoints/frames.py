@@ -97,7 +97,7 @@ def over_frames(
 
     with ThreadPoolExecutor(count) as pool:
         try:
-            for start, stop in _stretches(np.flatnonzero(wanted)):
+            for start, stop in stretches(np.flatnonzero(wanted)):
                 for frame, image in decoded(clip, start, stop):
                     if wanted[frame]:
                         waiting.append((frame, pool.submit(on_a_thread, frame, image)))
@@ -111,7 +111,10 @@ def over_frames(
     return results
 
 
-def _stretches(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def stretches(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield half-open ranges that hold all the given frames; only long holes between them are left out."""
+    if len(frames) == 0:
+        return
     breaks = np.flatnonzero(np.diff(frames) > _WORTH_A_SEEK) + 1
     for part in np.split(np.asarray(frames), breaks):
         yield int(part[0]), int(part[-1]) + 1
