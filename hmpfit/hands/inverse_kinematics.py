@@ -22,6 +22,7 @@ from hmpfit.hands.kinematics import (
 from hmpfit.skeleton import FINGERS, OPENPOSE_PALM, openpose
 
 NEAREST_DEPTH_M = 0.05
+_WORTH_LEAVING = 8  # frames leave a batch when one in this many has ended
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,13 @@ class Targets:
     xy_weights: Tensor | None = None  # [N, 21]
     xy_std: Tensor | None = None  # [N]
 
-    def chunk(self, start: int, stop: int) -> "Targets":
-        """Return the frames start..stop."""
+    def take(self, rows: Tensor | slice) -> "Targets":
+        """Return some frames."""
 
         def cut(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x[start:stop]
+            return None if x is None else x[rows]
 
-        return Targets(
-            self.points_m[start:stop], self.weights[start:stop], cut(self.xy), cut(self.xy_weights), cut(self.xy_std)
-        )
+        return Targets(self.points_m[rows], self.weights[rows], cut(self.xy), cut(self.xy_weights), cut(self.xy_std))
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class IKSettings:
     outlier_std: float = 3.0  # Geman-McClure scale, in standard deviations
     anatomy_strength: float = 1.0
     steps: int = 20
+    tolerance: float = 1e-5  # relative fall of the cost, at the last outlier scale, from which a frame no longer moves
     chunk: int = 256
 
     def axes_std(self, like: Tensor) -> Tensor:
@@ -91,6 +91,12 @@ class _State:
             self.pose + step[:, 9:],
         )
 
+    def take(self, rows: Tensor) -> "_State":
+        return _State(self.global_R[rows], self.transl[rows], self.origin[rows], self.pose[rows])
+
+    def put(self, rows: Tensor, part: "_State") -> "_State":
+        return _State(*(getattr(self, name).index_copy(0, rows, value) for name, value in vars(part).items()))
+
     def chosen(self, other: "_State", take: Tensor) -> "_State":
         return _State(
             torch.where(take[:, None, None], other.global_R, self.global_R),
@@ -108,29 +114,26 @@ def solve_pose(kin: Kinematics, betas: Tensor, targets: Targets, settings: IKSet
     settings = settings or IKSettings()
     rules = anatomy(settings.anatomy_strength, kin.points.dtype)
     parts = [
-        _solve_chunk(kin, betas, targets.chunk(start, start + settings.chunk), rules, settings)
+        _solve_chunk(kin, betas, targets.take(slice(start, start + settings.chunk)), rules, settings)
         for start in range(0, targets.points_m.shape[0], settings.chunk)
     ]
     if not parts:
         empty = targets.points_m.new_zeros(0)
         return PoseSolution(empty.reshape(0, 3, 3), empty.reshape(0, 15, 3), empty.reshape(0, 3), empty)
-    return PoseSolution(
-        torch.cat([p.global_R for p in parts]),
-        torch.cat([p.pose for p in parts]),
-        torch.cat([p.transl for p in parts]),
-        torch.cat([p.cost for p in parts]),
-    )
+    return PoseSolution(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 def _solve_chunk(
     kin: Kinematics, betas: Tensor, targets: Targets, rules: Anatomy, settings: IKSettings
 ) -> PoseSolution:
-    state = _start(kin, betas, targets, rules)
-    damping = torch.full_like(state.pose[:, 0], 1e-2)
-    cost = torch.zeros_like(damping)
+    start = _start(kin, betas, targets, rules)
+    best, costs = start, torch.zeros_like(start.pose[:, 0])
+    rows = torch.arange(len(costs), device=costs.device)  # the frames that still move
+    state, damping = start, torch.full_like(costs, 1e-2)
     for index in range(settings.steps):
         # Outliers are judged late: at first every residual may be large.
-        outlier_std = settings.outlier_std * max(1.0, 8.0 * (1 - 2 * index / settings.steps))
+        widening = 8.0 * (1 - 2 * index / settings.steps)
+        outlier_std = settings.outlier_std * max(1.0, widening)
         gradient, hessian, cost = _normal_equations(kin, betas, state, targets, rules, settings, outlier_std)
         diagonal = hessian.diagonal(dim1=-2, dim2=-1)
         damped = hessian + torch.diag_embed(damping[:, None] * diagonal + 1e-9 * diagonal.amax(-1, keepdim=True))
@@ -138,11 +141,19 @@ def _solve_chunk(
         proposed = state.moved(step)
         new_cost = _cost(kin, betas, proposed, targets, rules, settings, outlier_std)
         better = new_cost < cost
+        ended = better & (cost - new_cost <= settings.tolerance * cost) & (widening <= 1.0)
         state = state.chosen(proposed, better)
         cost = torch.where(better, new_cost, cost)
         damping = torch.where(better, damping / 5, damping * 6).clamp(1e-7, 1e4)
-    transl = state.origin if targets.xy is None else state.transl
-    return PoseSolution(state.global_R, state.pose.unflatten(-1, (15, 3)), transl, cost)
+        last = index + 1 == settings.steps
+        if last or ended.sum() * _WORTH_LEAVING > len(ended):
+            best, costs = best.put(rows, state), costs.index_copy(0, rows, cost)
+            kept = torch.nonzero(~ended).flatten()
+            if last or len(kept) == 0:
+                break
+            rows, state, damping, targets = rows[kept], state.take(kept), damping[kept], targets.take(kept)
+    transl = best.origin if targets.xy is None else best.transl
+    return PoseSolution(best.global_R, best.pose.unflatten(-1, (15, 3)), transl, costs)
 
 
 def _start(kin: Kinematics, betas: Tensor, targets: Targets, rules: Anatomy) -> _State:
@@ -220,14 +231,9 @@ def _robust(residual: Tensor, weights: Tensor, scale: float) -> tuple[Tensor, Te
 
 
 def _cost(
-    kin: Kinematics,
-    betas: Tensor,
-    state: _State,
-    targets: Targets,
-    rules: Anatomy,
-    settings: IKSettings,
+    kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
     outlier_std: float,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     hand_R = exp(state.pose.unflatten(-1, (15, 3)))
     points = landmark_points(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
     spatial, rays = _residuals(points, state, targets, settings)
@@ -236,43 +242,53 @@ def _cost(
 
 
 def _normal_equations(
-    kin: Kinematics,
-    betas: Tensor,
-    state: _State,
-    targets: Targets,
-    rules: Anatomy,
-    settings: IKSettings,
+    kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
     outlier_std: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gradient [N, 54], Gauss-Newton matrix [N, 54, 54] and cost [N]; columns as in `_State.moved`."""
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return gradient [N, 54], Gauss-Newton matrix [N, 54, 54] and cost [N]; columns as in `_State.moved`.
+
+    Both evidences weigh a point by a 3 x 3 matrix each, so that one product over the points serves them both.
+    """
     angles = state.pose.unflatten(-1, (15, 3))
     points, by_all = landmark_jacobian(kin, state.global_R, exp(angles), betas, torch.zeros_like(state.transl))
     by_angles = by_all[..., POSE_COLUMNS].unflatten(-1, (15, 3))
     by_angles = torch.einsum("npcjk,njkl->npcjl", by_angles, right_jacobian(angles)).flatten(-2)
-    by_turn = by_all[..., ORIENT_COLUMNS]
-    none = torch.zeros_like(by_turn)
-    eye = torch.eye(3, dtype=points.dtype, device=points.device).expand_as(by_turn)
+    by_turn_angles = torch.cat((by_all[..., ORIENT_COLUMNS], by_angles), dim=-1).flatten(1, 2)  # [N, 63, 48]
 
     spatial, rays = _residuals(points, state, targets, settings)
     cost, weights = _robust(spatial, targets.weights, outlier_std)
-    rows = torch.cat((by_turn, none, eye, by_angles), dim=-1) / settings.axes_std(points)[:, None]
-    gradient, hessian = _accumulate(rows, spatial, weights)
+    precision = 1 / settings.axes_std(points)
+    pull_origin = weights[..., None] * spatial * precision  # [N, 21, 3]
+    by_origin = torch.diag_embed(weights[..., None] * precision**2)  # [N, 21, 3, 3]
+    pull_transl, by_transl = torch.zeros_like(pull_origin), torch.zeros_like(by_origin)
     if rays is not None and targets.xy_std is not None:
         placed = points + state.transl[:, None]
         depth = placed[..., 2:].clamp_min(NEAREST_DEPTH_M)
-        by_point = torch.cat((eye[..., :2, :2], -(placed[..., :2] / depth)[..., None]), dim=-1) / depth[..., None]
+        eye = torch.eye(2, dtype=points.dtype, device=points.device).expand(*placed.shape[:-1], 2, 2)
+        by_point = torch.cat((eye, -(placed[..., :2] / depth)[..., None]), dim=-1) / depth[..., None]
         by_point = by_point / targets.xy_std[:, None, None, None]
         more_cost, weights = _robust(rays, _weights(targets.xy_weights), outlier_std)
-        rows = by_point @ torch.cat((by_turn, eye, none, by_angles), dim=-1)
-        more_gradient, more_hessian = _accumulate(rows, rays, weights)
-        cost, gradient, hessian = cost + more_cost, gradient + more_gradient, hessian + more_hessian
+        weighted = weights[..., None, None] * by_point
+        pull_transl = (weighted * rays[..., None]).sum(-2)
+        by_transl = weighted.mT @ by_point
+        cost = cost + more_cost
+    rest_gradient, rest_hessian = _sum_points(by_turn_angles, pull_origin + pull_transl, by_origin + by_transl)
+    gradient = torch.cat((rest_gradient[:, :3], pull_transl.sum(1), pull_origin.sum(1), rest_gradient[:, 3:]), dim=-1)
+    hessian = points.new_zeros(len(points), 54, 54)
+    rest = torch.cat((torch.arange(3), torch.arange(9, 54))).to(points.device)
+    hessian[:, rest[:, None], rest] = rest_hessian
+    for start, weight in ((3, by_transl), (6, by_origin)):
+        place = slice(start, start + 3)
+        hessian[:, place, place] = weight.sum(1)
+        with_rest = weight.transpose(1, 2).flatten(2) @ by_turn_angles
+        hessian[:, place, rest], hessian[:, rest, place] = with_rest, with_rest.mT
     rule_gradient, rule_hessian = rules.gradient_and_hessian(state.pose)
     gradient[:, 9:] += rule_gradient
     hessian[:, 9:, 9:] += rule_hessian
     return gradient, hessian, cost + rules.cost(state.pose)
 
 
-def _accumulate(rows: Tensor, residual: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    flat = rows.flatten(1, 2)
-    weighted = (rows * weights[..., None, None]).flatten(1, 2)
-    return (weighted.mT @ residual.flatten(1)[..., None])[..., 0], weighted.mT @ flat
+def _sum_points(rows: Tensor, pull: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return J'f [N, C] and J'WJ [N, C, C] of J [N, 63, C] for forces f [N, 21, 3] and weights W [N, 21, 3, 3]."""
+    weighted = (weight @ rows.unflatten(1, (-1, 3))).flatten(1, 2)
+    return (rows.mT @ pull.flatten(1)[..., None])[..., 0], rows.mT @ weighted
