@@ -80,3 +80,18 @@ def right_jacobian(rotvec: Tensor) -> Tensor:
     k = hat(rotvec)
     eye = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
     return eye - a * k + b * (k @ k)
+
+
+def inverse_right_jacobian(rotvec: Tensor) -> Tensor:
+    """Return J [..., 3, 3] with log(exp(v) exp(d)) ~ v + J d, for angles below pi.
+
+    Source: Sola et al. 2018, "A micro Lie theory", equation 144.
+    """
+    angle_sq = (rotvec * rotvec).sum(-1)[..., None, None]
+    small = angle_sq < 1e-6
+    safe = torch.where(small, torch.ones_like(angle_sq), angle_sq)
+    half = 0.5 * safe.sqrt()
+    b = torch.where(small, 1 / 12 + angle_sq / 720, (1 - half * half.cos() / half.sin()) / safe)
+    k = hat(rotvec)
+    eye = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+    return eye + 0.5 * k + b * (k @ k)

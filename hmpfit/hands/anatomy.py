@@ -45,6 +45,12 @@ class Anatomy:
         """Return the vector [..., M + 45] whose squared length is the cost of poses theta [..., 45]."""
         return torch.cat((theta @ self.rows.T - self.target, self._excess(theta) / self.limit_std), dim=-1)
 
+    def slopes(self, theta: Tensor) -> Tensor:
+        """Return the derivatives [..., M + 45, 45] of `residuals` by poses theta [..., 45]."""
+        active = (self._excess(theta) != 0).to(theta.dtype)[..., None]
+        rows = self.rows.expand(*theta.shape[:-1], *self.rows.shape)
+        return torch.cat((rows, active * (self.axes / self.limit_std)), dim=-2)
+
     def to(self, device: torch.device) -> "Anatomy":
         """Return the same rules on another device."""
         tensors = ("rows", "target", "rest", "axes", "low", "high")

@@ -89,6 +89,13 @@ class Residuals(Protocol):
         `options` is the record that the term declares."""
 
 
+class Slopes(Protocol):
+    """The derivatives of a `frame` term's residuals, for terms that many numbers make slow to differentiate."""
+
+    def __call__(self, motion: Motion, evidence: Evidence, options: Any) -> Tensor:
+        """Return [B, T, G x D, 51]: by the turn R <- exp(d) R, the translation, the fingers' turns R <- R exp(d)."""
+
+
 @dataclass(frozen=True)
 class NoOptions:
     """The options of a term that has none."""
@@ -109,6 +116,7 @@ class Term:
     depends_on: DependsOn
     residuals: Residuals
     options: type[Any] = NoOptions  # a frozen dataclass: the keys that a recipe may set, with types and defaults
+    slopes: Slopes | None = None  # of a `frame` term; None: reverse mode
 
 
 Tensors = TypeVar("Tensors", Motion, Evidence)

@@ -160,8 +160,11 @@ def _add_frame(sums: LocalSums, at: LinearizationPoint, item: WeightedTerm) -> N
     root, weighted = at.weighted(item)
     full = sums.local.shape[-1]
     size = full - SHAPE
-    zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], size)
-    by_frame = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, _each_number).movedim(0, 2)
+    if item.term.slopes is not None:
+        by_frame = item.term.slopes(at.low, at.low_evidence, item.options)[..., :size]
+    else:
+        zero = at.low.transl.new_zeros(*at.low.transl.shape[:2], size)
+        by_frame = at.slopes(item, lambda d: (_moved(at.low, d), at.low_points), zero, _each_number).movedim(0, 2)
     by_frame = root.expand_as(weighted).flatten(2)[..., None] * by_frame
     rows = by_frame.new_zeros(*by_frame.shape[:-1], full)
     rows[..., :RIGID], rows[..., RIGID + SHAPE :] = by_frame[..., :RIGID], by_frame[..., RIGID:]

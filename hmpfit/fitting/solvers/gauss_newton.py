@@ -18,6 +18,7 @@ from hmpfit.recipes.schema import Stage
 RIGID_SEGMENT = 96
 FREE_POSE_SEGMENT = 8
 FULL_STEPS, REUSED = 3, 4
+LONGER, SHORTER, LENGTHS = 2.0, 0.25, 3  # lengths tried along a step: powers of these
 LOOK_EVERY = 4  # steps on a GPU between looks at which problems have ended: each look makes the host wait
 
 
@@ -51,7 +52,7 @@ def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int,
     rows, damping = torch.arange(len(cost), device=cost.device), torch.full_like(cost, stage.damping)
     search = _Search(rows, problem, motion, cost, damping, torch.full_like(cost, 2.0), torch.isfinite(cost))
     blocks: ArrowheadSystem | None = None
-    moved = True
+    moved, exact = True, False  # whether the last step was taken, and whether the blocks are those of this motion
     while history.taken < steps:
         if on_host or history.taken % LOOK_EVERY == 0:
             left = int(search.running.sum())
@@ -60,13 +61,15 @@ def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int,
             if left < len(search.rows) if on_host else 2 * left <= len(search.rows):
                 best = put_rows(best, search.rows, search.motion)
                 search, blocks = _narrowed(search, blocks)
-        if blocks is None or history.taken < FULL_STEPS or history.taken % REUSED == 0:
+        due = history.taken < FULL_STEPS or history.taken % REUSED == 0 or not moved
+        if blocks is None or (due and not exact):
             blocks = None  # first of all: they are most of what a fit holds in memory
-            blocks = linearize(search.problem, search.motion, search.problem.low)
+            blocks, exact = linearize(search.problem, search.motion, search.problem.low), True
         elif moved:
             blocks = with_gradient(blocks, search.problem, search.motion)
-        search, better = _step(search, blocks, tolerance)
+        search, better = _step(search, blocks, tolerance, on_host)
         moved = not on_host or bool(better.any())
+        exact = exact and not moved
         history.note(search.rows, search.cost, search.running)
         if on_step is not None:
             on_step(history.taken, steps)
@@ -74,16 +77,19 @@ def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int,
     return history.close(best, stage, "gauss_newton", time.perf_counter() - began)
 
 
-def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float) -> tuple[_Search, Tensor]:
-    """Try one step of every running problem; also return which took it."""
+def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: bool = False) -> tuple[_Search, Tensor]:
+    """Try one step of every running problem; also return which took it. `on_host`: asking for a number is cheap."""
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
     move, ok = _solved(blocks, segmentation_of(problem, motion), damping)
-    candidate = problem.motion(retract(motion, _delta(problem, move, search.running & ok, cost.dtype)))
+    running = search.running & ok
+    delta = _delta(problem, move, running, cost.dtype)
+    candidate = problem.motion(retract(motion, delta))
     new_cost = problem.cost(candidate)
     expected = _expected_fall(blocks, move, damping)
+    gain = (cost - new_cost) / expected.clamp_min(1e-300)
+    candidate, new_cost = _search_along(problem, motion, delta, cost, (candidate, new_cost), running, on_host)
     fall = cost - new_cost
-    better = search.running & ok & torch.isfinite(new_cost) & (fall > 0)
-    gain = fall / expected.clamp_min(1e-300)
+    better = running & torch.isfinite(new_cost) & (fall > 0)
     shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
     raised = (damping * torch.where(ok, search.growth, search.growth.clamp_min(10))).clamp(1e-9, 1e12)
     small = ok & (torch.where(better, fall, expected) <= tolerance * cost)
@@ -97,6 +103,32 @@ def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float) -> tuple[_
         torch.where(better, 2.0, search.growth * 2),
         search.running & ~ended,
     ), better
+
+
+def _search_along(
+    problem: Problem, start: Motion, delta: dict[str, Tensor], cost: Tensor, full: tuple[Motion, Tensor],
+    running: Tensor, on_host: bool,
+) -> tuple[Motion, Tensor]:  # fmt: skip
+    """Return the best motion along a step and its cost: 2, 4 and 8 times as far where the full step is good, else less.
+
+    Reweighted least squares takes a robust kernel's curvature for larger than it is, so that full steps are too short;
+    costs are cheap beside a step. A problem stops at its first length that is no better.
+    """
+    best, best_cost = full
+    good = torch.isfinite(best_cost) & (best_cost < cost)
+    factor = torch.where(good, LONGER, SHORTER).to(cost)
+    limit, going = torch.where(good, best_cost, cost), running
+    for power in range(1, LENGTHS + 1):
+        if on_host and not bool(going.any()):
+            break
+        length = factor**power
+        scaled = {name: part * length.reshape(-1, *[1] * (part.ndim - 1)) for name, part in delta.items()}
+        candidate = problem.motion(retract(start, scaled))
+        candidate_cost = problem.cost(candidate)
+        taken = going & torch.isfinite(candidate_cost) & (candidate_cost < limit)
+        best, best_cost = keep_better(candidate, best, taken), torch.where(taken, candidate_cost, best_cost)
+        limit, going = torch.where(taken, candidate_cost, limit), going & (taken == good)
+    return best, best_cost
 
 
 def _solved(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> tuple[LinearSolution, Tensor]:
