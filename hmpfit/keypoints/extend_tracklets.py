@@ -105,13 +105,11 @@ def extend_tracklets(
         for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, longest_s))):
             for frame, image in decoded(clip, first, last):
                 states += ends.get(frame - 1, [])
-                if hidden[frame]:
-                    extensions += [state.extension for state in states]
-                    states = []
-                if states:
+                going = [not hidden[frame]] * len(states)
+                if any(going):
                     going = list(pool.map(go, states, repeat(image()), repeat(frame)))
-                    extensions += [state.extension for state, on in zip(states, going, strict=True) if not on]
-                    states = [state for state, on in zip(states, going, strict=True) if on]
+                extensions += [state.extension for state, on in zip(states, going, strict=True) if not on]
+                states = [state for state, on in zip(states, going, strict=True) if on]
                 recent.put(frame, image)
                 for state in starts.get(frame + 1, []):
                     back.append((frame, state, pool.submit(go_back, state, recent.earlier())))
