@@ -101,8 +101,7 @@ def extend_tracklets(
     starts, ends = (_starts(detections, tracklets, onward) for onward in (False, True))
     recent, states = RecentFrames(clip), list[_ExtensionState]()
     with ThreadPoolExecutor(count) as pool:
-        longest_s = options.longest_s + options.patience_s
-        for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, longest_s))):
+            for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, options))):
             for frame, image in decoded(clip, first, last):
                 states += ends.get(frame - 1, [])
                 going = [not hidden[frame]] * len(states)
@@ -126,9 +125,10 @@ def _needed(
     starts: Mapping[int, list[_ExtensionState]],
     ends: Mapping[int, list[_ExtensionState]],
     times_s: Floats,
-    most_s: float,
+    options: ExtensionOptions,
 ) -> Bools:
     """Return the frames [T] in which a hand may be followed."""
+    most_s = options.longest_s + options.patience_s
     needed = np.zeros(len(times_s), dtype=bool)
     for frame in starts:
         needed[max(int(np.searchsorted(times_s, times_s[frame] - most_s)) - 1, 0) : frame] = True
