@@ -101,7 +101,7 @@ def extend_tracklets(
     starts, ends = (_starts(detections, tracklets, onward) for onward in (False, True))
     recent, states = RecentFrames(clip), list[_ExtensionState]()
     with ThreadPoolExecutor(count) as pool:
-            for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, options))):
+        for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, options))):
             for frame, image in decoded(clip, first, last):
                 states += ends.get(frame - 1, [])
                 going = [not hidden[frame]] * len(states)
