@@ -53,7 +53,8 @@ def measure(sequence: Sequence, out: Path) -> dict[str, list[RealErrors]]:
             if tracks.world_m is not None:
                 found["MediaPipe 3D"] = _scored(tracks.world_m, tracks.is_right, joints, truth.is_right)
         posed = pose_hands(models, result.motion).joints
-        seen = result.tracks.seen[..., None, None]
+        tracks = result.tracks  # frames that the detector saw are scored, believed or not
+        seen = (tracks.seen if tracks.sighted is None else tracks.sighted)[..., None, None]
         found[way] = _scored(
             np.where(seen, posed, np.nan), result.motion.is_right, joints, truth.is_right, result.joint_std_mm
         )

@@ -1,9 +1,10 @@
-"""Train the classifier of occluded landmarks: `python benchmarks/train_occlusion.py INPUTS RUNS`.
+"""Train the classifier of occluded landmarks: `python benchmarks/train_occlusion.py INPUTS RUNS RENDERS`.
 
 INPUTS is the folder with `clips/` and `truth/`, RUNS a folder with a run of each clip (`hmpfit run clips/*.mp4 -o
-RUNS`). Trains once without each clip or set, scores it there and prints the table, then trains on all and writes the
-weights and their card. About ten CPU minutes. `--without NAME` leaves a source out of the weights that are written
-(to test on it).
+RUNS`), RENDERS one of rendered clips without occluders (`hmpfit synthesize -o RENDERS --count 12 --frames 90 --seed
+5000`), whose fists show that fingers hide each other. Trains once without each clip or set, scores it there and prints
+the table, then trains on all and writes the weights and their card. About ten CPU minutes. `--without NAME` leaves a
+source out of the weights that are written (to test on it).
 """
 
 import argparse
@@ -22,12 +23,15 @@ from hmpfit.keypoints.occlusion import WEIGHTS, OcclusionClassifier
 from hmpfit.records import Floats
 
 CLIPS = {"pinches": 90, "fingerspelling": 100, "reach": 70, "cups": 70}  # frames at most
-TRUTH = {"desk": 24, "rig_near": 90, "stereo_fist": 60}  # of each camera
+RENDERED = 40  # frames of each rendered clip
+TRUTH = {"desk": 30, "rig_near": 90, "stereo_fist": 60}  # of each camera
+FREE_UNTIL = {"desk": 54}  # frames: from there on a board covers parts of the hands
 HIDDEN, EPOCHS, BATCH, LEARNING_RATE, DECAY = 32, 12, 64, 6e-3, 1e-3
 NOISE, DROPPED = 0.3, 0.2  # of the features, while training
+CLEAN = 0.4  # share of a source's samples that nothing covers, while training
 
 
-def gather(inputs: Path, runs: Path) -> list[CleanHand]:
+def gather(inputs: Path, runs: Path, renders: Path) -> list[CleanHand]:
     """Return the hands of all clips and sets."""
     hands: list[CleanHand] = []
     for name, frames in CLIPS.items():
@@ -37,12 +41,16 @@ def gather(inputs: Path, runs: Path) -> list[CleanHand]:
             video = next(
                 path for path in file.parent.glob(f"{file.name.split('.')[0]}.*") if path.suffix in (".mp4", ".avi")
             )
-            hands += clean_hands(name, video, *landmarks_of_truth(file), frames)
+            points, is_right = landmarks_of_truth(file)
+            hands += clean_hands(name, video, points[:, : FREE_UNTIL.get(name)], is_right, frames)
+    for folder in sorted(path.parent for path in renders.glob("*/truth.npz")):
+        with np.load(folder / "truth.npz") as truth:
+            hands += clean_hands("renders", folder / "clip.mp4", truth["keypoints_px"], truth["is_right"], RENDERED)
     return hands
 
 
 def train(samples: Samples, seed: int) -> OcclusionClassifier:
-    """Fit the judge; every source counts by the root of how many samples it has."""
+    """Fit the classifier; every source counts by the root of its samples, `CLEAN` of it without occluders."""
     torch.manual_seed(seed)
     x = torch.as_tensor(samples.features.astype(np.float32))
     y = torch.as_tensor(samples.covered.astype(np.float32))
@@ -60,9 +68,7 @@ def train(samples: Samples, seed: int) -> OcclusionClassifier:
     steps = EPOCHS * (len(x) // BATCH)
     optimizer = torch.optim.AdamW(list(weights.values()), lr=LEARNING_RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1)
-    names, counts = np.unique(samples.source, return_counts=True)
-    share = dict(zip(names.tolist(), (1 / np.sqrt(counts)).tolist(), strict=True))
-    share_of = torch.as_tensor([share[name] for name in samples.source.tolist()])
+    share_of = torch.as_tensor(_shares(samples))
     for _ in range(steps):
         rows = torch.multinomial(share_of, BATCH)
         features = (x[rows] - mean) / std
@@ -77,6 +83,16 @@ def train(samples: Samples, seed: int) -> OcclusionClassifier:
         schedule.step()
     found = {"mean": mean, "std": std, **weights}
     return OcclusionClassifier({name: values.detach().numpy() for name, values in found.items()})
+
+
+def _shares(samples: Samples) -> Floats:
+    """Return how often each sample is drawn, up to a factor."""
+    share, free = np.zeros(len(samples.source)), ~samples.covered.any(-1)
+    for name in np.unique(samples.source):
+        own = samples.source == name
+        for kind, part in ((own & free, CLEAN), (own & ~free, 1 - CLEAN)):
+            share[kind] = np.sqrt(own.sum()) * part / kind.sum()
+    return share
 
 
 def score(judge: OcclusionClassifier, samples: Samples) -> dict[str, float]:
@@ -101,13 +117,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("runs", type=Path)
+    parser.add_argument("renders", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=WEIGHTS)
-    parser.add_argument("--times", type=int, default=6, help="samples of every hand")
+    parser.add_argument("--times", type=int, default=7, help="samples of every hand")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", default="", help="sources to leave out of the weights, with commas")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    samples = make_samples(gather(chosen.inputs, chosen.runs), chosen.times, np.random.default_rng(chosen.seed))
+    hands = gather(chosen.inputs, chosen.runs, chosen.renders)
+    samples = make_samples(hands, chosen.times, np.random.default_rng(chosen.seed))
     without = [name for name in chosen.without.split(",") if name]
     table: dict[str, dict[str, float]] = {}
     for name in without or np.unique(samples.source).tolist():
@@ -126,7 +144,7 @@ def write(
     path.write_bytes(save(half))
     about = {
         "what": "probability that something covers a landmark, from features of MediaPipe's landmark network",
-        "command": "python benchmarks/train_occlusion.py ../shared/inputs RUNS",
+        "command": "python benchmarks/train_occlusion.py ../shared/inputs RUNS RENDERS",
         "seen": sorted(set(samples.source.tolist()) - set(without)),
         "occluders": "benchmarks/training_occluders.py",
     }

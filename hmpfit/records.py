@@ -135,6 +135,7 @@ class KeypointTracks:
     agreement: Floats | None = None  # [H]
     dropped: tuple[DroppedHand, ...] = ()
     covered: Floats | None = None  # [H, T, 21] probability that something else lies over the landmark
+    weight: Floats | None = None  # [H, T, 21] share of a landmark's evidence that the fit counts; None: all of it
     sighted: Bools | None = None  # [H, T] where the detector saw a hand, believed or not; None: as `seen`
     arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 

@@ -21,6 +21,7 @@ from hmpfit.recipes.schema import UnseenFrameSettings
 from hmpfit.records import Bools, Floats, Ids
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
+_FULL = 0.5  # a landmark of less weight is covered
 _LEAST_SHARE = 0.2  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
 
 
@@ -50,20 +51,21 @@ def bridge(motion: Motion, evidence: Evidence, options: UnseenFrameSettings) -> 
     last one that is not weak stay as they are.
     """
     times_s = evidence.times_s.cpu().numpy()
-    seen, trusted = (evidence.seen > 0).cpu().numpy(), (evidence.confidence > 0).cpu().numpy()
+    weight, trusted = evidence.seen.cpu().numpy(), (evidence.confidence > 0).cpu().numpy()
     if not trusted.any():
-        trusted = seen  # no confidence was measured
+        trusted = weight > 0  # no confidence was measured
     out = replace(motion, global_R=motion.global_R.clone(), transl=motion.transl.clone(), hand_R=motion.hand_R.clone())
-    for hand in range(len(seen)):
-        sighted, few = seen[hand].any(-1), seen[hand].sum(-1) < options.least_seen
-        blurred = trusted[hand].sum(-1) < options.least_trusted
+    for hand in range(len(weight)):
+        sighted, blurred = weight[hand].any(-1), trusted[hand].sum(-1) < options.least_trusted
         for part in _parts():
-            share = seen[hand][:, part.landmarks].mean(-1)
+            # A covered landmark tells about where a hand is and how it is turned, and nothing of its finger.
+            seen = weight[hand] > (_FULL if part.kind == "joints" else 0)
+            share, few = seen[:, part.landmarks].mean(-1), seen.sum(-1) < options.least_seen
             place = part.kind == "place"
             covered = few | (share < 0.5)
             weak = covered if place else covered | blurred
             noise = np.where(blurred, options.noise if place else options.blur_noise, options.noise)
-            shown = np.maximum(np.minimum(share, seen[hand].mean(-1)), _LEAST_SHARE)
+            shown = np.maximum(np.minimum(share, seen.mean(-1)), _LEAST_SHARE)
             hidden = (options.place_noise if place else options.weak_noise) * (1 / shown**2 - 1) + options.noise
             noise = np.where(covered, hidden, noise)
             for start, stop in gaps(~weak):

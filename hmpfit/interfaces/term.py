@@ -32,12 +32,12 @@ class Evidence:
 
     times_s: Tensor  # [T]
     xy_px: Tensor  # [B, T, 21, 2], 0 where unseen
-    seen: Tensor  # [B, T, 21] 1 where the landmark has pixels, else 0
+    seen: Tensor  # [B, T, 21] 1 where the landmark has pixels, less where it is covered, else 0
     confidence: Tensor  # [B, T, 21], 0 where unseen
     box_px: Tensor  # [B, T] diagonal of the hand's box, 1 where unseen
     world_m: Tensor  # [B, T, 21, 3] hand-centered, camera axes; 0 where unknown
     world_confidence: Tensor  # [B, T, 21]
-    world_seen: Tensor  # [B, T, 21] 1 where the landmark has a place in 3D, else 0
+    world_seen: Tensor  # [B, T, 21] 1 where the landmark has a place in 3D, less where it is covered, else 0
     K: Tensor  # [B, 1 | T, 3, 3] of the image in which the hand is a right hand
     distortion: Tensor | None  # [B, 1, 1, 4 | 5 | 8], mirrored for left hands (geometry.lenses)
     initial_R: Tensor  # [B, T, 3, 3]

@@ -26,7 +26,6 @@ from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
-from hmpfit.keypoints.occlusion import drop_covered
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.refinement import RefineOptions, refine
 from hmpfit.keypoints.regions import Regions
@@ -238,7 +237,6 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
 def _believed(found: KeypointTracks, context: RunContext) -> KeypointTracks:
     """Return the tracks without what the recipe says is not to be believed."""
     recipe = context.settings.recipe.keypoints
-    found = drop_covered(found, recipe.covered) if recipe.drop_covered else found
     return drop_low_confidence_frames(found, recipe.least_frame_confidence)
 
 

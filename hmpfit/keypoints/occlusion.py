@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from hmpfit.recipes.schema import OcclusionThresholds
-from hmpfit.records import Floats, KeypointTracks
+from hmpfit.records import Bools, Floats, KeypointTracks
 
 WEIGHTS = Path(__file__).parent / "weights" / "cover.safetensors"
 
@@ -40,6 +40,17 @@ class OcclusionClassifier:
         return np.asarray(1 / (1 + np.exp(-logit)))
 
 
+def weigh_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> KeypointTracks:
+    """Return the tracks in which covered landmarks have the weight `limits.weight`, and all others the weight 1.
+
+    Behind an object the landmarks are wrong one by one, but they still lie about where the hand is.
+    """
+    if tracks.covered is None:
+        return tracks
+    doubted = (tracks.covered > limits.landmark) | ~_accepted(tracks, limits)[..., None]
+    return replace(tracks, weight=np.where(doubted, limits.weight, 1.0))
+
+
 def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> KeypointTracks:
     """Return the tracks without covered landmarks, and without the frames in which too many are.
 
@@ -47,10 +58,7 @@ def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> Keypoin
     """
     if tracks.covered is None:
         return tracks
-    chance = np.where(tracks.seen[..., None], tracks.covered, np.nan)
-    number = np.stack([_averaged(one, tracks.times_s, limits.over_s) for one in chance.sum(-1)])
-    frames = tracks.seen & ~(number > limits.landmarks)
-    frames = np.where(frames.any(1, keepdims=True), frames, tracks.seen)
+    frames = _accepted(tracks, limits)
     kept = tracks if (frames == tracks.seen).all() else tracks.accept_frames(frames)
     single = kept.seen[..., None] & (tracks.covered > limits.landmark)
     if not single.any():
@@ -61,6 +69,15 @@ def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> Keypoin
         confidence=np.where(single, 0.0, kept.confidence),
         world_m=None if kept.world_m is None else np.where(single[..., None], np.nan, kept.world_m),
     )
+
+
+def _accepted(tracks: KeypointTracks, limits: OcclusionThresholds) -> Bools:
+    """Return the seen frames [H, T] with few covered landmarks; all seen ones of a hand that would have none."""
+    assert tracks.covered is not None
+    chance = np.where(tracks.seen[..., None], tracks.covered, np.nan)
+    number = np.stack([_averaged(one, tracks.times_s, limits.over_s) for one in chance.sum(-1)])
+    frames = tracks.seen & ~(number > limits.landmarks)
+    return np.where(frames.any(1, keepdims=True), frames, tracks.seen)
 
 
 def _averaged(values: Floats, times_s: Floats, over_s: float) -> Floats:

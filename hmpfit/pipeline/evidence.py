@@ -9,6 +9,7 @@ from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.interfaces.keypoint_source import SourceInputs
+from hmpfit.keypoints.occlusion import drop_covered, weigh_covered
 from hmpfit.keypoints.projected import match_tracks
 from hmpfit.pipeline.detect import Detected, load_source, source_name, source_tracks
 from hmpfit.pipeline.stage_files import StoreStage
@@ -22,6 +23,7 @@ class FitStart:
 
     motion: HandMotion
     evidence: KeypointTracks
+    confirmed: KeypointTracks  # the evidence without landmarks and frames that something covers
     detected: Detected
     camera_motion: CameraMotion | None = None  # how the camera moves, found once the hands have a first place
 
@@ -39,6 +41,10 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
     evidence = found if "initial" in source.requires else match_tracks(found, motion, context)
     if context.settings.init == "keypoints" and context.settings.recipe.initializer.consistent:
         evidence = without_rejected_frames(evidence, motion, LEAST_LANDMARKS)
-    detected_frames = status_of_trust(motion.status, trusted_frames(evidence)) == DETECTED
+    confirmed, keypoints = evidence, context.settings.recipe.keypoints
+    if keypoints.weigh_covered:
+        evidence, confirmed = (act(evidence, keypoints.covered) for act in (weigh_covered, drop_covered))
+    detected_frames = status_of_trust(motion.status, trusted_frames(confirmed)) == DETECTED
     order = np.argsort(-detected_frames.sum(1), kind="stable")
-    return FitStart(motion.select_hands(order), evidence.select_hands(order), detected)
+    evidence, confirmed = (tracks.select_hands(order) for tracks in (evidence, confirmed))
+    return FitStart(motion.select_hands(order), evidence, confirmed, detected)

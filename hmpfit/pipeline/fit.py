@@ -36,7 +36,7 @@ def fit_clip(
         )  # fmt: skip
 
     fitted = store_fit(context, stage, start, prior, compute)
-    status = status_of_trust(fitted.motion.status, trusted_frames(start.evidence))
+    status = status_of_trust(fitted.motion.status, trusted_frames(start.confirmed))
     motion = replace(fitted.motion, status=status)
     joints = pose_hands(context.models, motion).joints
     size = hand_size(context, fitted.motion)
@@ -44,7 +44,7 @@ def fit_clip(
         fitted.linear_std_mm,
         joints,
         fitted.landmarks_px,
-        start.evidence,
+        start.confirmed,
         focal_log_std(context.camera),
         size.relative_std,
     )
@@ -57,7 +57,7 @@ def fit_clip(
         hand_size=size,
         landmarks_px=fitted.landmarks_px,
         camera=context.camera,
-        tracks=start.evidence,
+        tracks=start.confirmed,
         reports=fitted.reports,
         windows=fitted.windows,
         recipe=table_of(recipe),

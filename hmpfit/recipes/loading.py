@@ -22,6 +22,7 @@ _RENAMED = {
     "": {"apart": "resolve_penetration"},
     "resolve_penetration": {"looks": "iterations", "skin_m": "clearance_m", "firmness": "weight_factor"},
     "prior": {"numbers": "latent_dim"},
+    "keypoints": {"drop_covered": "weigh_covered"},
 }
 
 

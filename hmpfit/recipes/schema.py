@@ -20,10 +20,11 @@ class LensSettings:
 
 @dataclass(frozen=True)
 class OcclusionThresholds:
-    """Landmarks count up to a probability of occlusion, frames up to an expected number of occluded landmarks."""
+    """Landmarks count in full up to a probability of occlusion, frames up to an expected number of occluded ones."""
 
     landmark: float = 0.3
-    landmarks: float = 15.0
+    landmarks: float = 8.0
+    weight: float = 0.1  # of the others in the fit
     over_s: float = 0.05  # half of the time over which a frame's number is averaged: occlusion lasts over one frame
 
 
@@ -36,7 +37,7 @@ class KeypointSettings:
     gamma: float = 0.025
     gamma_px: float = 0.0
     least_frame_confidence: float = 0.0
-    drop_covered: bool = True
+    weigh_covered: bool = True
     covered: OcclusionThresholds = field(default_factory=OcclusionThresholds)
 
 

@@ -67,6 +67,15 @@ def test_only_frames_between_seen_ones_change(case):
     assert torch.allclose(eye, torch.eye(3, dtype=eye.dtype).expand_as(eye), atol=1e-5)
 
 
+def test_covered_landmarks_let_fingers_follow_and_leave_the_wrist(case):
+    motion, evidence = case
+    covered = replace(evidence, seen=torch.ones_like(evidence.seen))
+    covered.seen[0, 4:7] = 0.1
+    out = bridge(motion, covered, OPTIONS)
+    assert (out.transl == motion.transl).all() and (out.global_R == motion.global_R).all()
+    assert (out.hand_R[0, 4:7] != motion.hand_R[0, 4:7]).any() and (out.hand_R[1] == motion.hand_R[1]).all()
+
+
 def test_a_hand_at_rest_stays_at_rest(case):
     motion, evidence = case
     still = replace(

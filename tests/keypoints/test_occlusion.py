@@ -6,7 +6,7 @@ import pytest
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.network_taps import tap
 from hmpfit.keypoints.networks import LandmarkNetwork, at_points
-from hmpfit.keypoints.occlusion import OcclusionClassifier, drop_covered
+from hmpfit.keypoints.occlusion import OcclusionClassifier, drop_covered, weigh_covered
 from hmpfit.keypoints.regions import Regions
 from hmpfit.recipes.schema import OcclusionThresholds
 from hmpfit.records import KeypointTracks
@@ -58,9 +58,20 @@ def test_a_hand_that_would_lose_every_frame_keeps_them():
     assert drop_covered(tracks(np.full((10, 21), 0.5)), LIMITS).seen.all()
 
 
+def test_covered_landmarks_and_frames_keep_a_share_of_their_weight():
+    covered = np.full((30, 21), 0.05)
+    covered[10:20] = 0.9
+    covered[25:, [4, 8]] = 0.95
+    given = tracks(covered)
+    found = weigh_covered(given, LIMITS)
+    assert found.weight is not None and found.seen.all() and (found.xy_px == given.xy_px).all()
+    assert (found.weight[0, 12:18] == LIMITS.weight).all() and (found.weight[0, :8] == 1).all()
+    assert (np.flatnonzero(found.weight[0, 27] < 1) == [4, 8]).all()
+
+
 def test_tracks_that_nobody_judged_stay():
     bare = KeypointTracks(**{**vars(tracks(np.zeros((3, 21)))), "covered": None})
-    assert drop_covered(bare, LIMITS) is bare
+    assert drop_covered(bare, LIMITS) is bare and weigh_covered(bare, LIMITS) is bare
 
 
 def test_a_feature_map_is_read_between_its_cells():

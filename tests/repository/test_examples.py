@@ -38,7 +38,7 @@ def run(name: str, *arguments: object) -> str:
 def test_fit_a_clip(clip: Path, tmp_path: Path) -> None:
     said = run("01_fit_a_clip.py", clip, tmp_path / "run")
     seen, of = said.split("right hand: seen in ")[1].split(" frames")[0].split(" of ")
-    assert int(of) == 24 and int(seen) >= 16  # some frames of a rendered hand are doubted
+    assert int(of) == 24 and int(seen) >= 23
     assert (tmp_path / "run" / "report.html").is_file()
 
 

@@ -185,6 +185,9 @@ def gather_evidence(
     seen = tracks.seen[..., None] & np.isfinite(tracks.xy_px).all(-1)
     has_world = tracks.seen[..., None] & np.isfinite(world).all(-1)
     box = tracks.box_diagonal_px
+    weight = np.ones(seen.shape) if tracks.weight is None else tracks.weight
+    known = (start.status == DETECTED) & (weight.mean(-1) > 0.5)  # others are the prior's to fill in
+    known = np.where(known.any(1, keepdims=True), known, start.status == DETECTED)
 
     def tensor(array: Any) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
@@ -195,17 +198,17 @@ def gather_evidence(
     return Evidence(
         times_s=tensor(tracks.times_s),
         xy_px=tensor(np.nan_to_num(tracks.xy_px)),
-        seen=tensor(seen),
-        confidence=tensor(np.where(seen, tracks.confidence, 0.0)),
+        seen=tensor(seen * weight),
+        confidence=tensor(np.where(seen, tracks.confidence * weight, 0.0)),
         box_px=tensor(np.where(np.isfinite(box) & (box > 1), box, 1.0)),
         world_m=tensor(np.nan_to_num(world)),
-        world_confidence=tensor(np.where(has_world, tracks.confidence, 0.0)),
-        world_seen=tensor(has_world),
+        world_confidence=tensor(np.where(has_world, tracks.confidence * weight, 0.0)),
+        world_seen=tensor(has_world * weight),
         K=tensor(mirroring.intrinsics_as_right(camera, is_right)),
         distortion=None if lenses is None else tensor(lenses[:, None, None]),
         initial_R=rotation(start.global_orient),
         initial_transl=tensor(start.transl),
         initial_betas=tensor(start.betas),
         initial_hand_R=rotation(start.hand_pose),
-        initial_confidence=tensor(start.status == DETECTED),
+        initial_confidence=tensor(known),
     )
