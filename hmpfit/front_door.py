@@ -50,14 +50,10 @@ class FitResult(FitRecord):
 
     def project(self, points: Floats | None = None) -> Floats:
         """Return the pixels [H, T, N, 2] of camera-frame points [H, T, N, 3]; of the joints unless others are given."""
-        import torch
+        from hmpfit.geometry.cameras import project_array
 
-        from hmpfit.geometry.cameras import project
-
-        given = torch.as_tensor(self.joints if points is None else np.asarray(points), dtype=torch.float64)
-        K = torch.as_tensor(self.camera.K, dtype=torch.float64)[:, None]
-        lens = self.camera.distortion
-        return project(given, K, None if lens is None else torch.as_tensor(lens, dtype=torch.float64)).numpy()
+        given = self.joints if points is None else points
+        return project_array(given, self.camera.K[:, None], self.camera.distortion)
 
     def frames(self) -> Iterator[FrameOfHands]:
         """Yield the frames in order."""

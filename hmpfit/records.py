@@ -17,6 +17,8 @@ Ids = NDArray[np.int64]
 
 EXTRAPOLATED, INTERPOLATED, DETECTED = 0, 1, 2
 STATUS_NAMES = ("extrapolated", "interpolated", "detected")
+MIRROR_X = np.array([-1.0, 1.0, 1.0])  # of positions
+MIRROR_ANGLES = np.array([1.0, -1.0, -1.0])  # of axis-angle vectors
 
 
 @dataclass(frozen=True)
@@ -212,12 +214,11 @@ class HandMotion:
 
     def mirrored(self, hands: Bools) -> "HandMotion":
         """Return the motion with the chosen hands mirrored in x: angles times (1, -1, -1), x of positions negated."""
-        angles, x = np.array([1.0, -1.0, -1.0]), np.array([-1.0, 1.0, 1.0])
         return replace(
             self,
-            global_orient=np.where(hands[:, None, None], self.global_orient * angles, self.global_orient),
-            hand_pose=np.where(hands[:, None, None, None], self.hand_pose * angles, self.hand_pose),
-            transl=np.where(hands[:, None, None], self.transl * x, self.transl),
+            global_orient=np.where(hands[:, None, None], self.global_orient * MIRROR_ANGLES, self.global_orient),
+            hand_pose=np.where(hands[:, None, None, None], self.hand_pose * MIRROR_ANGLES, self.hand_pose),
+            transl=np.where(hands[:, None, None], self.transl * MIRROR_X, self.transl),
             is_right=np.where(hands, ~self.is_right, self.is_right),
         )
 

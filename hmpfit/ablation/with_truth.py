@@ -19,12 +19,12 @@ from hmpfit.datasets.opening import open_dataset
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.scoring import flattened, score_motion
 from hmpfit.evaluation.tables import Table, mean_of
-from hmpfit.evaluation.truth_files import OCCLUDED_SHARE, TruthFile, of_sequence
+from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.interfaces.dataset import Dataset
+from hmpfit.interfaces.dataset import OCCLUDED_SHARE, Dataset, Truth
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.records import DETECTED, HandMotion
 from hmpfit.results.record_files import load_record
@@ -135,7 +135,7 @@ def measure_clip(truths: TruthDataset, name: str, plan: AblationPlan, out: Path)
     return scores
 
 
-def _numbers(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[str, float]:
+def _numbers(motion: HandMotion, models: HandModels, truth: Truth) -> dict[str, float]:
     whole = score_motion(motion, models, truth, "hmp")
     numbers = _same_frames(flattened(whole))
     numbers["frames"] = whole["coverage"]["frames"]
@@ -153,13 +153,13 @@ def _same_frames(flat: dict[str, float]) -> dict[str, float]:
     return out | {name: flat[name] for name in (JITTER, "coverage") if name in flat}
 
 
-def _in_sight(motion: HandMotion, models: HandModels, truth: TruthFile) -> dict[str, float]:
+def _in_sight(motion: HandMotion, models: HandModels, truth: Truth) -> dict[str, float]:
     """Count the annotated frames of hands in sight, and those that the initializer saw."""
     if truth.visible is None:
         return {}
     in_sight = truth.annotated().all(-1) & ~truth.occluded()
     seen = np.zeros_like(in_sight)
-    same = match_hands(pose_hands(models, motion).joints, motion.is_right, truth.joints, truth.is_right)
+    same = match_hands(pose_hands(models, motion).joints, motion.is_right, truth.joints_m, truth.is_right)
     for hand, row in enumerate(same):
         if row >= 0:
             seen[hand] = motion.status[row] == DETECTED

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.alignment import closest_rotation, unit
 from hmpfit.records import Floats
 
 _TRIES = 64
@@ -56,14 +57,14 @@ def rotation_between(first: Floats, second: Floats, threshold: float) -> NDArray
     a, b = directions(first), directions(second)
     generator = np.random.default_rng(_SEED)
     triples = generator.integers(0, len(a), (_TRIES, 3))
-    trials = _kabsch(a[triples], b[triples])
+    trials = closest_rotation(np.swapaxes(b[triples], -1, -2) @ a[triples])[0]
     errors = np.linalg.norm(np.einsum("kij,nj->kni", trials, a) - b, axis=-1)
     best = trials[(errors < threshold).sum(axis=1).argmax()]
     for _ in range(3):
         near = np.linalg.norm(a @ best.T - b, axis=-1) < threshold
         if near.sum() < 3:
             break
-        best = _kabsch(a[near], b[near])
+        best = closest_rotation(b[near].T @ a[near])[0]
     return np.asarray(best, dtype=np.float64)
 
 
@@ -76,13 +77,7 @@ def rotation_errors(rotation: Floats, first: Floats, second: Floats) -> NDArray[
 def directions(xy: Floats) -> NDArray[np.float64]:
     """Return unit directions [N, 3] of normalized points [N, 2]."""
     homogeneous = np.concatenate((xy, np.ones((len(xy), 1))), axis=1)
-    return homogeneous / np.linalg.norm(homogeneous, axis=1, keepdims=True)
-
-
-def _kabsch(a: Floats, b: Floats) -> Floats:
-    left, _, right = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
-    left[..., -1] *= np.sign(np.linalg.det(left @ right))[..., None]
-    return np.asarray(left @ right)
+    return unit(homogeneous)
 
 
 def _sampson(essential: Floats, first: Floats, second: Floats) -> NDArray[np.float64]:

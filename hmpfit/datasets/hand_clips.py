@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hmpfit import registry
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.errors import HmpfitError, InputError
+from hmpfit.geometry.cameras import project_array
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Sequence, Truth
 from hmpfit.records import DETECTED, Floats, HandMotion
@@ -18,6 +19,7 @@ from hmpfit.regressors.samples import HandClip, View
 
 log = logging.getLogger("hmpfit")
 
+_NEAREST_M = 1e-3  # points nearer to the camera have no pixel
 _GAP = 1.5  # frames' times that lie further apart than so many of the usual steps are no neighbors
 
 
@@ -73,7 +75,7 @@ class HandClips:
             images=np.stack([sequence.image(int(frame)) for frame in frames]),
             K=K,
             is_right=truth.is_right[hands],
-            joints_px=_pixels(joints, K),
+            joints_px=np.where(joints[..., 2:] > _NEAREST_M, project_array(joints, K), np.nan),
             joints_m=joints,
             **_parameters(motion, hands, frames, known),
             box_px=None if boxes is None or not np.isfinite(boxes).all() else _union(boxes),
@@ -127,11 +129,6 @@ def _window(times_s: Floats, step_s: float, last: int, count: int) -> NDArray[np
         neighbor = first > 0 and times_s[first] - times_s[first - 1] < _GAP * step_s
         frames.insert(0, first - 1 if neighbor else first)
     return np.array(frames)
-
-
-def _pixels(joints: Floats, K: Floats) -> Floats:
-    homogeneous = joints @ K.T
-    return np.asarray(homogeneous[..., :2] / np.where(homogeneous[..., 2:] > 1e-3, homogeneous[..., 2:], np.nan))
 
 
 def _where(known: NDArray[np.bool_], values: Floats) -> Floats:

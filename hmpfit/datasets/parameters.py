@@ -12,11 +12,9 @@ import torch
 from hmpfit.geometry import rotations
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModel, HandModels
-from hmpfit.records import DETECTED, EXTRAPOLATED, Bools, Floats, HandMotion
+from hmpfit.records import DETECTED, EXTRAPOLATED, MIRROR_ANGLES, MIRROR_X, Bools, Floats, HandMotion
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
-_X = np.array([-1.0, 1.0, 1.0])
-_ANGLES = np.array([1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def place(models: HandModels, hand: StoredHand, turn: Floats, shift: Floats) -> 
     model = models.side(hand.is_right)
     use = hand.valid
     frames = len(use)
-    flip, angles = (np.ones(3), np.ones(3)) if hand.is_right else (_X, _ANGLES)
+    flip, angles = (np.ones(3), np.ones(3)) if hand.is_right else (MIRROR_X, MIRROR_ANGLES)
     turn, shift = np.broadcast_to(turn, (frames, 3, 3)), np.broadcast_to(shift, (frames, 3))
     betas = np.where(use[:, None], hand.betas, 0.0)
     wrist_rest = rest_wrist(model, betas) * flip
@@ -87,7 +85,7 @@ def rest_wrist(model: HandModel, betas: Floats) -> Floats:
 def expanded(model: HandModel, coefficients: Floats, is_right: bool) -> Floats:
     """Return the poses [..., 45], relative to the mean, of PCA coefficients [..., n] of MANO's own components."""
     pose = coefficients @ model.hands_components[: coefficients.shape[-1]]
-    return pose if is_right else pose * np.tile(_ANGLES, 15)
+    return pose if is_right else pose * np.tile(MIRROR_ANGLES, 15)
 
 
 def motion_of(hands: list[PlacedHand], is_right: Bools, valid: Bools) -> HandMotion:

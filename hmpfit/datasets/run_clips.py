@@ -16,6 +16,7 @@ from hmpfit.datasets.shards import INDEX, Shards, write_index, write_shard
 from hmpfit.errors import InputError
 from hmpfit.files.opening import read_bytes
 from hmpfit.files.structured import read_json_table
+from hmpfit.geometry.cameras import project_array
 from hmpfit.records import DETECTED, Bools, Floats
 from hmpfit.regressors import crops
 from hmpfit.regressors.samples import HandClip
@@ -134,7 +135,7 @@ def _pair(
     frames = slice(frame - 1, frame + 1)
     K = result.camera.K[min(frame, len(result.camera.K) - 1)]
     joints = result.joints[hand, frames]
-    xy = _pixels(joints, K, result.camera.distortion)
+    xy = project_array(joints, K, result.camera.distortion)
     crop = crops.around(xy, margin=choice.margin)
     motion = result.motion
     made = _cut(crop, np.stack((before, image)), K, choice.size)
@@ -181,14 +182,6 @@ def _cut(crop: crops.Crop, images: np.ndarray, K: Floats, size: int) -> HandClip
         hand_pose=np.full((1, count, 15, 3), np.nan),
         betas=np.full((1, 10), np.nan),
     )
-
-
-def _pixels(joints: Floats, K: Floats, distortion: Floats | None) -> Floats:
-    import cv2
-
-    points, lens = joints.reshape(-1, 3).astype(np.float64), np.zeros(5) if distortion is None else distortion
-    flat, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), K, lens)
-    return np.asarray(flat.reshape(*joints.shape[:-1], 2))
 
 
 def _corner(crop: crops.Crop) -> Floats:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmpfit.errors import InputError, NoHandError
-from hmpfit.evaluation.truth_files import OCCLUDED_SHARE
+from hmpfit.geometry.cameras import project_array
 from hmpfit.hands.matching import match_hands
-from hmpfit.interfaces.dataset import Sequence
+from hmpfit.interfaces.dataset import OCCLUDED_SHARE, Sequence
 from hmpfit.keypoints import mediapipe
-from hmpfit.records import Floats
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,13 @@ def detection_rate(sequence: Sequence, workers: int = 1) -> DetectionRate:
     except NoHandError:
         tracks = None
     if tracks is not None:
-        pixels = np.where(truth.valid[..., None, None], _pixels(truth.joints_m, sequence.camera.K), np.nan)
+        pixels = project_array(truth.joints_m, sequence.camera.K[:, None])
+        pixels = np.where(truth.valid[..., None, None], pixels, np.nan)
         for hand, row in enumerate(match_hands(tracks.xy_px, tracks.is_right, pixels, truth.is_right)):
             if row >= 0:
                 found[hand] = tracks.seen[row]
     counts = (in_sight.sum(), (in_sight & found).sum(), hidden.sum(), (hidden & found).sum())
     return DetectionRate(*(int(count) for count in counts))
-
-
-def _pixels(joints_m: Floats, K: Floats) -> Floats:
-    """Project joints [H, T, 21, 3] by K [1 | T, 3, 3]."""
-    homogeneous = np.einsum("htkj,tij->htki", joints_m, np.broadcast_to(K, (joints_m.shape[1], 3, 3)))
-    return np.asarray(homogeneous[..., :2] / np.maximum(homogeneous[..., 2:], 1e-6))
 
 
 def total(rates: list[DetectionRate]) -> DetectionRate:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
+from hmpfit.records import MIRROR_X
 
 Points = NDArray[np.floating]
 
@@ -24,7 +25,7 @@ def neutral_hand(models: HandModels, is_right: bool) -> tuple[Points, Points]:
         torch.zeros(3, dtype=torch.float64),
     )
     assert posed.vertices is not None
-    flip = np.array([1.0 if is_right else -1.0, 1.0, 1.0])
+    flip = 1.0 if is_right else MIRROR_X
     joints, vertices = posed.joints.numpy() * flip, posed.vertices.numpy() * flip
     return joints - joints[0], vertices - joints[0]
 

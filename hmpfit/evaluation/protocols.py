@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.evaluation import single_hand, two_hands
 from hmpfit.evaluation.tables import mean_of
-from hmpfit.evaluation.truth_files import TruthFile
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.skeleton import OPENPOSE_WRIST
 
 Points = NDArray[np.floating]
@@ -25,14 +25,14 @@ _NEEDS_MESHES = ("ho3d", "freihand", "hic", "arctic")
 _NEEDS_BOTH = ("intaghand",)
 
 
-def check(protocol: str, truth: TruthFile) -> None:
+def check(protocol: str, truth: Truth) -> None:
     """Raise UnknownNameError for an unknown protocol and InputError when the truth lacks what it needs.
 
     A dataset's truth without meshes is scored by its joints where the protocol has numbers for them.
     """
     if protocol not in PROTOCOLS:
         raise UnknownNameError("protocol", protocol, PROTOCOLS)
-    if truth.vertices is None and protocol in _NEEDS_MESHES and not truth.meshes_elsewhere:
+    if truth.vertices_m is None and protocol in _NEEDS_MESHES and not truth.meshes_elsewhere:
         raise InputError(f"Protocol {protocol} scores meshes, and the truth has no 'vertices'; choose --protocol hmp.")
     sides = sorted(truth.is_right.tolist())
     if protocol in _NEEDS_BOTH and sides != [False, True]:
@@ -41,14 +41,14 @@ def check(protocol: str, truth: TruthFile) -> None:
         raise InputError(f"Protocol {protocol} is for at most one hand of each side; the truth holds {len(sides)}.")
 
 
-def frames_of(protocol: str, truth: TruthFile) -> Bools:
+def frames_of(protocol: str, truth: Truth) -> Bools:
     """Return the hands and frames [H, T] that a protocol scores: all joints known, for InterHand2.6M any."""
     annotated = truth.annotated()
     return annotated.any(-1) if protocol == "interhand" else annotated.all(-1)
 
 
 def scores_of(
-    protocol: str, joints: Points, meshes: Points | None, truth: TruthFile, wanted: Bools, left_faces: Faces | None
+    protocol: str, joints: Points, meshes: Points | None, truth: Truth, wanted: Bools, left_faces: Faces | None
 ) -> tuple[Scores, Scores]:
     """Return the protocol's numbers over the wanted frames [H, T] that have an estimate, and the samples behind each.
 
@@ -61,23 +61,25 @@ def scores_of(
     if protocol == "hmp":
         return _over_time(joints, meshes, truth, known)
     if protocol in single_hand.PROTOCOLS:
-        found, true = joints[known], truth.joints[known]
+        found, true = joints[known], truth.joints_m[known]
         if protocol == "dexycb":
             scores = single_hand.dexycb(found, true)
         else:
-            both = (None, None) if meshes is None or truth.vertices is None else (meshes[known], truth.vertices[known])
+            both = (
+                (None, None) if meshes is None or truth.vertices_m is None else (meshes[known], truth.vertices_m[known])
+            )
             scores = single_hand.PROTOCOLS[protocol](found, true, *both)
         return scores, dict.fromkeys(scores, float(known.sum()))
     return _two_hands(protocol, joints, meshes, truth, wanted, known, left_faces)
 
 
-def _over_time(joints: Points, meshes: Points | None, truth: TruthFile, known: Bools) -> tuple[Scores, Scores]:
+def _over_time(joints: Points, meshes: Points | None, truth: Truth, known: Bools) -> tuple[Scores, Scores]:
     hands, counts = [], []
     for hand in np.flatnonzero(known.any(1)):
         gone = ~known[hand][:, None, None]
         mesh = None if meshes is None else np.where(gone, np.nan, meshes[hand])
-        true_mesh = None if truth.vertices is None else truth.vertices[hand]
-        one = single_hand.hmp(np.where(gone, np.nan, joints[hand]), truth.joints[hand], truth.fps, mesh, true_mesh)
+        true_mesh = None if truth.vertices_m is None else truth.vertices_m[hand]
+        one = single_hand.hmp(np.where(gone, np.nan, joints[hand]), truth.joints_m[hand], truth.fps, mesh, true_mesh)
         triplets = (known[hand, :-2] & known[hand, 1:-1] & known[hand, 2:]).sum()
         hands.append(one)
         counts.append({key: float(triplets if "_acc_" in key else known[hand].sum()) for key in one})
@@ -88,15 +90,15 @@ def _two_hands(
     protocol: str,
     joints: Points,
     meshes: Points | None,
-    truth: TruthFile,
+    truth: Truth,
     wanted: Bools,
     known: Bools,
     left_faces: Faces | None,
 ) -> tuple[Scores, Scores]:
     rows = [next(iter(np.flatnonzero(truth.is_right == side)), None) for side in (True, False)]
-    found, true = _paired(joints, rows), _paired(truth.joints, rows)
+    found, true = _paired(joints, rows), _paired(truth.joints_m, rows)
     mesh = None if meshes is None else _paired(meshes, rows)
-    true_mesh = None if truth.vertices is None else _paired(truth.vertices, rows)
+    true_mesh = None if truth.vertices_m is None else _paired(truth.vertices_m, rows)
     valid, interacting = _paired(known, rows), _paired(wanted, rows).all(1)
     both = valid.all(1)
     n_hands, n_both = float(valid.sum()), float((both & interacting).sum())

@@ -13,13 +13,13 @@ import numpy as np
 
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.score_submission import SUFFIXES, score_submission
-from hmpfit.evaluation.scoring import TruthFile, flattened, read_truth, score_motion, weights
+from hmpfit.evaluation.scoring import flattened, read_truth, score_motion, weights
 from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.evaluation.world_motion import world_scores
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.interfaces.dataset import Dataset
+from hmpfit.interfaces.dataset import Dataset, Truth
 from hmpfit.records import EXTRAPOLATED, HandMotion
 from hmpfit.results.matching import read_with_model
 from hmpfit.results.npz import StoredResult
@@ -33,7 +33,7 @@ class Pair:
 
     name: str
     found: Path
-    truth: Path | Callable[[], TruthFile]
+    truth: Path | Callable[[], Truth]
     protocol: str = "hmp"
 
 
@@ -107,24 +107,26 @@ def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Sco
         for target, part in ((scores, flattened(hidden)), (samples, weights(hidden))):
             target.update({f"occluded_{name}": value for name, value in part.items() if name != "coverage"})
     scores.update(world)
-    samples.update({key: float(truth.joints.shape[1]) for key in world})
+    samples.update({key: float(truth.joints_m.shape[1]) for key in world})
     return Scored(pair.name, scores, samples, problem, truth.broken)
 
 
-def _world(stored: StoredResult, truth: TruthFile) -> Numbers:
+def _world(stored: StoredResult, truth: Truth) -> Numbers:
     """Return the world's numbers where truth and result both know the camera's path, else none."""
     found, true_path = stored.camera_motion, truth.world_from_camera
     if found is None or true_path is None or not np.isfinite(true_path).all():
         return {}
     if len(true_path) != len(found.world_from_camera):
         return {}
-    joints = pick_hands(stored.joints, match_hands(stored.joints, stored.motion.is_right, truth.joints, truth.is_right))
-    return world_scores(joints, truth.joints, found.world_from_camera, true_path, found.map_from_camera)
+    joints = pick_hands(
+        stored.joints, match_hands(stored.joints, stored.motion.is_right, truth.joints_m, truth.is_right)
+    )
+    return world_scores(joints, truth.joints_m, found.world_from_camera, true_path, found.map_from_camera)
 
 
-def _nothing(truth: TruthFile) -> HandMotion:
+def _nothing(truth: Truth) -> HandMotion:
     """Return the truth's hands, found nowhere."""
-    hands, frames = truth.joints.shape[:2]
+    hands, frames = truth.joints_m.shape[:2]
     return HandMotion(
         global_orient=np.zeros((hands, frames, 3)),
         hand_pose=np.zeros((hands, frames, 15, 3)),

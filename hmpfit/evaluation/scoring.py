@@ -12,11 +12,11 @@ from hmpfit.errors import InputError
 from hmpfit.evaluation.missing_frames import fill_missing_frames, neutral_hand
 from hmpfit.evaluation.protocols import PROTOCOLS as PROTOCOLS
 from hmpfit.evaluation.protocols import check, frames_of, scores_of
-from hmpfit.evaluation.truth_files import TruthFile as TruthFile
 from hmpfit.evaluation.truth_files import read_truth as read_truth
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.records import HandMotion
 from hmpfit.skeleton import OPENPOSE_WRIST
 
@@ -25,7 +25,7 @@ Scores = dict[str, float]
 
 
 def score_motion(
-    motion: HandMotion, models: HandModels, truth: TruthFile, protocol: str = "hmp", subset: bool = False
+    motion: HandMotion, models: HandModels, truth: Truth, protocol: str = "hmp", subset: bool = False
 ) -> dict[str, Scores]:
     """Return scores of a motion: `covered` over frames with an estimate, `charged` over all frames, and the coverage.
 
@@ -34,18 +34,18 @@ def score_motion(
     frames or the truth lacks what the protocol needs, UnknownNameError for an unknown protocol.
     """
     check(protocol, truth)
-    frames = truth.joints.shape[1]
+    frames = truth.joints_m.shape[1]
     if motion.transl.shape[1] != frames:
         raise InputError(f"The result has {motion.transl.shape[1]} frames and the truth {frames}; score whole clips.")
-    if truth.vertices is not None and truth.vertices.shape[2] != len(models.right.v_template):
+    if truth.vertices_m is not None and truth.vertices_m.shape[2] != len(models.right.v_template):
         raise InputError(
-            f"The truth's meshes have {truth.vertices.shape[2]} vertices and the hand model in use "
+            f"The truth's meshes have {truth.vertices_m.shape[2]} vertices and the hand model in use "
             f"{len(models.right.v_template)}; give the truth's with --hand-model."
         )
-    posed = pose_hands(models, motion, vertices=truth.vertices is not None)
-    same = match_hands(posed.joints, motion.is_right, truth.joints, truth.is_right)
+    posed = pose_hands(models, motion, vertices=truth.vertices_m is not None)
+    same = match_hands(posed.joints, motion.is_right, truth.joints_m, truth.is_right)
     joints = pick_hands(posed.joints, same)
-    meshes = None if truth.vertices is None or posed.vertices is None else pick_hands(posed.vertices, same)
+    meshes = None if truth.vertices_m is None or posed.vertices is None else pick_hands(posed.vertices, same)
     wanted = frames_of(protocol, truth)
     if subset:
         wanted = wanted & truth.occluded()
@@ -80,7 +80,7 @@ def weights(scores: Mapping[str, Scores]) -> Scores:
     return out
 
 
-def demo_errors(motion: HandMotion, models: HandModels, truth: TruthFile) -> Scores:
+def demo_errors(motion: HandMotion, models: HandModels, truth: Truth) -> Scores:
     """Return the four numbers of `hmpfit demo --json` under their short names, mm. Raises as `score_motion` does."""
     found = score_motion(motion, models, truth)["covered"]
     short = {"ra_acc_mm": "ra_acc_mm_per_frame2"}
@@ -88,9 +88,7 @@ def demo_errors(motion: HandMotion, models: HandModels, truth: TruthFile) -> Sco
     return {name: found[short.get(name, name)] for name in names}
 
 
-def _charged(
-    joints: Points, meshes: Points | None, truth: TruthFile, models: HandModels
-) -> tuple[Points, Points | None]:
+def _charged(joints: Points, meshes: Points | None, truth: Truth, models: HandModels) -> tuple[Points, Points | None]:
     full, full_meshes = joints.copy(), None if meshes is None else meshes.copy()
     for row, is_right in enumerate(truth.is_right):
         neutral, neutral_mesh = neutral_hand(models, bool(is_right))

@@ -3,58 +3,18 @@
 Separate from the scoring, so that a new source of truth is one function here.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.schemas import METERS, SECONDS, Fields
-
-if TYPE_CHECKING:
-    from hmpfit.interfaces.dataset import Sequence
-
-Points = NDArray[np.floating]
-Bools = NDArray[np.bool_]
-
-OCCLUDED_SHARE = 0.3  # of a hand's joints hidden: frames above it are the occlusion subset
+from hmpfit.interfaces.dataset import Sequence, Truth
 
 
-@dataclass(frozen=True)
-class TruthFile:
-    """A truth: hands H, frames T; camera axes, meters, joints in OpenPose order."""
-
-    is_right: Bools  # [H]
-    joints: Points  # [H, T, 21, 3], NaN where not known
-    times_s: Points  # [T]
-    vertices: Points | None = None  # [H, T, V, 3]
-    visible: Bools | None = None  # [H, T, 21]
-    joint_valid: Bools | None = None  # [H, T, 21] where single joints may lack an annotation
-    broken: tuple[tuple[str, str], ...] = ()  # (path, reason) of frames whose annotation could not be read
-    world_from_camera: Points | None = None  # [T, 4, 4] where the truth knows the camera's path
-    meshes_elsewhere: bool = False  # the dataset has meshes, of a hand model that is not in use
-
-    @property
-    def fps(self) -> float:
-        """Mean frame rate of the time stamps."""
-        return float((len(self.times_s) - 1) / (self.times_s[-1] - self.times_s[0])) if len(self.times_s) > 1 else 30.0
-
-    def annotated(self) -> Bools:
-        """Return the joints [H, T, 21] that are known."""
-        finite = np.isfinite(self.joints).all(-1)
-        return finite if self.joint_valid is None else finite & self.joint_valid
-
-    def occluded(self) -> Bools:
-        """Return the frames [H, T] in which more than `OCCLUDED_SHARE` of the joints are hidden."""
-        if self.visible is None:
-            return np.zeros(self.joints.shape[:2], dtype=bool)
-        return (~self.visible).mean(-1) > OCCLUDED_SHARE
-
-
-def read_truth(path: Path) -> TruthFile:
+def read_truth(path: Path) -> Truth:
     """Read a synthetic clip's `truth.npz` (or its folder), or a result as the truth of another.
 
     Raises InputError when the file is missing, damaged, or lacks joints.
@@ -77,11 +37,12 @@ def read_truth(path: Path) -> TruthFile:
     if (np.diff(times_s) <= 0).any():
         raise stored.wrong("times_s", "does not rise from frame to frame")
     meshes = ("H", "T", "V", 3)
-    return TruthFile(
+    return Truth(
         is_right=stored.flags("is_right", ("H",)),
-        joints=joints,
+        joints_m=joints,
+        valid=np.isfinite(joints).all((-1, -2)),
         times_s=times_s,
-        vertices=stored.array("vertices", meshes, low=-METERS, high=METERS, allow_nan=True)
+        vertices_m=stored.array("vertices", meshes, low=-METERS, high=METERS, allow_nan=True)
         if "vertices" in stored
         else None,
         visible=stored.flags("visibility", ("H", "T", 21)) if "visibility" in stored else None,
@@ -92,7 +53,7 @@ def read_truth(path: Path) -> TruthFile:
     )
 
 
-def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:
+def of_sequence(sequence: Sequence, vertices: int) -> Truth:
     """Read a dataset's sequence as a truth; frames that are not annotated are NaN. Raises InputError as its reader.
 
     Meshes are left out, and `meshes_elsewhere` set, when they have another number of vertices than the hand model in
@@ -107,14 +68,10 @@ def of_sequence(sequence: "Sequence", vertices: int) -> TruthFile:
             why = f"; {len(truth.broken)} annotations are no good, the first: '{path}' {reason}"
         raise InputError(f"No frame of '{sequence.name}' is annotated{why}.")
     fits = truth.vertices_m is not None and truth.vertices_m.shape[2] == vertices
-    return TruthFile(
-        is_right=truth.is_right,
-        joints=np.where(known[..., None, None], truth.joints_m, np.nan),
+    return replace(
+        truth,
+        joints_m=np.where(known[..., None, None], truth.joints_m, np.nan),
         times_s=np.asarray(sequence.times_s),
-        vertices=truth.vertices_m if fits else None,
-        visible=truth.visible,
-        joint_valid=truth.joint_valid,
-        broken=truth.broken,
-        world_from_camera=truth.world_from_camera,
+        vertices_m=truth.vertices_m if fits else None,
         meshes_elsewhere=not fits,
     )

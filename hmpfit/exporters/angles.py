@@ -12,10 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import hand_labels
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
-from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
-from hmpfit.records import STATUS_NAMES, Floats
+from hmpfit.records import MIRROR_ANGLES, STATUS_NAMES, Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import MANO_HAND_JOINTS
 

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from hmpfit.geometry.rotations import exp
-from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Floats, hand_names
+from hmpfit.records import MIRROR_X, Floats, hand_names
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_21, MANO_JOINTS, MANO_PARENTS, OPENPOSE_TO_MANO21
 

@@ -13,10 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, AnimatedHand, animate, world_rotations
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
-from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.exporter import DEFAULTS, ExportOptions
-from hmpfit.records import STATUS_NAMES, Floats
+from hmpfit.records import MIRROR_X, STATUS_NAMES, Floats
 from hmpfit.results.npz import StoredResult
 from hmpfit.skeleton import FINGERS, MANO_HAND_JOINTS, mano, openpose
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.alignment import unit
 from hmpfit.records import Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
 
@@ -80,9 +81,9 @@ def features(joints: Floats, landmarks_px: Floats, tracks: KeypointTracks) -> ND
     wrist, index, middle, pinky = (
         joints[:, :, OPENPOSE_21.index(name)] for name in ("wrist", "index1", "middle1", "pinky1")
     )
-    ray = _unit(joints.mean(2))
-    ahead, across = _unit(middle - wrist), index - pinky
-    facing = np.abs((_unit(np.cross(ahead, across)) * ray).sum(-1))
+    ray = unit(joints.mean(2), _NEAREST)
+    ahead, across = unit(middle - wrist, _NEAREST), index - pinky
+    facing = np.abs((unit(np.cross(ahead, across), _NEAREST) * ray).sum(-1))
     along = np.abs(((joints - wrist[:, :, None]) * ray[:, :, None]).sum(-1))
     along = along / np.maximum(np.linalg.norm(joints - wrist[:, :, None], axis=-1), 0.01)
     by_frame = {
@@ -129,7 +130,3 @@ def _seconds_to_evidence(tracks: KeypointTracks) -> Floats:
             near = np.minimum(np.abs(times[right] - tracks.times_s), np.abs(tracks.times_s - times[left]))
             out[hand] = near
     return out
-
-
-def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), _NEAREST)

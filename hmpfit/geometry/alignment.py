@@ -6,6 +6,23 @@ from numpy.typing import NDArray
 from hmpfit.skeleton import OPENPOSE_WRIST
 
 
+def unit(vectors: NDArray[np.floating], least: float = 1e-12) -> NDArray[np.float64]:
+    """Return vectors [..., 3] divided by their lengths; shorter ones than `least` by that."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), least))
+
+
+def closest_rotation(products: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the proper rotations [..., 3, 3] closest to matrices [..., 3, 3], and their singular values [..., 3].
+
+    Of targets' transpose times sources, centered, it is the rotation that turns sources onto targets (Kabsch 1976); the
+    last singular value is negative where the closest orthogonal matrix would be a mirror.
+    """
+    left, stretch, right = np.linalg.svd(products)
+    handedness = np.ones_like(stretch)
+    handedness[..., -1] = np.sign(np.linalg.det(left @ right))
+    return (left * handedness[..., None, :]) @ right, stretch * handedness
+
+
 def similarity_aligned(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return points [..., N, 3] after the rotation, scale and translation that bring them closest to the target.
 
@@ -14,11 +31,8 @@ def similarity_aligned(points: NDArray[np.floating], target: NDArray[np.floating
     points, target = np.asarray(points, dtype=np.float64), np.asarray(target, dtype=np.float64)
     center, target_center = points.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
     source, goal = points - center, target - target_center
-    left, stretch, right = np.linalg.svd(np.swapaxes(goal, -1, -2) @ source)
-    handedness = np.ones_like(stretch)
-    handedness[..., -1] = np.sign(np.linalg.det(left @ right))
-    rotation = (left * handedness[..., None, :]) @ right
-    scale = (stretch * handedness).sum(axis=-1) / np.maximum((source**2).sum(axis=(-1, -2)), 1e-30)
+    rotation, stretch = closest_rotation(np.swapaxes(goal, -1, -2) @ source)
+    scale = stretch.sum(axis=-1) / np.maximum((source**2).sum(axis=(-1, -2)), 1e-30)
     return scale[..., None, None] * source @ np.swapaxes(rotation, -1, -2) + target_center
 
 
@@ -32,12 +46,10 @@ def best_similarity(
     """
     center, target_center = points.mean(axis=0), target.mean(axis=0)
     source, goal = points - center, target - target_center
-    left, stretch, right = np.linalg.svd(goal.T @ source)
+    rotation, stretch = closest_rotation(goal.T @ source)
     if stretch[0] < 1e-15:
         return np.eye(3), 1.0, np.asarray(target_center - center, np.float64)
-    handedness = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * handedness) @ right
-    scale = float((stretch * handedness).sum() / max((source**2).sum(), 1e-30)) if scaled else 1.0
+    scale = float(stretch.sum() / max((source**2).sum(), 1e-30)) if scaled else 1.0
     return rotation, scale, target_center - scale * rotation @ center
 
 

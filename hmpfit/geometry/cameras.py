@@ -4,6 +4,7 @@ Separate from rotations because only this file knows about pixels. OpenCV axes: 
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -35,6 +36,15 @@ def project(points: Tensor, K: Tensor, distortion: Tensor | None = None) -> Tens
     """
     xy = image_plane(points, distortion)
     return (K[..., :2, :2] @ xy[..., None])[..., 0] + K[..., :2, 2]
+
+
+def project_array(
+    points: NDArray[np.floating], K: NDArray[np.floating], distortion: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """Return what `project` says of arrays, in double precision."""
+    lens = None if distortion is None else torch.as_tensor(np.asarray(distortion, np.float64))
+    given, intrinsics = (torch.as_tensor(np.asarray(part, np.float64)) for part in (points, K))
+    return np.asarray(project(given, intrinsics, lens).numpy())
 
 
 def rays(

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmpfit.geometry.alignment import unit
+
 NEAREST_M = 1e-2
 FISHEYE, RADIAL_TANGENTIAL, RATIONAL = "fisheye", "radial_tangential", "rational"
 LENS_NAMES = {4: FISHEYE, 5: RADIAL_TANGENTIAL, 8: RATIONAL}
@@ -43,7 +45,7 @@ def undistorted_rays(plane: NDArray[np.floating], distortion: NDArray[np.floatin
     if distortion is not None:
         plane = _undone(plane, np.asarray(distortion, dtype=np.float64))
     directions = np.concatenate((plane, np.ones_like(plane[..., :1])), axis=-1)
-    return np.asarray(directions / np.linalg.norm(directions, axis=-1, keepdims=True))
+    return unit(directions)
 
 
 def mirror_distortion(distortion: NDArray[np.floating]) -> NDArray[np.float64]:

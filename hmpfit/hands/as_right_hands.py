@@ -6,9 +6,7 @@ import numpy as np
 
 from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.geometry.lenses import mirror_distortion
-from hmpfit.records import Bools, Camera, Floats, HandMotion, KeypointTracks
-
-_X = np.array([-1.0, 1.0, 1.0])
+from hmpfit.records import MIRROR_X, Bools, Camera, Floats, HandMotion, KeypointTracks
 
 
 def tracks_as_right(tracks: KeypointTracks, width: int) -> KeypointTracks:
@@ -17,7 +15,7 @@ def tracks_as_right(tracks: KeypointTracks, width: int) -> KeypointTracks:
     xy, world = tracks.xy_px.copy(), tracks.world_m
     xy[left, ..., 0] = width - xy[left, ..., 0]
     if world is not None:
-        world = np.where(left[:, None, None, None], world * _X, world)
+        world = np.where(left[:, None, None, None], world * MIRROR_X, world)
     return replace(tracks, xy_px=xy, world_m=world, is_right=np.ones_like(tracks.is_right))
 
 

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from hmpfit.hands.model import Floats
-
-MIRROR_X = np.array([-1.0, 1.0, 1.0])  # of positions
-MIRROR_ANGLES = np.array([1.0, -1.0, -1.0])  # of axis-angle vectors
+from hmpfit.records import MIRROR_ANGLES, MIRROR_X
 
 
 def mirror_arrays(arrays: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.model import HandModel, HandModels
-from hmpfit.records import HandMotion, PosedHands
+from hmpfit.records import MIRROR_X, HandMotion, PosedHands
 from hmpfit.skeleton import MANO21_TO_OPENPOSE, MANO_JOINTS, MANO_PARENTS
 
 
@@ -120,7 +120,7 @@ def pose_hands(models: HandModels, motion: HandMotion, vertices: bool = False) -
         _pose_side(models.side(bool(is_right)), upright, hand, vertices)
         for hand, is_right in enumerate(motion.is_right)
     ]
-    flip = np.where(motion.is_right[:, None], 1.0, [-1.0, 1.0, 1.0])[:, None, None, :]
+    flip = np.where(motion.is_right[:, None], 1.0, MIRROR_X)[:, None, None, :]
     joints = np.stack([joints for joints, _ in sides]) * flip
     if not vertices:
         return PosedHands(joints)

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Floats, HandMotion
+from hmpfit.records import MIRROR_X, Floats, HandMotion
 
 
 def move_hands(motion: HandMotion, models: HandModels, transforms: Floats) -> HandMotion:

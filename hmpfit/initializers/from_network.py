@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
-from hmpfit.geometry.cameras import project
+from hmpfit.geometry.cameras import project_array
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
@@ -77,7 +77,7 @@ def initialize(
         good = (places[:, 2] > NEAREST_M) & (places[:, 2] < FARTHEST_M)
         rows = np.flatnonzero(at)[good]
         transl[hand, rows], status[hand, rows] = places[good], DETECTED
-        shown = [_pixels(some + places[:, None], intrinsics, lens) for some in (points, joints)]
+        shown = [project_array(some + places[:, None], intrinsics[:, None], lens) for some in (points, joints)]
         shifted[hand, rows] = own[hand, rows] + (shown[0] - shown[1])[good]
     placed = mirroring.motion_as_sides(
         replace(motion, global_orient=orient, transl=transl, status=status, betas=betas), sides
@@ -110,8 +110,3 @@ def _placed(points: Floats, rays: Floats, weights: Floats) -> Floats:
     b = rays * points[..., 2:] - points[..., :2]
     normal = np.einsum("nkei,nkej,nk->nij", a, a, weights)
     return np.linalg.solve(normal + 1e-9 * np.eye(3), np.einsum("nkei,nke,nk->ni", a, b, weights)[..., None])[..., 0]
-
-
-def _pixels(points: Floats, K: Floats, distortion: Floats | None) -> Floats:
-    lens = None if distortion is None else torch.as_tensor(distortion)
-    return np.asarray(project(torch.as_tensor(points), torch.as_tensor(K)[:, None], lens).numpy())

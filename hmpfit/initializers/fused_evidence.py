@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
+from hmpfit.geometry.alignment import closest_rotation
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers import from_network
-from hmpfit.records import DETECTED, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def world_landmarks(motion: HandMotion, models: HandModels) -> Floats:
         betas, still = torch.as_tensor(motion.betas[hand]), torch.zeros(3).double()
         points = landmark_points(kin, pose[0], pose[1], betas, still).numpy()
         centred = points - points.mean(-2, keepdims=True)
-        out[hand, at] = centred if is_right else centred * (-1, 1, 1)
+        out[hand, at] = centred if is_right else centred * MIRROR_X
     return out
 
 
@@ -125,8 +126,5 @@ def _turned_onto(points: Floats, target: Floats, at: np.ndarray) -> Floats:
     """Turn centred points [H, T, 21, 3] onto targets where `at` [H, T], by the closest rotation (Kabsch)."""
     out = points.copy()
     a, b = points[at], target[at]
-    u, _, vt = np.linalg.svd(np.swapaxes(a, -1, -2) @ b)
-    sign = np.ones((len(a), 3))
-    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
-    out[at] = a @ ((u * sign[:, None]) @ vt)
+    out[at] = a @ closest_rotation(np.swapaxes(a, -1, -2) @ b)[0]
     return out

@@ -23,6 +23,7 @@ from hmpfit.video.image_file import read_image
 
 log = logging.getLogger("hmpfit")
 
+OCCLUDED_SHARE = 0.3  # of a hand's joints hidden: frames above it are the occlusion subset
 BOX_MARGIN = 1.2  # of a box made from projected joints, around their own
 
 Broken = tuple[tuple[str, str], ...]  # (path, reason)
@@ -30,7 +31,10 @@ Broken = tuple[tuple[str, str], ...]  # (path, reason)
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of H hands over T frames, in the camera's frame. Finite wherever `valid`."""
+    """What is true of H hands over T frames, in the camera's frame, as readers give it and metrics take it.
+
+    Finite wherever `valid`.
+    """
 
     is_right: NDArray[np.bool_]  # [H]
     joints_m: Floats  # [H, T, 21, 3] OpenPose order, NaN where not annotated
@@ -42,6 +46,24 @@ class Truth:
     faces: NDArray[np.integer] | None = None  # [F, 3]
     broken: Broken = ()  # frames whose annotation could not be read
     world_from_camera: Floats | None = None  # [T, 4, 4] where the camera's path is known
+    times_s: Floats = field(default_factory=lambda: np.zeros(0))  # [T]; a sequence knows those of its truth
+    meshes_elsewhere: bool = False  # the dataset has meshes, of a hand model that is not in use
+
+    @property
+    def fps(self) -> float:
+        """Mean frame rate of the time stamps."""
+        return float((len(self.times_s) - 1) / (self.times_s[-1] - self.times_s[0])) if len(self.times_s) > 1 else 30.0
+
+    def annotated(self) -> NDArray[np.bool_]:
+        """Return the joints [H, T, 21] that are known."""
+        finite = np.isfinite(self.joints_m).all(-1)
+        return finite if self.joint_valid is None else finite & self.joint_valid
+
+    def occluded(self) -> NDArray[np.bool_]:
+        """Return the frames [H, T] in which more than `OCCLUDED_SHARE` of the joints are hidden."""
+        if self.visible is None:
+            return np.zeros(self.joints_m.shape[:2], dtype=bool)
+        return (~self.visible).mean(-1) > OCCLUDED_SHARE
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hmpfit.geometry.cameras import project_array
 from hmpfit.hands.matching import match_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
-from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandMotion, KeypointTracks
 
 CONFIDENCE = 0.5  # a projection cannot tell how good it is; it weighs half of a steady detection
 
@@ -30,7 +31,7 @@ def projected(
     seen = seen & in_front.any(axis=-1)
     kept = seen[..., None] & in_front
     return KeypointTracks(
-        xy_px=np.where(kept[..., None], _project(points, camera), np.nan),
+        xy_px=np.where(kept[..., None], project_array(points, camera.K[:, None], camera.distortion), np.nan),
         confidence=np.where(kept, confidence, 0.0),
         seen=seen,
         is_right=motion.is_right,
@@ -70,18 +71,8 @@ def _landmark_points(motion: HandMotion, models: HandModels) -> Floats:
         fields = (upright.global_orient, upright.hand_pose, upright.betas, upright.transl)
         orient, pose, betas, transl = (torch.as_tensor(np.asarray(a[hand], dtype=np.float64)) for a in fields)
         points = landmark_points(kinematics, exp(orient), exp(pose), betas.expand(len(orient), -1), transl)
-        rows.append(points.numpy() * np.array([1.0 if is_right else -1.0, 1.0, 1.0]))
+        rows.append(points.numpy() * (1.0 if is_right else MIRROR_X))
     return np.stack(rows)
-
-
-def _project(points: Floats, camera: Camera) -> Floats:
-    import torch
-
-    from hmpfit.geometry.cameras import project
-
-    K = torch.as_tensor(np.asarray(camera.K, dtype=np.float64))[:, None]
-    lens = None if camera.distortion is None else torch.as_tensor(np.asarray(camera.distortion, dtype=np.float64))
-    return np.asarray(project(torch.as_tensor(np.asarray(points, dtype=np.float64)), K, lens).numpy())
 
 
 SOURCE = KeypointSource(initial_keypoints, requires=frozenset({"initial"}))

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
-from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
 from hmpfit.keypoints.regions import from_landmarks
-from hmpfit.records import Bools, Floats
+from hmpfit.records import MIRROR_ANGLES, MIRROR_X, Bools, Floats
 from hmpfit.regressors import crops
 from hmpfit.regressors.crops import Crop
 

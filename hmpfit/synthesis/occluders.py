@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import UnknownNameError
+from hmpfit.geometry.alignment import unit
 from hmpfit.records import Floats
 from hmpfit.skeleton import openpose
 from hmpfit.synthesis.renderer import Mesh
@@ -54,8 +55,8 @@ def held(joints: Floats, generator: np.random.Generator) -> Meshes:
         wrist, index, middle, pinky = (
             joints[frame, openpose(name)] for name in ("wrist", "index1", "middle1", "pinky1")
         )
-        along, across = _unit(middle - wrist), _unit(index - pinky)
-        out = _unit(np.cross(along, across))
+        along, across = unit(middle - wrist), unit(index - pinky)
+        out = unit(np.cross(along, across))
         tips = joints[frame, [openpose(f"{finger}_tip") for finger in ("index", "middle", "ring")]].mean(0)
         side = np.sign(out @ (tips - middle)) or 1.0  # fingers bend towards the palm's side
         axes = np.stack((along, across, out), axis=1)
@@ -132,8 +133,3 @@ def ball(radius: float, rings: int = 10, sectors: int = 16) -> tuple[Floats, NDA
 
 def _about_z(angle: float) -> Floats:
     return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-
-
-def _unit(vector: Floats) -> Floats:
-    unit: Floats = vector / max(float(np.linalg.norm(vector)), 1e-9)
-    return unit

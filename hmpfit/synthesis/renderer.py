@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
+from hmpfit.geometry.cameras import project_array
 
 Floats = NDArray[np.floating]
 
@@ -132,9 +133,7 @@ def render(
 def projected(points: Floats, K: Floats) -> NDArray[np.float64]:
     """Return pixel x, pixel y and depth [N, 3] of camera-frame points [N, 3]."""
     points = np.asarray(points, dtype=np.float64)
-    homogeneous = points @ np.asarray(K, dtype=np.float64).T
-    depth = np.maximum(points[:, 2:], 1e-6)
-    return np.concatenate((homogeneous[:, :2] / depth, points[:, 2:]), axis=1)
+    return np.concatenate((project_array(points, K), points[:, 2:]), axis=1)
 
 
 def joined(meshes: Sequence[Mesh]) -> Mesh:

@@ -19,7 +19,7 @@ from hmpfit.errors import UnknownNameError
 from hmpfit.hands.mano import ManoHand, PosedTensors
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.watertight import HandSurface
-from hmpfit.records import DETECTED, Floats, HandMotion
+from hmpfit.records import DETECTED, MIRROR_X, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_PALM
 from hmpfit.synthesis.demo_motion import wave
 from hmpfit.synthesis.hand_degrees_of_freedom import Subject, to_hand_pose
@@ -29,7 +29,6 @@ from hmpfit.synthesis.scene import Scene
 from hmpfit.synthesis.timing import minimum_jerk
 from hmpfit.synthesis.touching import Frames, close_fingers, draw_back, free_distance
 
-_MIRROR = np.array([-1.0, 1.0, 1.0])
 _ACROSS, _UP, _NEARER = np.eye(3)[0], -np.eye(3)[1], -np.eye(3)[2]  # camera axes: x right, y down, z away
 _TURN_DEG = ((12.0, 0.7), (28.0, 0.8), (15.0, 0.6))  # of the pair, about x, y, z; and cycles a clip
 _TRAVEL_M = ((0.03, 0.7), (0.02, 0.9), (0.03, 0.6))
@@ -97,7 +96,7 @@ def sample_two_hands(
     grip = close_fingers(meshes, len(times_s), surfaces) if grips else opened
     back, grip = draw_back(meshes, grip, meeting.way, surfaces)
     move = _along(apart + back, meeting.way)
-    places = np.stack((hands[0].wrists - move / 2, hands[1].wrists + move / 2 * _MIRROR))
+    places = np.stack((hands[0].wrists - move / 2, hands[1].wrists + move / 2 * MIRROR_X))
     poses = [hand.pose_at(grip, every) for hand in meeting.hands]
     return _before_camera(turns, places, poses, betas, models, times_s, generator)
 
@@ -132,7 +131,7 @@ class _PosedTrajectory:
         """Return the mesh [N, V, 3] at frames [N] with the fingers closed by grip [N]."""
         vertices = self._posed(self.hand.pose_at(grip, frames), frames, vertices=True).vertices
         assert vertices is not None
-        return np.asarray(vertices.numpy() * (_MIRROR if self.is_left else 1.0))
+        return np.asarray(vertices.numpy() * (MIRROR_X if self.is_left else 1.0))
 
     def _posed(self, pose: Floats, frames: Frames, vertices: bool) -> PosedTensors:
         fields = (self.turns[frames], pose, self.betas, self.shift[frames])
@@ -159,7 +158,7 @@ def _before_camera(
     center = center + np.stack([wave(phase, *move, generator) for move in _TRAVEL_M], axis=1)
     orient, transl = [], []
     for side in range(2):
-        mirror = np.ones(3) if side == 0 else _MIRROR
+        mirror = np.ones(3) if side == 0 else MIRROR_X
         seen = mirror[:, None] * pair * mirror  # the pair's turn as the mirrored hand sees it
         orient.append(Rotation.from_matrix(seen @ turns[side]).as_rotvec())
         model = models.side(side == 0)

@@ -12,7 +12,7 @@ from hmpfit.errors import InputError
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.results.npz import StoredResult, write_copy
 from hmpfit.video.writer import VideoWriter
-from tests.made_result import two_hands
+from tests.made_result import summary_of, two_hands
 
 FRAMES, BAD = 8, 5
 
@@ -23,7 +23,8 @@ def _run(folder: Path, stored: StoredResult) -> Path:
         for frame in range(FRAMES):
             writer.write(np.full((480, 640, 3), 20 * frame, np.uint8))
     write_copy(stored, load_hand_models("open"), folder)
-    (folder / "result.json").write_text(json.dumps({"video": str(folder / "clip.mp4"), "first_frame": 0}))
+    about = {**summary_of(stored), "video": str(folder / "clip.mp4"), "first_frame": 0}
+    (folder / "result.json").write_text(json.dumps(about))
     return folder
 
 

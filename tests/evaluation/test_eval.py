@@ -128,9 +128,13 @@ def test_a_single_right_hand_is_scored_by_the_two_hand_protocols(
     stored: StoredResult, models: HandModels, tmp_path: Path
 ) -> None:
     truth = read_truth(write_truth(tmp_path / "clip", stored, models))
-    assert truth.vertices is not None
+    assert truth.vertices_m is not None
     alone = replace(
-        truth, is_right=truth.is_right[:1], joints=truth.joints[:1] + 0.01, vertices=truth.vertices[:1], visible=None
+        truth,
+        is_right=truth.is_right[:1],
+        joints_m=truth.joints_m[:1] + 0.01,
+        vertices_m=truth.vertices_m[:1],
+        visible=None,
     )
     for protocol, key in (("interhand", "interhand_mpjpe_single_mm"), ("stc", "stc_mpjpe_mm")):
         scores = score_motion(stored.motion, models, alone, protocol)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from hmpfit.command_line.run import run as command
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.errors import InputError
 from hmpfit.evaluation.scoring import score_motion
-from hmpfit.evaluation.truth_files import TruthFile, of_sequence
+from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.keypoints.projected import projected
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.checkpoints import load_plan, save_network, shipped
@@ -37,9 +39,9 @@ class Noise:
     width, height, fps = 320, 240, 30.0
     times_s = np.arange(FRAMES) / 30.0
 
-    def images(self, start: int, stop: int):
-        for frame in range(start, stop):
-            yield np.random.default_rng(frame).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    def decoded(self, start: int, stop: int):
+        noise = (np.random.default_rng(frame) for frame in range(start, stop))
+        return (partial(one.integers, 0, 255, (240, 320, 3), dtype=np.uint8) for one in noise)
 
     def hash_into(self, digest) -> None:
         digest.update(b"noise")
@@ -105,8 +107,8 @@ def test_a_network_is_scored_by_the_protocols_of_its_benchmarks(name: str, tmp_p
                 assert np.isfinite(errors).any(), (kind, protocol)
 
 
-def tracks_of(truth: TruthFile, camera: Camera) -> KeypointTracks:
-    homogeneous = truth.joints @ camera.K[0].T
+def tracks_of(truth: Truth, camera: Camera) -> KeypointTracks:
+    homogeneous = truth.joints_m @ camera.K[0].T
     xy = homogeneous[..., :2] / homogeneous[..., 2:]
     seen = np.isfinite(xy).all((-1, -2))
     confidence = np.repeat(seen[..., None].astype(float), 21, axis=-1)

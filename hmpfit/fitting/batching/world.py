@@ -5,10 +5,9 @@ Separate from `gather`, because nothing else of the fit knows of the world.
 
 import numpy as np
 
-from hmpfit.hands.left_right import MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.rigid_motion import rest_wrists
-from hmpfit.records import CameraMotion, Floats, HandMotion
+from hmpfit.records import MIRROR_X, CameraMotion, Floats, HandMotion
 
 
 def to_world(camera_motion: CameraMotion, motion: HandMotion, models: HandModels) -> tuple[Floats, Floats]:

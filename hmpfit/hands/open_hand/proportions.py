@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.alignment import unit
 from hmpfit.hands.open_hand.joint_regressor import joint_regressor
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
@@ -163,17 +164,17 @@ def skeleton(proportions: Proportions, like: Floats) -> Floats:
         points[rows[0]] = points[0] + proportions.palm_m * place @ axes
         for a, b, length in zip(rows, rows[1:], lengths):
             bone = like[b] - like[a]
-            points[b] = points[a] + proportions.palm_m * length * _unit(bone)
+            points[b] = points[a] + proportions.palm_m * length * unit(bone)
     return points
 
 
 def palm_axes(points: Floats) -> Floats:
     """Return the axes [3, 3] of a right palm: wrist to middle knuckle, towards the thumb, towards its back."""
     wrist, index, middle, pinky = (points[OPENPOSE_21.index(n)] for n in ("wrist", "index1", "middle1", "pinky1"))
-    ahead = _unit(middle - wrist)
+    ahead = unit(middle - wrist)
     side = index - pinky
     side = side - (side @ ahead) * ahead
-    side = _unit(side)
+    side = unit(side)
     return np.stack((ahead, side, np.cross(ahead, side)))
 
 
@@ -221,7 +222,3 @@ def _from_bones(vertices: Floats, points: Floats) -> Floats:
             best = np.where(closer, np.linalg.norm(apart, axis=1), best)
             nearest[closer] = apart[closer]
     return nearest
-
-
-def _unit(vector: Floats) -> Floats:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)

@@ -6,6 +6,7 @@ Separate from the rest of the build because every number here was chosen by eye 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.alignment import unit
 from hmpfit.hands.open_hand.sampling import SampledHands
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, MANO_PARENTS, chain
 
@@ -98,8 +99,8 @@ def _shift_joints(hands: SampledHands) -> tuple[Floats, Floats]:
     for finger, shift_mm in ROOT_SHIFT_MM.items():
         root, second, _ = chain(finger)
         back = -hands.heads[:, root] if finger != "thumb" else hands.heads[:, root] - hands.heads[:, second]
-        joints[:, root] += _unit(back) * (size * shift_mm * 1e-3)[:, None]
-    joints[:, 0] = _unit(hands.heads[:, middle]) * (size * WRIST_SHIFT_MM * 1e-3)[:, None]
+        joints[:, root] += unit(back) * (size * shift_mm * 1e-3)[:, None]
+    joints[:, 0] = unit(hands.heads[:, middle]) * (size * WRIST_SHIFT_MM * 1e-3)[:, None]
     return hands.vertices - joints[:, :1], joints - joints[:, :1]
 
 
@@ -107,10 +108,10 @@ def _align(vertices: Floats, joints: Floats) -> tuple[Floats, Floats]:
     """Turn each hand so that its palm bones lie along MANO's axes: middle knuckle at -x, index and pinky level in y."""
     index, middle, pinky = (joints[:, MANO_JOINTS.index(f"{finger}1")] for finger in ("index", "middle", "pinky"))
     across = index - pinky
-    ahead = _unit((index + pinky) / 2)
-    normal = _unit(np.cross(across, -ahead))  # +y: back of the hand
+    ahead = unit((index + pinky) / 2)
+    normal = unit(np.cross(across, -ahead))  # +y: back of the hand
     angle = np.deg2rad(DIRECTIONS["middle"][0] / 2)
-    toward = _unit(middle - np.sum(middle * normal, axis=1, keepdims=True) * normal)
+    toward = unit(middle - np.sum(middle * normal, axis=1, keepdims=True) * normal)
     side = np.cross(normal, toward)  # -z
     x = -(np.cos(angle) * toward - np.sin(angle) * side)
     rotation = np.stack((x, normal, np.cross(x, normal)), axis=1)
@@ -119,7 +120,7 @@ def _align(vertices: Floats, joints: Floats) -> tuple[Floats, Floats]:
 
 def _between(a: Floats, b: Floats) -> Floats:
     """Return the smallest rotations [S, 3, 3] that turn vectors a [S, 3] into the direction b [3]."""
-    a = _unit(a)
+    a = unit(a)
     v, c = np.cross(a, b), a @ b
     k = np.zeros((len(a), 3, 3))
     k[:, 0, 1], k[:, 0, 2], k[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
@@ -130,7 +131,3 @@ def _between(a: Floats, b: Floats) -> Floats:
 def _axis_rotation(axis: Floats, angle: float) -> Floats:
     k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
-
-
-def _unit(vector: Floats) -> Floats:
-    return vector / np.linalg.norm(vector, axis=-1, keepdims=True)

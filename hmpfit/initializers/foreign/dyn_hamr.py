@@ -12,10 +12,9 @@ import torch
 
 from hmpfit.errors import InputError
 from hmpfit.geometry import rotations
-from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.foreign.foreign_motion import ForeignMotion
-from hmpfit.records import Camera, Floats
+from hmpfit.records import MIRROR_ANGLES, MIRROR_X, Camera, Floats
 
 _KEYS = ("trans", "root_orient", "betas", "is_right", "cam_R", "cam_t", "intrins")
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
-from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, angles, frame_count, rows_by_frame
-from hmpfit.records import Camera, Floats
+from hmpfit.records import MIRROR_ANGLES, Camera, Floats
 
 FOCAL_PER_CROP = 5000.0 / 256.0  # px of focal length per px of crop, both systems' configuration
 _POSE = ("global_orient", "hand_pose", "betas")

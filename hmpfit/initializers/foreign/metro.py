@@ -14,10 +14,9 @@ from hmpfit.geometry import rotations
 from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
-from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.foreign.foreign_motion import ForeignMotion, frame_count, rows_by_frame
-from hmpfit.records import Floats
+from hmpfit.records import MIRROR_ANGLES, MIRROR_X, Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
 _JOINTS, _VERTICES = ("pred_3d_joints", "joints3d", "joints"), ("pred_vertices", "verts", "vertices")

@@ -13,9 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.geometry.lenses import mirror_distortion
-from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import MIRROR_ANGLES, Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
 from hmpfit.regressors.carry_points import followed_points
 from hmpfit.regressors.crops import Crop

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
-from hmpfit.hands.left_right import MIRROR_ANGLES
 from hmpfit.keypoints import regions as areas
 from hmpfit.keypoints.frames import over_frames
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.smooth_regions import smooth_regions
-from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import MIRROR_ANGLES, Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors.backbone.frozen import Features, FrozenTower
 from hmpfit.regressors.crops import Crop
 from hmpfit.regressors.ifvonet.head import SCALES, HeadOutput

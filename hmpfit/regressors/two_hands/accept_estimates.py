@@ -15,9 +15,8 @@ from hmpfit.geometry.cameras import project, rays
 from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import Targets, place_by_rays, solve_pose
 from hmpfit.hands.kinematics import Kinematics, landmark_points
-from hmpfit.hands.left_right import MIRROR_ANGLES, MIRROR_X
 from hmpfit.hands.model import HandModels
-from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import MIRROR_ANGLES, MIRROR_X, Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors.two_hands.estimate_pair import PairEstimate
 from hmpfit.regressors.two_hands.windows import hand_rows
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
-from hmpfit.hands.left_right import MIRROR_X
-from hmpfit.records import Bools, Camera, Floats
+from hmpfit.records import MIRROR_X, Bools, Camera, Floats
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands.windows import PairWindow, sliding_windows
 from hmpfit.video.clip import Clip
