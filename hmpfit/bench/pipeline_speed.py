@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import HmpfitError
+from hmpfit.keypoints.frames import usable_cores
 from hmpfit.worker_pool import worker_pool
 
 WIDTH, HEIGHT, FPS, CYCLE_S = 640, 480, 30.0, 10.0
@@ -36,11 +37,17 @@ class Timing:
     cpu_s: float
     peak_mb: float
     seconds: dict[str, float]
+    cpu_seconds: dict[str, float]  # likewise; `startup` is what comes before and after the phases
 
     @property
     def wall_over_duration(self) -> float:
         """Seconds of work a second of video."""
         return self.wall_s / self.video_s
+
+    @property
+    def overlap(self) -> float:
+        """The share of the usable cores that was busy, from start to end."""
+        return self.cpu_s / (self.wall_s * usable_cores())
 
     @property
     def fit_share(self) -> float:
@@ -73,14 +80,17 @@ def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
         summary: dict[str, Any] = json.loads(said.read_text())
     seconds = {name: float(value) for name, value in summary["seconds"].items() if name != "total"}
     seconds = {"startup": wall_s - float(summary["seconds"]["total"]), **seconds}
+    cpu_s, cpu_seconds = used.ru_utime + used.ru_stime, dict(summary["cpu_seconds"])
+    cpu_seconds = {"startup": cpu_s - sum(cpu_seconds.values()), **cpu_seconds}
     return Timing(
         name=Path(video).stem,
         frames=int(summary["frames"]),
         video_s=summary["frames"] / summary["fps"],
         wall_s=wall_s,
-        cpu_s=used.ru_utime + used.ru_stime,
+        cpu_s=cpu_s,
         peak_mb=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MEGABYTE,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
     )
 
 

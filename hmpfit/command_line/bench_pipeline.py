@@ -26,7 +26,8 @@ def pipeline(
     video: Path | None, lengths: str, no_generated: bool, times: int | None, views: int | None, device: str,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Time `hmpfit run` on VIDEO and on generated clips: seconds a phase, CPU seconds, peak memory, growth with length.
+    """Time `hmpfit run` on VIDEO and on generated clips: seconds and CPU seconds a phase, the share of the cores
+    that is busy, peak memory, growth with length.
 
     CPU seconds tell more than wall seconds where other work shares the machine.
     """
@@ -75,6 +76,7 @@ def _plain(timing: Any) -> dict[str, Any]:
         **vars(timing),
         "wall_over_duration": timing.wall_over_duration,
         "fit_share": timing.fit_share,
+        "overlap": timing.overlap,
     }
 
 
@@ -91,14 +93,16 @@ def _print_summary(content: dict[str, Any]) -> None:
 
     from hmpfit.command_line.literal import literal_console
 
-    table = Table(title=f"Whole runs on {content['machine']['cores']} cores, seconds", title_justify="left")
+    title = f"Whole runs on {content['machine']['cores']} cores, wall seconds and below them CPU seconds"
+    table = Table(title=title, title_justify="left")
     phases = list(content["clips"][0]["seconds"])
-    for heading in ("clip", "video", *phases, "wall", "CPU", "wall/video", "fit share", "peak MB"):
+    for heading in ("clip", "video", *phases, "all", "all/video", "busy", "peak MB"):
         table.add_column(heading, justify="left" if heading == "clip" else "right")
     for clip in content["clips"]:
-        row = [clip["video_s"], *(clip["seconds"].get(phase, 0.0) for phase in phases), clip["wall_s"], clip["cpu_s"]]
-        ends = [f"{clip['wall_over_duration']:.2f}", f"{clip['fit_share']:.0%}", f"{clip['peak_mb']:.0f}"]
-        table.add_row(clip["name"], *(f"{value:.1f}" for value in row), *ends)
+        wall, cpu = ([clip[kind].get(phase, 0.0) for phase in phases] for kind in ("seconds", "cpu_seconds"))
+        ends = [f"{clip['wall_over_duration']:.2f}", f"{clip['overlap']:.0%}", f"{clip['peak_mb']:.0f}"]
+        table.add_row(clip["name"], *(f"{value:.1f}" for value in (clip["video_s"], *wall, clip["wall_s"])), *ends)
+        table.add_row("", "CPU", *(f"{value:.1f}" for value in (*cpu, clip["cpu_s"])))
     literal_console(width=120).print(table)
     for name, growth in content["linearity"].items():
         if growth:

@@ -39,7 +39,7 @@ def publish(
                     report = count_from_total(context.progress, "drawing the overlay")
                     write_overlay(scratch / "overlay.mp4", clip, result, context.models, on_frame=report, layout=layout)
         timings.seconds["total"] = time.perf_counter() - timings.began
-        summary = summarize(result, clip.fps, timings.seconds, hidden_px)
+        summary = summarize(result, clip.fps, timings.seconds, hidden_px, timings.cpu_seconds)
         write_summary(scratch / "result.json", {**summary, **({"missing": missing} if missing else {})})
         with _optional("report.html", missing, scratch):
             write_report(scratch)

@@ -1,5 +1,6 @@
 """Seconds of each step, and progress in counts of frames."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,18 +13,25 @@ from hmpfit.progress import Progress
 
 @dataclass(frozen=True)
 class Timings:
-    """Wall seconds by step, since `began`; memory that a step freed goes back to the system when it ends."""
+    """Wall and processor seconds by step, since `began`; memory that a step freed goes back to the system at its end."""
 
     began: float = field(default_factory=time.perf_counter)
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)  # of all threads and of processes that have ended
 
     @contextmanager
     def of(self, step: str) -> Iterator[None]:
         """Measure a step, which may be done in parts."""
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), _cpu_seconds()
         yield
         release_free_memory()
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
+        self.cpu_seconds[step] = self.cpu_seconds.get(step, 0.0) + _cpu_seconds() - began_cpu
+
+
+def _cpu_seconds() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def count_from_total(progress: Progress, name: str) -> Callable[[int, int], None]:

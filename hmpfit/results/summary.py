@@ -29,10 +29,13 @@ from hmpfit.strict_json import finite, to_json
 _MILLIMETERS = 1000.0
 
 
-def summarize(result: FitRecord, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None) -> dict[str, Any]:
+def summarize(
+    result: FitRecord, fps: float, seconds: Mapping[str, float], hidden_px: Floats | None,
+    cpu_seconds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the content of `result.json`, plain values only; a number that is not finite becomes None.
 
-    `fps` is the clip's frame rate; `seconds` the time of each step. `hidden_px` [H, T, 21, 2] are detections in frames
+    `fps` is the clip's frame rate; `seconds` the time of each step, `cpu_seconds` the processor's. `hidden_px` [H, T, 21, 2] are detections in frames
     that were withheld from the fit, NaN elsewhere; None when nothing was withheld. `provenance` of the result gives
     hand_model, prior, initializer, version and whatever else the pipeline knows.
     """
@@ -59,6 +62,7 @@ def summarize(result: FitRecord, fps: float, seconds: Mapping[str, float], hidde
         ],
         "windows": [list(window) for window in result.windows],
         "seconds": dict(seconds),
+        "cpu_seconds": dict(cpu_seconds or {}),
         "camera": {
             "source": camera.source,
             "width": camera.width,
@@ -89,7 +93,7 @@ _STAGE = {
 _CAMERA = {"source": Optional(str), "moving": Optional(bool)}
 _SUMMARY = {
     "frames": int, "fps": float, "hands": [_HAND], "stages": Optional([_STAGE]), "seconds": {"total": float},
-    "video": Optional(str), "first_frame": Optional(int), "camera": Optional(_CAMERA),
+    "cpu_seconds": Optional({}), "video": Optional(str), "first_frame": Optional(int), "camera": Optional(_CAMERA),
 }  # fmt: skip
 
 

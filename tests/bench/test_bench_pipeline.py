@@ -10,13 +10,14 @@ from click.testing import CliRunner
 from hmpfit.bench.pipeline_speed import Timing, lengthened, linearity, time_run
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import HmpfitError, InputError
+from hmpfit.keypoints.frames import usable_cores
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
 
 
 def timing(video_s: float, work_s: float, peak_mb: float = 900.0) -> Timing:
     seconds = {"startup": 3.0, "keypoints": 0.6 * work_s, "fit": 0.4 * work_s}
-    return Timing("made", round(30 * video_s), video_s, 3.0 + work_s, 2 * work_s, peak_mb, seconds)
+    return Timing("made", round(30 * video_s), video_s, 3.0 + work_s, 2 * work_s, peak_mb, seconds, {"fit": 2 * work_s})
 
 
 def test_startup_is_not_growth() -> None:
@@ -25,6 +26,7 @@ def test_startup_is_not_growth() -> None:
     assert linearity([timing(10, 10)]) is None
     assert timing(10, 10).fit_share == pytest.approx(4 / 13)
     assert timing(10, 10).wall_over_duration == pytest.approx(1.3)
+    assert timing(10, 10).overlap == pytest.approx(20 / 13 / usable_cores())
 
 
 def test_a_lengthened_clip_goes_to_and_fro(tmp_path: Path) -> None:
