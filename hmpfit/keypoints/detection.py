@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
-from hmpfit.keypoints.keyframes import between, key_frames, unsure
+from hmpfit.keypoints.frames import FrameSource, Progress, Work, over_frames_and_back
+from hmpfit.keypoints.keyframes import Seen, between, key_frames, longest_gap, unsure
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.palm_detector import PalmDetector
 from hmpfit.records import Floats, HandDetections
+
+Tools = tuple[PalmDetector, LandmarkNetwork]
 
 _DUPLICATE = 0.25  # mean landmark distance, in hand boxes' diagonals, below which two detections are one hand
 
@@ -45,29 +47,28 @@ def detect(
     times = np.asarray(clip.times_s, dtype=np.float64)
     wanted = np.ones(len(times), dtype=bool) if frames_hidden is None else ~frames_hidden
 
-    def make_tools() -> tuple[PalmDetector, LandmarkNetwork]:
+    def make_tools() -> Tools:
         return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
 
-    def look(
-        tools: tuple[PalmDetector, LandmarkNetwork], frame: int, image: NDArray[np.uint8]
-    ) -> tuple[Landmarks, Floats]:
+    def look(tools: Tools, frame: int, image: NDArray[np.uint8]) -> Seen:
         palms = tools[0](image)
         found = tools[1](image, palms.regions) if len(palms.score) else NOTHING
         keep = distinct(found, found.presence * palms.score, options.presence)
         kept = Landmarks(found.xy_px[keep], found.world_m[keep], found.presence[keep], found.right[keep])
         return kept, (found.presence * palms.score)[keep]
 
-    def report(before: int) -> Progress | None:
-        total = int(wanted.sum())
-        return None if on_progress is None else lambda done, _: on_progress(before + done, total)
-
     keys = key_frames(wanted, times)
-    seen = over_frames(clip, keys, make_tools, look, workers, report(0))
-    closer = unsure(keys, wanted, seen)
-    seen |= over_frames(clip, closer, make_tools, look, workers, report(int(keys.sum())))
+    seen: dict[int, Seen] = {}
+
+    def follow_up(frame: int, found: Seen) -> list[tuple[int, Work[Tools, Seen]]]:
+        before = next(reversed(seen), None)
+        seen[frame] = found
+        return [] if before is None else [(earlier, look) for earlier in unsure(before, frame, wanted, seen)]
+
+    reach = longest_gap(keys)
+    closer = over_frames_and_back(clip, keys, make_tools, look, follow_up, reach, workers, on_progress)
+    seen |= dict(closer)
     seen |= between(keys, wanted, times, seen)
-    if on_progress is not None:
-        on_progress(int(wanted.sum()), int(wanted.sum()))
     hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
     return HandDetections(
         frame=np.array([frame for frame, _, score in hands for _ in score], dtype=np.int64),

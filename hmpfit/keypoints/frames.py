@@ -6,10 +6,10 @@ pickling or log noise. Every frame's result depends on that frame alone: the num
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from hmpfit.records import Floats
 Tools = TypeVar("Tools")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # frames done, frames in all
+MakeImage = Callable[[], NDArray[np.uint8]]
+Work = Callable[[Tools, int, NDArray[np.uint8]], Result]
+FollowUp = Callable[[int, Result], Iterable[tuple[int, Work[Tools, Any]]]]
 
 _WORTH_A_SEEK = 60  # frames: decoding through a shorter hole is cheaper than seeking over it
 
@@ -63,7 +66,7 @@ def over_frames(
     clip: FrameSource,
     wanted: NDArray[np.bool_],
     make_tools: Callable[[], Tools],
-    work: Callable[[Tools, int, NDArray[np.uint8]], Result],
+    work: Work[Tools, Result],
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> dict[int, Result]:
@@ -71,44 +74,110 @@ def over_frames(
 
     Each worker (default: one a core) has its own tools. Unwanted frames are decoded at most, never handed out.
     """
-    total = int(wanted.sum())
-    count = max(min(workers or usable_cores(), total), 1)
     results: dict[int, Result] = {}
-    if total == 0:
-        return results
-    shelf: SimpleQueue[Tools] = SimpleQueue()
-    for _ in range(count):
-        shelf.put(make_tools())
+    with _Workers(min(workers or usable_cores(), int(wanted.sum())), make_tools) as team:
 
-    def on_a_thread(frame: int, image: Callable[[], NDArray[np.uint8]]) -> Result:
-        tools = shelf.get()
+        def collect(frame: int, result: Result) -> None:
+            results[frame] = result
+            if on_progress is not None:
+                on_progress(len(results), int(wanted.sum()))
+
+        for start, stop in stretches(np.flatnonzero(wanted)):
+            for frame, image in decoded(clip, start, stop):
+                if wanted[frame]:
+                    team.submit(frame, image, work, collect)
+        team.finish()
+    return results
+
+
+def over_frames_and_back(
+    clip: FrameSource,
+    wanted: NDArray[np.bool_],
+    make_tools: Callable[[], Tools],
+    work: Work[Tools, Result],
+    follow_up: FollowUp[Result, Tools],
+    reach: int,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> list[tuple[int, Any]]:
+    """Run `work` on the wanted frames [T] in order, and what `follow_up` asks for on up to `reach` frames before each.
+
+    `follow_up(frame, result)` is called in order of frames; it returns (frame, work) pairs, whose results come back in
+    the order in which they were asked for. The clip is decoded once.
+    """
+    kept: dict[int, MakeImage] = {}
+    later: list[tuple[int, Any]] = []
+    done = 0
+    with _Workers(workers or usable_cores(), make_tools) as team:
+
+        def collect(frame: int, result: Result) -> None:
+            nonlocal done
+            done += 1
+            for earlier, task in follow_up(frame, result):
+                team.add(earlier, kept[earlier], task, lambda at, found: later.append((at, found)))
+            for old in [at for at in kept if at < frame - reach]:
+                del kept[old]
+            if on_progress is not None:
+                on_progress(done, int(wanted.sum()))
+
+        for start, stop in stretches(np.flatnonzero(wanted)):
+            for frame, image in decoded(clip, start, stop):
+                kept[frame] = image
+                if wanted[frame]:
+                    team.submit(frame, image, work, collect)
+        team.finish()
+    return later
+
+
+class _Workers(Generic[Tools]):
+    """Threads with tools of their own; results are handed on in the order in which the work was given."""
+
+    def __init__(self, count: int, make_tools: Callable[[], Tools]) -> None:
+        self._count = max(count, 1)
+        self._pool = ThreadPoolExecutor(self._count)
+        self._make_tools, self._made = make_tools, False
+        self._shelf: SimpleQueue[Tools] = SimpleQueue()
+        self._waiting: deque[tuple[int, Future[Any], Callable[[int, Any], None]]] = deque()
+
+    def submit(
+        self, frame: int, image: MakeImage, work: Work[Tools, Result], collect: Callable[[int, Result], None]
+    ) -> None:
+        """Give work and wait while too much of it is not done; `collect` gets the result later, on this thread."""
+        self.add(frame, image, work, collect)
+        while len(self._waiting) > 2 * self._count:
+            self._collect()
+
+    def add(
+        self, frame: int, image: MakeImage, work: Work[Tools, Result], collect: Callable[[int, Result], None]
+    ) -> None:
+        """Give work without waiting."""
+        if not self._made:
+            for _ in range(self._count):
+                self._shelf.put(self._make_tools())
+            self._made = True
+        self._waiting.append((frame, self._pool.submit(self._run, frame, image, work), collect))
+
+    def finish(self) -> None:
+        """Wait for everything."""
+        while self._waiting:
+            self._collect()
+
+    def _collect(self) -> None:
+        frame, future, collect = self._waiting.popleft()
+        collect(frame, future.result())
+
+    def _run(self, frame: int, image: MakeImage, work: Work[Tools, Result]) -> Result:
+        tools = self._shelf.get()
         try:
             return work(tools, frame, image())
         finally:
-            shelf.put(tools)
+            self._shelf.put(tools)
 
-    waiting: deque[tuple[int, Future[Result]]] = deque()
+    def __enter__(self) -> Self:
+        return self
 
-    def collect() -> None:
-        frame, future = waiting.popleft()
-        results[frame] = future.result()
-        if on_progress is not None:
-            on_progress(len(results), total)
-
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            for start, stop in stretches(np.flatnonzero(wanted)):
-                for frame, image in decoded(clip, start, stop):
-                    if wanted[frame]:
-                        waiting.append((frame, pool.submit(on_a_thread, frame, image)))
-                    if len(waiting) > 2 * count:
-                        collect()
-            while waiting:
-                collect()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return results
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
 
 def stretches(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:

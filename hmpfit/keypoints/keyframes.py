@@ -36,14 +36,15 @@ def key_frames(wanted: Bools, times_s: Floats, every_s: float = EVERY_S) -> Bool
     return keys
 
 
-def unsure(keys: Bools, wanted: Bools, seen: Mapping[int, Seen]) -> Bools:
-    """Return the wanted frames [T] between key frames that do not show the same hands: they need their own look."""
-    need = np.zeros(len(keys), dtype=bool)
-    frames = np.flatnonzero(keys)
-    for a, b in pairwise(frames):
-        if wanted[a:b].all() and _partners(seen[int(a)], seen[int(b)]) is None:
-            need[a + 1 : b] = True
-    return need
+def unsure(a: int, b: int, wanted: Bools, seen: Mapping[int, Seen]) -> range:
+    """Return the wanted frames [T] between two key frames that do not show the same hands: they need their own look."""
+    need = wanted[a:b].all() and _partners(seen[a], seen[b]) is None
+    return range(a + 1, b) if need else range(0)
+
+
+def longest_gap(keys: Bools) -> int:
+    """Return the most frames between two consecutive key frames [T], with the second."""
+    return int(np.diff(np.flatnonzero(keys)).max(initial=0))
 
 
 def between(keys: Bools, wanted: Bools, times_s: Floats, seen: Mapping[int, Seen]) -> dict[int, Seen]:

@@ -5,14 +5,15 @@ network only ever sees right hands and a mirrored video gives the mirrored resul
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
-from hmpfit.keypoints.frames import FrameSource, Progress, over_frames
-from hmpfit.keypoints.keyframes import key_frames
+from hmpfit.keypoints.frames import FrameSource, Progress, Work, over_frames_and_back
+from hmpfit.keypoints.keyframes import key_frames, longest_gap
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.occlusion import OcclusionClassifier
@@ -67,13 +68,11 @@ def refine(
     frame between is measured.
     """
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
-    shape = tracks.seen.shape
-    xy, world = np.full((*shape, 21, 2), np.nan), np.full((*shape, 21, 3), np.nan)
-    alpha, seen, covered = np.zeros((*shape, 21)), np.zeros(shape, dtype=bool), np.zeros((*shape, 21))
+    found = _Measured.empty(tracks.seen.shape)
     classifier = OcclusionClassifier.load()
-    wanted = tracks.seen & (True if only is None else only)
+    wanted, left = tracks.seen & (True if only is None else only), ~tracks.is_right
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
-    measured = np.zeros(shape, dtype=bool)
+    before = [-1] * len(wanted)  # the last frame with views, by hand
 
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         def at(h: int) -> Sighting:
@@ -82,30 +81,67 @@ def refine(
 
         return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
 
+    def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> tuple[int, Floats]:
+        return h, confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])
+
+    def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[tuple[int, Work[LandmarkNetwork, Any]]]:
+        asked: list[tuple[int, Work[LandmarkNetwork, Any]]] = []
+        for h, sighting in hands:
+            found.keep(h, frame, sighting, options.presence)
+            if viewed[h, frame]:
+                first, before[h] = before[h], frame
+                if options.views and first >= 0 and found.differ(h, first, frame):
+                    asked += [(n, partial(view, h)) for n in range(first + 1, frame) if found.seen[h, n]]
+        return asked
+
     def make_network() -> LandmarkNetwork:
         return LandmarkNetwork(files.landmarks, with_features=True)
 
-    def look_through(frames: Bools, report: Progress | None) -> None:
-        looked = over_frames(clip, frames, make_network, look, workers, report)
-        for frame, hands in looked.items():
-            for h, sighting in hands:
-                if sighting.presence >= options.presence:
-                    seen[h, frame] = True
-                    xy[h, frame], world[h, frame] = sighting.xy_px, sighting.world_m
-                    if sighting.covered is not None:
-                        covered[h, frame] = sighting.covered
-                    if sighting.alpha is not None:
-                        alpha[h, frame], measured[h, frame] = sighting.alpha, True
-
-    left = ~tracks.is_right
-    look_through(wanted.any(axis=0), on_progress)
+    reach = max((longest_gap(row) for row in viewed), default=0)
+    frames = wanted.any(axis=0)
+    later = over_frames_and_back(clip, frames, make_network, look, follow_up, reach, workers, on_progress)
+    for frame, (h, views) in later:
+        found.confidence[h, frame], found.measured[h, frame] = views, True
     if options.views:
-        closer = _without_views(wanted, viewed, measured, alpha)
-        wanted, viewed = closer, closer
-        look_through(closer.any(axis=0), None)
-        _fill(alpha, measured, seen, tracks.times_s)
-    world = to_camera_axes(world, regions, seen, camera)
-    return _as_tracks(tracks, seen, xy_px=xy, confidence=alpha, world_m=world, covered=covered)
+        _fill(found.confidence, found.measured, found.seen, tracks.times_s)
+    world = to_camera_axes(found.world_m, regions, found.seen, camera)
+    return _as_tracks(
+        tracks, found.seen, xy_px=found.xy_px, confidence=found.confidence, world_m=world, covered=found.covered
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured of H hands in T frames, filled as the frames come."""
+
+    xy_px: Floats  # [H, T, 21, 2] NaN where unseen
+    world_m: Floats  # [H, T, 21, 3] image axes
+    confidence: Floats  # [H, T, 21]
+    covered: Floats  # [H, T, 21]
+    seen: Bools  # [H, T]
+    measured: Bools  # [H, T] where views were drawn
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> "_Measured":
+        points, unseen = (*shape, 21), np.zeros(shape, dtype=bool)
+        nothing = np.full((*points, 2), np.nan), np.full((*points, 3), np.nan)
+        return cls(*nothing, np.zeros(points), np.zeros(points), unseen, unseen.copy())
+
+    def keep(self, h: int, frame: int, sighting: Sighting, presence: float) -> None:
+        """Keep what was seen of a hand, where it is a hand."""
+        if sighting.presence < presence:
+            return
+        self.seen[h, frame] = True
+        self.xy_px[h, frame], self.world_m[h, frame] = sighting.xy_px, sighting.world_m
+        if sighting.covered is not None:
+            self.covered[h, frame] = sighting.covered
+        if sighting.alpha is not None:
+            self.confidence[h, frame], self.measured[h, frame] = sighting.alpha, True
+
+    def differ(self, h: int, a: int, b: int) -> bool:
+        """Tell whether two frames do not both show a hand with like confidence."""
+        apart = np.abs(self.confidence[h, a] - self.confidence[h, b]).mean()
+        return not (self.measured[h, a] and self.measured[h, b] and apart <= _AGREE)
 
 
 def _as_tracks(tracks: HandTracks, seen: Bools, **measured: Floats) -> KeypointTracks:
@@ -122,16 +158,6 @@ def _as_tracks(tracks: HandTracks, seen: Bools, **measured: Floats) -> KeypointT
         dropped=tracks.dropped,
         arm_right=tracks.arm_right,
     )
-
-
-def _without_views(wanted: Bools, viewed: Bools, measured: Bools, alpha: Floats) -> Bools:
-    """Return the wanted frames [H, T] between two viewed ones that do not both show the hand with like confidence."""
-    need = np.zeros(wanted.shape, dtype=bool)
-    for h in range(len(wanted)):
-        for a, b in pairwise(np.flatnonzero(viewed[h])):
-            same = measured[h, a] and measured[h, b] and np.abs(alpha[h, a] - alpha[h, b]).mean() <= _AGREE
-            need[h, a + 1 : b] = wanted[h, a + 1 : b] & (not same)
-    return need
 
 
 def _fill(alpha: Floats, measured: Bools, seen: Bools, times_s: Floats) -> None:
@@ -157,19 +183,32 @@ def measure_hand(
     base = network(image, region[None], mirrored=is_left)
     alpha = np.zeros(21) if viewed else None
     if options.views and viewed:
-        views = confidence.sample_views(options.views, options.seed, frame)
-        turn = -views.angle if is_left else views.angle
-        turned = region[None].turned(turn, views.scale)
-        found, limits = np.full((options.views, 21, 2), np.nan), (options.gamma, options.gamma_px)
-        for n in range(options.views):
-            if confidence.is_zero_confidence(base.xy_px[0], found[:n], options.views, *limits):
-                break  # whatever the other views show, the answer is 0
-            other = network(image, turned[n : n + 1], mirrored=is_left)
-            if other.presence[0] >= options.presence:
-                found[n] = other.xy_px[0]
-        alpha = confidence.confidence(base.xy_px[0], found, *limits)
+        alpha = confidence_of(network, image, region, is_left, frame, options, base.xy_px[0])
     covered = None if classifier is None or base.features is None else classifier(base.features[0])
     return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha, covered)
+
+
+def confidence_of(
+    network: LandmarkNetwork,
+    image: NDArray[np.uint8],
+    region: Regions,
+    is_left: bool,
+    frame: int,
+    options: RefineOptions,
+    base_px: Floats,
+) -> Floats:
+    """Return the confidence [21] of a hand's landmarks [21, 2] by augmented views of its region."""
+    views = confidence.sample_views(options.views, options.seed, frame)
+    turn = -views.angle if is_left else views.angle
+    turned = region[None].turned(turn, views.scale)
+    found, limits = np.full((options.views, 21, 2), np.nan), (options.gamma, options.gamma_px)
+    for n in range(options.views):
+        if confidence.is_zero_confidence(base_px, found[:n], options.views, *limits):
+            break  # whatever the other views show, the answer is 0
+        other = network(image, turned[n : n + 1], mirrored=is_left)
+        if other.presence[0] >= options.presence:
+            found[n] = other.xy_px[0]
+    return confidence.confidence(base_px, found, *limits)
 
 
 def to_camera_axes(world_m: Floats, regions: Regions, seen: Bools, camera: Camera) -> Floats:

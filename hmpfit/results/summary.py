@@ -35,9 +35,10 @@ def summarize(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the content of `result.json`, plain values only; a number that is not finite becomes None.
 
-    `fps` is the clip's frame rate; `seconds` the time of each step, `cpu_seconds` the processor's. `hidden_px` [H, T, 21, 2] are detections in frames
-    that were withheld from the fit, NaN elsewhere; None when nothing was withheld. `provenance` of the result gives
-    hand_model, prior, initializer, version and whatever else the pipeline knows.
+    `fps` is the clip's frame rate; `seconds` the time of each step, `cpu_seconds` the processor's. `hidden_px`
+    [H, T, 21, 2] are detections in frames that were withheld from the fit, NaN elsewhere; None when nothing was
+    withheld. `provenance` of the result gives hand_model, prior, initializer, version and whatever else the pipeline
+    knows.
     """
     hands = range(len(result.motion.is_right))
     camera = result.camera

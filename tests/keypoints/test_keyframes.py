@@ -1,9 +1,11 @@
 """Key frames: straight motion is filled as it was, and whatever is not plain gets a look of its own."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from hmpfit.keypoints.keyframes import Seen, between, key_frames, unsure
+from hmpfit.keypoints.keyframes import Seen, between, key_frames, longest_gap, unsure
 from hmpfit.keypoints.networks import Landmarks
 
 TIMES = np.arange(13) / 30
@@ -24,11 +26,16 @@ def test_key_frames_are_a_tenth_of_a_second_apart_at_any_rate() -> None:
     assert key_frames(ALL, TIMES * 4).all()
 
 
+def all_unsure(keys: np.ndarray, wanted: np.ndarray, seen: dict[int, Seen]) -> list[int]:
+    return [n for a, b in pairwise(np.flatnonzero(keys).tolist()) for n in unsure(a, b, wanted, seen)]
+
+
 def test_both_ends_of_every_stretch_are_key_frames() -> None:
     wanted = ALL.copy()
     wanted[5:8] = False
     assert list(np.flatnonzero(key_frames(wanted, TIMES))) == [0, 3, 4, 8, 11, 12]
-    assert not unsure(key_frames(wanted, TIMES), wanted, {n: hands((0, 0)) for n in range(13)})[5:8].any()
+    assert not {5, 6, 7} & set(all_unsure(key_frames(wanted, TIMES), wanted, {n: hands((0, 0)) for n in range(13)}))
+    assert longest_gap(key_frames(wanted, TIMES)) == 4
 
 
 def test_two_hands_in_straight_motion_are_filled_exactly() -> None:
@@ -38,7 +45,7 @@ def test_two_hands_in_straight_motion_are_filled_exactly() -> None:
     found, score = seen[3]
     turned = Landmarks(found.xy_px[::-1], found.world_m[::-1], found.presence[::-1], found.right[::-1])
     seen[3] = turned, score[::-1]  # the detector's order means nothing
-    assert not unsure(keys, ALL, seen).any()
+    assert not all_unsure(keys, ALL, seen)
     filled = between(keys, ALL, TIMES, seen)
     assert sorted(filled) == sorted(set(range(13)) - set(seen))
     for frame, (found, _) in filled.items():
@@ -60,9 +67,9 @@ def test_what_is_not_plain_gets_a_closer_look(other: Seen) -> None:
     keys = key_frames(ALL, TIMES)
     seen = {int(n): hands((0, 0)) for n in np.flatnonzero(keys)}
     seen[6] = other
-    need = unsure(keys, ALL, seen)
-    assert list(np.flatnonzero(need)) == [4, 5, 7, 8]
-    seen |= {int(n): hands((0, 0)) for n in np.flatnonzero(need)}
+    need = all_unsure(keys, ALL, seen)
+    assert need == [4, 5, 7, 8]
+    seen |= {n: hands((0, 0)) for n in need}
     assert sorted(between(keys, ALL, TIMES, seen)) == [1, 2, 10, 11]
 
 
@@ -70,4 +77,4 @@ def test_hands_that_come_close_are_not_mistaken_for_one_another() -> None:
     keys = key_frames(ALL, TIMES)
     seen = {int(n): hands((0, 0), (30, 0)) for n in np.flatnonzero(keys)}
     seen[6] = hands((14, 0), (44, 0))
-    assert list(np.flatnonzero(unsure(keys, ALL, seen))) == [4, 5, 7, 8]
+    assert all_unsure(keys, ALL, seen) == [4, 5, 7, 8]

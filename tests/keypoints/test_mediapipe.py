@@ -13,6 +13,7 @@ from hmpfit.errors import InputError, NoHandError
 from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.keypoints import mediapipe, refinement
 from hmpfit.keypoints.detection import detect
+from hmpfit.keypoints.frames import over_frames_and_back
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.refinement import to_camera_axes
@@ -112,16 +113,35 @@ def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidenc
 
 
 def test_where_confidence_changes_every_frame_is_viewed() -> None:
-    wanted = np.ones((1, 9), dtype=bool)
-    viewed = np.zeros((1, 9), dtype=bool)
-    viewed[0, ::2] = True
-    alpha = np.zeros((1, 9, 21))
-    alpha[0, :5] = 0.8
-    need = refinement._without_views(wanted, viewed, viewed, alpha)
-    assert list(np.flatnonzero(need[0])) == [5]
-    lost = viewed.copy()
-    lost[0, 2] = False  # a look that showed no hand
-    assert list(np.flatnonzero(refinement._without_views(wanted, viewed, lost, alpha)[0])) == [1, 3, 5]
+    found = refinement._Measured.empty((1, 9))
+    found.measured[0, ::2] = found.seen[0] = True
+    found.confidence[0, :5] = 0.8
+    assert [found.differ(0, a, a + 2) for a in (0, 2, 4, 6)] == [False, False, True, False]
+    found.measured[0, 2] = False  # a look that showed no hand
+    assert [found.differ(0, a, a + 2) for a in (0, 2, 4, 6)] == [True, True, True, False]
+
+
+def test_a_follow_up_gets_frames_that_are_gone_by_and_the_clip_is_read_once() -> None:
+    class Once(Pixels):
+        def images(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+            reads.append((start, stop))
+            return super().images(start, stop)
+
+    reads: list[tuple[int, int | None]] = []
+    clip = Once([np.full((2, 2, 3), n, np.uint8) for n in range(30)])
+    wanted = np.arange(30) % 3 == 0
+
+    def value(tools: None, frame: int, image: np.ndarray) -> int:
+        return int(image[0, 0, 0])
+
+    def follow_up(frame: int, found: int) -> list[tuple[int, Any]]:
+        assert found == frame
+        return [(frame - 2, value), (frame - 1, value)] if frame % 2 else []
+
+    for workers in (1, 3):
+        later = over_frames_and_back(clip, wanted, lambda: None, value, follow_up, 3, workers)
+        assert later == [(n, n) for frame in range(3, 30, 6) for n in (frame - 2, frame - 1)]
+    assert len(reads) == 2
 
 
 def test_hidden_frames_are_never_looked_at(pinches: Pixels) -> None:
