@@ -71,6 +71,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "parquet": "hmpfit.exporters.tables:write_parquet",
     },
     "datasets": {
+        "100doh": "hmpfit.datasets.hundred_doh:READER",
         "arctic": "hmpfit.datasets.arctic:READER",
         "dexycb": "hmpfit.datasets.dexycb:READER",
         "freihand": "hmpfit.datasets.freihand:READER",
