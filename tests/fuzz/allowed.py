@@ -17,7 +17,7 @@ _PROGRAMS: tuple[tuple[tuple[str, ...], str, tuple[str, ...] | None], ...] = (
 )
 _BETWEEN_PROCESSES = ("multiprocessing/connection.py", "multiprocessing/queues.py", "multiprocessing/spawn.py",
                       "concurrent/futures/process.py")  # fmt: skip
-LISTENING = ("view",)  # the command that serves a page; on this machine only unless told otherwise
+LISTENING = ("view", "app")  # the command that serves a page; on this machine only unless told otherwise
 
 
 def is_allowed(event: str, arguments: tuple[Any, ...], command: str = "") -> bool:

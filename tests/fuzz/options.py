@@ -55,9 +55,9 @@ class OptionFamily(Family):
         for argument in (one for one in command.params if isinstance(one, click.Argument)):
             if argument.required or random.random() < 0.7:
                 for _ in range(random.choice((1, 1, 1, 2)) if argument.nargs == -1 else 1):
-                    line.append(random.choice(("v.mp4", "run", "v.npz", random.choice(TEXTS))))
+                    line.append(random.choice(("v.mp4", "run", "run", "p.jpg", "v.npz", random.choice(TEXTS))))
         needed = [one for one in options if one.required and random.random() < 0.8]
-        for option in {*needed, *random.sample(options, min(len(options), random.randint(0, 4)))}:
+        for option in {*needed, *random.sample(options, min(len(options), random.choice((0, 1, 1, 2, 4))))}:
             line.append(random.choice(option.opts))
             for _ in range(0 if option.is_flag or option.count else option.nargs):
                 known = list(option.type.choices) if isinstance(option.type, click.Choice) else []
