@@ -14,7 +14,7 @@ import click
 from hmpfit import __version__
 from hmpfit.command_line.interrupt import listen
 from hmpfit.command_line.log_options import add_log_options
-from hmpfit.command_line.standard_error import say, show_every_character
+from hmpfit.command_line.standard_error import open_closed_streams, say, show_every_character
 from hmpfit.errors import HmpfitError, InputError
 
 COMMANDS = {
@@ -106,6 +106,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 one sentence on stderr, 130 interrupted (run again to resume)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads must not spin where others want the cores
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and NumPy's matrices are too small for more than one
+    open_closed_streams()
     listen()
     show_every_character()
     try:
