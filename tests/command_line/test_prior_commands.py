@@ -91,7 +91,7 @@ def test_a_field_of_size_nemf_learns_a_motion_and_fits(tmp_path: Path) -> None:
     prior = load_prior(said["prior"])
     assert not prior.has_path and prior.sizes.latent_in_layers and prior.sizes.layers
     problem, start = take_prior(make(hands=1, frames=30), open_prior(said["prior"]).double())
-    solved = solve(problem, start, {**make(hands=1, frames=2).stage, "steps": 3}, None)
+    solved = solve(problem, start, replace(make(hands=1, frames=2).stage, steps=3), None)
     assert solved.report.cost_end < solved.report.cost_start
 
 
