@@ -12,7 +12,7 @@ from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refin
 # is that of webcams and action cameras.
 _BARREL, _PINCUSHION, _BEND_STD = (-0.25, -0.5, -0.75, -1.0), (0.25,), 0.4
 _HOPELESS = 5.0  # a bend whose log-likelihood is so much lower ends the search to its side
-_TRIPLES, _FEWEST_SEGMENTS = 300, 15
+_TRIPLES, _FEWEST_SEGMENTS = 300, 50  # among fewer, arms and chance pass for a third direction
 # Segments of one edge are no independent witnesses, and a scene of which few segments have an order hardly any.
 _TRUST, _ORDERLESS, _ORDERLY = 0.5, 0.2, 0.6
 _SEED = 0
@@ -33,39 +33,50 @@ class LineEvidence:
 def focal_evidence(views: list[Floats], focals: Floats) -> LineEvidence:
     """Weigh focal lengths [F], ascending and in longer sides, by the segments [N, 2, 2] of views of a scene.
 
-    For each the likeliest Manhattan frame and lens are looked for. Views count as their mean. Deterministic.
+    For each the likeliest Manhattan frame and lens are looked for; Laplace's method integrates over the frame's
+    rotation, which a scene that faces the camera leaves the freer the shorter the lens is. Views count as their mean.
+    Deterministic.
     """
     usable = [ends for ends in views if len(ends) >= _FEWEST_SEGMENTS]
     if not usable:
         return LineEvidence(focals, np.zeros(len(focals)), 0.0)
     parts = [_of_view(ends, focals) for ends in usable]
-    curve = np.mean([curve for curve, _ in parts], axis=0)
-    order = float(np.mean([share for _, share in parts]))
-    trust = _TRUST * float(np.clip((order - _ORDERLESS) / (_ORDERLY - _ORDERLESS), 0, 1))
-    return LineEvidence(focals, trust * (curve - curve.max()), order)
+    curve, volume = (np.mean([getattr(part, name) for part in parts], axis=0) for name in ("likely", "volume"))
+    order = float(np.mean([part.order for part in parts]))
+    share = float(np.clip((order - _ORDERLESS) / (_ORDERLY - _ORDERLESS), 0, 1))
+    found = share * (_TRUST * curve + volume)
+    return LineEvidence(focals, found - found.max(), order)
 
 
-def _of_view(ends: Floats, focals: Floats) -> tuple[Floats, float]:
-    """Return the log-likelihood [F] of one view, lenses summed over, and the share of its segments with an order."""
+@dataclass(frozen=True)
+class _View:
+    """Log-likelihoods [F] of one view and lens, or of all lenses; log-volumes [F] of rotations; share with an order."""
+
+    likely: Floats
+    volume: Floats
+    order: float
+
+
+def _of_view(ends: Floats, focals: Floats) -> _View:
+    """Weigh focal lengths by one view, lenses summed over; volume and order are those of the likeliest lens."""
     random = np.random.default_rng(_SEED)
     weight = Segments.of(ends, 1.0).weight
     triples = random.choice(len(ends), (_TRIPLES, 3), p=weight / weight.sum())
     found = [_of_lens(ends, focals, triples, 0.0)]
     for side in (_BARREL, _PINCUSHION):
-        best = found[0][0].max()
+        best = found[0].likely.max()
         for bend in side:
             found.append(_of_lens(ends, focals, triples, bend))
-            if found[-1][0].max() < best - _HOPELESS:
+            if found[-1].likely.max() < best - _HOPELESS:
                 break
-            best = max(best, found[-1][0].max())
-    curves = np.stack([curve for curve, _ in found])
-    shares = np.stack([share for _, share in found])
-    top = curves.max()
-    return np.log(np.exp(curves - top).sum(axis=0)) + top, float(shares.flat[curves.argmax()])
+            best = max(best, found[-1].likely.max())
+    curves = np.stack([one.likely for one in found])
+    top, likeliest = curves.max(), max(found, key=lambda one: float(one.likely.max()))
+    return _View(np.log(np.exp(curves - top).sum(axis=0)) + top, likeliest.volume, likeliest.order)
 
 
-def _of_lens(ends: Floats, focals: Floats, triples: NDArray[np.int64], bend: float) -> tuple[Floats, Floats]:
-    """Return log-likelihoods [F] with one lens, its prior included, and shares [F] of segments with an order."""
+def _of_lens(ends: Floats, focals: Floats, triples: NDArray[np.int64], bend: float) -> _View:
+    """Weigh focal lengths by one view through one lens, the lens's prior included."""
     frames: list[Frames] = []
     for focal in focals:
         before = [frames[-1].axes] if frames else []
@@ -74,4 +85,5 @@ def _of_lens(ends: Floats, focals: Floats, triples: NDArray[np.int64], bend: flo
         again = refine(Segments.of(ends, focals[i], bend), frames[i + 1].axes)
         frames[i] = max(frames[i], again, key=lambda found: float(found.log_likelihood[0]))
     likely = np.array([found.log_likelihood[0] for found in frames]) - 0.5 * (bend / _BEND_STD) ** 2
-    return likely, np.array([found.shares.sum() for found in frames])
+    volume = np.array([found.log_volume[0] for found in frames])
+    return _View(likely, volume, float(frames[int(likely.argmax())].shares.sum()))

@@ -14,22 +14,20 @@ Outside = Callable[[int, int, int, float], Image]  # `HandMasks.outside`
 _WORKING_SIDE = 1280
 _LEAST_LENGTH, _MOST_SEGMENTS = 0.02, 250  # of the longer side; the longest are kept
 _MOST_VIEWS = 3
+_HIDDEN_SHARE = 0.75  # of the pictures; what is hidden in more is a hand or an arm that rests
 
 
 def scene_segments(images: list[tuple[int, Image]], outside: Outside, principal_px: Floats) -> list[Floats]:
     """Return segments [N, 2, 2] of the scene in longer sides from the principal point, one array for each view of it.
 
     `images` are (frame, RGB) in order. Pictures from one place are one view, their median, in which what moves
-    disappears; of a camera that moves each is a view, without the segments on hands and forearms.
+    disappears; of a camera that moves each is a view. Segments where hands and forearms are nearly always are left out.
     """
     views = []
     for group in _same_place(images, outside):
-        frame, image = group[0]
-        if len(group) > 1:
-            ends = _segments(np.median(np.stack([_gray(image) for _, image in group]), axis=0).astype(np.uint8))
-        else:
-            ends = _off_hands(_segments(_gray(image)), frame, image, outside)
-        views.append((ends - principal_px) / max(image.shape))
+        image = group[0][1]
+        ends = _segments(np.median(np.stack([_gray(image) for _, image in group]), axis=0).astype(np.uint8))
+        views.append((_off_hands(ends, group, outside) - principal_px) / max(image.shape))
     return views
 
 
@@ -47,11 +45,12 @@ def _same_place(images: list[tuple[int, Image]], outside: Outside) -> list[list[
     return [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VIEWS)).round().astype(int))]
 
 
-def _off_hands(ends: Floats, frame: int, image: Image, outside: Outside) -> Floats:
-    height, width = image.shape[:2]
-    free = outside(frame, width, height, 1.0)
+def _off_hands(ends: Floats, group: list[tuple[int, Image]], outside: Outside) -> Floats:
+    """Return the segments [N, 2, 2] that hands and forearms hide in at most `_HIDDEN_SHARE` of the pictures."""
+    height, width = group[0][1].shape[:2]
+    hidden = np.mean([outside(frame, width, height, 1.0) == 0 for frame, _ in group], axis=0)
     inside = np.clip(ends.mean(axis=1), 0, (width - 1, height - 1)).astype(int)
-    return ends[free[inside[:, 1], inside[:, 0]] > 0]
+    return ends[hidden[inside[:, 1], inside[:, 0]] <= _HIDDEN_SHARE]
 
 
 def _gray(image: Image) -> Image:

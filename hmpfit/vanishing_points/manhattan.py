@@ -62,11 +62,14 @@ class Frames:
     axes: Floats
     shares: Floats
     log_likelihood: Floats  # [B], over that of segments without any order
+    log_volume: Floats  # [B] of the rotations that the segments leave possible: -1/2 log det of the normal matrix
 
     def best(self) -> "Frames":
         """Return the likeliest one."""
         row = int(self.log_likelihood.argmax())
-        return Frames(self.axes[row : row + 1], self.shares[row : row + 1], self.log_likelihood[row : row + 1])
+        return Frames(
+            *(x[row : row + 1] for x in (self.axes, self.shares, self.log_likelihood, self.log_volume)),
+        )
 
 
 def fit_frame(segments: Segments, triples: NDArray[np.int64], starts: list[Floats]) -> Frames:
@@ -83,26 +86,34 @@ def fit_frame(segments: Segments, triples: NDArray[np.int64], starts: list[Float
 
 def refine(segments: Segments, axes: Floats) -> Frames:
     """Improve frames [B, 3, 3] and learn the shares of their directions."""
-    shares = np.full(axes.shape[:2], _START_SHARE)
+    shares, matrix = np.full(axes.shape[:2], _START_SHARE), np.tile(np.eye(3), (len(axes), 1, 1))
     for _ in range(_STEPS):
         residual, over = segments.residuals(axes)
         along = shares[:, :, None] * segments.likelihoods(residual)
         member = along / (1 - shares.sum(axis=1)[:, None, None] + along.sum(axis=1, keepdims=True)) * segments.weight
         shares = (member.sum(axis=-1) + _SHARE_PRIOR) / (segments.weight.sum() + 6 * _SHARE_PRIOR)
-        axes = _turned(axes, _step(segments, axes, residual, over, member))
+        gradient, matrix = _normal_equations(segments, axes, residual, over, member)
+        axes = _turned(axes, _step(gradient, matrix))
     along = shares[:, :, None] * segments.likelihoods(segments.residuals(axes)[0])
     likely = np.log(1 - shares.sum(axis=1)[:, None] + along.sum(axis=1)) @ segments.weight
-    return Frames(axes, shares, likely)
+    return Frames(axes, shares, likely, -0.5 * np.linalg.slogdet(matrix)[1])
 
 
-def _step(segments: Segments, axes: Floats, residual: Floats, over: Floats, member: Floats) -> Floats:
-    """Return the Gauss-Newton rotation vectors [B, 3] that bring the directions nearer to their segments."""
+def _normal_equations(
+    segments: Segments, axes: Floats, residual: Floats, over: Floats, member: Floats
+) -> tuple[Floats, Floats]:
+    """Return gradients [B, 3] and Gauss-Newton matrices [B, 3, 3] of the residuals by small rotations."""
     slope = member / over
     # A turn by w moves p . plane by w . (p x plane); summed over segments without forming it for each.
     cross = np.stack([np.cross(np.eye(3)[i], axes) for i in range(3)], axis=1)  # [B, 3, axis, 3]
     rows = cross @ segments.plane.T  # [B, 3, axis, N]
     gradient = np.einsum("bian,ban->bi", rows, slope * residual)
     matrix = np.einsum("bian,ban,bjan->bij", rows, slope / over, rows) + 1e-3 * np.eye(3)
+    return gradient, matrix
+
+
+def _step(gradient: Floats, matrix: Floats) -> Floats:
+    """Return the rotation vectors [B, 3] that bring the directions nearer to their segments."""
     step = -np.linalg.solve(matrix, gradient[..., None])[..., 0]
     size = np.linalg.norm(step, axis=1, keepdims=True)
     return np.asarray(step * np.minimum(1.0, _MOST_TURN / np.maximum(size, 1e-9)))
