@@ -13,7 +13,7 @@ from hmpfit.progress import Progress
 
 @dataclass(frozen=True)
 class Timings:
-    """Wall and processor seconds by step, since `began`; memory that a step freed goes back to the system at its end."""
+    """Wall and processor seconds by step, since `began`; memory that a step freed goes back at its end."""
 
     began: float = field(default_factory=time.perf_counter)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.frames import over_frames_and_back
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
-from hmpfit.keypoints.refinement import to_camera_axes
+from hmpfit.keypoints.refinement import WRIST_TOO_DEEP, to_camera_axes, without_wrist_bias
 from hmpfit.keypoints.regions import Regions, cut, from_landmarks, to_image
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.video.clip import open_clip
@@ -278,3 +278,11 @@ def _aligned(palm: bytes, landmarks: bytes) -> bytes:
                 info.extra = b"\x35\xd9" + (padding - 4).to_bytes(2, "little") + bytes(padding - 4)
             bundle.writestr(info, data)
     return out.getvalue()
+
+
+def test_the_wrist_comes_nearer_by_a_share_of_the_palm():
+    world = np.random.default_rng(0).normal(size=(3, 21, 3))
+    found = without_wrist_bias(world)
+    palm = np.linalg.norm(world[:, [5, 9, 13, 17]] - world[:, :1], axis=-1).mean(-1)
+    assert np.allclose(world[:, 0, 2] - found[:, 0, 2], WRIST_TOO_DEEP * palm)
+    assert (found[:, 1:] == world[:, 1:]).all() and (found[:, 0, :2] == world[:, 0, :2]).all()
