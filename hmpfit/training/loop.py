@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import lightning
 import torch
@@ -113,7 +113,7 @@ def run_loop(
     with whole_log(folder / "metrics.csv", batches.first):
         trainer.fit(
             module,
-            DataLoader(batches, batch_size=None, num_workers=options.workers),  # type: ignore[arg-type]
+            DataLoader(cast(Any, batches), batch_size=None, num_workers=options.workers),
             DataLoader(held_out, batch_size=None),
             ckpt_path=None if last is None else str(last),
             weights_only=False,  # plain values and tensors, by `SafetensorsStates`
@@ -135,7 +135,7 @@ def _trainer(
         gradient_clip_val=goal.clip or None,
         accelerator=options.accelerator,
         devices=options.devices,
-        precision=options.precision,  # type: ignore[arg-type]
+        precision=cast(Any, options.precision),
         strategy="ddp_find_unused_parameters_true" if several else "auto",
         sync_batchnorm=several,
         logger=loggers(folder),
