@@ -102,8 +102,8 @@ def draw_tag(image: Image, beside_px: Floats, text: str, color: Color) -> None:
     cv2.putText(image, text, (x + pad, y + pad + tall), font, size, (255, 255, 255), 1, cv2.LINE_AA)
 
 
-def draw_legend(image: Image, entries: Sequence[tuple[str, Color]], above_px: int) -> None:
-    """Draw a line of names with their colors at the bottom left, `above_px` above the border, in place."""
+def draw_legend(image: Image, entries: Sequence[tuple[str, Color]]) -> None:
+    """Draw a line of names with their colors at the top left, where no player's controls hide it, in place."""
     import cv2
 
     height, width = image.shape[:2]
@@ -113,7 +113,7 @@ def draw_legend(image: Image, entries: Sequence[tuple[str, Color]], above_px: in
     font, swatch, gap = cv2.FONT_HERSHEY_SIMPLEX, round(22 * size), round(14 * size)
     lengths = [swatch + gap // 2 + cv2.getTextSize(text, font, size, 1)[0][0] + gap for text, _ in entries]
     tall = round(34 * size)
-    top, left = height - above_px - tall - 4, 4
+    top, left = 4, 4
     panel = image[top : top + tall, left : left + gap + sum(lengths)]
     panel[:] = (0.3 * panel + 0.7 * np.array(_DARK)).astype(np.uint8)
     x = left + gap

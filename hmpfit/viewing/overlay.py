@@ -16,7 +16,7 @@ from hmpfit.geometry.cameras import project
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.records import DETECTED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
+from hmpfit.records import DETECTED, INTERPOLATED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import Drawing, Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
@@ -33,6 +33,7 @@ RIGHT_RGB, LEFT_RGB = (250, 60, 170), (50, 150, 255)  # far from skin and from e
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 64  # frames whose vertices are in memory at once
 _STRIP_PX = 7
+_PALE, _GRAY = 245.0, 110.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
 _PRESET, _CRF = "superfast", 24  # of x264
 _COARSE_FROM_PX = 160  # longer side of a hand's box, from which its mesh is drawn at half of the resolution
@@ -69,7 +70,7 @@ def write_overlay(
             image, vertices = _resized(image, width, height), next(posed)
             raw = image.copy() if layout == "side-by-side" else None
             draw_frame(image, result, frame, vertices, models, scale, opacity, mesh)
-            draw_legend(image, legend, 0 if strip is None else len(strip))
+            draw_legend(image, legend)
             if inset is not None:
                 inset.draw(image, frame)
             image = _beside(raw, image, turning, frame, vertices)
@@ -161,7 +162,9 @@ def draw_frame(
         ink, thickness_px = (None, 1) if mesh else (color, 2)
         draw_bones(image, result.landmarks_px[hand, frame] * scale, ink, thickness_px)
         draw_dots(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
-        text = names[hand] if status == DETECTED else f"{names[hand]} {STATUS_NAMES[status]}"
+    for hand, name in enumerate(names):  # last, so that no hand covers the name of one behind it
+        status = int(motion.status[hand, frame])
+        text = name if status == DETECTED else f"{name} {STATUS_NAMES[status]}"
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
         draw_tag(image, wrist_px, text, RIGHT_RGB if motion.is_right[hand] else LEFT_RGB)
 
@@ -174,9 +177,11 @@ def _rendered(mesh: Mesh, K: Floats, image: Image, pixels: int) -> Drawing:
 
 
 def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
-    """Return RGB 0..255: the side's color, half status color where the hand was not detected."""
+    """Return RGB 0..255: the side's color, paler where the hand was interpolated, grayer where extrapolated."""
     side = np.array(RIGHT_RGB if is_right else LEFT_RGB, dtype=float)
-    return side if status == DETECTED else 0.45 * side + 0.55 * np.array(STATUS_RGB[status])
+    if status == DETECTED:
+        return side
+    return 0.5 * side + 0.5 * (_PALE if status == INTERPOLATED else _GRAY)
 
 
 def _posed(result: FitRecord, models: HandModels, mesh: bool) -> Iterator[Floats | None]:

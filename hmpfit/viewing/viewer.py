@@ -159,7 +159,7 @@ class Viewer:
             places = np.concatenate((places, places + np.array([self._aside_m, 0, 0])))
         scale = _look_at_hands(self.server, places, start, view, camera.width / camera.height)
         self.frustum = scene.add_camera_frustum(
-            "/camera", view, camera.width / camera.height, scale=scale, thickness=0.001
+            "/camera", view, camera.width / camera.height, scale=scale, thickness=0.0005
         )
         if self._path is not None:
             steps = np.stack((self._path[:-1, :3, 3], self._path[1:, :3, 3]), axis=1).astype(np.float32)

@@ -2,6 +2,9 @@
 
 import ast
 import configparser
+import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -171,3 +174,45 @@ def test_wheel_and_sdist_hold_each_file_once(tmp_path: Path) -> None:
     with tarfile.open(sdist) as opened:
         packed = [name.split("/", 1)[1] for name in opened.getnames() if "/" in name]
     assert "priors/__init__.py" in packed and not [name for name in packed if name.startswith("hmpfit/priors/")]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    """The long description renders, and the wheel alone, from another folder, fits the demo and serves its page."""
+    build = "import sys, setuptools.build_meta as build; build.build_wheel(sys.argv[1])"
+    source = tmp_path / "checkout"
+    shutil.copytree(CHECKOUT, source, symlinks=True, ignore=shutil.ignore_patterns(".git", "build", "docs"))
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
+    shutil.rmtree(source)
+    (wheel,) = tmp_path.glob("*.whl")
+    if importlib.util.find_spec("twine"):
+        checked = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(wheel)], capture_output=True)
+        assert checked.returncode == 0, checked.stdout
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(site)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def python(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=900
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert python("-c", "import hmpfit; print(hmpfit.__file__)").startswith(str(site))
+    told = json.loads(python("-m", "hmpfit", "demo", "--seconds", "1", "--json", "--quiet"))
+    assert told and (elsewhere / "hmpfit_out").is_dir()
+    for page in ("app/page.html", "app/app.js", "app/app.css", "viewing/report.html.j2", "viewing/patterns.svg.j2"):
+        assert (site / "hmpfit" / page).is_file()
+
+
+@pytest.mark.slow
+def test_the_image_is_built_where_docker_is() -> None:
+    if shutil.which("docker") is None or subprocess.run(["docker", "version"], capture_output=True).returncode:
+        pytest.skip("no docker daemon answers here")
+    built = subprocess.run(["docker", "build", "-q", str(CHECKOUT)], capture_output=True, text=True, timeout=3600)
+    assert built.returncode == 0, built.stderr
+    said = subprocess.run(["docker", "run", "--rm", built.stdout.strip(), "--version"], capture_output=True, text=True)
+    assert said.stdout.startswith("hmpfit ")
