@@ -25,7 +25,7 @@ from hmpfit.viewing.viewer import Viewer
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 FRAMES, SHOWN, KEY = 60, 22, "screenshots"
 CHROMIUM = ["--no-sandbox", "--use-gl=swiftshader", "--ignore-gpu-blocklist"]
-WIDTH_PX, JPEG_QUALITY = 1280, 85
+WIDTH_PX, JPEG_QUALITY, PATIENCE_MS = 1280, 85, 300_000
 
 
 def hmpfit(*arguments: object) -> None:
@@ -46,7 +46,7 @@ def keep(image: Image.Image, name: str) -> None:
 
 def shot(page: Any, name: str, full: bool = False) -> None:
     """Keep what a page shows."""
-    keep(Image.open(io.BytesIO(page.screenshot(full_page=full))), name)
+    keep(Image.open(io.BytesIO(page.screenshot(full_page=full, timeout=PATIENCE_MS))), name)
 
 
 def show_report(browser: Any, run: Path) -> None:
@@ -83,7 +83,7 @@ def show_app(browser: Any, folder: Path, clip: Path) -> None:
     server = uvicorn.Server(uvicorn.Config(served.app(), log_config=None, lifespan="off"))
     threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True).start()
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(600_000)
+    page.set_default_timeout(2 * PATIENCE_MS)
     page.goto(f"http://127.0.0.1:{served.port}/?key={KEY}")
     page.set_input_files("#file", {"name": "two hands.mp4", "mimeType": "video/mp4", "buffer": clip.read_bytes()})
     page.get_by_role("button", name="Fit the hands").click()

@@ -33,7 +33,7 @@ RIGHT_RGB, LEFT_RGB = (250, 60, 170), (50, 150, 255)  # far from skin and from e
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 64  # frames whose vertices are in memory at once
 _STRIP_PX = 7
-_PALE, _GRAY = 245.0, 110.0  # mixed into a side's color, which must not come near skin
+_PALE, _GRAY = 245.0, 60.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
 _PRESET, _CRF = "superfast", 24  # of x264
 _COARSE_FROM_PX = 160  # longer side of a hand's box, from which its mesh is drawn at half of the resolution
@@ -181,7 +181,7 @@ def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
     side = np.array(RIGHT_RGB if is_right else LEFT_RGB, dtype=float)
     if status == DETECTED:
         return side
-    return 0.5 * side + 0.5 * (_PALE if status == INTERPOLATED else _GRAY)
+    return 0.7 * side + 0.3 * (_PALE if status == INTERPOLATED else _GRAY)
 
 
 def _posed(result: FitRecord, models: HandModels, mesh: bool) -> Iterator[Floats | None]:
