@@ -29,17 +29,16 @@ _KEY_BYTES = 16
     "--max-upload", "most_mib", type=click.IntRange(1, 1 << 20), default=2048, show_default=True, metavar="MIB",
     help="The largest file that is taken, in MiB.",
 )  # fmt: skip
-@click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
-def app(host: str, port: int, out: Path, most_mib: int, open_browser: bool) -> None:
+def app(host: str, port: int, out: Path, most_mib: int) -> None:
     """Serve a web page: drop a video, watch the fit, see overlay and 3D view, download any export; Ctrl-C ends it.
 
     One video is fitted at a time, the others wait. Only who has the printed address can open the page.
     """
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it, not an accident
-        _serve(host, port, out, most_mib, open_browser)
+        _serve(host, port, out, most_mib)
 
 
-def _serve(host: str, port: int, out: Path, most_mib: int, open_browser: bool) -> None:
+def _serve(host: str, port: int, out: Path, most_mib: int) -> None:
     try:
         import uvicorn
 
@@ -65,8 +64,6 @@ def _serve(host: str, port: int, out: Path, most_mib: int, open_browser: bool) -
     if host != "localhost" and not host.startswith("127.") and host != "::1":
         say(f"hmpfit: listening on {host}: other machines that know the key can use this one, over plain http.")
     click.echo(f"{address} (Ctrl-C ends it)")
-    if open_browser:
-        click.launch(address)
     try:
         uvicorn.Server(config).run(sockets=[opened])
     finally:

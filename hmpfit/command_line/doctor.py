@@ -29,6 +29,8 @@ EXTRAS = (  # module, distribution, what it is for, the extra that brings it
     ("tensorboard", "tensorboard", "watching a training", "train"),
     ("pi_heif", "pi-heif", "HEIC photos", "heic"),
     ("viser", "viser", "hmpfit view", "view"),
+    ("starlette", "starlette", "hmpfit app", "app"),
+    ("uvicorn", "uvicorn", "hmpfit app", "app"),
     ("rerun", "rerun-sdk", "hmpfit export --to rrd", "view"),
 )
 MANO = "https://mano.is.tue.mpg.de"

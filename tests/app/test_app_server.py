@@ -2,6 +2,9 @@
 
 import http.client
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -222,3 +225,29 @@ def test_a_busy_port_is_one_sentence() -> None:
         busy.listen()
         with pytest.raises(InputError, match="choose others with --host and --port"):
             listening_socket("127.0.0.1", busy.getsockname()[1])
+
+
+def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hmpfit", "app", "--port", "8795", "-o", str(tmp_path / "jobs")]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        assert served.stdout is not None
+        address = served.stdout.readline().split()[0]
+        assert address.startswith("http://127.0.0.1:8795/?key=")
+        until(lambda: _status("127.0.0.1", 8795) == 403)  # without the key
+        served.send_signal(signal.SIGINT)
+        said, complained = served.communicate(timeout=60)
+    finally:
+        served.kill()
+    assert served.returncode == 0 and "Traceback" not in said + complained and "resume" not in complained
+
+
+def _status(host: str, port: int) -> int | None:
+    asked = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        asked.request("GET", "/")
+        return asked.getresponse().status
+    except OSError:
+        return None
+    finally:
+        asked.close()
