@@ -89,6 +89,8 @@ def _ours(file: Path, clip: ClipTimes) -> tuple[Floats, Floats]:
     turn = poses[:, :3, :3]
     if np.abs(turn @ turn.transpose(0, 2, 1) - np.eye(3)).max() > 1e-3 or (np.linalg.det(turn) < 0).any():
         raise ValueError("world_from_camera holds no rotations")
+    if times_s is not None and (times_s.shape != (len(poses),) or not np.isfinite(times_s).all()):
+        raise ValueError(f"it has {len(poses)} poses, and times_s is not as many finite numbers")
     if times_s is None and len(poses) != len(clip.times_s):
         raise ValueError(f"it has {len(poses)} poses and no times_s, and the clip {len(clip.times_s)} frames")
     return poses, clip.times_s if times_s is None else times_s

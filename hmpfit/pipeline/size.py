@@ -5,12 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.errors import InputError
+from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.schemas import Optional, mismatch
 from hmpfit.files.structured import read_json_table
 from hmpfit.hands.hand_size import ADULT_STD, MEASURED_STD, hands_of_size, sizes_mm, with_betas
 from hmpfit.interfaces.context import RunContext
 from hmpfit.records import HandMotion, HandSize
 from hmpfit.results.npz import read_result
+
+_TOLD = {
+    "hand_model": Optional(str),
+    "hands": Optional([{"hand_size_mm": Optional(float), "hand_size_std_mm": Optional(float)}]),
+}
 
 
 def with_known_size(context: RunContext, motion: HandMotion) -> HandMotion:
@@ -60,9 +66,13 @@ def _shapes(context: RunContext, motion: HandMotion, path: Path) -> np.ndarray:
 def _told_std(path: Path) -> float:
     hands = _summary(path).get("hands") or [{}]
     size, std = hands[0].get("hand_size_mm"), hands[0].get("hand_size_std_mm")
-    return float(std / size) if size and std else ADULT_STD
+    return float(std / size) if size and std and size > 0 and std > 0 else ADULT_STD
 
 
 def _summary(path: Path) -> dict[str, Any]:
     file = result_file(path).with_name("result.json")
-    return read_json_table(file) if file.is_file() else {}
+    told = read_json_table(file) if file.is_file() else {}
+    wrong = mismatch(told, _TOLD)
+    if wrong is not None:
+        raise UnreadableFileError(file, wrong, "the summary of a run")
+    return told

@@ -47,7 +47,7 @@ def is_still(path: Path) -> bool:
     if head.startswith(_PNG):
         return b"acTL" not in head  # an animated PNG
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        if head[12:16] == b"VP8X" and head[20] & 2:
+        if head[12:16] == b"VP8X" and head[20:21] and head[20] & 2:
             raise InputError(f"'{path}' is an animated WebP, which cannot be read; convert it to MP4 or GIF.")
         return True
     if head[:4] in (b"II*\0", b"MM\0*") or head[:2] == b"BM":
