@@ -98,7 +98,7 @@ def test_the_command_trains_and_leaves_weights_with_a_card(shards: Path, tmp_pat
             "size of ifvonet 'huge'; known: paper, small, tiny",
         ),
         (["--data", "generated:2", "-o", "x", "--set", "pdv"], "--set pdv is not SWITCH=VALUE"),
-        (["--data", "generated:2", "-o", "x", "--set", "pdv=four"], "known: off, two, three"),
+        (["--data", "generated:2", "-o", "x", "--set", "pdv=four"], "known: single, off, two, three"),
         (["--data", "generated:2", "-o", "x", "--set", "color=1"], "Unknown switch of ifvonet 'color'"),
         (["--data", "generated:2", "-o", "x", "--set", "width=wide"], "'width=wide' is not a int"),
     ],
