@@ -7,6 +7,7 @@ Following takes over from there, so that a few looks a second do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class SecondDetectionOptions:
     most_hands: int = 6
 
 
-Tools = tuple[PalmDetector, LandmarkNetwork, PoseDetector | None]
+Tools = tuple[PalmDetector, LandmarkNetwork, "_SharedPoseDetector"]
 Found = tuple[Landmarks, Floats, Bodies]
 
 
@@ -62,6 +63,8 @@ def detect_missed_hands(
     border, tiles = (_moments(wanted, times, every) for every in (options.border_every_s, options.tiles_every_s))
     areas = {1: _bordered(clip, options.border), 2: _tiles(clip, options.tile), 3: _tiles(clip, options.small_tile)}
 
+    bodies_of = _SharedPoseDetector()
+
     def look(chosen: dict[int, list[int]], known: HandDetections) -> dict[int, Found]:
         frames = np.zeros(len(times), dtype=bool)
         frames[list(chosen)] = True
@@ -69,10 +72,10 @@ def detect_missed_hands(
         def at(tools: Tools, frame: int, image: NDArray[np.uint8]) -> Found:
             parts = [area for kind in chosen[frame] for area in areas[kind]]
             hands = known.xy_px[known.frame == frame]
-            bodies = tools[2](image) if 2 in chosen[frame] and tools[2] is not None else NO_BODIES
+            bodies = tools[2](image) if 2 in chosen[frame] else NO_BODIES
             return *_look(tools, image, [*parts, *crops_at_wrists(bodies, hands)], hands, options), bodies
 
-        return over_frames(clip, frames, lambda: _tools(files, options), at, workers)
+        return over_frames(clip, frames, lambda: (*_tools(files, options), bodies_of), at, workers)
 
     kinds = {int(frame): [1] * int(border[frame]) + [2] * int(tiles[frame]) for frame in np.flatnonzero(border | tiles)}
     seen = look(kinds, detections)
@@ -84,10 +87,23 @@ def detect_missed_hands(
     return detections, {frame: bodies for frame, (_, _, bodies) in seen.items() if tiles[frame]}
 
 
-def _tools(files: LandmarkerFiles, options: SecondDetectionOptions) -> Tools:
-    pose = load_pose_files()
-    palms = PalmDetector(files.palm, options.palm_score, options.most_hands)
-    return palms, LandmarkNetwork(files.landmarks), None if pose is None else PoseDetector(*pose)
+def _tools(files: LandmarkerFiles, options: SecondDetectionOptions) -> tuple[PalmDetector, LandmarkNetwork]:
+    return PalmDetector(files.palm, options.palm_score, options.most_hands), LandmarkNetwork(files.landmarks)
+
+
+class _SharedPoseDetector:
+    """One pose detector for all threads, which take turns: it is large, and few frames need it."""
+
+    def __init__(self) -> None:
+        files = load_pose_files()
+        self._detector = None if files is None else PoseDetector(*files)
+        self._turn = Lock()
+
+    def __call__(self, image: NDArray[np.uint8]) -> Bodies:
+        if self._detector is None:
+            return NO_BODIES
+        with self._turn:
+            return self._detector(image)
 
 
 def _moments(wanted: Bools, times_s: Floats, every_s: float) -> Bools:
