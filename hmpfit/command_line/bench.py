@@ -9,6 +9,7 @@ BENCHES = {
     "scaling": ("hmpfit.command_line.bench_scaling:scaling", "Time batches of windows on the device."),
     "pipeline": ("hmpfit.command_line.bench_pipeline:pipeline", "Time whole runs: phases, memory, length."),
     "networks": ("hmpfit.command_line.bench_networks:networks", "Parameters, FLOPs and frames/s of the networks."),
+    "live": ("hmpfit.command_line.bench_live:live", "Play a file at its own pace: frames kept, lag, error."),
     "detection": ("hmpfit.command_line.bench_detection:detection", "Share of generated frames with a found hand."),
 }
 

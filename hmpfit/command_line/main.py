@@ -20,6 +20,7 @@ from hmpfit.errors import HmpfitError, InputError
 COMMANDS = {
     "run": ("hmpfit.command_line.run:run", "Fit the hands of one or more videos."),
     "batch": ("hmpfit.command_line.batch:batch", "Fit many videos, several at a time."),
+    "live": ("hmpfit.command_line.live:live", "Follow hands of a camera, a stream or a file as they move."),
     "demo": (
         "hmpfit.command_line.demo:demo",
         "Make a clip with known truth, fit it from its pixels, report the error.",

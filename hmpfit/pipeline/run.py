@@ -57,7 +57,7 @@ class Run:
             camera = _camera(clip, settings)
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)
-            prior = _prior(settings)
+            prior = prior_of(settings)
             folder = RunFolder(
                 out, run_identity(context, prior), settings.overwrite, read=read_summary, wait=settings.wait
             )
@@ -161,7 +161,8 @@ def hidden_frames(clip: Clip, settings: RunSettings) -> Bools:
     return hidden
 
 
-def _prior(settings: RunSettings) -> Prior | None:
+def prior_of(settings: RunSettings) -> Prior | None:
+    """Open the motion prior of a run; None where it has none or no solver needs it."""
     if "none" in (settings.prior, settings.solver):
         return None
     if settings.prior in registry.names("priors"):

@@ -1,0 +1,1 @@
+"""Hands of a camera or stream as they move: a tracker, a fixed-lag smoother, and what carries their answers away."""
