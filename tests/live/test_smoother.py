@@ -6,7 +6,7 @@ import pytest
 from hmpfit import registry
 from hmpfit.hands.mano import pose_hands
 from hmpfit.live.records import SeenFrame
-from hmpfit.live.smoother import FixedLagSmoother, SmootherOptions
+from hmpfit.live.smoother import FixedLagSmoother, SmootherOptions, Told
 from hmpfit.recipes import load_recipe
 from hmpfit.records import DETECTED, INTERPOLATED
 from tests.live.made_stream import CAMERA, MODELS, from_wrist_mm, made_motion, seen_frames
@@ -17,9 +17,7 @@ def _smoother(prior: str | None = "default", options: SmootherOptions | None = N
     return FixedLagSmoother(MODELS, CAMERA, load_recipe("default"), loaded, options or SmootherOptions())
 
 
-def _run(
-    smoother: FixedLagSmoother, frames: list[SeenFrame], every: int = 5
-) -> list[tuple[SeenFrame, tuple[LiveHand, ...]]]:
+def _run(smoother: FixedLagSmoother, frames: list[SeenFrame], every: int = 5) -> list[Told]:
     out = []
     for first in range(0, len(frames), every):
         out += smoother.update(frames[first : first + every], last=first + every >= len(frames))
