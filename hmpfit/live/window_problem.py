@@ -18,7 +18,7 @@ from hmpfit.fitting.windows import lay_windows, resample_poses
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.interfaces.prior import MotionPriorLike
 from hmpfit.interfaces.term import Evidence, Motion
-from hmpfit.keypoints.occlusion import drop_covered
+from hmpfit.keypoints.occlusion import weigh_covered
 from hmpfit.live.hands_in_window import HandsInWindow
 from hmpfit.live.marginal import EVIDENCE
 from hmpfit.recipes.schema import Recipe, Stage
@@ -59,8 +59,8 @@ class WindowProblem:
         """Return what the window compares its hands with."""
         assert hands.guess is not None
         tracks = hands.tracks()
-        if self._keypoints.drop_covered:
-            tracks = drop_covered(tracks, self._keypoints.covered)
+        if self._keypoints.weigh_covered:
+            tracks = weigh_covered(tracks, self._keypoints.covered)
         guess = replace(hands.as_hands(hands.guess, 0, len(hands.frames)), betas=np.zeros((len(hands.ids), 10)))
         found = gather_hands(ClipToFit(guess, tracks, hands.camera, hands.models), torch.float64, "cpu")[0]
         weights = torch.tensor(hands.weights, dtype=torch.float64)
