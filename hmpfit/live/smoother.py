@@ -124,7 +124,8 @@ class FixedLagSmoother:
         hands.state = Motion(found.global_R, found.transl, found.betas, found.hand_R)
 
     def _tell(self, first: int, last: int, evidence: Evidence | None) -> list[Told]:
-        found, hands = self._hands, [[] for _ in range(first, last)]  # type: list[list[LiveHand]]
+        found = self._hands
+        hands: list[list[LiveHand]] = [[] for _ in range(first, last)]
         if evidence is not None and found.state is not None and last > first:
             sure = [h for h, name in enumerate(found.ids) if found.sightings[name] >= self._options.least_sightings]
             motion = found.as_hands(found.state, first, last)

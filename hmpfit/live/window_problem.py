@@ -39,7 +39,7 @@ class WindowProblem:
         self._observed_std = options.observed_std
         self._priors: tuple[MotionPriorLike, MotionPriorLike] | None = None
         if prior is not None:
-            prior = prior.truncated(options.latent_dim)
+            prior = prior.truncated(options.latent_dim or 0)
             self._priors = _in_dtype(prior, torch.float64), _in_dtype(prior, torch.float32)
         instead = stage.without_prior
         free = replace(
