@@ -27,6 +27,17 @@ FAILED = 1
 @click.command()
 @click.argument("videos", nargs=-1, metavar="VIDEO...")
 @click.option("--dataset", metavar="KIND:PATH", help=f"A dataset instead of videos: {', '.join(names('datasets'))}.")
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), metavar="FILE",
+    help="A list instead of videos, CSV or Parquet: a clip a line with its options (docs/scale.md).",
+)  # fmt: skip
+@click.option("--shard", metavar="I/N", help="Of a manifest, every Nth line from the Ith on, counted from 0.")
+@click.option(
+    "--chunk", type=click.IntRange(1, 1024), metavar="N", help="Of a manifest, lines that a worker takes at once."
+)
+@click.option(
+    "--upload", metavar="URL", help="Of a manifest, put results there (s3, gs, ...) and keep no run folders here."
+)
 @click.option("--split", metavar="S", help="Its part, such as train (default: the evaluation's).")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="One folder each below."
@@ -60,7 +71,8 @@ FAILED = 1
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
-    videos: tuple[str, ...], dataset: str | None, split: str | None, out: Path, engine: str, workers: int | None,
+    videos: tuple[str, ...], dataset: str | None, manifest: Path | None, shard: str | None, chunk: int | None,
+    upload: str | None, split: str | None, out: Path, engine: str, workers: int | None,
     devices: str | None, ray_address: str | None, gpus_per_job: float, fit_together: int | None, unordered: bool,
     overwrite: bool, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
@@ -73,6 +85,16 @@ def batch(
     from hmpfit.batch import run_batch
 
     settings = resolve_settings(overwrite=overwrite, **options)
+    if manifest is not None:
+        if videos or dataset is not None or split is not None or fit_together or unordered:
+            raise InputError("--manifest stands alone: no videos, --dataset, --split, --fit-together or --unordered.")
+        common = {**options, "overwrite": overwrite, "workers": 1}
+        return _list(
+            manifest, shard, as_json, quiet, settings.wait, out=out, common=common, engine=engine, workers=workers,
+            ray_address=ray_address, gpus_per_job=gpus_per_job, devices=_devices(devices), chunk=chunk, upload=upload,
+        )  # fmt: skip
+    if shard is not None or chunk is not None or upload is not None:
+        raise InputError("--shard, --chunk and --upload are for a --manifest.")
     with TerminalProgress(quiet) as progress, ExitStack() as fetched:
         fetched.callback(_locked(out, settings.wait).release)
         work = _work(videos, dataset, split, out, unordered, fetched, progress)
@@ -97,6 +119,20 @@ def batch(
     if unwritten is not None:
         say(f"hmpfit: '{out / 'batch.json'}' was not written: {unwritten}.")
     return FAILED if content["failed"] or unwritten is not None else 0
+
+
+def _list(manifest: Path, shard: str | None, as_json: bool, quiet: bool, wait: bool, **choices: Any) -> int:
+    """Work a manifest through; shards share the folder, so that it is not locked as a whole."""
+    from hmpfit.command_line.batch_manifest import run_list
+    from hmpfit.manifest.work import ManifestRun, read_shard
+
+    part, out = read_shard(shard) if shard is not None else (0, 1), choices["out"]
+    locks = out / "locks" / f"{part[0]:05d}-of-{part[1]:05d}"
+    lock = _locked(locks, wait)
+    try:
+        return run_list(manifest, ManifestRun(shard=part, **choices), as_json, quiet)
+    finally:
+        lock.release()
 
 
 def _write(path: Path, text: str) -> str | None:
