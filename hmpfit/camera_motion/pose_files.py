@@ -75,6 +75,8 @@ def _text(file: Path, clip: ClipTimes) -> tuple[Floats, Floats]:
         while kept and not kept[0]:
             kept.pop(0)
         images = [line.split(maxsplit=9) for line in kept[::2] if line]
+        if any(len(image) < 10 for image in images):
+            raise ValueError("an image's line has less than its 10 columns")
         numbers = np.array([[float(number) for number in image[1:8]] for image in images])
         return _by_name(numbers, [image[9] for image in images], clip)
     raise ValueError(f"a line has {len(rows[0])} columns, not 8 (TUM) or 10 (COLMAP)")
