@@ -81,7 +81,10 @@ def letterboxed(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np
 
 
 def _display_matrix(frame: "av.video.frame.VideoFrame") -> tuple[int, ...] | None:
-    every: Any = frame.side_data  # the types that PyAV tells for it change with its version
+    try:
+        every: Any = frame.side_data  # the types that PyAV tells for it change with its version
+    except ValueError:  # FFmpeg knows a kind that PyAV does not, such as the EXIF of a photo
+        return None
     for data in every:
         if data.type.name == "DISPLAYMATRIX":
             return struct.unpack("=9i", bytes(data)[:36])

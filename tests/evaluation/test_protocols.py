@@ -94,7 +94,9 @@ def test_ho3d_agrees_with_the_loops() -> None:
 
 def test_freihand_is_ho3d_without_the_alignments_by_bone_and_wrist() -> None:
     ho3d, freihand = (protocol(FOUND, TRUE, MESH, TRUE_MESH) for protocol in (single_hand.ho3d, single_hand.freihand))
-    without = {key.removeprefix("ho3d_"): value for key, value in ho3d.items() if "sc_tr" not in key and "wrist" not in key}
+    without = {
+        key.removeprefix("ho3d_"): value for key, value in ho3d.items() if "sc_tr" not in key and "wrist" not in key
+    }
     assert {key.removeprefix("freihand_"): value for key, value in freihand.items()} == without
 
 

@@ -12,12 +12,14 @@ _PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 # What is run, by which file of the standard library or of a package, and who may ask that file (None: anyone).
 _PROGRAMS: tuple[tuple[tuple[str, ...], str, tuple[str, ...] | None], ...] = (
     (("lscpu",), "numpy/testing/_private/utils.py", None),  # whether the processor has SVE, at import
+    (("fc-list", "--help"), "matplotlib/font_manager.py", None),  # which fonts there are, at import
+    (("fc-list", "--format=%{file}\\n"), "matplotlib/font_manager.py", None),
     (("uname", "-p"), "platform.py", None),  # platform.processor(), for the name of this machine
     (("/sbin/ldconfig", "-p"), "ctypes/util.py", ("glcontext/__init__.py", "hmpfit/command_line/doctor.py")),  # EGL
 )
 _BETWEEN_PROCESSES = ("multiprocessing/connection.py", "multiprocessing/queues.py", "multiprocessing/spawn.py",
                       "concurrent/futures/process.py")  # fmt: skip
-LISTENING = ("view", "app")  # the command that serves a page; on this machine only unless told otherwise
+LISTENING = ("view", "app", "live")  # the commands that serve a page; on this machine only unless told otherwise
 
 
 def is_allowed(event: str, arguments: tuple[Any, ...], command: str = "") -> bool:

@@ -182,3 +182,13 @@ def test_a_rate_takes_the_place_of_lying_stamps(tmp_path: Path) -> None:
     assert clip.fingerprint() != open_clip(path).fingerprint(), "another run, because motion is another"
     part = open_clip(path, frames=(2, 4), fps=10)
     np.testing.assert_allclose(part.times_s, [0.2, 0.3])
+
+
+def test_what_ffmpeg_tells_and_pyav_does_not_know_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """The EXIF of a photo is such a thing, when a photo is read as a film (`hmpfit live photo.jpg`)."""
+    from hmpfit.video.video_file import VideoFile
+    from tests.fuzz.clips import _photos
+
+    _photos(tmp_path)
+    film = VideoFile(tmp_path / "a.jpg", None)
+    assert [image.shape for image in film.images(0, 1)] == [(48, 64, 3)]
