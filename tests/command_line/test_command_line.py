@@ -42,7 +42,7 @@ def test_the_table_of_commands_is_true(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fit", "a.mp4"], "There is no command 'fit'; commands: run, batch, demo"),
+        (["fit", "a.mp4"], "There is no command 'fit'; commands: run, batch, live, demo"),
         (["run"], "Missing argument 'VIDEO...'"),
         (["run", "a.mp4", "--initt", "keypoints"], "--initt"),
         (["run", "a.mp4", "--init", "pymaf"], "Unknown initializer 'pymaf'; known: file:PATH"),
