@@ -12,6 +12,7 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
 from hmpfit.command_line.standard_error import say
 from hmpfit.errors import InputError, RunFolderError
+from hmpfit.files.replacing import replace_file
 from hmpfit.progress import Progress
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.registry import names
@@ -141,7 +142,7 @@ def _write(path: Path, text: str) -> str | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text)
-        partial.replace(path)
+        replace_file(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

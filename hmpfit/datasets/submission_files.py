@@ -6,7 +6,6 @@ frame without a prediction is filled with a neutral hand and counted.
 
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from hmpfit.datasets.parameters import OPENGL_TO_OPENCV
 from hmpfit.errors import InputError
+from hmpfit.files.replacing import replace_file
 from hmpfit.hands.model_files import MANO_VERTICES
 from hmpfit.interfaces.dataset import Dataset, Sequence
 from hmpfit.records import Floats
@@ -66,7 +66,7 @@ def write_submission(dataset: Dataset, predict: Predict, neutral: NeutralHand, p
     rows = _in_order(dataset, predict, neutral)
     try:
         counts = _write_text(partial, rows) if dataset.kind == "dexycb" else _write_zip(partial, rows, dataset.kind)
-        os.replace(partial, path)
+        replace_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     if counts[1]:

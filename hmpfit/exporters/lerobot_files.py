@@ -13,6 +13,7 @@ import numpy as np
 
 from hmpfit.errors import InputError, MissingExtraError, UnreadableFileError
 from hmpfit.files.opening import explained, open_regular
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.schemas import mismatch
 from hmpfit.files.structured import read_json, read_json_table
 from hmpfit.video.writer import VideoWriter
@@ -149,7 +150,7 @@ class DatasetFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         self._parquet.write_table(pa.table(columns).replace_schema_metadata(metadata), partial)
-        partial.replace(path)
+        replace_file(partial, path)
 
     def _write_video(self, episode: Episode, place: dict[str, int]) -> dict[str, np.ndarray]:
         assert episode.images is not None and episode.size is not None
@@ -257,4 +258,4 @@ def _replace(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.write_text(text)
-    partial.replace(path)
+    replace_file(partial, path)

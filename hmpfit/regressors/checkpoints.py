@@ -17,6 +17,7 @@ from hmpfit import registry
 from hmpfit.cards import read_card
 from hmpfit.errors import InputError
 from hmpfit.files.opening import explained, read_bytes
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.schemas import check_sizes
 from hmpfit.files.weights import WEIGHTS_MOST, read_metadata, read_metadata_table, read_tensors
 from hmpfit.regressors.plan import NetworkPlan, differing
@@ -157,5 +158,5 @@ def save_network(network: nn.Module, name: str, switches: Any, path: Path, dtype
     content = save(tensors, {ABOUT: json.dumps(about)})  # one key: safetensors orders several at random
     partial = path.with_suffix(".part")
     partial.write_bytes(content)
-    partial.replace(path)
+    replace_file(partial, path)
     return hashlib.sha256(content).hexdigest()

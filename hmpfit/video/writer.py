@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import RunFolderError
+from hmpfit.files.replacing import replace_file
 
 _TICKS = 90_000  # a second; divides the common frame rates
 _BT709 = 1  # the color standard that players assume for HD, by its number in the H.264 header
@@ -85,7 +86,7 @@ class VideoWriter:
             if kind is None:
                 self._mux(None)
                 self._container.close()
-                os.replace(self._partial, self.path)
+                replace_file(self._partial, self.path)
         except (av.FFmpegError, OSError) as failure:
             raise self._explained(failure) from failure
         finally:

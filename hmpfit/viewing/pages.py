@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hmpfit.errors import RunFolderError
+from hmpfit.files.replacing import replace_file
 
 _PIECE = 3 << 18  # bytes at a time; base64 goes by threes
 
@@ -29,7 +30,7 @@ def write_page(template: str, content: Mapping[str, Any], file: Path) -> Path:
         # A file name may hold bytes that are no text; the page shows them as escapes.
         with partial.open("w", encoding="utf-8", errors="backslashreplace") as page:
             page.writelines(pages.get_template(template).generate(**content, **fixed, **hashes))
-        partial.replace(file)
+        replace_file(partial, file)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save
 
 from hmpfit.errors import InputError
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.weights import read_tensors
 from hmpfit.priors.gmm.mixture import ANGLES, GaussianMixture
 
@@ -20,7 +21,7 @@ def save_gaussians(prior: GaussianMixture, path: Path) -> str:
     content = save(tensors, {"kind": KIND, "fps": repr(prior.fps)})
     temporary = path.with_suffix(".part")
     temporary.write_bytes(content)
-    temporary.replace(path)
+    replace_file(temporary, path)
     return hashlib.sha256(content).hexdigest()
 
 

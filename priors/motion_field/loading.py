@@ -12,6 +12,7 @@ from torch import Tensor
 from hmpfit.cards import read_card
 from hmpfit.errors import InputError, UnknownNameError, UnreadableFileError
 from hmpfit.files.opening import explained, read_bytes
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.schemas import check_sizes
 from hmpfit.files.weights import WEIGHTS_MOST, read_metadata, read_metadata_table, read_tensors
 from hmpfit.priors.motion_field.network import MotionPrior
@@ -72,7 +73,7 @@ def save_prior(prior: MotionPrior, path: Path, dtype: torch.dtype = torch.float1
     content = save(tensors, {"kind": KIND, "sizes": json.dumps(to_table(prior.sizes))})
     temporary = path.with_suffix(".part")
     temporary.write_bytes(content)
-    temporary.replace(path)
+    replace_file(temporary, path)
     return hashlib.sha256(content).hexdigest()
 
 
