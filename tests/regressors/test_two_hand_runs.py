@@ -81,6 +81,12 @@ def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_pa
     assert sum(frames) == 2 * FRAMES
 
 
+@pytest.mark.parametrize("name", (*NETWORKS, "ifvonet"))
+def test_the_shipped_weights_fit_the_network_of_today(name: str) -> None:
+    assert "small" in shipped(name)
+    assert Learned.load(name).name == name
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_scored_by_the_protocols_of_its_benchmarks(name: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:

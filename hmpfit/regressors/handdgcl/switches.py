@@ -25,7 +25,7 @@ class HandDgclSwitches:
     order: int = 2  # Chebyshev polynomials a convolution
     blocks: int = 4  # a level
     dropout: float = 0.05
-    camera_rotation: bool = True  # the "rotation matrix" that L_2d learns beside the camera, a turn before projection
+    camera_rotation: bool = False  # the "rotation matrix" that L_2d learns beside the camera, a turn before projection
     rigid_first: bool = False  # ours: the GCN bends a hand at rest, which is then turned and placed as one
     disturbance: str = "unet"
     mask_share: float = 0.1  # of the feature dimensions, disturbance (a); how strong (a) to (d) are is open
@@ -59,7 +59,7 @@ class HandDgclSwitches:
 
 
 SIZES = {
-    "paper": HandDgclSwitches(),
+    "paper": HandDgclSwitches(camera_rotation=True),
     "small": HandDgclSwitches(
         backbone="light",
         image=112,
@@ -67,7 +67,6 @@ SIZES = {
         dims=(64, 48, 32, 24),
         blocks=1,
         dropout=0.0,
-        camera_rotation=False,
         rigid_first=True,
         unet_depth=2,
         queue=512,
