@@ -12,7 +12,7 @@ import numpy as np
 
 from hmpfit.datasets.layout import require
 from hmpfit.errors import InputError
-from hmpfit.files.opening import MIB, explained, read_bytes
+from hmpfit.files.opening import MIB, explained, read_text
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Floats
@@ -25,7 +25,7 @@ _MOST = MIB  # of one annotation
 def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
     """Open one list of pictures, each a recording of one frame. Raises InputError when the folder is not 100DOH."""
     root = path / "VOC2007" if (path / "VOC2007").is_dir() else path
-    listed = require(root / "ImageSets" / "Main" / f"{split}.txt", "100DOH", EXPECTED, path).read_text().split()
+    listed = read_text(require(root / "ImageSets" / "Main" / f"{split}.txt", "100DOH", EXPECTED, path)).split()
     recordings, broken = [], []
     for name in listed:
         picture, annotation = root / "JPEGImages" / f"{name}.jpg", root / "Annotations" / f"{name}.xml"
@@ -49,9 +49,9 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
 
 def _hands(file: Path) -> tuple[tuple[bool, ...], Floats]:
     """Return the sides and boxes [H, 1, 4] (pixels, 0-based) of an annotation's hands. Raises InputError."""
-    content = read_bytes(file, _MOST)
+    content = read_text(file, _MOST)
     with explained(file, "an annotation of 100DOH"):
-        if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        if "<!DOCTYPE" in content or "<!ENTITY" in content:
             raise ValueError("it declares entities")
         sides, boxes = [], []
         for thing in ElementTree.fromstring(content).iter("object"):

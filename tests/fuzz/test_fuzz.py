@@ -51,7 +51,7 @@ def test_the_valid_input_of_every_family_is_accepted(child: Child, family: str) 
 
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize(
-    "family", ("interhand", "ho3d", "boxes_yolo", "training_state", "lerobot", "video", "truth_set")
+    "family", ("interhand", "ho3d", "hundred_doh", "boxes_yolo", "training_state", "lerobot", "video", "truth_set")
 )
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(child: Child, family: str, number: int) -> None:
     verdict = child.run({"family": family, "pipe": number})

@@ -49,6 +49,12 @@ def _arctic(folder: Path) -> None:
     write_arctic(folder)
 
 
+def _hundred_doh(folder: Path) -> None:
+    from tests.dataset_fixtures.hundred_doh import write_hundred_doh
+
+    write_hundred_doh(folder)
+
+
 def _synthetic(folder: Path) -> None:
     from tests.fuzz.families import FRAMES, models
     from tests.made_result import two_hands, write_run
@@ -108,6 +114,7 @@ TREES: dict[str, Family] = {
     "hic": Family(_hic, _use("hic"), "**/*.*"),
     "interhand": Family(_interhand, _use("interhand", "train"), "**/*.json"),
     "arctic": Family(_arctic, _use("arctic"), "**/*.*"),
+    "hundred_doh": Family(_hundred_doh, _use("100doh", "test"), "**/*.[tx]*"),
     "synthetic": Family(_synthetic, _use("synthetic"), "**/*.npz"),
     "shards": Family(_shards, _use_shards),
 }
