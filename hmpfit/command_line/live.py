@@ -106,6 +106,7 @@ def live(
     from hmpfit.live.smoother import SmootherOptions
     from hmpfit.video.live_source import LiveSource
 
+    _check_origins(origins)
     settings = live_settings(resolve_settings(**options))
     opened = LiveSource(source, _size(size), fps, patience)
     with contextlib.closing(opened):
@@ -173,7 +174,6 @@ def _outlets(
     from hmpfit.live.outlets import Outlets
 
     outlets = Outlets()
-    _check_origins(origins)
     if websocket_port != 0:
         from hmpfit.live.broadcast import Broadcast
 

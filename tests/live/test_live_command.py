@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from hmpfit.command_line.main import commands
+from hmpfit.errors import InputError
 from hmpfit.results.npz import read_result
 
 _COMMAND = [sys.executable, "-c", "from hmpfit.command_line.main import main; main()", "live"]
@@ -34,7 +35,7 @@ def test_what_cannot_be_followed_is_one_sentence(arguments: list[str], sentence:
 
 def test_an_origin_that_is_none_is_refused() -> None:
     said = CliRunner().invoke(commands, ["live", "none.mp4", "--allow-origin", "*"])
-    assert said.exit_code != 0
+    assert isinstance(said.exception, InputError) and "--allow-origin '*' is no origin" in str(said.exception)
 
 
 @pytest.mark.slow
