@@ -22,6 +22,7 @@ from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, 
 from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError
 from hmpfit.files.opening import read_text
+from hmpfit.fingerprints import fingerprint
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth
 from hmpfit.records import Camera, Floats
@@ -91,11 +92,14 @@ def _segmentations(path: Path, split: str, name: str) -> Path | None:
 def _with_visibility(
     read: Callable[[], Truth], segmentations: Path | None, folder: Path, images: FilesIn, frames: tuple[str, ...]
 ) -> Truth:
-    """Return the truth with the joints that the segmentations show, where there are any."""
+    """Return the truth with the joints that the segmentations show, where there are any and the camera is known."""
     truth = read()
     if segmentations is None:
         return truth
-    camera = _camera(folder, images)
+    try:
+        camera = _camera(folder, images)
+    except InputError:
+        return truth  # joints need no camera, what hides them does
     found = sorted(file for file in segmentations.iterdir() if file.suffix in HAND_CHANNEL)
     by_frame = {file.stem: file for file in found}
 
@@ -103,7 +107,8 @@ def _with_visibility(
         masks = (_hand_of(by_frame[frame]) if frame in by_frame else None for frame in frames)
         return {"visible": joints_on_hand(truth.joints_m[0], camera.K[0], masks, (camera.width, camera.height))}
 
-    visible = cached_arrays("ho3d", f"seen {folder}", found, build)["visible"]
+    joints_and_camera = fingerprint(truth.joints_m, camera.K, camera.width, camera.height)
+    visible = cached_arrays("ho3d", f"seen {folder} {joints_and_camera}", found, build)["visible"]
     missing = tuple(
         (str(segmentations / f"{frame}.png"), "the segmentation is missing, so that every joint counts as seen")
         for frame, known in zip(frames, truth.valid[0])

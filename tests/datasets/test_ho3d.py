@@ -19,6 +19,7 @@ from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.interfaces.dataset import Truth
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import HandMotion
 from hmpfit.regressors.samples import View
@@ -96,6 +97,27 @@ def test_rendered_segmentations_say_which_joints_are_hidden(tmp_path: Path) -> N
         assert [Path(path).name for path, why in truth.broken if "segmentation" in why] == ["0005.png"]
         occluded = of_sequence(sequence, 0).occluded()
         assert occluded[0, 2] and not occluded[0, [0, 4]].any()
+
+
+def test_hidden_joints_follow_the_annotation_and_need_a_camera(tmp_path: Path) -> None:
+    root = tmp_path / "HO3D_v3"
+    motion = write_ho3d(root, 8, pictures=False)
+    write_segmentations(root, motion, {2: MANY})
+
+    def read() -> Truth:
+        (sequence,) = open_dataset(f"ho3d:{root}", "train").sequences
+        return sequence.truth()
+
+    first = read().visible
+    assert first is not None and not first[0, 2, MANY].any()
+    write_ho3d(root, 8, pictures=False, unannotated=(2, 3))
+    second = read().visible
+    assert second is not None and second[0, 2].all()
+    for file in (root / "train" / "ABF10" / "meta").iterdir():
+        meta = pickle.loads(file.read_bytes())
+        file.write_bytes(pickle.dumps(meta | {"camMat": None}, protocol=2))
+    bare = read()
+    assert bare.visible is None and bare.valid[0].tolist() == [True, True, False, False, True, True, True, False]
 
 
 def test_the_table_of_ho3ds_occluded_frames(tmp_path: Path, command: Command) -> None:
