@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -39,10 +40,16 @@ def command(kind: str, videos: list[Path], out: Path, frames: str) -> list[str]:
 def results(out: Path) -> dict[str, np.ndarray]:
     """Return all arrays of all results below a folder."""
     found = {}
-    for path in sorted(out.rglob("result.npz")):
+    for path in sorted(published(out, ("result.npz",))):
         with np.load(path) as stored:
             found.update({f"{path.relative_to(out)}/{key}": stored[key] for key in stored.files})
     return found
+
+
+def published(out: Path, names: Sequence[str]) -> list[Path]:
+    """Return the files of these names below a folder; what lies in a `.partial*` folder is not published yet."""
+    files = (path for path in out.rglob("*") if path.name in names)
+    return [path for path in files if not any(part.startswith(".partial") for part in path.relative_to(out).parts)]
 
 
 def family(process: int) -> list[int]:
@@ -77,7 +84,7 @@ def kill_and_restart(line: list[str], out: Path, after_s: float, whole: bool, nu
         wrong.append(f"{len(left)} processes alive after {ALIVE_S:g} s")
         for one in left:
             os.kill(one, signal.SIGKILL)
-    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz") if path.name in (*STAGES, "result.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in published(out, (*STAGES, "result.npz"))}
     again = subprocess.run(line, env=environment, capture_output=True, text=True)
     if again.returncode:
         wrong.append(f"the restart ended with {again.returncode}: {again.stderr[-200:]}")
