@@ -95,9 +95,9 @@ def _shares(samples: Samples) -> Floats:
     return share
 
 
-def score(judge: OcclusionClassifier, samples: Samples) -> dict[str, float]:
+def score(classifier: OcclusionClassifier, samples: Samples) -> dict[str, float]:
     """Return how well covered landmarks, and hands with eight or more of them, are told from the others."""
-    chance = judge(samples.features.astype(np.float32))
+    chance = classifier(samples.features.astype(np.float32))
     count, expected = samples.covered.sum(-1), chance.sum(-1)
     many, none = expected[count >= 8], expected[count == 0]
     told = np.concatenate((np.ones(len(many)), np.zeros(len(none))))
@@ -136,11 +136,15 @@ def main() -> None:
 
 
 def write(
-    path: Path, judge: OcclusionClassifier, samples: Samples, without: list[str], table: dict[str, dict[str, float]]
+    path: Path,
+    classifier: OcclusionClassifier,
+    samples: Samples,
+    without: list[str],
+    table: dict[str, dict[str, float]],
 ) -> None:
     """Write the weights as half floats, and their card."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half: dict[str, Floats] = {name: values.astype(np.float16) for name, values in judge.weights.items()}
+    half: dict[str, Floats] = {name: values.astype(np.float16) for name, values in classifier.weights.items()}
     path.write_bytes(save(half))
     about = {
         "what": "probability that something covers a landmark, from features of MediaPipe's landmark network",

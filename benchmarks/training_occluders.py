@@ -1,4 +1,4 @@
-"""Occluders that the judge of visibility is trained on; those it is tested on (`spoil_clips.py`) are drawn by other
+"""Occluders that the occlusion classifier is trained on; those it is tested on (`spoil_clips.py`) are drawn by other
 code.
 
 Pieces of other pictures, plain and shaded areas, stripes and noise, areas in the colours of the hand; bounded by bars,

@@ -27,7 +27,7 @@ class OcclusionClassifier:
     @staticmethod
     @cache
     def load() -> "OcclusionClassifier":
-        """Return the shipped judge."""
+        """Return the shipped classifier."""
         return OcclusionClassifier({name: values.astype(np.float32) for name, values in load_file(WEIGHTS).items()})
 
     def __call__(self, features: Floats) -> Floats:
@@ -54,7 +54,7 @@ def weigh_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> Keypoi
 def drop_covered(tracks: KeypointTracks, limits: OcclusionThresholds) -> KeypointTracks:
     """Return the tracks without covered landmarks, and without the frames in which too many are.
 
-    A hand without any frame that would stay keeps its own: then it is the judge that is wrong about this hand.
+    A hand without any frame that would stay keeps its own: then it is the classifier that is wrong about this hand.
     """
     if tracks.covered is None:
         return tracks

@@ -1,13 +1,9 @@
 """Frames of a stream that are kept for a while, so that a hand can be followed backwards without decoding again."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, decoded
-
-MakeImage = Callable[[], NDArray[np.uint8]]
+from hmpfit.keypoints.frames import FrameSource, MakeImage, decoded
 
 _BYTES = 96_000_000  # of decoded frames that are kept
 _BYTES_PER_PIXEL = 1.5  # as decoders keep them, before they are RGB
