@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hmpfit.camera_motion.bundle_adjustment import Observations, adjust
+from hmpfit.camera_motion.bundle_adjustment import Observations, adjust, pose_step
 from hmpfit.camera_motion.classification import classify
 from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, path_from_points, with_scale
 from hmpfit.camera_motion.hand_masks import HandMasks
@@ -109,6 +109,14 @@ def hands_before(path: np.ndarray, world_m: np.ndarray, noise: float = 0.01) -> 
     """Where a hand at world_m [T, 3] is before the camera, its depth off by 1 %."""
     place = apply(inverse(path), world_m[:, None])[:, 0]
     return WristPositions((place * (1 + np.random.default_rng(2).normal(0, noise, (FRAMES, 1))))[None], TIMES_S)
+
+
+def test_poses_that_see_nothing_stay_where_they_are():
+    nothing = Observations(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 2)))
+    rotation, translation = Rotation.from_rotvec(np.eye(3)[:2]).as_matrix(), np.eye(3)[:2]
+    moved = pose_step(rotation, translation, np.ones((4, 3)), nothing, 0.01)
+    np.testing.assert_allclose(moved[0], rotation, atol=1e-12)
+    np.testing.assert_allclose(moved[1], translation, atol=1e-12)
 
 
 def test_the_scale_is_found_where_the_camera_shakes_and_the_hand_does_not():
