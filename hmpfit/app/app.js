@@ -91,8 +91,8 @@ const open3d = async () => {
   const job = shown;
   $("view").replaceChildren(make("p", { textContent: "opening…" }));
   try {
-    const { address } = await ask(`/jobs/${job}/view`, { method: "POST" });
-    if (job === shown) $("view").replaceChildren(make("iframe", { src: address, title: "3D view" }));
+    const { port, key } = await ask(`/jobs/${job}/view`, { method: "POST" });
+    if (job === shown) $("view").replaceChildren(make("iframe", { src: `http://${location.hostname}:${port}/?key=${key}`, title: "3D view" }));
   } catch (error) { $("view").replaceChildren(make("p", { className: "trouble", textContent: error.message })); }
 };
 for (const name of ["overlay", "view"]) $("tab-" + name).addEventListener("click", () => tab(name));

@@ -42,7 +42,7 @@ class FitServer:
     viewer: JobViewer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.viewer = JobViewer(self.host, self.port + 1)
+        self.viewer = JobViewer(self.host, self.port)
 
     def app(self) -> Gate:
         """Return the ASGI application."""
@@ -132,8 +132,8 @@ class FitServer:
         return JSONResponse(await run_in_threadpool(_what_a_run_found, self._job(request, DONE)))
 
     async def _view(self, request: Request) -> Response:
-        address = await run_in_threadpool(self.viewer.show, self._job(request, DONE))
-        return JSONResponse({"address": address})
+        port, key = await run_in_threadpool(self.viewer.show, self._job(request, DONE))
+        return JSONResponse({"port": port, "key": key})
 
     async def _export(self, request: Request) -> Response:
         job = self._job(request, DONE)

@@ -11,29 +11,32 @@ from hmpfit.viewing.viewer import Viewer
 class JobViewer:
     """Shows finished jobs in 3D, one at a time."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Listen on `host`, on `port` or the next free one."""
-        self._host, self._port = host, port
+    def __init__(self, host: str, page_port: int) -> None:
+        """Listen on `host`, on the port after the page's or the next free one."""
+        self._host, self._page_port = host, page_port
         self._lock = threading.Lock()
         self._shown: tuple[str, Viewer] | None = None
 
-    def show(self, job: FitJob) -> str:
-        """Return the address where a job is shown; the one before is closed. Raises MissingExtraError, InputError."""
+    def show(self, job: FitJob) -> tuple[int, str]:
+        """Return port and key of the view of a job; the one before is closed. Raises MissingExtraError, InputError."""
         from hmpfit.results.matching import read_with_model
         from hmpfit.viewing.report import read_run_summary
 
         with self._lock:
             if self._shown is not None and self._shown[0] == job.id:
-                return self._shown[1].address
+                return self._shown[1].port, self._shown[1].key
             self._close()
             stored, models = read_with_model(job.run, "open")
             summary = read_run_summary(job.run)
             first, mirrored = int(summary.get("first_frame", 0)), bool(summary.get("mirrored"))
             with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself with other addresses
-                viewer = Viewer(stored, models, job.video, first, self._port, mirrored, self._host)
+                viewer = Viewer(
+                    stored, models, job.video, first, self._page_port + 1, mirrored, self._host,
+                    frame_port=self._page_port,
+                )  # fmt: skip
             threading.Thread(target=viewer.play_until_closed, name="hmpfit view", daemon=True).start()
             self._shown = (job.id, viewer)
-            return viewer.address
+            return viewer.port, viewer.key
 
     def close(self, job: str | None = None) -> None:
         """Close the view, of a certain job only if one is given."""

@@ -199,9 +199,12 @@ def _announce(outlets: "Outlets", host: str) -> None:
     if outlets.broadcast is not None:
         say(f"hmpfit: hands on ws://{shown}:{outlets.broadcast.port}")
     if outlets.page is not None:
-        say(f"hmpfit: page on http://{shown}:{outlets.page.port}")
+        say(f"hmpfit: page on http://{shown}:{outlets.page.port}/?key={outlets.page.key}")
     if host != "localhost" and not host.startswith("127.") and host != "::1":
-        say(f"hmpfit: listening on {host}: other machines can see the pictures and the hands without a password.")
+        if outlets.page is not None:
+            say(f"hmpfit: listening on {host}: other machines can open the page with this address.")
+        if outlets.broadcast is not None:
+            say(f"hmpfit: listening on {host}: the WebSocket tells other machines the hands without a password.")
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="The address to listen on; 0.0.0.0 lets other machines see the page and the video.",
+    help="The address to listen on; 0.0.0.0 lets other machines see page and video, with the printed key.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @hand_model_option("The hand model that the results were fitted with.")
@@ -53,7 +53,7 @@ def _serve(result: Path, second: Path | None, video: Path | None, host: str, por
         viewer = Viewer(stored, models, known, first, port, mirrored, host, other)
     try:
         if viewer.open_to_others:
-            say(f"hmpfit: listening on {host}: other machines can open the page, and it asks for no password.")
+            say(f"hmpfit: listening on {host}: other machines can open the page with this address.")
         click.echo(f"{viewer.address} (Ctrl-C ends it)")
         viewer.play_until_closed()
     finally:

@@ -15,6 +15,7 @@ from hmpfit.live.records import Image, LiveEstimate, LiveFrame, LiveHand
 from hmpfit.records import DETECTED, Camera
 from hmpfit.skeleton import BONES
 from hmpfit.viewing.drawing import draw_bones
+from hmpfit.viewing.keyed_server import KeyGate, open_server
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
 
 _SIDE_PX = 640  # of the picture that is sent
@@ -23,15 +24,18 @@ _KEPT = 120  # pictures that wait for their hands
 
 
 class LivePage:
-    """A running viser server. Raises MissingExtraError without viser, InputError when the port cannot be used."""
+    """A running viser server, for whoever has its `key`.
+
+    Raises MissingExtraError without viser, InputError when the port cannot be used.
+    """
 
     def __init__(self, camera: Camera, host: str, port: int) -> None:
+        gate = KeyGate()
+        self.key = gate.key
         try:
-            import viser
+            self.server = open_server(gate, host, port, "hmpfit live")
         except ModuleNotFoundError as error:
             raise MissingExtraError("the live page", "viser", "pip install viser (or hmpfit[live])") from error
-        try:
-            self.server = viser.ViserServer(host=host, port=port, label="hmpfit live", verbose=False)
         except OSError as error:
             raise InputError(f"Port {port} cannot be used ({error.strerror}); choose another --view-port.") from error
         self._camera, self._scale = camera, min(1.0, _SIDE_PX / max(camera.width, camera.height))

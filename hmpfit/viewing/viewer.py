@@ -23,6 +23,7 @@ from hmpfit.results.frames import move_result
 from hmpfit.results.npz import StoredResult
 from hmpfit.video.clip import open_clip
 from hmpfit.viewing.first_view import eye_on_hands, picture_distance
+from hmpfit.viewing.keyed_server import KeyGate, open_server
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB
 from hmpfit.viewing.pictures import PicturesAhead
 from hmpfit.viewing.shown_hands import ShownHands
@@ -49,7 +50,9 @@ class OtherRun:
 class Viewer:
     """A running viser server that shows one frame of a result, and of a second one beside it, at a time.
 
-    `video` may be None: then the frustum is empty. Only this machine can open the page unless `host` says otherwise.
+    `video` may be None: then the frustum is empty. Only this machine can open the page unless `host` says otherwise,
+    and only with the key in `address`; a page of this machine on `frame_port` may show it in a frame.
+
     Raises MissingExtraError without viser, InputError when host or port cannot be used.
     """
 
@@ -63,11 +66,8 @@ class Viewer:
         mirrored: bool = False,
         host: str = LOOPBACK,
         other: OtherRun | None = None,
+        frame_port: int | None = None,
     ) -> None:
-        try:
-            import viser
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("hmpfit view", "viser", "pip install viser (or hmpfit[view])") from error
         results = [result] if other is None else [result, other.result]
         moves = all(one.camera_motion is not None and one.camera_motion.moves for one in results)
         self._path = result.world_from_camera if moves else None
@@ -78,8 +78,12 @@ class Viewer:
         self.result, self.frames = results[0], len(result.tracks.times_s)
         _check_host(host)
         self.host = host
+        gate = KeyGate(frame_port)
+        self.key = gate.key
         try:
-            self.server = viser.ViserServer(host=host, port=port, label="hmpfit", verbose=False)
+            self.server = open_server(gate, host, port, "hmpfit")
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("hmpfit view", "viser", "pip install viser (or hmpfit[view])") from error
         except OSError as error:
             raise InputError(f"Port {port} cannot be used ({error.strerror}); choose another with --port.") from error
         self.shown = [ShownHands(self.server.scene, results[0], models, (RIGHT_RGB, LEFT_RGB), first_frame, "")]
@@ -99,9 +103,9 @@ class Viewer:
 
     @property
     def address(self) -> str:
-        """The page's address as a browser on this machine opens it."""
+        """The page's address, with its key, as a browser on this machine opens it."""
         host = "localhost" if self.open_to_others and self.host in ("0.0.0.0", "::", "") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?key={self.key}"
 
     @property
     def open_to_others(self) -> bool:

@@ -81,7 +81,7 @@ def test_the_page_is_for_this_machine_alone_unless_asked(stored: StoredResult, m
     viewer = _viewer(stored, models, port=8491)
     try:
         assert viewer.server.get_host() == "127.0.0.1" and not viewer.open_to_others
-        assert viewer.address == f"http://127.0.0.1:{viewer.port}"
+        assert viewer.address == f"http://127.0.0.1:{viewer.port}/?key={viewer.key}"
         listening = Path("/proc/net/tcp")
         if listening.exists():  # local addresses of listening sockets, hexadecimal
             rows = [line.split() for line in listening.read_text().splitlines()[1:]]
