@@ -9,19 +9,16 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
-from hmpfit.hands.mano import ManoHand, pose_hands
-from hmpfit.hands.model import HandModels
+from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
 from hmpfit.regressors.stc import losses
-from hmpfit.regressors.stc import plan as stc_plan
 from hmpfit.regressors.stc.network import HandParameters, Stc
 from hmpfit.regressors.stc.switches import ABLATIONS, SIZES, ablated
 from hmpfit.regressors.stc.temporal import Attention
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
-from tests.model_fixtures import invented_model
 
 SMALL = SIZES["small"]
 
@@ -117,18 +114,6 @@ def test_mano_and_regularization_loss(labels: losses.StcLabels) -> None:
     reg += float(orient.pow(2).sum()) / 2  # all of theta, as printed
     assert float(losses.regularization_loss(parameters, 0.1)) == pytest.approx(reg, rel=1e-5)
     assert float(losses.regularization_loss(replace(parameters, orient=orient), 0.1)) == pytest.approx(reg, rel=1e-5)
-
-
-def test_the_left_shape_is_learned_on_the_left_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    right, left, stranger = (replace(invented_model(seed), fingerprint=str(seed)) for seed in (1, 2, 3))
-    models = HandModels(right=right, left=left)
-    monkeypatch.setattr(stc_plan, "load_hand_models", lambda _: models)
-    monkeypatch.setattr(stc_plan, "_pairs", {})
-    network, hand = Stc(SIZES["small"]), ManoHand(models.right, torch.float32)
-    pair = stc_plan._pair(network, hand)
-    assert pair.right.model is models.right and pair.left.model is models.left
-    other = ManoHand(stranger, torch.float32)  # a hand that the network does not name serves both sides
-    assert stc_plan._pair(network, other).left is other
 
 
 def test_penetration_sees_hands_placed_by_the_label_and_skips_frames_without_one(labels: losses.StcLabels) -> None:

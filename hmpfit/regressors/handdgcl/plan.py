@@ -14,7 +14,7 @@ from hmpfit.regressors.handdgcl.switches import SECOND_STAGE_SWITCHES, SIZES
 from hmpfit.regressors.plan import Batch, NetworkPlan, Plateau, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.two_hands import scoring
-from hmpfit.regressors.two_hands.hand_pair import HandPair
+from hmpfit.regressors.two_hands.hand_pair import training_pair
 from hmpfit.regressors.two_hands.labels import pair_labels, with_vertices
 
 
@@ -58,7 +58,7 @@ def _labels(network: HandDgcl, batch: Batch, hand: ManoHand) -> HandDgclLabels:
     labels = pair_labels(batch)
     vertices = None
     if len(hand.v_template) == network.vertices:
-        vertices = with_vertices(labels, HandPair(hand, hand)).vertices
+        vertices = with_vertices(labels, training_pair(network.switches.hand, hand)).vertices
     return HandDgclLabels(
         joints=labels.joints[:, -1],
         vertices=None if vertices is None else vertices[:, -1],

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from hmpfit.hands.collision import interpenetration
 from hmpfit.hands.mano import ManoHand
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
@@ -14,7 +13,7 @@ from hmpfit.regressors.stc.losses import Predicted, StcLabels, total_loss
 from hmpfit.regressors.stc.network import Stc
 from hmpfit.regressors.stc.switches import SECOND_STAGE_SWITCHES, SIZES
 from hmpfit.regressors.two_hands import scoring
-from hmpfit.regressors.two_hands.hand_pair import HandPair
+from hmpfit.regressors.two_hands.hand_pair import HandPair, training_pair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels, with_vertices
 
 
@@ -23,7 +22,7 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     assert isinstance(network, Stc)
     labels = pair_labels(batch)
     switches = network.switches
-    pair = _pair(network, hand)
+    pair = training_pair(network.switches.hand, hand)
     predicted = _predicted(network, batch, pair, every=switches.inter_every if switches.inter else 0)
     surface, left_surface = _surface(pair.right), _surface(pair.left)
 
@@ -40,7 +39,7 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
 def scores(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor]:
     """Return errors in mm over both hands and all frames, and of the acceleration in mm a frame squared."""
     assert isinstance(network, Stc)
-    pair = _pair(network, hand)
+    pair = training_pair(network.switches.hand, hand)
     labels = with_vertices(pair_labels(batch), pair)
     predicted = _predicted(network, batch, pair, every=1)
     found = scoring.joint_errors(predicted.joints, labels.joints, labels.valid)
@@ -51,17 +50,6 @@ def scores(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     if labels.joints.shape[1] > 2:
         found["accel_mm"] = _acceleration_error(predicted.joints, labels)
     return found
-
-
-def _pair(network: Stc, hand: ManoHand) -> HandPair:
-    """Return both hands in right-hand form, the left one on the left model of the network's hand where there is one."""
-    key = (network.switches.hand, hand.model.fingerprint, hand.v_template.device)
-    if key not in _pairs:
-        models = load_hand_models(network.switches.hand)
-        own = models.right.fingerprint == hand.model.fingerprint and models.left is not models.right
-        left = ManoHand(models.left, hand.v_template.dtype, hand.v_template.device) if own else hand
-        _pairs[key] = HandPair(hand, left)
-    return _pairs[key]
 
 
 def _predicted(network: Stc, batch: Batch, pair: HandPair, every: int) -> Predicted:
@@ -85,7 +73,6 @@ def _acceleration_error(joints: Tensor, labels: PairLabels) -> Tensor:
     return scoring.mean_mm(apart, labels.valid[:, :-2] * labels.valid[:, 1:-1] * labels.valid[:, 2:])
 
 
-_pairs: dict[tuple[str, str, torch.device], HandPair] = {}
 _surfaces: dict[tuple[str, torch.device], HandSurface] = {}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
 from hmpfit.skeleton import OPENPOSE_WRIST
 
 SIDES = (True, False)  # is_right along the axis of hands
@@ -59,6 +60,23 @@ class HandPair:
                 meshes.append((posed.vertices - wrist) @ turn + place)
         flip = mirror_left(hand_pose)
         return PosedPair(torch.stack(joints, -3) * flip, torch.stack(meshes, -3) * flip if meshes else None)
+
+
+def training_pair(name: str, right: ManoHand) -> HandPair:
+    """Return both hands for a network trained on the hand model `name`, whose right hand the layer `right` is.
+
+    The left hand has the left model where there is one; a layer of another model serves both sides.
+    """
+    template = right.v_template
+    key = (name, right.model.fingerprint, template.dtype, template.device)
+    if key not in _training_pairs:
+        models = load_hand_models(name)
+        own = models.right.fingerprint == right.model.fingerprint and models.left is not models.right
+        _training_pairs[key] = HandPair(right, ManoHand(models.left, template.dtype, template.device) if own else right)
+    return _training_pairs[key]
+
+
+_training_pairs: dict[tuple[str, str, torch.dtype, torch.device], HandPair] = {}
 
 
 def mirror_left(like: Tensor) -> Tensor:
