@@ -18,7 +18,7 @@ from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metr
 from hmpfit.camera_motion.odometry import camera_map
 from hmpfit.camera_motion.point_tracks import WORKING_SIDE, PointTracks, common_rows, track_points
 from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
-from hmpfit.camera_motion.stillness import is_still, sampled_frames
+from hmpfit.camera_motion.stillness import is_still_camera, sampled_frames
 from hmpfit.camera_motion.two_views import rotation_between
 from hmpfit.geometry.cameras import rays
 from hmpfit.geometry.rigid_transforms import rigid
@@ -64,10 +64,9 @@ def find_camera_path(
         return CameraPath(STATIC, "as said" if mode == STATIC else "too short to tell", still, np.zeros((0, 3)))
     masks = HandMasks.of(tracks)
     if mode == "auto":
-        wanted = sampled_frames(clip.times_s)
-        chosen = set(wanted.tolist())
+        chosen = set(sampled_frames(clip.times_s).tolist())
         images = ((frame, image()) for frame, image in clip.decoded() if frame in chosen)
-        found = is_still(images, masks.outside, wanted)
+        found = is_still_camera(images, masks.outside, len(chosen))
         if found:
             return CameraPath(STATIC, "the background stays where it is", still, np.zeros((0, 3)))
         if found is None:

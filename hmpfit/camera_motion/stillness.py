@@ -4,7 +4,7 @@ Corners of a reference frame are looked for in other frames where they were: of 
 whatever moves before it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,19 @@ def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, len(times_s) - 1, count).round().astype(np.int64))
 
 
-def is_still(
-    images: Iterable[tuple[int, Image]],
-    outside: Callable[[int, int, int, float], Image],
-    wanted: NDArray[np.int64],
+def is_still_camera(
+    images: Iterable[tuple[int, Image]], outside: Callable[[int, int, int, float], Image], count: int
 ) -> bool | None:
     """Return whether a camera is still; None where half of the frames are too plain to follow anything.
 
-    `images` are all frames (those not `wanted` are passed by), `outside` the mask of `HandMasks`. Stops as soon as it
-    cannot be still any more.
+    `images` are `count` frames with their numbers, `outside` the mask of `HandMasks`. Stops as soon as it cannot be
+    still any more.
     """
-    chosen = set(wanted.tolist())
-    most_moved = len(wanted) - int(np.ceil(_FRAMES_SHARE * (len(wanted) - 1))) - 1
+    most_moved = count - int(np.ceil(_FRAMES_SHARE * (count - 1))) - 1
     reference: Image | None = None
-    moved, judged, plain = 0, 0, 0
+    moved, compared, plain = 0, 0, 0
     at: Floats = np.zeros((0, 2), np.float32)
-    for frame, gray, scale in working_images(_only(images, chosen)):
+    for frame, gray, scale in working_images(images):
         height, width = gray.shape
         allowed = outside(frame, width, height, scale)
         if reference is None:
@@ -52,18 +49,14 @@ def is_still(
             here = corners(gray, allowed)
             plain += len(here) < _FEWEST or cells(here) < _FEWEST_CELLS
             continue
-        judged += 1
+        compared += 1
         still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
         few = still.sum() < _STILL_SHARE * max(good.sum(), 0.5 * len(good))
         moved += bool(few or cells(at[shown][good][still]) < _FEWEST_CELLS)
         if moved > most_moved:
             return False
-    half = 0.5 * (len(wanted) - 1)
-    return None if plain > half else judged >= half
-
-
-def _only(images: Iterable[tuple[int, Image]], chosen: set[int]) -> Iterator[tuple[int, Image]]:
-    return ((frame, image) for frame, image in images if frame in chosen)
+    half = 0.5 * (count - 1)
+    return None if plain > half else compared >= half
 
 
 def _evened(gray: Image) -> Image:

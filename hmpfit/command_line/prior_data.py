@@ -13,6 +13,7 @@ import numpy as np
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.errors import InputError
 from hmpfit.files.archives import read_npz
+from hmpfit.files.replacing import replace_file
 
 FPS = 30.0
 HELD_OUT_SHARE = 0.1  # of the subjects, for validation
@@ -85,7 +86,7 @@ def _generated(count: int, rng: np.random.Generator, out: Path, progress: Termin
             advance(1)
         with (out / "generated.part").open("wb") as stream:
             np.save(stream, takes)
-        (out / "generated.part").replace(path)
+        replace_file(out / "generated.part", path)
     return np.load(path, mmap_mode="r")
 
 

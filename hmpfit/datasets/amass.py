@@ -21,6 +21,7 @@ from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.pickled_values import read_object_npy
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.schemas import ANGLE_MOST, Fields
 from hmpfit.files.structured import read_json_table
 from hmpfit.geometry import rotations
@@ -210,7 +211,7 @@ def _fill(folder: Path, root: Path, files: list[Path], hands_mean: HandsMean | N
     np.save(folder / "poses.npy", np.concatenate(poses) if poses else np.zeros((0, 16, 3), np.float32))
     partial = folder / ".index.partial"
     partial.write_text(json.dumps(index))
-    partial.replace(folder / "index.json")  # last: a cache without an index is no cache
+    replace_file(partial, folder / "index.json")  # last: a cache without an index is no cache
 
 
 def _fingerprint(root: Path, files: list[Path], with_mean: bool) -> str:

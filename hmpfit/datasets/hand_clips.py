@@ -12,6 +12,7 @@ from hmpfit import registry
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.geometry.cameras import project_array
+from hmpfit.geometry.lenses import NEAREST_M
 from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.dataset import Sequence, Truth
 from hmpfit.records import DETECTED, Floats, HandMotion
@@ -19,7 +20,6 @@ from hmpfit.regressors.samples import HandClip, View
 
 log = logging.getLogger("hmpfit")
 
-_NEAREST_M = 1e-3  # points nearer to the camera have no pixel
 _GAP = 1.5  # frames' times that lie further apart than so many of the usual steps are no neighbors
 
 
@@ -75,7 +75,7 @@ class HandClips:
             images=np.stack([sequence.image(int(frame)) for frame in frames]),
             K=K,
             is_right=truth.is_right[hands],
-            joints_px=np.where(joints[..., 2:] > _NEAREST_M, project_array(joints, K), np.nan),
+            joints_px=np.where(joints[..., 2:] > NEAREST_M, project_array(joints, K), np.nan),
             joints_m=joints,
             **_parameters(motion, hands, frames, known),
             box_px=None if boxes is None or not np.isfinite(boxes).all() else _union(boxes),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.cameras import project_array
 from hmpfit.records import Floats
 
 Mask = NDArray[np.bool_]
@@ -30,8 +31,7 @@ def joints_on_hand(joints_m: Floats, K: Floats, masks: Iterable[Mask | None], si
         points = joints_m[frame]
         if mask is None or not np.isfinite(points).all():
             continue
-        depth = np.maximum(points[:, 2], 1e-6)
-        xy_px = points[:, :2] / depth[:, None] * [K[0, 0], K[1, 1]] + K[:2, 2]
+        xy_px = project_array(points, K)
         inside = (points[:, 2] > 0) & ((xy_px >= -0.5) & (xy_px < np.array(size) - 0.5)).all(-1)
         seen[frame] = inside & _near(mask, xy_px, size)
     return seen

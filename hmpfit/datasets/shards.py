@@ -14,6 +14,7 @@ import numpy as np
 
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.schemas import Fields
 from hmpfit.files.structured import read_json_table
 from hmpfit.regressors.samples import HandClip
@@ -39,7 +40,7 @@ def write_shard(path: Path, clips: Sequence[HandClip]) -> None:
             ends=np.cumsum([len(frame) for frame in frames]),
             per_clip=np.array(len(clips[0].images)),
         )
-    partial.replace(path)
+    replace_file(partial, path)
 
 
 def write_index(folder: Path, shards: Iterable[tuple[str, int]], about: dict[str, Any]) -> None:
@@ -47,7 +48,7 @@ def write_index(folder: Path, shards: Iterable[tuple[str, int]], about: dict[str
     content = {"shards": [list(shard) for shard in shards], **about}
     partial = folder / f".{INDEX}.partial"
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / INDEX)
+    replace_file(partial, folder / INDEX)
 
 
 class Shards:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hmpfit.batch import Job, run_job
 from hmpfit.errors import HmpfitError, MissingExtraError
+from hmpfit.files.replacing import replace_file
 from hmpfit.manifest.reading import ManifestLine, settings_of
 from hmpfit.manifest.storage import local_video, upload
 from hmpfit.results.npz import read_result
@@ -113,7 +114,7 @@ def _write_part(chunk: Chunk, tables: list[Any]) -> str | None:
     name = f"{PARTS}-{chunk.number}.parquet"
     partial = chunk.out / f".{name}.partial"
     pq.write_table(pa.concat_tables(tables), partial, compression="zstd")
-    partial.replace(chunk.out / name)
+    replace_file(partial, chunk.out / name)
     if chunk.remote is not None:
         upload(chunk.out, [name], chunk.remote)
     return name

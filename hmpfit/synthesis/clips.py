@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.files.replacing import replace_file
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.hands.watertight import open_rims
@@ -289,4 +290,4 @@ def _write_truth(
             visibility=visibility,
             **world,
         )
-    partial.replace(path)
+    replace_file(partial, path)

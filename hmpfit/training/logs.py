@@ -13,6 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from hmpfit.files.opening import explained, read_text
+from hmpfit.files.replacing import replace_file
 
 _DIGITS = 15  # of a step
 
@@ -61,4 +62,4 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(stream, keys, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
+    replace_file(partial, path)

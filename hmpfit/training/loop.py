@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hmpfit.errors import InputError
+from hmpfit.files.replacing import replace_file
 from hmpfit.training.logs import loggers, whole_log
 from hmpfit.training.states import LAST, SUFFIX, SafetensorsStates, last_state, read_state
 
@@ -84,7 +85,7 @@ class _LastState(Checkpoint):
         partial = self.last.with_suffix(".part")
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
-            os.replace(partial, self.last)
+            replace_file(partial, self.last)
 
 
 def run_loop(

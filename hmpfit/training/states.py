@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hmpfit.errors import InputError, UnreadableFileError
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.weights import read_metadata, read_metadata_table, read_tensors
 
 SUFFIX = ".safetensors"
@@ -32,7 +33,7 @@ class SafetensorsStates(CheckpointIO):
         partial = Path(f"{path}.part")
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(save(tensors, {_STATE: json.dumps(plain)}))
-        partial.replace(path)
+        replace_file(partial, Path(path))
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint. Raises InputError when it is damaged or none of ours."""

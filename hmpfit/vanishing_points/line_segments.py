@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.camera_motion.stillness import is_still
+from hmpfit.camera_motion.stillness import is_still_camera
 from hmpfit.records import Floats
 
 Image = NDArray[np.uint8]
@@ -37,7 +37,7 @@ def _same_place(images: list[tuple[int, Image]], outside: Outside) -> list[list[
     left = images
     while left:
         first, rest = left[0], left[1:]
-        same = [bool(is_still((first, other), outside, np.array([first[0], other[0]]))) for other in rest]
+        same = [bool(is_still_camera((first, other), outside, 2)) for other in rest]
         groups.append([first, *(other for other, still in zip(rest, same) if still)])
         left = [other for other, still in zip(rest, same) if not still]
     most = max(len(group) for group in groups)

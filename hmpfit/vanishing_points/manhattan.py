@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.alignment import closest_rotation, unit
 from hmpfit.records import Floats
 
 _ANGLE_STD, _END_STD = np.deg2rad(0.7), 0.0015  # of a segment's direction, and of its ends in longer sides
@@ -121,13 +122,11 @@ def _step(gradient: Floats, matrix: Floats) -> Floats:
 
 def _turned(axes: Floats, turn: Floats) -> Floats:
     """Return frames [B, 3, 3] turned by small rotation vectors [B, 3], rows orthonormal."""
-    moved = axes + np.cross(turn[:, None], axes)
-    left, _, right = np.linalg.svd(moved)
-    return np.asarray(left @ right)
+    return closest_rotation(axes + np.cross(turn[:, None], axes))[0]
 
 
 def _from_triples(segments: Segments, triples: NDArray[np.int64]) -> Floats:
-    plane = segments.plane / np.linalg.norm(segments.plane, axis=1, keepdims=True)
+    plane = unit(segments.plane)
     first = np.cross(plane[triples[:, 0]], plane[triples[:, 1]])
     size = np.linalg.norm(first, axis=1)
     good = size > _LEAST_SINE

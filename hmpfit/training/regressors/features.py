@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
+from hmpfit.files.replacing import replace_file
 from hmpfit.files.structured import read_json_table
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.kinematics import Kinematics, landmark_points
@@ -133,4 +134,4 @@ def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
     partial = file.with_suffix(".part")
     with partial.open("wb") as stream:
         np.savez(stream, **arrays)
-    partial.replace(file)
+    replace_file(partial, file)
