@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from hmpfit.hands.model import HandModels
+from hmpfit.hands.model_files import load_hand_models
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -18,6 +21,12 @@ def inputs() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real inputs are not here ({folder}); set HMPFIT_TEST_INPUTS to the folder that holds clips/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def models() -> HandModels:
+    """Return the open hand, both sides."""
+    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.model import HandModel
@@ -28,10 +29,14 @@ def invented_model(seed: int = 3) -> HandModel:
     )
 
 
-def invented_left() -> HandModel:
-    """Return the mirror image of the invented model: a left hand as the released left file lies."""
-    model = invented_model()
+def mirrored_model(model: HandModel) -> HandModel:
+    """Return the mirror image of a right hand's model: a left hand as the released left file lies."""
     return replace(model, **mirror_arrays(vars(model)))
+
+
+def invented_left() -> HandModel:
+    """Return the mirror image of the invented model."""
+    return mirrored_model(invented_model())
 
 
 def smplx_arrays(model: HandModel) -> dict[str, Any]:
@@ -48,6 +53,15 @@ def smplx_arrays(model: HandModel) -> dict[str, Any]:
         "hands_mean": model.hands_mean,
         "hands_components": model.hands_components,
     }
+
+
+def smplx_layer(model: HandModel, is_right: bool = True, dtype: torch.dtype = torch.float64) -> Any:
+    """Return smplx's MANO layer of a model; for a left hand the model is one, as MANO's left file holds it."""
+    from smplx import MANO
+    from smplx.utils import Struct
+
+    struct = Struct(**smplx_arrays(model))
+    return MANO("", data_struct=struct, is_rhand=is_right, use_pca=False, flat_hand_mean=True, dtype=dtype).to(dtype)
 
 
 def write_released_pickle(path: Path, arrays: dict[str, Any]) -> None:

@@ -14,17 +14,11 @@ from hmpfit.errors import InputError
 from hmpfit.evaluation.scoring import PROTOCOLS, read_truth, score_motion
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
 from hmpfit.results.npz import StoredResult, write_copy
 from tests.made_result import two_hands
 
 FRAMES = 12
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,18 @@ def body(tmp_path: Path, suffix: str, frames: int = FRAMES) -> Path:
     return path
 
 
+def assert_wrists_turn_as_the_hands(orient: np.ndarray, pose: np.ndarray, case: Case, frames: np.ndarray) -> None:
+    """Follow the chain of axis-angles to each wrist; it must turn as the result's hand does."""
+    local = np.concatenate((orient[:, None], pose), axis=1)[frames]
+    for hand in range(min(2, len(case.result.joints))):
+        side = "right" if case.result.motion.is_right[hand] else "left"
+        joint, turned = WRISTS[side], Rotation.identity()
+        while joint >= 0:
+            turned, joint = Rotation.from_rotvec(local[:, joint]) * turned, BODY_PARENTS[joint]
+        expected = Rotation.from_rotvec(case.result.motion.global_orient[hand, frames])
+        assert np.rad2deg((turned * expected.inv()).magnitude()).max() < TENTH_DEG
+
+
 @camera_cases
 @pytest.mark.parametrize("suffix", [".pt", ".npz"])
 def test_the_wrist_turns_as_the_hand_does(hands: str, suffix: str, tmp_path: Path) -> None:
@@ -42,14 +54,9 @@ def test_the_wrist_turns_as_the_hand_does(hands: str, suffix: str, tmp_path: Pat
     else:
         read, before = dict(np.load(file)), np.load(path)["body_pose"]
     pose = np.asarray(read["body_pose"]).reshape(FRAMES, 21, 3)
-    local = np.concatenate((np.asarray(read["global_orient"])[:, None], pose), axis=1)
+    assert_wrists_turn_as_the_hands(np.asarray(read["global_orient"]), pose, case, np.ones(FRAMES, bool))
     for hand in range(min(2, len(case.result.joints))):
         side = "right" if case.result.motion.is_right[hand] else "left"
-        joint, turned = WRISTS[side], Rotation.identity()
-        while joint >= 0:
-            turned, joint = Rotation.from_rotvec(local[:, joint]) * turned, BODY_PARENTS[joint]
-        expected = Rotation.from_rotvec(case.result.motion.global_orient[hand])
-        assert np.rad2deg((turned * expected.inv()).magnitude()).max() < TENTH_DEG
         fingers = np.asarray(read[f"{side}_hand_pose"]).reshape(FRAMES, 15, 3)
         assert np.allclose(fingers, case.result.motion.hand_pose[hand], atol=1e-6)
     assert np.allclose(pose[:, :19], before.reshape(FRAMES, 21, 3)[:, :19])
@@ -62,18 +69,6 @@ def test_bodies_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for path, sentence in ((body(tmp_path, ".npz", 3), "3 frames"), (Path(__file__), "body's result")):
         with pytest.raises(InputError, match=sentence):
             replace(case, options=replace(case.options, merge_into=path)).write("smplx", tmp_path)
-
-
-def wrists_turn(orient: np.ndarray, pose: np.ndarray, case: Case, frames: np.ndarray) -> None:
-    """Follow the chain of axis-angles to each wrist; it must turn as the result's hand does."""
-    local = np.concatenate((orient[:, None], pose), axis=1)[frames]
-    for hand in range(min(2, len(case.result.joints))):
-        side = "right" if case.result.motion.is_right[hand] else "left"
-        joint, turned = WRISTS[side], Rotation.identity()
-        while joint >= 0:
-            turned, joint = Rotation.from_rotvec(local[:, joint]) * turned, BODY_PARENTS[joint]
-        expected = Rotation.from_rotvec(case.result.motion.global_orient[hand, frames])
-        assert np.rad2deg((turned * expected.inv()).magnitude()).max() < TENTH_DEG
 
 
 @camera_cases
@@ -116,7 +111,7 @@ def test_hands_in_4d_humans_tracks(hands: str, track: str | None, tmp_path: Path
                 expected = Rotation.from_rotvec(case.result.motion.hand_pose[hand, frame])
                 assert np.rad2deg((fingers * expected.inv()).magnitude()).max() < TENTH_DEG
     assert inside.sum() == (FRAMES - 2 if track else FRAMES)
-    wrists_turn(orient, pose, case, inside)
+    assert_wrists_turn_as_the_hands(orient, pose, case, inside)
 
 
 @camera_cases
@@ -143,7 +138,7 @@ def test_hands_in_a_folder_of_frames(hands: str, names: tuple[str, str, str], tm
         frame, content = int(file.stem.split("_")[0]) - 1, np.load(file)
         inside[frame], orient[frame], pose[frame] = True, content[names[0]][0], content[names[1]]
         assert content[names[2]].shape == (15, 3)
-    wrists_turn(orient, pose, case, inside)
+    assert_wrists_turn_as_the_hands(orient, pose, case, inside)
 
 
 def test_a_person_who_is_not_there_is_named(tmp_path: Path) -> None:

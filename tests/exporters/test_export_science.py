@@ -11,16 +11,15 @@ import pytest
 import smplx
 import torch
 from scipy.spatial.transform import Rotation
-from smplx.utils import Struct
 
 from hmpfit.errors import InputError
 from hmpfit.exporters.angles import ANATOMICAL_NAMES, isb_axes, joint_angles_deg
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, hand_labels
-from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.mano import pose_hands
 from hmpfit.results.npz import in_wrist_frame
-from hmpfit.skeleton import MANO_HAND_JOINTS, MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21, openpose
+from hmpfit.skeleton import MANO_HAND_JOINTS, OPENPOSE_21, OPENPOSE_TO_MANO21, openpose
 from tests.exported_cases import FRAMES, TENTH_DEG, TENTH_MM, all_cases, camera_cases, make_case
+from tests.model_fixtures import mirrored_model, smplx_layer
 
 
 def test_a_moved_result_is_that_of_its_parameters() -> None:
@@ -155,18 +154,7 @@ def _only_arrays(content: bytes) -> dict[str, np.ndarray]:
 def _mano(case, hand: int) -> smplx.MANO:
     is_right = bool(case.result.motion.is_right[hand])
     model = case.models.side(is_right)
-    arrays = {
-        "v_template": model.v_template, "shapedirs": model.shapedirs, "posedirs": model.posedirs,
-        "J_regressor": model.J_regressor, "weights": model.weights, "hands_mean": model.hands_mean,
-        "hands_components": model.hands_components, "faces": model.faces,
-    }  # fmt: skip
-    arrays = arrays if is_right else mirror_arrays(arrays)
-    arrays["posedirs"] = arrays["posedirs"].reshape(135, -1, 3).transpose(1, 2, 0)
-    tree = np.array([MANO_PARENTS, range(16)])
-    return smplx.MANO(
-        model_path="", data_struct=Struct(**arrays, f=arrays["faces"], kintree_table=tree), is_rhand=is_right,
-        use_pca=False, flat_hand_mean=True, dtype=torch.float64,
-    )  # fmt: skip
+    return smplx_layer(model if is_right else mirrored_model(model), is_right)
 
 
 @all_cases

@@ -19,22 +19,16 @@ from hmpfit import registry
 from hmpfit.command_line.export import export
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import UPRIGHT_FROM_CAMERA, animate, hand_labels, hand_vertices
-from hmpfit.hands.left_right import mirror_arrays
-from hmpfit.hands.model import HandModel, HandModels
-from hmpfit.hands.model_files import load_hand_models
+from hmpfit.hands.model import HandModels
 from hmpfit.results.matching import read_with_model
 from hmpfit.results.npz import StoredResult, read_result
-from hmpfit.skeleton import MANO_PARENTS, OPENPOSE_21, OPENPOSE_TO_MANO21
+from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_TO_MANO21
 from tests.exported_cases import all_cases, camera_cases, make_case
 from tests.made_result import two_hands
+from tests.model_fixtures import mirrored_model, smplx_arrays, smplx_layer
 
 FRAMES = 7
 TENTH_MM = 1e-4
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")
@@ -174,21 +168,6 @@ def test_glb_played_by_three_js_and_passed_by_the_validator(hands: str, frame: s
             assert np.abs(surface - vertices[hand, step, [0, 500, 1000]]).max() < TENTH_MM
 
 
-def _smplx(model: HandModel, is_right: bool) -> smplx.MANO:
-    arrays = {
-        "v_template": model.v_template, "f": model.faces, "shapedirs": model.shapedirs,
-        "posedirs": model.posedirs, "J_regressor": model.J_regressor, "weights": model.weights,
-        "hands_mean": model.hands_mean, "hands_components": model.hands_components, "faces": model.faces,
-    }  # fmt: skip
-    arrays = arrays if is_right else mirror_arrays(arrays)
-    arrays["posedirs"] = arrays["posedirs"].reshape(135, -1, 3).transpose(1, 2, 0)
-    tree = np.array([MANO_PARENTS, range(16)])
-    return smplx.MANO(
-        model_path="", data_struct=Struct(**arrays, kintree_table=tree), is_rhand=is_right,
-        use_pca=False, flat_hand_mean=True, dtype=torch.float64,
-    )  # fmt: skip
-
-
 @all_cases
 def test_amass_read_by_smplx(hands: str, frame: str, tmp_path: Path) -> None:
     case = make_case(hands, frame)
@@ -198,7 +177,8 @@ def test_amass_read_by_smplx(hands: str, frame: str, tmp_path: Path) -> None:
             body = {key: torch.as_tensor(read[key]) for key in ("poses", "trans", "betas")}
             assert read["mocap_framerate"] == pytest.approx(30)
             is_right = str(read["surface_model_type"]) == "mano_right"
-        posed = _smplx(models.right, is_right)(
+        model = models.right if is_right else mirrored_model(models.right)
+        posed = smplx_layer(model, is_right)(
             global_orient=body["poses"][:, :3],
             hand_pose=body["poses"][:, 3:],
             transl=body["trans"],
@@ -214,10 +194,7 @@ def test_hamer_parameters_give_the_mirrored_right_hand(hands: str, tmp_path: Pat
     case = make_case(hands, "camera")
     stored, models = case.result, case.models
     (file,) = case.write("hamer", tmp_path)
-    layer = smplx.MANOLayer(
-        model_path="", data_struct=_struct(models.right),
-        is_rhand=True, dtype=torch.float64,
-    )  # fmt: skip
+    layer = smplx.MANOLayer("", data_struct=Struct(**smplx_arrays(models.right)), is_rhand=True, dtype=torch.float64)
     with np.load(file) as read:
         arrays = {key: read[key] for key in read.files}
     assert len(arrays["right"]) == len(stored.joints) * FRAMES
@@ -226,15 +203,6 @@ def test_hamer_parameters_give_the_mirrored_right_hand(hands: str, tmp_path: Pat
     joints = posed.joints[:, :16].numpy() * side + arrays["cam_t_full"][:, None]
     expected = stored.joints[:, :, OPENPOSE_TO_MANO21][:, :, :16].reshape(-1, 16, 3)
     assert np.abs(joints - expected).max() < TENTH_MM
-
-
-def _struct(model: HandModel) -> Struct:
-    return Struct(
-        v_template=model.v_template, f=model.faces, shapedirs=model.shapedirs,
-        posedirs=model.posedirs.reshape(135, -1, 3).transpose(1, 2, 0), J_regressor=model.J_regressor,
-        weights=model.weights, hands_mean=model.hands_mean, hands_components=model.hands_components,
-        kintree_table=np.array([MANO_PARENTS, range(16)]),
-    )  # fmt: skip
 
 
 @all_cases

@@ -19,7 +19,6 @@ from hmpfit.hands.as_right_hands import motion_as_right
 from hmpfit.hands.collision import vertices_inside
 from hmpfit.hands.kinematics import Kinematics, landmark_jacobian, landmark_points
 from hmpfit.hands.mano import pose_hands
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
 from hmpfit.interfaces.term import Motion
 from hmpfit.recipes import KernelSettings, load_recipe
@@ -57,11 +56,6 @@ def overlap_of(motion, models):
     right, left = torch.as_tensor(pose_hands(models, motion, vertices=True).vertices)
     surface = HandSurface.of(models.right)
     return float(vertices_inside(right, left, surface).sum() + vertices_inside(left, right, surface).sum())
-
-
-@pytest.fixture(scope="module")
-def models():
-    return load_hand_models()
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from smplx import MANO
 from smplx.lbs import lbs
-from smplx.utils import Struct
 
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.left_right import mirror_arrays
@@ -14,20 +12,9 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
 from hmpfit.skeleton import MANO16_TO_OPENPOSE, MANO_PARENTS, OPENPOSE_21
-from tests.model_fixtures import invented_left, invented_model, smplx_arrays
+from tests.model_fixtures import invented_left, invented_model, smplx_layer
 
 TIPS = [OPENPOSE_21.index(f"{f}_tip") for f in ("thumb", "index", "middle", "ring", "pinky")]
-
-
-def smplx_hand(arrays: dict, is_right: bool, dtype: torch.dtype) -> MANO:
-    return MANO(
-        model_path="",
-        data_struct=Struct(**arrays),
-        is_rhand=is_right,
-        use_pca=False,
-        flat_hand_mean=True,
-        dtype=dtype,
-    ).to(dtype)
 
 
 def random_inputs(frames: int, dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -48,7 +35,7 @@ def test_equals_smplx(source: str, frames: int, dtype: torch.dtype, tolerance: f
     orient, pose, betas, transl = random_inputs(frames, dtype)
     betas = betas if source == "open" else betas / 4
     transl = transl * 0.1
-    theirs = smplx_hand(smplx_arrays(model), True, dtype)(
+    theirs = smplx_layer(model, True, dtype)(
         global_orient=orient, hand_pose=pose.flatten(1), betas=betas, transl=transl
     )
     ours = ManoHand(model, dtype).forward(orient, pose, betas, transl)
@@ -112,7 +99,7 @@ def test_left_hand_equals_smplx_left() -> None:
         status=np.full((2, 5), 2, dtype=np.uint8),
     )
     posed = pose_hands(HandModels(right=right, left=mirrored), motion, vertices=True)
-    theirs = smplx_hand(smplx_arrays(left), False, torch.float64)(
+    theirs = smplx_layer(left, False)(
         global_orient=orient, hand_pose=pose.flatten(1), betas=betas[:1].expand(5, 10), transl=transl
     )
     assert posed.vertices is not None

@@ -14,7 +14,6 @@ from hmpfit.fitting.stages import fit
 from hmpfit.geometry.cameras import project
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.from_file import initialize
 from hmpfit.recipes import load_recipe
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
@@ -24,11 +23,6 @@ FRAMES = 12
 K = np.array([[900.0, 0, WIDTH / 2], [0, 900.0, HEIGHT / 2], [0, 0, 1]])
 CAMERA = Camera(K[None], WIDTH, HEIGHT, None, "given")
 TIMES = np.arange(FRAMES) / 25
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 def moving(frames: int, noise: float = 0.0) -> HandMotion:

@@ -11,7 +11,6 @@ from torch import Tensor
 from hmpfit.geometry import rotations
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.from_network import initialize
 from hmpfit.keypoints.projected import projected
@@ -49,11 +48,6 @@ class Gray:
 def clip(frames: int = FRAMES) -> Clip:
     store = Gray(frames)
     return Clip("gray", 0, store.times_s, 30.0, store)
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")

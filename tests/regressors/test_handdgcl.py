@@ -28,11 +28,6 @@ def draw(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
-
-
-@pytest.fixture(scope="module")
 def network(models: HandModels) -> HandDgcl:
     return HandDgcl(SMALL, models)
 

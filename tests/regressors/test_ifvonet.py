@@ -17,7 +17,7 @@ from hmpfit.regressors.ifvonet.head import HandHead
 from hmpfit.regressors.ifvonet.losses import frame_losses, losses, scores
 from hmpfit.regressors.ifvonet.network import IFVONet, SpatialGate
 from hmpfit.regressors.ifvonet.recovery import RecoveryBlock
-from hmpfit.regressors.ifvonet.switches import GOR, PDV, SIZES, VOF, IfvonetSwitches
+from hmpfit.regressors.ifvonet.switches import GOR, PDV, SINGLE_FRAME_BASELINE, SIZES, VOF, IfvonetSwitches
 from hmpfit.regressors.ifvonet.variation import PixelVariation
 from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from hmpfit.training.regressors.batches import stack
@@ -212,6 +212,7 @@ VARIANTS = [
     *({"vof": kind} for kind in VOF),
     {"two_backbones": False}, {"gor_blocks": 2}, {"literal": True}, {"pdv_residual": True}, {"vof_channels": True},
     {"tiny_start": True}, {"pdv": "three", "vof": "concat", "two_backbones": False}, {"pdv": "off", "vof": "off"},
+    SINGLE_FRAME_BASELINE,
 ]  # fmt: skip
 
 
@@ -231,6 +232,15 @@ def test_every_switch_runs_forth_and_back(changes: dict) -> None:
     unused = "variation" if switches.vof == "off" else "nothing"
     assert all(unused in name or name.startswith(("image_encoder.", "frame_gate")) for name in without), without
     assert all(torch.isfinite(g).all() for g in gradients.values() if g is not None)
+
+
+def test_the_single_frame_baseline_sees_one_picture_and_no_variation() -> None:
+    network = IFVONet(replace(TINY, **SINGLE_FRAME_BASELINE)).eval()
+    assert network.switches.frames == 1
+    parts = {name.partition(".")[0] for name, _ in network.named_parameters()}
+    assert not parts & {"variation", "fusion"} and "recovery" in parts
+    one = network(torch.rand(2, 1, 3, 64, 64))[0]
+    assert len(one.rotations) == 2 and torch.isfinite(one.rotations).all()
 
 
 def test_attention_by_rows_is_attention(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ import pytest
 import smplx
 from smplx.utils import Struct
 
-from hmpfit.hands.model import HandModel
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.registry import load
-from hmpfit.skeleton import MANO_PARENTS, openpose
+from hmpfit.skeleton import openpose
 from tests.made_result import two_hands, write_run
+from tests.model_fixtures import smplx_arrays
 
 PAGE = Path(__file__).parents[2] / "docs" / "conventions.md"
 
@@ -54,7 +54,7 @@ def test_mano_through_smplx(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
     original, model = smplx.MANO, load_hand_models("open").right
 
     def with_the_open_hand(folder: str, is_rhand: bool, **options: Any) -> Any:
-        return original("", data_struct=_struct(model), is_rhand=is_rhand, **options)
+        return original("", data_struct=Struct(**smplx_arrays(model)), is_rhand=is_rhand, **options)
 
     monkeypatch.setattr(smplx, "MANO", with_the_open_hand)
     assert run("MANO through smplx")["apart_mm"] < 0.01
@@ -71,15 +71,6 @@ def test_blender(here: Path) -> None:
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, env=environment)
     x, y, z = np.load("run/result.npz")["joints"][0, 10, 0]
     assert np.allclose([float(word) for word in done.stdout.split()[-3:]], [x, z, -y], atol=1e-4)
-
-
-def _struct(model: HandModel) -> Struct:
-    return Struct(
-        v_template=model.v_template, f=model.faces, shapedirs=model.shapedirs,
-        posedirs=model.posedirs.reshape(135, -1, 3).transpose(1, 2, 0), J_regressor=model.J_regressor,
-        weights=model.weights, hands_mean=model.hands_mean, hands_components=model.hands_components,
-        kintree_table=np.array([MANO_PARENTS, range(16)]),
-    )  # fmt: skip
 
 
 def test_every_block_is_tested() -> None:

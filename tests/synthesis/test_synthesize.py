@@ -13,7 +13,6 @@ from hmpfit.command_line.synthesize import synthesize
 from hmpfit.errors import InputError
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Camera, HandMotion
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.occluders import KINDS, occluders
@@ -21,11 +20,6 @@ from hmpfit.synthesis.renderer import Mesh
 from hmpfit.synthesis.scenes import sample_scene
 
 SIZE = ("--size", "160x120", "--frames", "6", "--count", "1")
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 def invoke(*arguments: object) -> list[Path]:

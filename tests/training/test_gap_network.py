@@ -14,6 +14,7 @@ from hmpfit.training.priors.masked_gaps import gap_loss, sample_gaps
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.sample_windows import Batch, Clips, sample_batch
 from hmpfit.training.priors.start import start_from_data
+from tests.made_motion import waving_fingers
 
 CHANNELS = 4
 
@@ -50,23 +51,13 @@ def test_only_known_frames_are_seen_and_size_is_free() -> None:
     gaps = Gaps.between(known)
     assert gaps.row.tolist() == [0, 0]
     course, log_var = made(path, gaps)
-    spoilt = torch.where(known[..., None], path, 99.0)
-    again, _ = made(spoilt, gaps)
+    corrupted = torch.where(known[..., None], path, 99.0)
+    again, _ = made(corrupted, gaps)
     assert course.shape == log_var.shape == (2, WAVES, CHANNELS) and torch.equal(course, again)
     assert course[1, 5:].abs().max() == 0 < course[1, :5].abs().max()  # five frames hold five waves
     posture = torch.zeros(2)  # without posture, the same motion elsewhere has the same course
     here, there = (made(moved, gaps, posture)[0] for moved in (path, path + 3.0))
     assert torch.allclose(here, there, atol=1e-4)
-
-
-def waving(frames: int = 150, clips: int = 16) -> list[np.ndarray]:
-    generator = np.random.default_rng(0)
-    out = []
-    for _ in range(clips):
-        phase, rate = generator.uniform(0, 6, 15), generator.uniform(0.8, 1.6)
-        flexion = 0.6 + 0.5 * np.sin(phase + 2 * np.pi * rate * np.arange(frames)[:, None] / 30)
-        out.append(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
-    return out
 
 
 def test_drawn_gaps_are_true_frames_between_known_ones() -> None:
@@ -87,7 +78,7 @@ def started(latent: int, windows: int, dtype: torch.dtype = torch.float32) -> tu
     """Return a small prior whose codec comes from drawn windows, and these."""
     torch.manual_seed(0)
     prior = MotionPrior(dataclasses.replace(SMALL, latent=latent, path_channels=8, path_waves=24, gap_width=24))
-    batch = sample_batch([Clips(waving())], windows, 128, np.random.default_rng(1))
+    batch = sample_batch([Clips(waving_fingers(16, (0.8, 1.6), 0.6, 0.5))], windows, 128, np.random.default_rng(1))
     batch = dataclasses.replace(batch, hand_R=batch.hand_R.to(dtype))
     start_from_data(prior.to(dtype), batch.hand_R)
     return prior, batch

@@ -14,6 +14,7 @@ from hmpfit.priors.motion_field.sizes import SMALL, Sizes
 from hmpfit.training.priors.objective import PAPER, PAPER_WITH_ADDITIONS, PriorLossWeights, step_loss
 from hmpfit.training.priors.sample_windows import Clips, random_mask, sample_batch
 from hmpfit.training.priors.start import start_from_data
+from tests.made_motion import waving_fingers
 
 
 @pytest.mark.parametrize("angle", [0.01, 0.5, 2.0, 3.0])
@@ -57,23 +58,14 @@ def test_teaching_widens_where_the_mean_is_wrong() -> None:
     assert abs(flat.item()) < 1e-6
 
 
-def waving(frames: int = 150, clips: int = 12) -> list[np.ndarray]:
-    generator = np.random.default_rng(0)
-    out = []
-    for _ in range(clips):
-        phase, rate = generator.uniform(0, 6, 15), generator.uniform(0.3, 0.8)
-        flexion = 0.5 + 0.4 * np.sin(phase + 2 * np.pi * rate * np.arange(frames)[:, None] / 30)
-        out.append(np.stack((0 * flexion, 0 * flexion, flexion), axis=-1))
-    return out
-
-
+WAVING = waving_fingers(12, (0.3, 0.8), 0.5, 0.4)
 SMALLEST = dataclasses.replace(SMALL, latent=96, width=24, layers=3, path_channels=20, path_waves=16, gap_width=8)
 
 
 def test_the_start_is_already_a_codec() -> None:
     torch.manual_seed(0)
     prior, generator = MotionPrior(SMALLEST), np.random.default_rng(1)
-    batch = sample_batch([Clips(waving())], 24, 128, generator)
+    batch = sample_batch([Clips(WAVING)], 24, 128, generator)
     before = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
     start_from_data(prior, batch.hand_R)
     after = prior.decode(prior.encode(batch.hand_R, batch.valid)[0], prior.frame_times)
@@ -84,7 +76,7 @@ def test_the_start_is_already_a_codec() -> None:
 def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
     torch.manual_seed(0)
     prior, numbers = MotionPrior(SMALLEST), np.random.default_rng(1)
-    batch = sample_batch([Clips(waving())], 8, 128, numbers)
+    batch = sample_batch([Clips(WAVING)], 8, 128, numbers)
     start_from_data(prior, batch.hand_R)
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-3)
     totals = []
@@ -95,14 +87,14 @@ def test_a_few_steps_lower_the_objective_and_padding_does_not_count() -> None:
         optimizer.step()
         totals.append(total.item())
     assert totals[-1] < 0.9 * totals[0]
-    short = sample_batch([Clips([clip[:60] for clip in waving()])], 4, 128, numbers)
+    short = sample_batch([Clips([clip[:60] for clip in WAVING])], 4, 128, numbers)
     assert (short.valid.sum(1) == 60).all() and not (short.shown & ~short.valid).any()
-    spoilt = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
+    corrupted = torch.where(short.valid[..., None, None, None], short.hand_R, rotations.exp(torch.ones(3)))
     parts = [
         step_loss(
             prior, dataclasses.replace(short, hand_R=hand_R), PriorLossWeights(), 1.0, torch.Generator().manual_seed(5)
         )
-        for hand_R in (short.hand_R, spoilt)
+        for hand_R in (short.hand_R, corrupted)
     ]
     assert parts[0]["total"].item() == pytest.approx(parts[1]["total"].item(), rel=1e-5)
 
@@ -111,8 +103,8 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
     torch.manual_seed(0)
     sizes = Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4), root_latent=8)
     prior, numbers = MotionPrior(sizes), np.random.default_rng(2)
-    turning = [np.linspace([0, 0, 0], [0, 0, 1.5], len(clip)) for clip in waving()]
-    batch = sample_batch([Clips(waving(), wrists=turning)], 4, 128, numbers)
+    turning = [np.linspace([0, 0, 0], [0, 0, 1.5], len(clip)) for clip in WAVING]
+    batch = sample_batch([Clips(WAVING, wrists=turning)], 4, 128, numbers)
     mixed = dataclasses.replace(batch, root_R=batch.root_R.clone())
     mixed.root_R[1:] = torch.nan  # windows without a wrist do not count
     for weights in (PriorLossWeights(), PriorLossWeights(orientation=0.0)):
@@ -137,14 +129,14 @@ def test_the_wrists_orientation_is_learned_by_the_global_branch_only() -> None:
         orientations.append(parts["orientation"].item())
     assert orientations[-1] < 0.6 * orientations[0]
     assert "orientation" not in step_loss(
-        prior, sample_batch([Clips(waving())], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
+        prior, sample_batch([Clips(WAVING)], 2, 128, numbers), PriorLossWeights(), 1.0, torch.Generator()
     )
 
 
 def test_the_papers_loss_has_nothing_of_ours_unless_asked() -> None:
     torch.manual_seed(0)
     prior = MotionPrior(Sizes(latent=16, width=24, layers=2, channels=(4, 4, 4, 4)))
-    batch = sample_batch([Clips(waving())], 4, 128, np.random.default_rng(2))
+    batch = sample_batch([Clips(WAVING)], 4, 128, np.random.default_rng(2))
     parts = step_loss(prior, batch, PAPER, 1.0, torch.Generator().manual_seed(0))
     assert set(parts) == {"whole_rotation", "whole_position", "kl", "total"}
     expected = parts["whole_rotation"] + 10 * parts["whole_position"] + 1e-5 * parts["kl"]
@@ -161,10 +153,10 @@ def test_masks_hide_and_show() -> None:
 
 
 def test_wrists_keep_their_turn_when_time_is_warped() -> None:
-    turning = [np.linspace([0, 0, 0], [0, 0, 2.0], len(clip)).astype(np.float32) for clip in waving()]
-    clips = Clips([clip.astype(np.float32) for clip in waving()], wrists=turning, warp=0.1)
+    turning = [np.linspace([0, 0, 0], [0, 0, 2.0], len(clip)).astype(np.float32) for clip in WAVING]
+    clips = Clips([clip.astype(np.float32) for clip in WAVING], wrists=turning, warp=0.1)
     batch = sample_batch([clips], 4, 128, np.random.default_rng(0))
     turns = rotations.log(batch.root_R)
     speed = (turns[:, 1:] - turns[:, :-1]).norm(dim=-1)
     assert ((speed > 0.9 * 2.0 / 150) & (speed < 1.12 * 2.0 / 150)).all()
-    assert torch.isnan(sample_batch([Clips(waving(), warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()
+    assert torch.isnan(sample_batch([Clips(WAVING, warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()

@@ -8,7 +8,6 @@ import pytest
 from hmpfit.errors import RunFolderError
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
@@ -21,11 +20,6 @@ from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, 
 from hmpfit.viewing.turning_view import TurningView
 
 FRAMES, GRAY = 6, 96
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models()
 
 
 def gray_clip(folder: Path, width: int, height: int) -> Clip:

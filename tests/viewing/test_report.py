@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from hmpfit.command_line.report import report
 from hmpfit.errors import InputError
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import EXTRAPOLATED, INTERPOLATED
 from hmpfit.results.npz import StoredResult
 from hmpfit.video.writer import VideoWriter
@@ -28,11 +27,6 @@ from hmpfit.viewing.warnings import medians, stretches, warnings
 from tests.made_result import summary_of, two_hands, write_run
 
 FRAMES = 60
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import pytest
 from hmpfit.errors import InputError
 from hmpfit.exporters.animation import hand_labels, hand_vertices
 from hmpfit.hands.model import HandModels
-from hmpfit.hands.model_files import load_hand_models
 from hmpfit.results.npz import StoredResult, write_copy
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
@@ -24,11 +23,6 @@ from hmpfit.viewing.shown_hands import uncertainty_colors
 from hmpfit.viewing.viewer import BESIDE, HIDDEN, OVER, OtherRun, Viewer
 from tests.exported_cases import all_cases, make_case
 from tests.made_result import two_hands
-
-
-@pytest.fixture(scope="module")
-def models() -> HandModels:
-    return load_hand_models("open")
 
 
 @pytest.fixture(scope="module")
