@@ -1,9 +1,9 @@
 """How far an occluder that passes over a hand moves the fit: `python benchmarks/occluded_clips.py CLIP... -o DIR`.
 
-Every clip is fitted as it is, spoiled by `spoil_clips.py` (other seeds: other occluders), and fitted again by each
+Every clip is fitted as it is, occluded by `paste_occluders.py` (other seeds: other occluders), and fitted again by each
 recipe. The truth of a frame is the fit of the clean clip by the same recipe (`--truth own`) or the one that was kept
-in DIR when the clip was first spoiled, by `default` (`--truth kept`, to compare versions). Covered frames have at
-least eight covered landmarks, clean ones have none within half a second. Spoiled clips and detections in DIR are
+in DIR when the clip was first occluded, by `default` (`--truth kept`, to compare versions). Covered frames have at
+least eight covered landmarks, clean ones have none within half a second. Occluded clips and detections in DIR are
 reused.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import spoil_clips
+import paste_occluders
 
 from hmpfit.evaluation.metrics import pa_mpjpe_mm, ra_mpjpe_mm
 from hmpfit.hands.matching import match_hands
@@ -26,36 +26,38 @@ NEAR_S = 0.5
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of a real clip, clean and spoiled."""
+    """A stretch of a real clip, clean and occluded."""
 
     path: Path
     frames: tuple[int, int]
     seed: int
     folder: Path
 
-    def spoiled(self) -> Path:
-        """Return the spoiled stretch, made if it does not exist; its clean fit is kept beside it."""
+    def occluded(self) -> Path:
+        """Return the occluded stretch, made if it does not exist; its clean fit is kept beside it."""
         made = self.folder / "clip.mp4"
         if not made.exists():
             clean = self.fit("default", clean=True)
             points = np.where(clean.tracks.seen[..., None, None], clean.tracks.xy_px, np.nan)
-            spoil_clips.spoil(self.path, points, self.folder, self.seed, spoil_clips.KINDS, self.frames)
+            paste_occluders.paste_occluders(
+                self.path, points, self.folder, self.seed, paste_occluders.KINDS, self.frames
+            )
             kept = {"joints": clean.joints, "is_right": clean.motion.is_right, "status": clean.motion.status}
             np.savez_compressed(self.folder / "clean.npz", **kept)
         return made
 
     def fit(self, recipe: str, clean: bool) -> FitRecord:
-        """Fit the clean or the spoiled stretch."""
+        """Fit the clean or the occluded stretch."""
         name, *sets = recipe.split(";")
         frames = self.frames if clean else None
         settings = resolve_settings(name, tuple(sets), frames=frames, workers=1, overwrite=True)
         folder = self.folder.parent / f"{self.path.stem}-clean" if clean else self.folder / "run"
-        return fit_in_folder(self.path if clean else self.spoiled(), folder, settings)
+        return fit_in_folder(self.path if clean else self.occluded(), folder, settings)
 
 
 def score(clip: Clip, recipe: str, truth: str) -> dict[str, float]:
     """Return sums and counts over hands and frames, from which the table's means are made."""
-    spoiled = clip.fit(recipe, clean=False)
+    occluded = clip.fit(recipe, clean=False)
     with np.load(clip.folder / "covered.npz") as stored:
         covered = stored["covered"].sum(-1)
     with np.load(clip.folder / "clean.npz") as stored:
@@ -64,10 +66,10 @@ def score(clip: Clip, recipe: str, truth: str) -> dict[str, float]:
         clean = clip.fit(recipe, clean=True)
         same = match_hands(clean.joints, clean.motion.is_right, joints, sides)
         joints, sides, status = clean.joints[same], clean.motion.is_right[same], clean.motion.status[same]
-    times_s = spoiled.tracks.times_s
+    times_s = occluded.tracks.times_s
     near = max(round(NEAR_S / float(np.median(np.diff(times_s)))), 1)
     found = dict.fromkeys(("covered", "pa", "ra", "called", "clean", "clean_pa", "clean_ra", "clean_called"), 0.0)
-    rows = match_hands(spoiled.joints, spoiled.motion.is_right, joints, sides)
+    rows = match_hands(occluded.joints, occluded.motion.is_right, joints, sides)
     for hand, row in enumerate(rows.tolist()):
         hidden = (covered[hand] >= LEAST_COVERED) & (status[hand] == DETECTED)
         away = np.convolve(covered[hand] > 0, np.ones(2 * near + 1), mode="same") == 0
@@ -76,12 +78,12 @@ def score(clip: Clip, recipe: str, truth: str) -> dict[str, float]:
         found["clean"] += free.sum()
         if row < 0:
             continue  # a hand that is not found at all is detected nowhere and has no error: the count shows it
-        called = spoiled.motion.status[row] == DETECTED
+        called = occluded.motion.status[row] == DETECTED
         for prefix, frames in (("", hidden), ("clean_", free)):
             found[prefix + "called"] += (called & frames).sum()
             if frames.any():
-                found[prefix + "pa"] += frames.sum() * pa_mpjpe_mm(spoiled.joints[row, frames], joints[hand, frames])
-                found[prefix + "ra"] += frames.sum() * ra_mpjpe_mm(spoiled.joints[row, frames], joints[hand, frames])
+                found[prefix + "pa"] += frames.sum() * pa_mpjpe_mm(occluded.joints[row, frames], joints[hand, frames])
+                found[prefix + "ra"] += frames.sum() * ra_mpjpe_mm(occluded.joints[row, frames], joints[hand, frames])
     return found
 
 
@@ -110,7 +112,7 @@ def parse_clip(text: str, out: Path, seeds: Floats) -> list[Clip]:
 
 
 def main() -> None:
-    """Spoil, fit, print."""
+    """Paste occluders, fit, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", help="CLIP or CLIP@A:B, a half-open stretch of source frames")
     parser.add_argument("-o", "--out", type=Path, required=True)

@@ -1,5 +1,5 @@
-"""Occluders that the occlusion classifier is trained on; those it is tested on (`spoil_clips.py`) are drawn by other
-code.
+"""Occluders that the occlusion classifier is trained on; those it is tested on (`paste_occluders.py`) are drawn by
+other code.
 
 Pieces of other pictures, plain and shaded areas, stripes and noise, areas in the colours of the hand; bounded by bars,
 ellipses, polygons and edges; sharp and blurred.

@@ -112,7 +112,7 @@ def _fit_together(jobs: Sequence[Job], settings: RunSettings, workers: int, most
             some, ready[:] = ready[:most], ready[most:]
             try:
                 fit_videos([(job.video, job.folder, of_job(job, settings)) for job in some])
-            except Exception as error:  # a sequence that spoils its batch is found out when each is run by itself
+            except Exception as error:  # a sequence that breaks its batch is found when each is run by itself
                 log.warning("%d sequences are fitted one by one (%s).", len(some), error)
 
     with closing(on_processes(partial(_prepared, settings), jobs, _given_up, workers, ())) as stream:

@@ -160,8 +160,8 @@ def _add_points(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int],
     seen = Observations(pose, at, xy[rows])
     error = np.linalg.norm(residuals(state.rotation, state.translation, points, seen), axis=1) * focal_px
     wrong = (error > _OUTLIER_PX) | (depths(state.rotation, state.translation, points, seen) < 1e-2)
-    spoiled = np.bincount(at, wrong, minlength=len(ids)) > 0.34 * count
-    made &= ~spoiled
+    mostly_wrong = np.bincount(at, wrong, minlength=len(ids)) > 0.34 * count
+    made &= ~mostly_wrong
     state.points[ids[made]], state.known[ids[made]] = points[made], True
     state.bad[rows[wrong & made[at]]] = True
 

@@ -74,9 +74,9 @@ def split_sources(
     folders = []
     for source in sources:
         real = source.name.startswith(f"{RUNS}:")
-        drawing = CropSampling(rounds=ROUNDS if real else 1, seed=seed, view=view)
-        advance = progress.phase(f"features of {source.name}", drawing.rounds * len(source))
-        folders.append(feature_folder(source, donors, models, cache / "features", drawing, advance))
+        sampling = CropSampling(rounds=ROUNDS if real else 1, seed=seed, view=view)
+        advance = progress.phase(f"features of {source.name}", sampling.rounds * len(source))
+        folders.append(feature_folder(source, donors, models, cache / "features", sampling, advance))
     return split_features(folders, [source.name.removeprefix(f"{RUNS}:") for source in sources], hold_out)
 
 

@@ -1,6 +1,6 @@
 """A network's hands beside the detector's keypoints: a frame in which the two contradict starts from the keypoints.
 
-Separate from placing, which believes the network. With good weights nothing here happens; weak ones cannot spoil a fit
+Separate from placing, which believes the network. With good weights nothing here happens; weak ones cannot harm a fit
 that the keypoints alone would have started well.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from hmpfit.geometry.rigid_transforms import apply, interpolate
 from hmpfit.records import Camera, Floats
 from hmpfit.synthesis.camera_paths import sample_camera_path
-from hmpfit.synthesis.room import Image, Room, draw_room
+from hmpfit.synthesis.room import Image, Room, sample_room
 
 _STATUS = {"static": "static", "pan": "rotation"}
 
@@ -36,7 +36,7 @@ class Place:
 def sample_place(kind: str, frames: int, fps: float, generator: np.random.Generator) -> Place:
     """Draw a room and a camera path of one of `camera_paths.KINDS`. Raises UnknownNameError for another kind."""
     path = sample_camera_path(kind, frames, fps, generator)
-    room = draw_room(path.world_from_camera, generator)
+    room = sample_room(path.world_from_camera, generator)
     return Place(room, path.world_from_camera, path.carried_m, _STATUS.get(kind, "moving"))
 
 

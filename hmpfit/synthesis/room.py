@@ -86,7 +86,7 @@ def _covered(axes: Floats, camera: Camera) -> tuple[slice, slice] | None:
     return (slice(low[1], high[1]), slice(low[0], high[0])) if (high > low).all() else None
 
 
-def draw_room(world_from_camera: Floats, generator: np.random.Generator) -> Room:
+def sample_room(world_from_camera: Floats, generator: np.random.Generator) -> Room:
     """Draw a furnished room around a camera path [T, 4, 4], its middle kept free."""
     far = float(world_from_camera[:, 2, 3].max()) + _AHEAD_M
     w, low, high, near = _HALF_WIDTH_M, _FLOOR_M, _CEILING_M, _BACK_M

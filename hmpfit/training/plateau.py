@@ -1,4 +1,4 @@
-"""The learning rate that is halved where the training loss stands still (HandDGCL, section 4.1), apart from any loop.
+"""A schedule that halves the learning rate when the training loss stops falling (HandDGCL, section 4.1).
 
 torch's `ReduceLROnPlateau` asks for one number an epoch, and a resumed training must not forget the epoch that it was
 in: this counts steps and keeps its own few numbers.

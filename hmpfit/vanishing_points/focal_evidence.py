@@ -1,4 +1,4 @@
-"""What the lines of a scene say of a camera's focal length: a log-likelihood over a grid."""
+"""Log-likelihood of a camera's focal length, over a grid, from straight lines of the scene."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refin
 # Lenses: bends of the division model, in longer sides, from none outwards; the deviation of lenses sold without a label
 # is that of webcams and action cameras.
 _BARREL, _PINCUSHION, _BEND_STD = (-0.25, -0.5, -0.75, -1.0), (0.25,), 0.4
-_HOPELESS = 5.0  # a bend whose log-likelihood is so much lower ends the search to its side
+_SEARCH_MARGIN = 5.0  # a bend whose log-likelihood is so much lower ends the search to its side
 _TRIPLES, _FEWEST_SEGMENTS = 300, 50  # among fewer, arms and chance pass for a third direction
 # Segments of one edge are no independent witnesses, and a scene of which few segments have an order hardly any.
 _TRUST, _ORDERLESS, _ORDERLY = 0.5, 0.2, 0.6
@@ -67,7 +67,7 @@ def _of_view(ends: Floats, focals: Floats) -> _View:
         best = found[0].likely.max()
         for bend in side:
             found.append(_of_lens(ends, focals, triples, bend))
-            if found[-1].likely.max() < best - _HOPELESS:
+            if found[-1].likely.max() < best - _SEARCH_MARGIN:
                 break
             best = max(best, found[-1].likely.max())
     curves = np.stack([one.likely for one in found])

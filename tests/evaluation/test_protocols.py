@@ -216,9 +216,9 @@ def test_stc_agrees_with_the_loops(name: str, root: int) -> None:
 def test_a_hand_without_a_valid_wrist_counts_nowhere_in_interhand() -> None:
     valid = np.ones((SAMPLES, 2, 21), dtype=bool)
     valid[3, 0, 0] = False
-    spoiled = HANDS.copy()
-    spoiled[3, 0] += GENERATOR.normal(size=(21, 3))
-    both = [two_hands.interhand(hands, HANDS_TRUE, valid, INTERACTING) for hands in (HANDS, spoiled)]
+    corrupted = HANDS.copy()
+    corrupted[3, 0] += GENERATOR.normal(size=(21, 3))
+    both = [two_hands.interhand(hands, HANDS_TRUE, valid, INTERACTING) for hands in (HANDS, corrupted)]
     assert both[0] == both[1]
 
 

@@ -70,9 +70,9 @@ def test_frames_do_not_depend_on_their_batch(kin):
 def test_an_outlier_hardly_moves_the_hand(kin):
     points, _, betas = made_hands(kin, 20)
     targets = targets_of(points, False)
-    spoilt = targets.points_m.clone()
-    spoilt[:, openpose("middle_tip")] += torch.tensor([0.06, 0.0, 0.06])
-    found = solve_pose(kin, betas, Targets(spoilt, targets.weights))
+    corrupted = targets.points_m.clone()
+    corrupted[:, openpose("middle_tip")] += torch.tensor([0.06, 0.0, 0.06])
+    found = solve_pose(kin, betas, Targets(corrupted, targets.weights))
     again = landmark_points(kin, found.global_R, exp(found.pose), betas, found.transl)
     others = [i for i in range(21) if i != openpose("middle_tip")]
     error_mm = 1e3 * (again - targets.points_m)[:, others].norm(dim=-1)

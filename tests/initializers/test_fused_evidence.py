@@ -19,7 +19,7 @@ def _judged(estimates: HandEstimates, own: tuple[float, float], detector: tuple[
     return replace(estimates, presence=np.ones(estimates.estimated.shape), expected_errors=errors)
 
 
-def _spoiled(tracks: KeypointTracks, frame: int) -> KeypointTracks:
+def _corrupted(tracks: KeypointTracks, frame: int) -> KeypointTracks:
     xy = tracks.xy_px.copy()
     xy[:, frame] += np.random.default_rng(0).normal(0, 40, xy[:, frame].shape)
     return replace(tracks, xy_px=xy)
@@ -42,7 +42,7 @@ def test_a_sure_detector_is_left_alone_and_a_wrong_one_replaced(is_right: bool) 
     same = fuse(_judged(estimates_of(motion, clean), GOOD, GOOD), clean, CAMERA, models)
     for name in ("xy_px", "confidence", "seen", "world_m"):
         assert np.array_equal(getattr(same, name), getattr(clean, name)), name
-    fused = fuse(estimates, _spoiled(clean, 3), CAMERA, models)
+    fused = fuse(estimates, _corrupted(clean, 3), CAMERA, models)
     assert np.array_equal(fused.xy_px[:, [0, 1, 2, 4, 5]], clean.xy_px[:, [0, 1, 2, 4, 5]])
     assert np.abs(fused.xy_px[:, 3] - clean.xy_px[:, 3]).max() < 1.0
     assert fused.seen.all() and "1 were joined" in describe_changes(clean, fused)
@@ -53,7 +53,7 @@ def test_a_sure_detector_is_left_alone_and_a_wrong_one_replaced(is_right: bool) 
 def test_frames_wrong_on_both_sides_are_unseen() -> None:
     motion, clean, models = made()
     estimates = _errors_in(_judged(estimates_of(motion, clean), GOOD, GOOD), 2, BAD, BAD)
-    fused = fuse(estimates, _spoiled(clean, 2), CAMERA, models)
+    fused = fuse(estimates, _corrupted(clean, 2), CAMERA, models)
     assert not fused.seen[0, 2] and fused.seen.sum() == clean.seen.sum() - 1
     assert (fused.confidence[0, 2] == 0).all() and np.isnan(fused.xy_px[0, 2]).all()
 

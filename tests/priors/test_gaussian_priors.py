@@ -58,8 +58,8 @@ def test_a_window_is_explained_by_its_own_latent() -> None:
     assert (found - z)[:, :-1].abs().max() < 0.05
     assert torch.equal(prior._component(found), prior._component(z))
     known[:, 8:16] = False
-    spoilt = torch.where(known[..., None, None, None], hand_R, torch.nan)
-    filled = rotations.from_6d(prior.decode(prior.start(spoilt, known), prior.frame_times))
+    corrupted = torch.where(known[..., None, None, None], hand_R, torch.nan)
+    filled = rotations.from_6d(prior.decode(prior.start(corrupted, known), prior.frame_times))
     assert rotations.angle_between(filled, hand_R).mean() < 0.03
     mean, log_var = prior.encode(hand_R, known)
     assert mean[:, :-1].abs().max() == 0 and log_var.abs().max() == 0  # the term is the mixture's own likelihood

@@ -94,8 +94,8 @@ def test_what_unknown_frames_hold_is_never_read(kind: str) -> None:
     known = torch.ones(2, 128, dtype=torch.bool)
     known[0, 40:70] = False
     known[1, 100:] = False
-    spoilt = torch.where(known[..., None, None, None], hand_R, torch.nan)
-    first, second = prior.encode(hand_R, known), prior.encode(spoilt, known)
+    corrupted = torch.where(known[..., None, None, None], hand_R, torch.nan)
+    first, second = prior.encode(hand_R, known), prior.encode(corrupted, known)
     for a, b in zip(first, second):
         assert torch.isfinite(b).all() and torch.equal(a, b)
     whole = prior.encode(hand_R, torch.ones_like(known))[0]

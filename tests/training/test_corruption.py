@@ -35,6 +35,6 @@ def test_the_same_generator_draws_the_same() -> None:
     assert np.array_equal(first.images, again.images) and not np.array_equal(first.images, other.images)
 
 
-def test_pictures_without_a_hand_are_spoiled_too() -> None:
+def test_pictures_without_a_hand_are_corrupted_too() -> None:
     made = corrupt(PLAIN, np.full((2, 21, 2), np.nan), [], np.random.default_rng(0), COVERS)
     assert (made.images != PLAIN).any() and not made.covered.any()

@@ -163,7 +163,7 @@ def _tower(device: str) -> MediaPipeBackbone:
 
 
 def _landmark_input(features: Features, wanted: tuple[int, ...]) -> LandmarkInput:
-    """Return what the head is told of the wanted frames beside the maps, one after the other along the batch."""
+    """Return the head's inputs beside the maps for the wanted frames, one after the other along the batch."""
     frames = features.numbers.shape[1]
     others = [[o for o in range(frames) if o != frame] for frame in wanted]
     own = [torch.cat((features.pooled[:, f], features.numbers[:, f], features.numbers[:, o].flatten(1)), 1)

@@ -39,7 +39,7 @@ class IfvonetSwitches:
     upright: bool = False  # crops are turned so that the fingers point up
     spatial: bool = True  # the paper's modules between backbone and head; off: the frozen network's pooled vector alone
     trunk: int = 0  # width of a layer between the code and the pose; 0: none
-    dropout: float = 0.0  # of what the head is told beside the maps
+    dropout: float = 0.0  # of the head's inputs beside the maps
 
     def __post_init__(self) -> None:
         """Refuse what does not exist. Raises InputError, listing what does."""
@@ -53,11 +53,9 @@ class IfvonetSwitches:
             if getattr(self, key) not in known:
                 raise InputError(f"Switch {key} = '{getattr(self, key)}' does not exist; known: {', '.join(known)}.")
         if self.pdv == "single" and self.backbone == "mediapipe":
-            raise InputError(
-                "Switch pdv = 'single' is not for backbone = 'mediapipe', whose head is told of two frames."
-            )
+            raise InputError("Switch pdv = 'single' is not for backbone = 'mediapipe', whose head takes two frames.")
         if not self.spatial and self.backbone != "mediapipe":
-            raise InputError("Switch spatial = false is for backbone = 'mediapipe', whose head is told more than maps.")
+            raise InputError("Switch spatial = false is for backbone = 'mediapipe', whose head takes more than maps.")
         if self.backbone == "mediapipe":
             if self.image != FROZEN_IMAGE or self.two_backbones or not self.upright:
                 raise InputError("Switch backbone = 'mediapipe' needs image=224, two_backbones=false and upright=true.")

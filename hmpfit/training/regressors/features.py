@@ -48,14 +48,14 @@ def feature_folder(
     donors: Sequence[HandClip],
     models: HandModels,
     place: Path,
-    drawing: CropSampling = CropSampling(),
+    sampling: CropSampling = CropSampling(),
     on_clip: Callable[[int], None] | None = None,
 ) -> Path:
     """Compute the features of a source, `rounds` draws of every clip, and return their folder below `place`.
 
     What is there already is kept. `donors` lend surfaces and hands to cover others with; `on_clip(number)` watches.
     """
-    said = f"{VERSION} {source.name} {len(source)} {drawing} {models.right.fingerprint} {len(donors)}"
+    said = f"{VERSION} {source.name} {len(source)} {sampling} {models.right.fingerprint} {len(donors)}"
     name = f"{source.name.replace(':', '_').replace('/', '_')[-60:]}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     folder = place / name
     if (folder / INDEX).is_file():
@@ -63,13 +63,13 @@ def feature_folder(
     folder.mkdir(parents=True, exist_ok=True)
     lent = [_donor(clip) for clip in donors]
     tower, kin = FrozenTower(), Kinematics.of(models.right)
-    numbers = [(round_, clip) for round_ in range(drawing.rounds) for clip in range(len(source))]
+    numbers = [(round_, clip) for round_ in range(sampling.rounds) for clip in range(len(source))]
     shards = []
     for first in range(0, len(numbers), PER_SHARD):
         chosen = numbers[first : first + PER_SHARD]
         file = folder / f"{first:06d}.npz"
         if not file.is_file():
-            rows = [_row(source[clip], (drawing.seed, round_, clip), drawing, lent, tower) for round_, clip in chosen]
+            rows = [_row(source[clip], (sampling.seed, round_, clip), sampling, lent, tower) for round_, clip in chosen]
             arrays = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
             arrays |= _landmarks(arrays, kin)
             _write(file, arrays)
@@ -98,12 +98,12 @@ def read_features(folders: Iterable[Path]) -> dict[str, Tensor]:
 
 
 def _row(
-    clip: HandClip, number: tuple[int, int, int], drawing: CropSampling, lent: Sequence[Donor], tower: FrozenTower
+    clip: HandClip, number: tuple[int, int, int], sampling: CropSampling, lent: Sequence[Donor], tower: FrozenTower
 ) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(number)
-    sample, placed, crop = sample_placed_crop(clip, drawing.view, drawing.augmentation, generator)
+    sample, placed, crop = sample_placed_crop(clip, sampling.view, sampling.augmentation, generator)
     pixels = np.ascontiguousarray((sample["image"] * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
-    corrupted = corrupt(pixels, sample["joints_2d"][0].astype(np.float64), lent, generator, drawing.corruption)
+    corrupted = corrupt(pixels, sample["joints_2d"][0].astype(np.float64), lent, generator, sampling.corruption)
     features = tower(corrupted.images)
     focal = float(placed.K[0, 0]) / crop.side_px  # of the crop's own camera, in crops
     out: dict[str, np.ndarray] = {key: value for key, value in sample.items() if key != "image"}

@@ -1,4 +1,4 @@
-"""Paste moving occluders over the hands of a real clip: `python benchmarks/spoil_clips.py CLIP RUN -o DIR --seed 1`.
+"""Paste moving occluders over the hands of a clip: `python benchmarks/paste_occluders.py CLIP RUN -o DIR --seed 1`.
 
 Independent of `hmpfit`: it needs OpenCV, PyAV and numpy. RUN is the folder of a run of the clean clip; its keypoints
 say where the hands are. DIR gets `clip.mp4` and `covered.npz`: `covered` [H, T, 21], the landmarks that lie under an
@@ -47,8 +47,10 @@ class Pass:
         return along * way + self.aside * np.array([-way[1], way[0]]), self.turn * (share - 0.5)
 
 
-def spoil(clip: Path, points: Floats, out: Path, seed: int, kinds: tuple[str, ...], frames: tuple[int, int]) -> None:
-    """Write the spoiled stretch of a clip; points [H, T, 21, 2] are the stretch's landmarks, 0 or NaN unknown."""
+def paste_occluders(
+    clip: Path, points: Floats, out: Path, seed: int, kinds: tuple[str, ...], frames: tuple[int, int]
+) -> None:
+    """Write the occluded stretch of a clip; points [H, T, 21, 2] are the stretch's landmarks, 0 or NaN unknown."""
     generator = np.random.default_rng(seed)
     images, fps = read(clip, frames)
     center, box = paths(points)
@@ -56,7 +58,7 @@ def spoil(clip: Path, points: Floats, out: Path, seed: int, kinds: tuple[str, ..
     covered = np.zeros(points.shape[:3], dtype=bool)
     kind = np.full(len(images), "", dtype="U8")
     out.mkdir(parents=True, exist_ok=True)
-    spoiled = []
+    occluded = []
     for frame, image in enumerate(images):
         mask = np.zeros(image.shape[:2], dtype=np.float32)
         for one in passes:
@@ -66,8 +68,8 @@ def spoil(clip: Path, points: Floats, out: Path, seed: int, kinds: tuple[str, ..
                 image, alpha = paste(image, one.sprite, middle, one.size, turn)
                 mask, kind[frame] = np.maximum(mask, alpha), one.kind
         covered[:, frame] = under(mask, points[:, frame])
-        spoiled.append(image)
-    write(out / "clip.mp4", spoiled, fps)
+        occluded.append(image)
+    write(out / "clip.mp4", occluded, fps)
     np.savez_compressed(out / "covered.npz", covered=covered, kind=kind, first_frame=frames[0], seed=seed)
 
 
@@ -239,7 +241,7 @@ def under(mask: NDArray[np.float32], points: Floats) -> NDArray[np.bool_]:
 
 
 def main() -> None:
-    """Read the command line and spoil one clip."""
+    """Read the command line and paste occluders over one clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("run", type=Path, help="run folder of the clean clip, all frames of it or just --frames")
@@ -254,7 +256,7 @@ def main() -> None:
         points = np.where(known[..., None], result["keypoints_px"], result["landmarks_px"])[:, a:b]
         points = np.where(known.any(-1)[:, a:b, None, None], points, np.nan)
     b = min(b, a + points.shape[1])
-    spoil(chosen.clip, points, chosen.out, chosen.seed, tuple(chosen.kinds.split(",")), (a, b))
+    paste_occluders(chosen.clip, points, chosen.out, chosen.seed, tuple(chosen.kinds.split(",")), (a, b))
 
 
 if __name__ == "__main__":
