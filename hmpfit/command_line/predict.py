@@ -63,6 +63,7 @@ def _one(sequence: Any, learned: Any, models: Any, device: str, folder: Path) ->
     from hmpfit.hands.mano import pose_hands
     from hmpfit.initializers.from_network import initialize
     from hmpfit.initializers.gaps import fill_gaps
+    from hmpfit.interfaces.network import EstimateRequest
     from hmpfit.records import DETECTED, KeypointTracks
     from hmpfit.results.npz import StoredResult, write_copy
 
@@ -75,7 +76,8 @@ def _one(sequence: Any, learned: Any, models: Any, device: str, folder: Path) ->
         corners, np.where(seen[..., None], 1.0, 0.0).repeat(21, -1), seen, np.array(sequence.sides), sequence.times_s
     )
     camera = sequence.camera
-    estimates = learned.estimate(sequence.clip, tracks, camera, np.zeros(frames, dtype=bool), models, device)
+    hidden = np.zeros(frames, dtype=bool)
+    estimates = learned.estimate(EstimateRequest(sequence.clip, tracks, camera, hidden, models, device))
     unplaced = replace(tracks, seen=np.zeros_like(seen))
     motion, own = initialize(estimates, unplaced, camera, models, least_certain=0.0)
     known = motion.status == DETECTED

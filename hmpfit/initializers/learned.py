@@ -15,6 +15,7 @@ from hmpfit.initializers.fused_evidence import IN_BOXES, FusionOptions, describe
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer, InitialMotion
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints.box_files import read_boxes
 from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import DETECTED, Floats, HandEstimates, KeypointTracks
@@ -31,9 +32,10 @@ def initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMot
     learned = Learned.load(settings.init, settings.checkpoint)
     points_px = _points_in_boxes(learned, context, tracks)
     advance = context.progress.phase(learned.name, clip.frames)
-    estimates = learned.estimate(
+    request = EstimateRequest(
         clip, tracks, context.camera, context.hidden, context.models, context.device, advance, points_px
-    )  # fmt: skip
+    )
+    estimates = learned.estimate(request)
     least_certain = from_network.LEAST_CERTAIN
     if estimates.expected_errors is not None:
         if settings.keypoints != "initializer":

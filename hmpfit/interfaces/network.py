@@ -1,24 +1,41 @@
 """The family `networks`: a learned regressor with its weights on disk; each is an initializer of its name as well."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import nn
 
 from hmpfit.hands.model import HandModels
 from hmpfit.progress import Advance
-from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
+from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.video.clip import Clip
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """The tracked hands of a clip that a network is to estimate, and how.
+
+    `models` are the hands whose parameters are wanted; frames that are `hidden` [T] are not looked at. `points_px`
+    [H, T, 21, 2] say where to look where they are finite, whether the tracks see a hand there or not. `on_frame(n)` is
+    called with the number of frames that were just read.
+    """
+
+    clip: Clip
+    tracks: KeypointTracks
+    camera: Camera
+    hidden: Bools
+    models: HandModels
+    device: str = "cpu"
+    on_frame: Advance | None = None
+    points_px: Floats | None = None
 
 
 class EstimateHands(Protocol):
     """What a network does for `--init NAME`."""
 
-    def __call__(
-        self, network: nn.Module, clip: Clip, tracks: KeypointTracks, camera: Camera, hidden: Bools,
-        models: HandModels, device: str, on_frame: Advance | None,
-    ) -> HandEstimates:  # fmt: skip
-        """Estimate the tracked hands of a clip, in parameters of `models`; `hidden` [T] frames are not looked at."""
+    def __call__(self, network: nn.Module, request: EstimateRequest) -> HandEstimates:
+        """Estimate the hands that are asked for, row for row of the tracks."""
 
 
 class Network(Protocol):

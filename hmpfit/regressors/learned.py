@@ -1,4 +1,4 @@
-"""A learned initializer ready for use: a network with its weights, and the way it looks at a clip.
+"""A learned initializer ready for use: a network with its weights, and how it estimates the hands of a clip.
 
 Separate from the networks: this is the callable that the pipeline hands on, whichever network is behind it.
 """
@@ -12,10 +12,10 @@ from torch import nn
 from hmpfit.errors import InputError
 from hmpfit.files.opening import read_bytes
 from hmpfit.files.weights import WEIGHTS_MOST
-from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints.box_files import HandBoxes
 from hmpfit.keypoints.box_search import Located, locate
-from hmpfit.records import Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import Bools, HandEstimates
 from hmpfit.regressors.checkpoints import find, load_network, load_plan
 from hmpfit.video.clip import Clip
 
@@ -35,30 +35,17 @@ class Learned:
         network, _ = load_network(path, name)
         return cls(name, network, hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest()[:16])
 
-    def estimate(
-        self,
-        clip: Clip,
-        tracks: KeypointTracks,
-        camera: Camera,
-        hidden: Bools,
-        models: HandModels,
-        device: str = "cpu",
-        on_frame: Callable[[int], None] | None = None,
-        points_px: Floats | None = None,
-    ) -> HandEstimates:
-        """Look at the tracked hands of a clip; `hidden` [T] frames are not looked at.
+    def estimate(self, request: EstimateRequest) -> HandEstimates:
+        """Estimate the tracked hands of a clip.
 
-        `models` are the hands whose parameters are wanted; `on_frame(1)` watches. `points_px` [H, T, 21, 2] say where
-        to look where they are finite, whether the tracks see a hand there or not. Raises InputError when the network
-        says nothing of single hands, or cannot use `points_px`.
+        Raises InputError when the network estimates no single hands, or cannot use `points_px`.
         """
         run = load_plan(self.name).estimate
         if run is None:
             raise InputError(f"{self.name} cannot be an initializer: it says nothing of single hands.")
-        if points_px is None:
-            return run(self.network, clip, tracks, camera, hidden, models, device, on_frame)
-        self.check_boxes()
-        return run(self.network, clip, tracks, camera, hidden, models, device, on_frame, points_px)
+        if request.points_px is not None:
+            self.check_boxes()
+        return run(self.network, request)
 
     def check_boxes(self) -> None:
         """Raise InputError unless the network can start from boxes."""

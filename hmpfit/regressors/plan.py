@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.hands.mano import ManoHand
-from hmpfit.records import HandEstimates
+from hmpfit.interfaces.network import EstimateHands
 from hmpfit.regressors.backbone.resnet import ResNet50
 from hmpfit.regressors.samples import Augmentation, View
 
@@ -70,7 +70,7 @@ class NetworkPlan:
     losses: Step  # -> "total" and its parts, scalars
     scores: Step  # -> errors of a batch in evaluation mode, scalars or [B]; mm where they end in _mm
     best: str  # the score whose minimum is kept
-    estimate: Callable[..., HandEstimates] | None = None  # over a clip: see `learned.Learned.estimate`
+    estimate: EstimateHands | None = None  # over a clip, for `--init NAME`
     backbones: Callable[[nn.Module], Sequence[ResNet50]] = lambda network: [
         module for module in network.modules() if isinstance(module, ResNet50)
     ]

@@ -13,6 +13,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.from_network import initialize
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints.projected import projected
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.samples import View
@@ -230,7 +231,7 @@ def test_hands_far_apart_are_pasted_and_their_axes_come_back(
         assert np.abs(about[:, :2] / scale - (seen - seen[:1])).max() < 0.06  # what it sees is what it says
 
 
-def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTracks) -> None:
+def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTracks, models: HandModels) -> None:
     shape = torch.arange(63.0).reshape(21, 3) * 1e-3
     shape = shape - shape[0]
     turn = rotations.exp(torch.tensor([0.2, -0.1, 0.3]))
@@ -248,7 +249,8 @@ def test_averages_of_overlapping_windows_in_the_cameras_axes(tracks: KeypointTra
         return PairOutput(joints, parameters)
 
     view = View(size=32, frames=4, hands=2, margin=1.25)
-    found = estimate_pair(clip(), tracks.xy_px, CAMERA, network, view)
+    request = EstimateRequest(clip(), tracks, CAMERA, np.zeros(FRAMES, dtype=bool), models)
+    found = estimate_pair(request, tracks.xy_px, network, view)
     windows = sliding_windows(tracks.xy_px, 4, 1.25)
     assert sum(calls) == len(windows) and found.known.all()
     assert found.orient_R is not None and found.betas is not None and found.hand_pose is not None

@@ -14,6 +14,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.contradictions import contradicted, replace_contradicted
 from hmpfit.initializers.from_network import SHARE, initialize
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints.blend import blend
 from hmpfit.keypoints.projected import projected
 from hmpfit.recipes import RunSettings
@@ -147,12 +148,14 @@ def test_mirrored_pictures_of_a_left_hand_give_the_mirrored_estimates() -> None:
     pictures = np.random.default_rng(0).integers(0, 255, (6, 480, 640, 3), dtype=np.uint8)
     hidden = np.zeros(6, bool)
     hidden[4] = True
-    right = estimate(network, Frames(pictures), tracks, CAMERA, hidden, models)  # type: ignore[arg-type]
+    clip: Any = Frames(pictures)
+    right = estimate(network, EstimateRequest(clip, tracks, CAMERA, hidden, models))
     mirror = replace(tracks, xy_px=tracks.xy_px * (-1, 1) + (640, 0), is_right=np.array([False]))
     K = CAMERA.K.copy()
     K[0, 0, 2] = 640 - K[0, 0, 2]
     camera = replace(CAMERA, K=K)
-    left = estimate(network, Frames(pictures[:, :, ::-1].copy()), mirror, camera, hidden, models)  # type: ignore[arg-type]
+    mirrored_clip: Any = Frames(pictures[:, :, ::-1].copy())
+    left = estimate(network, EstimateRequest(mirrored_clip, mirror, camera, hidden, models))
     assert right.estimated[0].tolist() == [True] * 4 + [False, True]
     assert np.allclose(left.global_orient, right.global_orient * (1, -1, -1), atol=1e-5)
     assert np.allclose(left.hand_pose, right.hand_pose * (1, -1, -1), atol=1e-5)
@@ -178,7 +181,8 @@ def test_turning_crop_and_hand_together_changes_nothing(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(network, "forward", forward)
     _, tracks, models = made()
-    out = estimate(network, Frames(np.zeros((6, 480, 640, 3), np.uint8)), tracks, CAMERA, np.zeros(6, bool), models)  # type: ignore[arg-type]
+    clip: Any = Frames(np.zeros((6, 480, 640, 3), np.uint8))
+    out = estimate(network, EstimateRequest(clip, tracks, CAMERA, np.zeros(6, bool), models))
     from hmpfit.regressors.crops import around
 
     crop = around(tracks.xy_px[0, [1, 2]], upright=True)

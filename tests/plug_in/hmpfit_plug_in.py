@@ -16,6 +16,7 @@ from hmpfit.interfaces.dataset import Dataset, Reader, Sequence
 from hmpfit.interfaces.exporter import ExportOptions
 from hmpfit.interfaces.initializer import Initializer, InitialMotion
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.interfaces.term import Residual, Term
 from hmpfit.keypoints.projected import projected
 from hmpfit.priors.opening import load_pca
@@ -97,8 +98,9 @@ class NetworkSwitches:
     width: int = 1
 
 
-def estimate(network, clip, tracks, camera, hidden, models, device, on_frame) -> HandEstimates:
-    """Say of every tracked hand that it is flat and unturned."""
+def estimate(network: nn.Module, request: EstimateRequest) -> HandEstimates:
+    """Estimate every tracked hand as flat and unturned."""
+    tracks = request.tracks
     hands, frames = tracks.seen.shape
     return HandEstimates(
         global_orient=np.zeros((hands, frames, 3)),
@@ -106,7 +108,7 @@ def estimate(network, clip, tracks, camera, hidden, models, device, on_frame) ->
         betas=np.zeros((hands, frames, 10)),
         joints_px=np.nan_to_num(tracks.xy_px),
         confidence=np.where(tracks.seen[..., None], 1.0, 0.0).repeat(21, -1),
-        estimated=tracks.seen & ~hidden,
+        estimated=tracks.seen & ~request.hidden,
         is_right=tracks.is_right,
     )
 

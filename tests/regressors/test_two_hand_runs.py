@@ -18,6 +18,7 @@ from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.dataset import Truth
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints.projected import projected
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.checkpoints import load_plan, save_network, shipped
@@ -71,8 +72,9 @@ def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_pa
     clip = Clip(Path("noise"), 0, Noise.times_s, 30.0, Noise())
     hidden, frames = np.arange(FRAMES) == 3, []
     for run_models in (models, HandModels(*[replace(invented_model(), fingerprint="another")] * 2)):
-        found = learned.estimate(clip, tracks, CAMERA, hidden, run_models, on_frame=frames.append)
-        again = learned.estimate(clip, tracks, CAMERA, hidden, run_models)
+        request = EstimateRequest(clip, tracks, CAMERA, hidden, run_models)
+        found = learned.estimate(replace(request, on_frame=frames.append))
+        again = learned.estimate(request)
         for key, value in vars(found).items():
             if value is not None:
                 assert np.isfinite(value).all() and np.array_equal(value, getattr(again, key)), key
@@ -102,7 +104,7 @@ def test_a_network_is_scored_by_the_protocols_of_its_benchmarks(name: str, tmp_p
             clip = sequence.clip
             tracks = tracks_of(truth, sequence.camera)
             hidden = np.zeros(clip.frames, bool)
-            found = learned.estimate(clip, tracks, sequence.camera, hidden, MODELS)
+            found = learned.estimate(EstimateRequest(clip, tracks, sequence.camera, hidden, MODELS))
             motion = HandMotion(  # these protocols do not ask where a hand is
                 found.global_orient, found.hand_pose, np.zeros((*found.estimated.shape, 3)), found.betas.mean(1),
                 found.is_right, np.full(found.estimated.shape, DETECTED, np.uint8),

@@ -1,19 +1,17 @@
 """HandDGCL as an initializer: every frame through the network; its meshes' joints become parameters by kinematics."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.records import Bools, Camera, HandEstimates, KeypointTracks
+from hmpfit.interfaces.network import EstimateRequest
+from hmpfit.records import HandEstimates
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.handdgcl.switches import HandDgclSwitches
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands.estimate_pair import PairOutput
 from hmpfit.regressors.two_hands.tracks import estimate_tracks
-from hmpfit.video.clip import Clip
 
 MARGIN = 1.25  # of the crop: both hands fill 0.8 of it, as in IntagHand
 
@@ -24,25 +22,14 @@ def view(switches: Any) -> View:
     return View(size=switches.image, frames=1, hands=2, margin=MARGIN)
 
 
-def estimate(
-    network: nn.Module,
-    clip: Clip,
-    tracks: KeypointTracks,
-    camera: Camera,
-    hidden: Bools,
-    models: HandModels,
-    device: str = "cpu",
-    on_frame: Callable[[int], None] | None = None,
-) -> HandEstimates:
+def estimate(network: nn.Module, request: EstimateRequest) -> HandEstimates:
     """Estimate both tracked hands of a clip (`two_hands.tracks`)."""
     assert isinstance(network, HandDgcl)
-    network = network.to(device).eval()
+    network = network.to(request.device).eval()
 
     def call(pictures: Tensor) -> PairOutput:
         joints = network.regress(network(pictures[:, -1]).vertices)
         return PairOutput(joints[:, None], None)
 
     own = load_hand_models(network.switches.hand)
-    return estimate_tracks(
-        call, view(network.switches), own, clip, tracks, camera, hidden, models, device, on_frame
-    )  # fmt: skip
+    return estimate_tracks(call, view(network.switches), own, request)

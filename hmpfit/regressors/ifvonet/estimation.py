@@ -3,7 +3,6 @@
 Separate from the network because only this file knows clips, cameras and sides.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.geometry.lenses import mirror_distortion
-from hmpfit.hands.model import HandModels
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.records import MIRROR_ANGLES, Bools, Camera, Floats, HandEstimates, KeypointTracks
 from hmpfit.regressors import crops
 from hmpfit.regressors.carry_points import followed_points
@@ -21,7 +20,6 @@ from hmpfit.regressors.crops import Crop
 from hmpfit.regressors.ifvonet.frozen_estimation import estimate_frozen
 from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
-from hmpfit.video.clip import Clip
 
 BATCH = 32  # crops
 # Spread of a heatmap (standard deviation, in crops) from which a joint is known as well as can be, and not at all. On
@@ -38,38 +36,26 @@ class _Waiting:
 
 
 @torch.no_grad()
-def estimate(
-    network: torch.nn.Module,
-    clip: Clip,
-    tracks: KeypointTracks,
-    camera: Camera,
-    hidden: Bools,
-    models: HandModels,
-    device: str = "cpu",
-    on_frame: Callable[[int], None] | None = None,
-    points_px: Floats | None = None,
-) -> HandEstimates:
+def estimate(network: torch.nn.Module, request: EstimateRequest) -> HandEstimates:
     """Estimate every tracked hand in every frame that may be looked at, streaming the clip once.
 
-    Both frames of a pair share one crop; the first frame, and one after a hidden frame, is paired with itself.
-    `hidden` [T] frames are not looked at. `on_frame(1)` watches. The parameters are MANO's, whatever hand `models` are.
+    Both frames of a pair share one crop; the first frame, and one after a hidden frame, is paired with itself. The
+    parameters are MANO's, whatever hand `request.models` are.
     """
     assert isinstance(network, IFVONet)
-    network = network.to(device).eval()
-    switches, before_count = network.switches, network.switches.frames - 1
-    points = followed_points(tracks, hidden, clip.width)
-    if points_px is not None:
-        given = np.where(tracks.is_right[:, None, None, None], points_px, points_px * (-1, 1) + (clip.width, 0))
-        points = np.where(np.isfinite(given) & ~hidden[:, None, None], given, points)
+    network = network.to(request.device).eval()
+    points = _points_to_see(request)
     if network.frozen:
-        return estimate_frozen(network, clip, points, tracks, camera, device, on_frame)
+        return estimate_frozen(network, request, points)
+    clip, tracks, switches = request.clip, request.tracks, network.switches
+    before_count = switches.frames - 1
     out = _nothing(tracks)
     waiting, past = _Waiting(), {}  # frames that later ones look back at
 
     def run() -> None:
         if waiting.images:
-            batch = torch.from_numpy(np.stack(waiting.images)).to(device).permute(0, 1, 4, 2, 3).float() / 255
-            _keep(network(batch)[0], waiting, out, camera, clip.width)
+            batch = torch.from_numpy(np.stack(waiting.images)).to(request.device).permute(0, 1, 4, 2, 3).float() / 255
+            _keep(network(batch)[0], waiting, out, request.camera, clip.width)
             waiting.images.clear()
             waiting.places.clear()
 
@@ -85,10 +71,21 @@ def estimate(
             waiting.places.append((int(hand), frame, crop))
             if len(waiting.images) == BATCH:
                 run()
-        if on_frame is not None:
-            on_frame(1)
+        if request.on_frame is not None:
+            request.on_frame(1)
     run()
     return out
+
+
+def _points_to_see(request: EstimateRequest) -> Floats:
+    """Return the points [H, T, 21, 2] that crops lie around, right hands' pixels, NaN where nothing is looked at."""
+    tracks, hidden, width = request.tracks, request.hidden, request.clip.width
+    points = followed_points(tracks, hidden, width)
+    if request.points_px is None:
+        return points
+    given = request.points_px
+    given = np.where(tracks.is_right[:, None, None, None], given, given * (-1, 1) + (width, 0))
+    return np.where(np.isfinite(given) & ~hidden[:, None, None], given, points)
 
 
 def certainty(heatmaps: torch.Tensor) -> torch.Tensor:

@@ -4,14 +4,13 @@ Separate from `estimation`, which cuts both frames of a pair anew: here a frame 
 region, and a pair joins what was seen of two frames.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hmpfit.geometry.cameras import mirror_intrinsics
+from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints import regions as areas
 from hmpfit.keypoints.frames import over_frames
 from hmpfit.keypoints.regions import Regions
@@ -21,7 +20,6 @@ from hmpfit.regressors.backbone.frozen import Features, FrozenTower
 from hmpfit.regressors.crops import Crop
 from hmpfit.regressors.ifvonet.head import SCALES, HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
-from hmpfit.video.clip import Clip
 
 BATCH = 64
 SURE = 0.015  # crops: a joint that is expected to be off by less is known as well as can be
@@ -29,16 +27,9 @@ BLOCK = 256  # frames whose features are in memory at a time
 
 
 @torch.no_grad()
-def estimate_frozen(
-    network: IFVONet,
-    clip: Clip,
-    points: Floats,
-    tracks: KeypointTracks,
-    camera: Camera,
-    device: str = "cpu",
-    on_frame: Callable[[int], None] | None = None,
-) -> HandEstimates:
+def estimate_frozen(network: IFVONet, request: EstimateRequest, points: Floats) -> HandEstimates:
     """Estimate every hand in every frame where `points` [H, T, 21, 2] (right hands' pixels, NaN unknown) are known."""
+    clip, tracks = request.clip, request.tracks
     known = np.isfinite(points).all((-1, -2))
     regions = smooth_regions(areas.from_landmarks(points), known, tracks.times_s)
     out = _nothing(tracks)
@@ -62,12 +53,12 @@ def estimate_frozen(
         for first in range(0, len(places), BATCH):
             chosen = places[first : first + BATCH]
             pairs = [(_earlier(place, here, before), here[place]) for place in chosen]
-            prediction = network(_batch(pairs, device))[0]
-            _keep(prediction, chosen, regions, out, camera, clip.width)
+            prediction = network(_batch(pairs, request.device))[0]
+            _keep(prediction, chosen, regions, out, request.camera, clip.width)
         last = min(start + BLOCK, clip.frames) - 1
         before = {place: row for place, row in here.items() if place[1] == last}
-        if on_frame is not None:
-            on_frame(last + 1 - start)
+        if request.on_frame is not None:
+            request.on_frame(last + 1 - start)
     return out
 
 

@@ -1,6 +1,6 @@
-"""A clip and its keypoint tracks through a two-hand network: windows in, per-frame hands in the camera's axes out.
+"""Run a two-hand network over windows of a clip and average its output for each frame, in the camera's axes.
 
-Separate from the networks, which see crops, and from `believing`, which turns what they say into estimates of tracks.
+Separate from the networks, which see crops, and from `accept_estimates`, which turns the output into hands of tracks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
-from hmpfit.records import MIRROR_X, Bools, Camera, Floats
+from hmpfit.interfaces.network import EstimateRequest
+from hmpfit.progress import Advance
+from hmpfit.records import MIRROR_X, Bools, Floats
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands.windows import PairWindow, sliding_windows
 from hmpfit.video.clip import Clip
@@ -30,13 +32,13 @@ class PairParameters:
 
 @dataclass(frozen=True)
 class PairOutput:
-    """What a network says of windows: joints as they are, about any origin, and parameters where it has them."""
+    """A network's output for windows: joints as they are, about any origin, and parameters where it has them."""
 
     joints: Tensor  # [B, F, 2, 21, 3] axes of the crop's camera
     parameters: PairParameters | None
 
 
-Network = Callable[[Tensor], PairOutput]  # of pictures [B, F, 3, S, S] in 0..1
+CallNetwork = Callable[[Tensor], PairOutput]  # of pictures [B, F, 3, S, S] in 0..1
 
 
 @dataclass(frozen=True)
@@ -54,35 +56,28 @@ class PairEstimate:
 
 
 @torch.no_grad()
-def estimate_pair(
-    clip: Clip,
-    points: Floats,
-    camera: Camera,
-    network: Network,
-    view: View,
-    device: str = "cpu",
-    on_frame: Callable[[int], None] | None = None,
-) -> PairEstimate:
-    """Run a network over windows of a clip and average what they say of each frame.
+def estimate_pair(request: EstimateRequest, points: Floats, network: CallNetwork, view: View) -> PairEstimate:
+    """Run a network over windows of a clip and return the mean of their estimates for each frame.
 
     Windows lie around points [2, T, 21, 2] of the right and the left hand, NaN where nothing is known; frames without
-    any are not looked at. Memory is bounded by a few windows. Deterministic. `on_frame(1)` watches.
+    any are not looked at. Memory is bounded by a few windows. Deterministic.
     """
+    clip, camera = request.clip, request.camera
     windows = sliding_windows(points, view.frames, view.margin)
     total = _Sums(clip.frames)
-    for batch in _batches(clip, windows, view, on_frame):
-        pictures = torch.from_numpy(np.stack([picture for _, picture in batch])).to(device)
-        said = network(pictures.permute(0, 1, 4, 2, 3).float() / 255)
+    for batch in _batches(clip, windows, view, request.on_frame):
+        pictures = torch.from_numpy(np.stack([picture for _, picture in batch])).to(request.device)
+        output = network(pictures.permute(0, 1, 4, 2, 3).float() / 255)
         for row, (window, _) in enumerate(batch):
             K = np.asarray(camera.K[min(window.start, len(camera.K) - 1)])
-            total.add(window, said, row, window.crop.rotations(K, camera.distortion))
+            total.add(window, output, row, window.crop.rotations(K, camera.distortion))
     found = total.mean()
     looked = np.isfinite(points).all((-1, -2)).any(0)
     return PairEstimate(found.known & looked, found.joints, found.orient_R, found.hand_pose, found.betas)
 
 
 def _batches(
-    clip: Clip, windows: Sequence[PairWindow], view: View, on_frame: Callable[[int], None] | None
+    clip: Clip, windows: Sequence[PairWindow], view: View, on_frame: Advance | None
 ) -> Iterator[list[tuple[PairWindow, np.ndarray]]]:
     """Read the clip once and yield windows with their pictures [F, S, S, 3] as they fill."""
     waiting: list[tuple[PairWindow, dict[int, np.ndarray]]] = []
@@ -116,17 +111,17 @@ class _Sums:
         self.betas = np.zeros((2, frames, 10))
         self.has_parameters = False
 
-    def add(self, window: PairWindow, said: PairOutput, row: int, to_camera: Floats) -> None:
+    def add(self, window: PairWindow, output: PairOutput, row: int, to_camera: Floats) -> None:
         frames = slice(window.start, window.stop)
-        joints = said.joints[row].double().cpu().numpy().swapaxes(0, 1)
+        joints = output.joints[row].double().cpu().numpy().swapaxes(0, 1)
         self.count[frames] += 1
         self.joints[:, frames] += (joints - joints[:, :, :1]) @ to_camera.swapaxes(1, 2)[:, None]
-        if said.parameters is None:
+        if output.parameters is None:
             return
         self.has_parameters = True
         orient, pose, betas = (
             part[row].double().cpu().transpose(0, 1)
-            for part in (said.parameters.orient_R, said.parameters.hand_pose, said.parameters.betas)
+            for part in (output.parameters.orient_R, output.parameters.hand_pose, output.parameters.betas)
         )
         mirrored = MIRROR_X[:, None] * to_camera[1] * MIRROR_X  # how a left hand in the mirror sees the crop's turn
         self.orient[:, frames] += np.stack((to_camera[0], mirrored))[:, None] @ orient.numpy()
