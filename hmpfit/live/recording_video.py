@@ -1,19 +1,18 @@
 """The pictures of a live recording, on the disk as they come: a video that plays however the process ended.
 
-Separate from `video.writer`, whose file appears when it is complete: what is live has no second chance.
+Separate from `video.writer`, whose file appears when it is complete: a live stream cannot be read again.
 """
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
-from hmpfit.errors import RunFolderError
 from hmpfit.live.records import Image
-from hmpfit.video.writer import yuv420p
+from hmpfit.video.writer import encoder_errors, yuv420p
 
 _TICKS = 90_000
 _FRAGMENT_US = 1_000_000  # what is lost at most if the process is killed
 _CRF, _PRESET = "21", "ultrafast"
+_KIND = "recording"  # in sentences
 
 
 class RecordingVideo:
@@ -25,10 +24,8 @@ class RecordingVideo:
         self.path, self.frames = path, 0
         self._even = width - width % 2, height - height % 2
         flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": str(_FRAGMENT_US)}
-        try:
+        with encoder_errors(path, _KIND):
             self._container = av.open(f"file:{path}", "w", format="mp4", options=flags)
-        except (av.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
         options = {"crf": _CRF, "preset": _PRESET, "g": str(max(1, round(fps)))}
         self._stream = self._container.add_stream(
             "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
@@ -50,23 +47,10 @@ class RecordingVideo:
 
     def close(self) -> None:
         """Write what the encoder still holds and close the file."""
-        import av
-
         self._mux(None)
-        try:
+        with encoder_errors(self.path, _KIND):
             self._container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
 
     def _mux(self, frame: object | None) -> None:
-        import av
-
-        try:
+        with encoder_errors(self.path, _KIND):
             self._container.mux(self._stream.encode(frame))  # type: ignore[arg-type]
-        except (av.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> RunFolderError:
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number).lower() if number and number > 0 else str(error)
-        return RunFolderError(f"The recording '{self.path}' cannot be written ({reason}).")

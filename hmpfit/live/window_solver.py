@@ -7,11 +7,11 @@ the last one's answer, so that one linearization and some steps with a new gradi
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from hmpfit.fitting.normal_equations.arrowhead import factor, segment_frames
-from hmpfit.fitting.normal_equations.linearize import RIGID, linearize, with_gradient
+from hmpfit.fitting.normal_equations.linearize import linearize, with_gradient
 from hmpfit.fitting.problem import Problem, retract
+from hmpfit.fitting.solvers.gauss_newton import step_by_variable
 from hmpfit.fitting.solvers.history import keep_better
 from hmpfit.interfaces.term import Motion
 from hmpfit.live.marginal import Bending, MarginalPrior
@@ -43,14 +43,7 @@ def solve_window(problem: Problem, start: Motion, past: MarginalPrior, options: 
             blocks = past.added(with_gradient(blocks, problem, motion), motion, bent, matrix=False)
         factored = factor(blocks, cut, damping)
         move = factored.solve()
-        parts = {
-            "global_orient": move.frame[..., :3],
-            "transl": move.frame[..., 3:RIGID],
-            "betas": move.betas,
-            "latent": move.latent,
-            "hand_pose": move.frame[..., RIGID:].unflatten(-1, (-1, 3)),
-        }
-        delta = {name: _only(values, factored.ok, cost) for name, values in parts.items() if name in problem.free}
+        delta = step_by_variable(problem, move, factored.ok, cost.dtype)
         candidate = problem.motion(retract(motion, delta))
         new_cost = problem.cost(candidate) + past.cost(candidate)
         better = factored.ok & torch.isfinite(new_cost) & (new_cost < cost)
@@ -58,7 +51,3 @@ def solve_window(problem: Problem, start: Motion, past: MarginalPrior, options: 
         cost = torch.where(better, new_cost, cost)
         damping = torch.where(better, damping / 3, damping * 10)
     return motion
-
-
-def _only(values: Tensor, ok: Tensor, like: Tensor) -> Tensor:
-    return torch.where(ok.reshape(-1, *[1] * (values.ndim - 1)), values, 0.0).to(like)

@@ -6,6 +6,7 @@ Separate from the reader: nothing here survives a failure. A file appears under 
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -41,11 +42,9 @@ class VideoWriter:
         self._last_tick = -1
         self._count = 0
         self._partial = self.path.with_name(f".{self.path.name}.partial")
-        try:
+        with encoder_errors(self.path):
             self._partial.touch()
             self._container = av.open(f"file:{self._partial}", "w", format="mp4", options={"movflags": "+faststart"})
-        except (av.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
         rate = Fraction(fps).limit_denominator(1001)
         # x264's macroblock tree depends on memory alignment: the same frames would give one of several files.
         options = {"crf": str(crf), "preset": preset, "x264-params": "no-mbtree=1:no-deblock=0"}
@@ -84,30 +83,35 @@ class VideoWriter:
 
         try:
             if kind is None:
-                self._mux(None)
-                self._container.close()
-                replace_file(self._partial, self.path)
-        except (av.FFmpegError, OSError) as failure:
-            raise self._explained(failure) from failure
+                with encoder_errors(self.path):
+                    self._mux(None)
+                    self._container.close()
+                    replace_file(self._partial, self.path)
         finally:
             with contextlib.suppress(av.FFmpegError, OSError):  # the first failure has been told already
                 self._container.close()
             self._partial.unlink(missing_ok=True)
 
     def _mux(self, frame: "object | None") -> None:
-        import av
-
-        try:
+        with encoder_errors(self.path):
             self._container.mux(self._stream.encode(frame))  # type: ignore[arg-type]
-        except (av.FFmpegError, OSError) as error:
-            raise self._explained(error) from error
 
-    def _explained(self, error: Exception) -> RunFolderError:
+
+@contextlib.contextmanager
+def encoder_errors(path: Path, what: str = "video") -> Iterator[None]:
+    """Turn what the encoder or the disk raises inside the block into a RunFolderError that names the file."""
+    import av
+
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
         number = getattr(error, "errno", None)
         if number in _FULL:
-            return RunFolderError(f"The disk that holds '{self.path}' is full; free some space and run again.")
-        reason = os.strerror(number) if number and number > 0 else str(error)
-        return RunFolderError(f"The video '{self.path}' cannot be written ({reason}); choose another folder with -o.")
+            told = f"The disk that holds '{path}' is full; free some space and run again."
+        else:
+            reason = os.strerror(number) if number and number > 0 else str(error)
+            told = f"The {what} '{path}' cannot be written ({reason}); choose another folder with -o."
+        raise RunFolderError(told) from error
 
 
 def yuv420p(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -82,7 +82,7 @@ def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: b
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
     move, ok = _solved(blocks, segmentation_of(problem, motion), damping)
     running = search.running & ok
-    delta = _delta(problem, move, running, cost.dtype)
+    delta = step_by_variable(problem, move, running, cost.dtype)
     candidate = problem.motion(retract(motion, delta))
     new_cost = problem.cost(candidate)
     expected = _expected_fall(blocks, move, damping)
@@ -155,8 +155,8 @@ def segmentation_of(problem: Problem, motion: Motion) -> Segmentation:
     return segment_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)
 
 
-def _delta(problem: Problem, move: LinearSolution, running: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Name the parts of a step; variables that are not free, and problems that have ended, do not move."""
+def step_by_variable(problem: Problem, move: LinearSolution, moving: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the step of each free variable; problems of the batch that are not `moving` [B] stay where they are."""
     parts = {
         "global_orient": move.frame[..., :3],
         "transl": move.frame[..., 3:RIGID],
@@ -165,7 +165,7 @@ def _delta(problem: Problem, move: LinearSolution, running: Tensor, dtype: torch
         "hand_pose": move.frame[..., RIGID:].unflatten(-1, (-1, 3)),
     }
     return {
-        name: torch.where(running.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0).to(dtype)
+        name: torch.where(moving.reshape(-1, *[1] * (parts[name].ndim - 1)), parts[name], 0.0).to(dtype)
         for name in problem.free
     }
 
