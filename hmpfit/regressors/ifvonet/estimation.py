@@ -1,24 +1,19 @@
-"""IFVONet over a clip: crops of every pair of frames, batched, and what the network says of them in camera axes.
+"""Run IFVONet over a clip: crops of every pair of frames, in batches.
 
 Separate from the network because only this file knows clips, cameras and sides.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
-from hmpfit.geometry.cameras import mirror_intrinsics
-from hmpfit.geometry.lenses import mirror_distortion
 from hmpfit.interfaces.network import EstimateRequest
-from hmpfit.records import MIRROR_ANGLES, Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import Bools, Floats, HandEstimates
 from hmpfit.regressors import crops
 from hmpfit.regressors.carry_points import followed_points
-from hmpfit.regressors.crops import Crop
+from hmpfit.regressors.ifvonet.crop_estimates import CropPlace, empty_estimates, write_hands
 from hmpfit.regressors.ifvonet.frozen_estimation import estimate_frozen
-from hmpfit.regressors.ifvonet.head import HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 
 BATCH = 32  # crops
@@ -29,10 +24,10 @@ _SHARP, _VAGUE = 0.10, 0.16
 
 @dataclass
 class _Waiting:
-    """Crops that wait for the network, and where their answers belong."""
+    """Crops that wait for the network, and where its output for them belongs."""
 
     images: list[np.ndarray] = field(default_factory=list)
-    places: list[tuple[int, int, Crop]] = field(default_factory=list)  # hand, frame, crop
+    places: list[CropPlace] = field(default_factory=list)
 
 
 @torch.no_grad()
@@ -49,13 +44,17 @@ def estimate(network: torch.nn.Module, request: EstimateRequest) -> HandEstimate
         return estimate_frozen(network, request, points)
     clip, tracks, switches = request.clip, request.tracks, network.switches
     before_count = switches.frames - 1
-    out = _nothing(tracks)
+    out = empty_estimates(tracks)
     waiting, past = _Waiting(), {}  # frames that later ones look back at
 
     def run() -> None:
         if waiting.images:
             batch = torch.from_numpy(np.stack(waiting.images)).to(request.device).permute(0, 1, 4, 2, 3).float() / 255
-            _keep(network(batch)[0], waiting, out, request.camera, clip.width)
+            output = network(batch)[0]
+            write_hands(output, waiting.places, out, request.camera, clip.width)
+            certain = certainty(output.heatmaps).double().cpu().numpy()
+            for row, (hand, frame, _) in enumerate(waiting.places):
+                out.confidence[hand, frame] = certain[row]
             waiting.images.clear()
             waiting.places.clear()
 
@@ -108,31 +107,3 @@ def _frames(frame: int, before: int, known: Bools) -> list[int]:
 
 def _side(image: np.ndarray, is_right: bool) -> np.ndarray:
     return image if is_right else np.ascontiguousarray(image[:, ::-1])
-
-
-def _nothing(tracks: KeypointTracks) -> HandEstimates:
-    hands, frames = tracks.seen.shape
-    shapes: dict[str, tuple[int, ...]] = {
-        "global_orient": (3,), "hand_pose": (15, 3), "betas": (10,), "joints_px": (21, 2), "confidence": (21,),
-    }  # fmt: skip
-    zeros: dict[str, Any] = {name: np.zeros((hands, frames, *shape)) for name, shape in shapes.items()}
-    return HandEstimates(**zeros, estimated=np.zeros((hands, frames), dtype=bool), is_right=tracks.is_right.copy())
-
-
-def _keep(prediction: HeadOutput, waiting: _Waiting, out: HandEstimates, camera: Camera, width: int) -> None:
-    """Write a batch's answers where they belong, turned into the camera's axes and given their own side."""
-    rotations = prediction.rotations.double().cpu().numpy()
-    betas, xy = prediction.betas.double().cpu().numpy(), prediction.joints_2d.double().cpu().numpy()
-    certain = certainty(prediction.heatmaps).double().cpu().numpy()
-    for row, (hand, frame, crop) in enumerate(waiting.places):
-        is_right = bool(out.is_right[hand])
-        K: Floats = camera.K[min(frame, len(camera.K) - 1)]
-        lens = camera.distortion if is_right or camera.distortion is None else mirror_distortion(camera.distortion)
-        R = crop.rotation(K if is_right else mirror_intrinsics(K, width), lens)
-        angles = Rotation.from_matrix(np.concatenate(((R @ rotations[row, 0])[None], rotations[row, 1:]))).as_rotvec()
-        pixels = crop.points_to_image(xy[row])
-        if not is_right:
-            angles, pixels = angles * MIRROR_ANGLES, pixels * (-1, 1) + (width, 0)
-        out.global_orient[hand, frame], out.hand_pose[hand, frame] = angles[0], angles[1:]
-        out.betas[hand, frame], out.joints_px[hand, frame] = betas[row], pixels
-        out.confidence[hand, frame], out.estimated[hand, frame] = certain[row], True

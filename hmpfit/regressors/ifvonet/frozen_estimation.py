@@ -1,23 +1,22 @@
-"""IFVONet with the frozen landmark network over a clip: one pass of LiteRT per hand and frame, heads in batches.
+"""Run IFVONet with the frozen landmark network over a clip: LiteRT once per hand and frame, heads in batches.
 
-Separate from `estimation`, which cuts both frames of a pair anew: here a frame is looked at once, in its own steadied
-region, and a pair joins what was seen of two frames.
+Separate from `estimation`, which cuts both frames of a pair anew: here every frame is cropped once, in its own smoothed
+region, and a pair joins the features of two frames.
 """
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from hmpfit.geometry.cameras import mirror_intrinsics
 from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.keypoints import regions as areas
 from hmpfit.keypoints.frames import over_frames
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.smooth_regions import smooth_regions
-from hmpfit.records import MIRROR_ANGLES, Bools, Camera, Floats, HandEstimates, KeypointTracks
+from hmpfit.records import Bools, Floats, HandEstimates
 from hmpfit.regressors.backbone.frozen import Features, FrozenTower
 from hmpfit.regressors.crops import Crop
+from hmpfit.regressors.ifvonet.crop_estimates import CropPlace, empty_estimates, write_hands
 from hmpfit.regressors.ifvonet.head import SCALES, HeadOutput
 from hmpfit.regressors.ifvonet.network import IFVONet
 
@@ -32,7 +31,10 @@ def estimate_frozen(network: IFVONet, request: EstimateRequest, points: Floats) 
     clip, tracks = request.clip, request.tracks
     known = np.isfinite(points).all((-1, -2))
     regions = smooth_regions(areas.from_landmarks(points), known, tracks.times_s)
-    out = _nothing(tracks)
+    hands, frames = tracks.seen.shape
+    out = empty_estimates(
+        tracks, presence=np.zeros((hands, frames)), expected_errors=np.zeros((hands, frames, len(SCALES), 21))
+    )
     left = ~tracks.is_right
 
     def look(tower: FrozenTower, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Features]]:
@@ -53,13 +55,20 @@ def estimate_frozen(network: IFVONet, request: EstimateRequest, points: Floats) 
         for first in range(0, len(places), BATCH):
             chosen = places[first : first + BATCH]
             pairs = [(_earlier(place, here, before), here[place]) for place in chosen]
-            prediction = network(_batch(pairs, request.device))[0]
-            _keep(prediction, chosen, regions, out, request.camera, clip.width)
+            output = network(_batch(pairs, request.device))[0]
+            shown = [(hand, frame, _crop(regions, hand, frame)) for hand, frame in chosen]
+            write_hands(output, shown, out, request.camera, clip.width)
+            _write_certainty(output, shown, out)
         last = min(start + BLOCK, clip.frames) - 1
         before = {place: row for place, row in here.items() if place[1] == last}
         if request.on_frame is not None:
             request.on_frame(last + 1 - start)
     return out
+
+
+def _crop(regions: Regions, hand: int, frame: int) -> Crop:
+    region = regions[hand, frame]
+    return Crop(region.center_px, float(region.side_px), float(region.angle))
 
 
 def _earlier(
@@ -77,43 +86,15 @@ def _batch(pairs: list[tuple[Features, Features]], device: str) -> Features:
     return Features(joined("maps"), joined("pooled"), joined("numbers"))
 
 
-def _nothing(tracks: KeypointTracks) -> HandEstimates:
-    hands, frames = tracks.seen.shape
-
-    def zeros(*shape: int) -> Floats:
-        return np.zeros((hands, frames, *shape))
-
-    return HandEstimates(
-        global_orient=zeros(3), hand_pose=zeros(15, 3), betas=zeros(10), joints_px=zeros(21, 2), confidence=zeros(21),
-        estimated=np.zeros((hands, frames), dtype=bool), is_right=tracks.is_right.copy(), presence=zeros(),
-        expected_errors=zeros(len(SCALES), 21),
-    )  # fmt: skip
-
-
-def _keep(
-    prediction: HeadOutput, places: list[tuple[int, int]], regions: Regions, out: HandEstimates, camera: Camera,
-    width: int,
-) -> None:  # fmt: skip
-    """Write a batch's answers where they belong, turned into the camera's axes and given their own side."""
-    assert prediction.presence is not None and prediction.log_scales is not None
+def _write_certainty(output: HeadOutput, places: list[CropPlace], out: HandEstimates) -> None:
+    """Write how sure the network is of a batch's hands and joints."""
+    assert output.presence is not None and output.log_scales is not None
     assert out.presence is not None and out.expected_errors is not None
-    rotations = prediction.rotations.double().cpu().numpy()
-    betas, xy = prediction.betas.double().cpu().numpy(), prediction.joints_2d.double().cpu().numpy()
-    presence = torch.sigmoid(prediction.presence).double().cpu().numpy()
-    errors = prediction.log_scales.exp().double().cpu().numpy()
-    for row, (hand, frame) in enumerate(places):
-        region, is_right = regions[hand, frame], bool(out.is_right[hand])
-        crop = Crop(region.center_px, float(region.side_px), float(region.angle))
-        K: Floats = camera.K[min(frame, len(camera.K) - 1)]
-        R = crop.rotation(K if is_right else mirror_intrinsics(K, width))
-        angles = Rotation.from_matrix(np.concatenate(((R @ rotations[row, 0])[None], rotations[row, 1:]))).as_rotvec()
-        pixels = crop.points_to_image(xy[row])
-        if not is_right:
-            angles, pixels = angles * MIRROR_ANGLES, pixels * (-1, 1) + (width, 0)
-        out.global_orient[hand, frame], out.hand_pose[hand, frame] = angles[0], angles[1:]
-        out.betas[hand, frame], out.joints_px[hand, frame] = betas[row], pixels
-        out.estimated[hand, frame], out.presence[hand, frame] = True, presence[row]
+    presence = torch.sigmoid(output.presence).double().cpu().numpy()
+    errors = output.log_scales.exp().double().cpu().numpy()
+    for row, (hand, frame, crop) in enumerate(places):
         units = np.array([crop.side_px, crop.side_px, 1.0, 1.0])[:, None]
+        out.presence[hand, frame] = presence[row]
         out.expected_errors[hand, frame] = errors[row] * units
         out.confidence[hand, frame] = confidence(errors[row, 0], presence[row])
 
