@@ -183,6 +183,7 @@ def _options(result: Path, told: _Told) -> dict[str, Any]:
         "first_frame": first,
         "mirrored": bool(known.get("mirrored")),
         "bones": told.bones,
+        "merge_into": told.into,
         **task,
     }
 

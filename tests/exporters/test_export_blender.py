@@ -18,7 +18,7 @@ import pytest
 from hmpfit.exporters.animation import hand_labels
 from hmpfit.skeleton import OPENPOSE_21
 from hmpfit.video.writer import VideoWriter
-from tests.exported_cases import FRAMES, TENTH_MM, Case, make_case
+from tests.exported_cases import FRAMES, TENTH_MM, Case, all_cases, make_case
 from tests.exporters.test_export_animation import off_center
 
 PYTHON = os.environ.get("HMPFIT_BLENDER_PYTHON") or (sys.executable if importlib.util.find_spec("bpy") else None)
@@ -99,9 +99,9 @@ def test_the_script_lands_on_the_right_frame(fps: float, tmp_path: Path) -> None
             assert np.abs(pixels - case.result.landmarks_px[hand, step]).max() < 0.1
 
 
-@pytest.mark.parametrize("hands", ["one", "three"])
+@all_cases
 @pytest.mark.parametrize("name", ["blender", "usd"])
-def test_blender_reads_every_hand_in_the_world(hands: str, name: str, tmp_path: Path) -> None:
-    case = make_case(hands, "world")
+def test_blender_reads_every_hand_in_every_frame(hands: str, frame: str, name: str, tmp_path: Path) -> None:
+    case = make_case(hands, frame)
     file = case.write(name, tmp_path)[0]
     agree(look("script" if name == "blender" else "usd", file), case)

@@ -71,6 +71,19 @@ def test_bodies_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             replace(case, options=replace(case.options, merge_into=path)).write("smplx", tmp_path)
 
 
+def test_the_command_fills_a_body_in(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from hmpfit.command_line.export import export
+
+    case, path = make_case("two", "camera"), body(tmp_path, ".npz")
+    case.write("npz", tmp_path / "run")
+    command = [str(tmp_path / "run"), "--to", "smplx", "--into", str(path), "-o", str(tmp_path / "out")]
+    CliRunner().invoke(export, command, catch_exceptions=False, standalone_mode=False)
+    with np.load(tmp_path / "out" / "hmr4d_results_hands.npz") as read:
+        assert np.allclose(read["right_hand_pose"], case.result.motion.hand_pose[0].reshape(FRAMES, -1), atol=1e-6)
+
+
 @camera_cases
 @pytest.mark.parametrize("track", [None, "5"])
 def test_hands_in_4d_humans_tracks(hands: str, track: str | None, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hmpfit.exporters.lerobot_files import VIDEO_KEY
 from hmpfit.exporters.persons import persons
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
-from tests.exported_cases import FRAMES, TENTH_MM, Case, all_cases, make_case
+from tests.exported_cases import FRAMES, SIDES, TENTH_MM, Case, all_cases, make_case
 
 duckdb = pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
@@ -129,15 +129,18 @@ print(json.dumps({
     "episodes": data.num_episodes, "fps": data.fps, "task": items[-1]["task"],
     "gray": [float(item["observation.images.main"].mean()) for item in items],
     "joints": np.stack([item["observation.joints"].numpy() for item in items]).tolist(),
+    "episode": [int(item["episode_index"]) for item in items],
 }))
 """
 
 
 @pytest.mark.slow
-def test_lerobots_own_loader_reads_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frame", ["camera", "world"])
+def test_lerobots_own_loader_reads_it(frame: str, tmp_path: Path) -> None:
+    """Three runs make four episodes: a third hand is a person of its own."""
     if LEROBOT_PYTHON is None:
         pytest.skip("HMPFIT_LEROBOT_PYTHON names no interpreter that has lerobot")
-    cases = [with_video(make_case(hands, "camera"), tmp_path / f"{hands}.mp4") for hands in ("one", "two")]
+    cases = [with_video(make_case(hands, frame), tmp_path / f"{hands}.mp4") for hands in SIDES]
     for case in cases:
         case.write("lerobot", tmp_path)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
@@ -147,8 +150,13 @@ def test_lerobots_own_loader_reads_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["episodes"] == 2 and found["fps"] == 30 and found["task"] == "Move the hands as in the video."
-    assert np.allclose(found["gray"], 2 * [20 * n / 255 for n in range(FRAMES)], atol=0.02)
-    joints = np.array(found["joints"]).reshape(2, FRAMES, 2, 21, 3)
-    assert np.abs(joints[0, :, 1] - cases[0].result.joints[0]).max() < TENTH_MM
-    assert np.abs(joints[1].transpose(1, 0, 2, 3) - cases[1].result.joints).max() < TENTH_MM
+    episodes = [(case, group) for case in cases for group in persons(case.result)]
+    assert found["episodes"] == len(episodes) == 4 and found["fps"] == 30
+    assert found["task"] == "Move the hands as in the video."
+    assert found["episode"] == np.repeat(range(4), FRAMES).tolist()
+    assert np.allclose(found["gray"], 4 * [20 * n / 255 for n in range(FRAMES)], atol=0.02)
+    joints = np.array(found["joints"]).reshape(4, FRAMES, 2, 21, 3)
+    for read, (case, group) in zip(joints, episodes, strict=True):
+        for hand in group:
+            slot = 0 if case.result.motion.is_right[hand] else 1
+            assert np.abs(read[:, slot] - case.result.joints[hand]).max() < TENTH_MM

@@ -135,7 +135,9 @@ def test_ho3d_pickles_hold_arrays_and_no_code(hands: str, tmp_path: Path) -> Non
                 hand_pose=torch.as_tensor(read["handPose"][None, 3:]),
                 transl=torch.as_tensor(read["handTrans"][None]), betas=torch.as_tensor(read["handBeta"][None]),
             )  # fmt: skip
-            assert np.abs(posed.joints[0, :16].numpy() * [1, -1, -1] - expected[:16]).max() < TENTH_MM
+            tips = posed.vertices[:, list(case.models.right.tip_vertices)]
+            found = torch.cat((posed.joints[:, :16], tips), 1)[0].numpy()
+            assert np.abs(found * [1, -1, -1] - expected).max() < TENTH_MM
             assert np.allclose(read["camMat"], case.result.camera.K[0])
 
 
@@ -169,9 +171,10 @@ def test_mano_npz_posed_by_smplx(hands: str, frame: str, tmp_path: Path) -> None
                 key: torch.as_tensor(read[f"{label}_{key}"])
                 for key in ("global_orient", "hand_pose", "transl", "betas")
             }
-            joints = _mano(case, hand)(**given).joints.numpy()
-            expected = case.result.joints[hand][:, list(OPENPOSE_TO_MANO21)[:16]]
-            assert np.abs(joints[:, :16] - expected).max() < TENTH_MM
+            posed = _mano(case, hand)(**given)
+            tips = posed.vertices.numpy()[:, list(case.models.right.tip_vertices)]
+            found = np.concatenate((posed.joints.numpy()[:, :16], tips), axis=1)
+            assert np.abs(found - case.result.joints[hand][:, list(OPENPOSE_TO_MANO21)]).max() < TENTH_MM
             assert bool(read[f"{label}_is_right"]) == bool(case.result.motion.is_right[hand])
 
 

@@ -16,6 +16,13 @@ from hmpfit.exporters.openxr import OPENXR_26
 from hmpfit.skeleton import openpose
 from tests.exported_cases import FRAMES, TENTH_MM, all_cases, camera_cases, make_case
 
+_PARTS = {"thumb": ("metacarpal", "proximal", "distal", "tip")}
+OPENXR_NAMES = {"wrist": "wrist"} | {
+    f"{finger}{'_tip' if part == 3 else part + 1}": f"{'little' if finger == 'pinky' else finger}_{name}"
+    for finger in ("thumb", "index", "middle", "ring", "pinky")
+    for part, name in enumerate(_PARTS.get(finger, ("proximal", "intermediate", "distal", "tip")))
+}  # the names of the result's joints, by specification
+
 
 @all_cases
 def test_openxr_read_into_the_structs_of_pyopenxr(hands: str, frame: str, tmp_path: Path) -> None:
@@ -37,9 +44,8 @@ def test_openxr_read_into_the_structs_of_pyopenxr(hands: str, frame: str, tmp_pa
                 )
                 location.radius = stored["radius_m"][number]
             assert ctypes.sizeof(locations) == ctypes.sizeof(xr.HandJointLocationEXT) * 26
-            for ours, theirs in (("wrist", "WRIST"), ("thumb1", "THUMB_METACARPAL"), ("index1", "INDEX_PROXIMAL"),
-                                 ("pinky_tip", "LITTLE_TIP"), ("ring3", "RING_DISTAL")):  # fmt: skip
-                place = locations[xr.HandJointEXT[theirs].value].pose.position
+            for ours, theirs in OPENXR_NAMES.items():
+                place = locations[xr.HandJointEXT[theirs.upper()].value].pose.position
                 found = np.array([place.x, place.y, place.z]) @ UPRIGHT_FROM_CAMERA
                 assert np.abs(found - case.result.joints[hand, step, openpose(ours)]).max() < TENTH_MM
             # The wrist's frame: -z along the flat hand's fingers (MANO's -x, a left hand's +x), +y out of its back.
@@ -67,10 +73,10 @@ def test_openxr_bones_point_along_minus_z(hands: str, tmp_path: Path) -> None:
             assert ((bone * -rotations[:, first, :, 2]).sum(1) > np.cos(np.deg2rad(15))).all()
 
 
-@camera_cases
-def test_coco_wholebody_read_by_pycocotools(hands: str, tmp_path: Path) -> None:
+@all_cases
+def test_coco_wholebody_read_by_pycocotools(hands: str, frame: str, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
-    case = make_case(hands, "camera")
+    case = make_case(hands, frame)
     (file,) = case.write("coco", tmp_path)
     with redirect_stdout(io.StringIO()):
         read = coco.COCO(str(file))
@@ -91,9 +97,9 @@ def test_coco_wholebody_read_by_pycocotools(hands: str, tmp_path: Path) -> None:
     assert len(found) == len(labels) * FRAMES
     for hand, label in enumerate(labels):
         assert label.startswith("right" if case.result.motion.is_right[hand] else "left")
-        for frame in range(FRAMES):
-            assert np.abs(found[label, frame][:, :2] - case.result.landmarks_px[hand, frame]).max() < 0.001
-            assert (found[label, frame][:, 2] == 2).all()
+        for step in range(FRAMES):
+            assert np.abs(found[label, step][:, :2] - case.result.landmarks_px[hand, step]).max() < 0.001
+            assert (found[label, step][:, 2] == 2).all()
 
 
 def test_two_hands_of_a_clip_are_one_coco_person(tmp_path: Path) -> None:
@@ -118,8 +124,7 @@ def test_egodex_read_by_h5py_as_its_loaders_do(hands: str, frame: str, tmp_path:
                 hand = int(np.argmin([np.abs(wrist @ UPRIGHT_FROM_CAMERA - j[:, 0]).max() for j in case.result.joints]))
                 seen.add(hand)
                 assert bool(case.result.motion.is_right[hand]) == (side == "right")
-                for ours, theirs in (("wrist", "wrist"), ("index_tip", "index_tip"), ("thumb2", "thumb_proximal"),
-                                     ("pinky3", "little_distal")):  # fmt: skip
+                for ours, theirs in OPENXR_NAMES.items():
                     pose = read[f"transforms/{arkit_name(theirs, side)}"][:]
                     expected = case.result.joints[hand, :, openpose(ours)]
                     assert np.abs(pose[:, :3, 3] @ UPRIGHT_FROM_CAMERA - expected).max() < TENTH_MM
