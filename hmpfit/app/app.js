@@ -66,6 +66,12 @@ const look = async () => {
   try { jobs = await ask("/jobs"); draw(); $("jobs").title = ""; }
   catch (error) { $("jobs").title = String(error.message); }
 };
+const warning = (one, isVideo) => {
+  const words = one.sentence.split(/(--[a-z][a-z-]*)/).map((part, place) => place % 2 ? make("span", { className: "option", textContent: part }) : part);
+  if (one.time_s === null || !isVideo) return words;
+  const jump = () => { tab("overlay"); const film = $("overlay").querySelector("video"); film.pause(); film.currentTime = one.time_s + 1e-3; film.scrollIntoView({ block: "nearest" }); };
+  return [make("button", { type: "button", onclick: jump }, ...words)];
+};
 const find = async job => {
   shown = job.id;
   const told = await ask(`/jobs/${job.id}/told`), files = `/jobs/${job.id}/files/`;
@@ -76,8 +82,7 @@ const find = async job => {
   $("overlay").replaceChildren(video ? make("video", { src: files + "overlay.mp4", controls: true, muted: true, loop: true, playsInline: true })
     : picture ? make("img", { src: files + "overlay.jpg", alt: "the fitted hands over the photo" }) : make("p", { textContent: "The overlay could not be drawn." }));
   $("view").replaceChildren(); tab("overlay");
-  $("warnings").replaceChildren(...(told.warnings.length ? told.warnings.map(one => make("li", {}, one.time_s === null || !video ? one.sentence
-    : make("button", { type: "button", textContent: one.sentence, onclick: () => { tab("overlay"); const film = $("overlay").querySelector("video"); film.pause(); film.currentTime = one.time_s + 1e-3; film.scrollIntoView({ block: "nearest" }); } })))
+  $("warnings").replaceChildren(...(told.warnings.length ? told.warnings.map(one => make("li", {}, ...warning(one, !!video)))
     : [make("li", { textContent: "Nothing to warn of: every hand was seen throughout and the fit settled." })]));
   $("files").replaceChildren(...told.files.map(name => make("a", name === "report.html" ? { href: files + name, target: "_blank", textContent: "Report" }
     : { href: `${files}${name}?save`, download: "", textContent: name })));

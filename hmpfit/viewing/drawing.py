@@ -16,12 +16,13 @@ Image = NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 # Thumb, index, middle, ring, little finger: bright, and none a color of skin.
-FINGER_RGB: tuple[Color, ...] = ((255, 255, 255), (255, 240, 90), (120, 255, 140), (90, 235, 255), (190, 180, 255))
+FINGER_RGB: tuple[Color, ...] = ((255, 255, 255), (255, 240, 90), (120, 255, 140), (90, 235, 255), (185, 140, 255))
 _DARK = (15, 15, 20)
 _CONTOUR_PX = 1.1  # standard deviation of the blur that the contour follows
 _PAD_PX = 4
 _SUBPIXEL_BITS = 3
 _LEAST_DOT_PX, _DOTS_TO_A_SIDE, _LEAST_DOT_OPACITY = 3.0, 200, 0.2  # radius, and of the picture's shorter side
+_BONES_TO_A_SIDE = 360
 _LEAST_SIDE_FOR_CASING_PX = 480  # on less, dark casings around the bones would hide the hand
 _LEAST_WIDTH_PX, _LEAST_HEIGHT_PX = 400, 200  # a legend on less would hide what it explains
 
@@ -61,6 +62,11 @@ def draw_bones(image: Image, xy_px: Floats, color: Floats | None, thickness_px: 
             ink = _DARK if dark else own
             ends = points[parent].tolist(), points[child].tolist()
             cv2.line(image, *ends, ink, line_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def bone_width_px(image: Image) -> int:
+    """Return a width of bones over a mesh whose colors are still told apart where the picture is shown smaller."""
+    return max(1, round(min(image.shape[:2]) / _BONES_TO_A_SIDE))
 
 
 def draw_dots(image: Image, xy_px: Floats, confidence: Floats) -> None:

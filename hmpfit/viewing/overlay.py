@@ -22,7 +22,7 @@ from hmpfit.synthesis.renderer import Drawing, Mesh, render
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_dots, draw_legend, draw_tag
+from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_dots, draw_legend, draw_tag
 from hmpfit.viewing.map_chart import MapInset
 from hmpfit.viewing.turning_view import TurningView
 
@@ -159,7 +159,7 @@ def draw_frame(
             drawing = _rendered(Mesh(points, faces, color / 255), K, image, 2 if coarse else 1)
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
             draw_contour(image, drawing, color)
-        ink, thickness_px = (None, 1) if mesh else (color, 2)
+        ink, thickness_px = (None, bone_width_px(image)) if mesh else (color, 2)
         draw_bones(image, result.landmarks_px[hand, frame] * scale, ink, thickness_px)
         draw_dots(image, result.tracks.xy_px[hand, frame] * scale, result.tracks.confidence[hand, frame])
     for hand, name in enumerate(names):  # last, so that no hand covers the name of one behind it

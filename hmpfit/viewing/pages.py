@@ -6,6 +6,7 @@ Separate from what the pages say.
 import base64
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from hmpfit.errors import RunFolderError
 from hmpfit.files.replacing import replace_file
 
+_OPTION = re.compile(r"(--[a-z][a-z-]*)")  # in parentheses, so that split keeps it
 _PIECE = 3 << 18  # bytes at a time; base64 goes by threes
 
 
@@ -21,6 +23,7 @@ def write_page(template: str, content: Mapping[str, Any], file: Path) -> Path:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     pages = Environment(loader=PackageLoader("hmpfit", "viewing"), autoescape=select_autoescape(default=True))
+    pages.filters["around_options"] = _OPTION.split
     # Both are the same in every page: the page's policy names them by their hashes, and nothing else may run.
     fixed = {name: _fixed(f"report.{ending}") for name, ending in (("style", "css"), ("script", "js"))}
     hashes = {f"{name}_hash": _policy_hash(text) for name, text in fixed.items()}

@@ -74,7 +74,8 @@ def _content(stored: StoredResult, summary: Mapping[str, Any]) -> dict[str, Any]
     known_std = bool(np.isfinite(std_mm).all())
     times_s = stored.tracks.times_s - stored.tracks.times_s[0]
     first = int(summary.get("first_frame", 0))
-    trusted = trusted_frames(stored.tracks).mean(-1)
+    shares = trusted_frames(stored.tracks).mean(-1)
+    trusted = [hand.get("trusted_share", share) for hand, share in zip(summary["hands"], shares, strict=True)]
     return {
         "title": Path(str(summary.get("video", "result"))).name,
         "lead": lead(summary),

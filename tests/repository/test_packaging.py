@@ -204,7 +204,8 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     assert python("-c", "import hmpfit; print(hmpfit.__file__)").startswith(str(site))
     told = json.loads(python("-m", "hmpfit", "demo", "--seconds", "1", "--json", "--quiet"))
     assert told and (elsewhere / "hmpfit_out").is_dir()
-    for page in ("app/page.html", "app/app.js", "app/app.css", "viewing/report.html.j2", "viewing/patterns.svg.j2"):
+    for page in ("app/page.html", "app/app.js", "app/app.css", "viewing/report.html.j2", "viewing/patterns.svg.j2",
+                 "viewing/sentence.html.j2"):  # fmt: skip
         assert (site / "hmpfit" / page).is_file()
 
 

@@ -15,7 +15,7 @@ from hmpfit.synthesis.demo_motion import demo_motion
 from hmpfit.synthesis.renderer import Drawing, Mesh, projected, render
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
-from hmpfit.viewing.drawing import draw_bones, draw_contour, draw_legend, draw_tag
+from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_legend, draw_tag
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_color, write_overlay
 from hmpfit.viewing.turning_view import TurningView
 
@@ -141,7 +141,9 @@ def test_every_finger_has_a_color_of_its_own() -> None:
     points = np.array([[160.0, 230]] + [[40 + 60 * f, 180 - 40 * k] for f in range(5) for k in range(4)])
     draw_bones(image, points, None, 3)
     middle = [tuple(image[int(points[4 * f + 2][1]) + 20, int(points[4 * f + 2][0])]) for f in range(5)]
-    assert len(set(middle)) == 5
+    apart = np.linalg.norm(np.array(middle, float)[:, None] - np.array(middle, float)[None], axis=-1)
+    assert apart[~np.eye(5, dtype=bool)].min() > 120  # of 442: not two kinds of white
+    assert bone_width_px(np.zeros((720, 1280, 3), np.uint8)) == 2 and bone_width_px(image) == 1
 
 
 def test_the_legend_shows_its_colors_and_leaves_small_pictures_alone() -> None:

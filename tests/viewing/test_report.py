@@ -125,6 +125,19 @@ def test_the_overlay_is_in_the_page_whole(
     assert base64.b64decode(within, validate=True) == (folder / "overlay.mp4").read_bytes()
 
 
+def test_options_stay_whole_and_shares_are_those_of_the_summary(
+    stored: StoredResult, models: HandModels, tmp_path: Path
+) -> None:
+    folder = write_run(tmp_path / "run", stored, models, camera={"source": "assumed"})
+    summary = json.loads((folder / "result.json").read_text())
+    summary["hands"][0]["trusted_share"] = 0.13
+    (folder / "result.json").write_text(json.dumps(summary))
+    page = write_report(folder).read_text()
+    assert '<span class="option">--intrinsics</span>' in page
+    assert "right hand: five or more trusted landmarks in 13% of the frames" in page
+    assert "left hand: five or more trusted landmarks in 100% of the frames" in page
+
+
 def test_the_command(stored: StoredResult, models: HandModels, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", stored, models, camera={"source": "assumed"})
     done = CliRunner().invoke(report, [str(folder), "--json"], catch_exceptions=False)
