@@ -7,6 +7,8 @@ import threading
 from hmpfit.app.jobs import FitJob
 from hmpfit.viewing.viewer import Viewer
 
+_LAST_PORT = 65535
+
 
 class JobViewer:
     """Shows finished jobs in 3D, one at a time."""
@@ -31,7 +33,7 @@ class JobViewer:
             first, mirrored = int(summary.get("first_frame", 0)), bool(summary.get("mirrored"))
             with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself with other addresses
                 viewer = Viewer(
-                    stored, models, job.video, first, self._page_port + 1, mirrored, self._host,
+                    stored, models, job.video, first, min(self._page_port + 1, _LAST_PORT), mirrored, self._host,
                     frame_port=self._page_port,
                 )  # fmt: skip
             threading.Thread(target=viewer.play_until_closed, name="hmpfit view", daemon=True).start()

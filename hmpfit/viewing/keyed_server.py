@@ -5,7 +5,9 @@ that change files; here nothing but the hands and the pictures is to be had.
 """
 
 import contextlib
+import errno
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
+_PORTS_TRIED = 1000
 _one_at_a_time = threading.Lock()
 
 
@@ -67,13 +70,14 @@ class KeyGate:
 
 
 def open_server(gate: KeyGate, host: str, port: int, label: str) -> "ViserServer":
-    """Start a viser server that asks `gate` first.
+    """Start a viser server that asks `gate` first, on `port` or the next free one.
 
     Raises ModuleNotFoundError without viser, OSError when the port cannot be used, and InputError where this version of
     viser serves its pages in a way that `gate` does not know.
     """
     import viser
 
+    port = _free_port(host, port)
     with _one_at_a_time, _asking_first(gate):
         server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
     if not gate.in_place:
@@ -109,6 +113,17 @@ def _asking_first(gate: KeyGate) -> Iterator[None]:
         yield
     finally:
         setattr(sockets, "serve", plain)  # noqa: B010
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return `port` or the next free one: viser itself would wait for ever for one past the last."""
+    family, kind, protocol, _, _ = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+    for candidate in range(port, min(port + _PORTS_TRIED, 1 << 16)):
+        with contextlib.closing(socket.socket(family, kind, protocol)) as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, candidate))
+            return candidate
+    raise OSError(errno.EADDRINUSE, "it and those after it are in use")
 
 
 def _cookie_name(connection: "ServerConnection") -> str:

@@ -141,21 +141,30 @@ new GLTFLoader().parse(bytes.buffer.slice(0, bytes.byteLength), '', ({ scene, an
 """
 
 
-@pytest.mark.slow
-@all_cases
-def test_glb_played_by_three_js_and_passed_by_the_validator(hands: str, frame: str, tmp_path: Path) -> None:
-    case = make_case(hands, frame)
-    stored, models = case.result, case.models
+@pytest.fixture(scope="module")
+def three_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three.js, glTF's validator and the script that plays a GLB; skips where npm has neither."""
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
-    (tmp_path / "play.mjs").write_text(THREE)
-    install = subprocess.run(["npm", "install", "three", "gltf-validator"], cwd=tmp_path, capture_output=True)
+    folder = tmp_path_factory.mktemp("three_js")
+    (folder / "play.mjs").write_text(THREE)
+    install = subprocess.run(["npm", "install", "three", "gltf-validator"], cwd=folder, capture_output=True)
     if install.returncode:
         pytest.skip("npm cannot install three and gltf-validator here")
+    return folder
+
+
+@pytest.mark.slow
+@all_cases
+def test_glb_played_by_three_js_and_passed_by_the_validator(
+    hands: str, frame: str, three_js: Path, tmp_path: Path
+) -> None:
+    case = make_case(hands, frame)
+    stored, models = case.result, case.models
     (file,) = case.write("glb", tmp_path)
     times = json.dumps((stored.tracks.times_s - stored.tracks.times_s[0]).tolist())
     played = subprocess.run(
-        ["node", "play.mjs", str(file), times], cwd=tmp_path, capture_output=True, check=True, text=True
+        ["node", "play.mjs", str(file), times], cwd=three_js, capture_output=True, check=True, text=True
     )
     found = json.loads(played.stdout)
     assert found["issues"]["numErrors"] == found["issues"]["numWarnings"] == 0

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -93,6 +94,15 @@ def test_a_viser_that_serves_in_another_way_is_refused(monkeypatch: pytest.Monke
         open_server(KeyGate(), "127.0.0.1", 8541, "test")
     with pytest.raises(OSError):
         ask(8541, "/")
+
+
+def test_a_busy_last_port_is_said_and_not_waited_for() -> None:
+    with socket.socket() as busy:
+        with contextlib.suppress(OSError):  # else another program has it
+            busy.bind(("127.0.0.1", 65535))
+            busy.listen()
+        with pytest.raises(OSError, match="those after it"):
+            open_server(KeyGate(), "127.0.0.1", 65535, "test")
 
 
 FOREIGN = """<!doctype html><script>
