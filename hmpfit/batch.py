@@ -124,7 +124,7 @@ def _fit_together(jobs: Sequence[Job], settings: RunSettings, workers: int, most
 
 
 def _prepared(settings: RunSettings, job: Job, device: str | None) -> Outcome:
-    """Do what comes before a job's fit; what goes wrong is told when the job is run."""
+    """Do what comes before a job's fit; errors are reported when the job is run."""
     from hmpfit.pipeline import prepare_video
 
     if job.problem is not None:
@@ -163,7 +163,7 @@ def sequence_job(sequence: Recording, name: str, folder: Path, lists: Path) -> J
 
 
 def _intrinsics(camera: Camera, file: Path) -> str:
-    """Return a camera as `--intrinsics` takes it: four numbers where they say all, else a file."""
+    """Return a camera as `--intrinsics` takes it: four numbers where they suffice, else a file."""
     K = camera.K
     if len(K) == 1 and K[0, 0, 1] == 0 and camera.distortion is None:
         return ",".join(repr(float(value)) for value in (K[0, 0, 0], K[0, 1, 1], K[0, 0, 2], K[0, 1, 2]))

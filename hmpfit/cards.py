@@ -1,4 +1,4 @@
-"""The card beside a file of weights: what they saw, their checksum, and tables of settings and figures, as TOML.
+"""The card beside a file of weights: training data, checksum, and tables of settings and figures, as TOML.
 
 Separate because priors and regressors, which never import each other, both have weights with a card.
 """

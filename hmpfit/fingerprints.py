@@ -1,4 +1,4 @@
-"""Fingerprints say whether a stored result is still fresh: equal input and settings give equal text, on any machine.
+"""Fingerprints of inputs and settings: equal content gives equal text on any machine, and decides what is stale.
 
 Separate from the run folder because pipelines and priors fingerprint things that never lie in one.
 """

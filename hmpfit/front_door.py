@@ -1,4 +1,4 @@
-"""The library's front door: `fit_video`, `read_result`, and the one type that both return.
+"""The Python API: `fit_video`, `read_result`, and the one type that both return.
 
 Above everything but the commands, because a result can pose its hands, project them, and write any export.
 """
@@ -87,7 +87,7 @@ class FitResult(FitRecord):
         return files
 
     def __repr__(self) -> str:
-        """Say how many hands and frames there are and how well they are known."""
+        """Return a line with the numbers of hands and frames and their quality."""
         shown = ", ".join(f"{name}: {detail}" for name, detail in self._hands())
         return f"<FitResult of {len(self.tracks.times_s)} frames; {shown}>"
 

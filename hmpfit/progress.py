@@ -10,11 +10,11 @@ class Advance(Protocol):
     """Call it after each piece of work."""
 
     def __call__(self, count: int = 1) -> None:
-        """Say that `count` more pieces are done."""
+        """Report that `count` more pieces are done."""
 
 
 class Progress(Protocol):
-    """Something that watches the phases of a run."""
+    """Receiver of a run's phases and counts."""
 
     def phase(self, name: str, total: int) -> Advance:
         """Begin a phase of `total` pieces, which ends the one before; return what to call after each piece."""
@@ -24,7 +24,7 @@ class Silent:
     """A watcher that shows nothing: the default of library calls."""
 
     def phase(self, name: str, total: int) -> Advance:
-        """Begin a phase that nobody sees."""
+        """Begin a phase without a display."""
         return _ignore
 
 

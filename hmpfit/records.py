@@ -23,7 +23,7 @@ MIRROR_ANGLES = np.array([1.0, -1.0, -1.0])  # of axis-angle vectors
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera; `source` says where K came from: "given", "metadata", "estimated" or "assumed", `note` what is odd.
+    """A camera; `source` is where K came from: "given", "metadata", "estimated" or "assumed", `note` what is odd.
 
     Distortion's length names the lens (`geometry.lenses`): 4 a fisheye's, 5 or 8 OpenCV's radial and tangential.
     """
@@ -39,7 +39,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """Where the camera of a clip is in the world; `status` says how that is known, `reason` why.
+    """Where the camera of a clip is in the world; `status` is how that is known, `reason` why.
 
     World axes are those of the first camera, unless a file gave others. Translations are meters, NaN where the path's
     scale could not be observed (`map_from_camera` then has the path in units of its own).
@@ -142,7 +142,7 @@ class KeypointTracks:
     arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 
     def __post_init__(self) -> None:
-        """Number hands and persons where nobody did."""
+        """Number hands and persons that have no numbers yet."""
         object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
         object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
 
@@ -164,7 +164,7 @@ class KeypointTracks:
         return replace(self, **{name: values[rows] for name, values in fields.items()})
 
     def accept_frames(self, kept: Bools) -> "KeypointTracks":
-        """Return the tracks unseen in the other frames, in which the detector saw something that is not believed."""
+        """Return the tracks with the other frames unseen; the detector's landmarks there are not trusted."""
         return replace(self.keep_frames(kept), sighted=self.seen if self.sighted is None else self.sighted)
 
     def keep_frames(self, kept: Bools) -> "KeypointTracks":
@@ -193,7 +193,7 @@ class HandMotion:
     person_id: Ids = field(default_factory=_nobody)  # [H] whose hand it is
 
     def __post_init__(self) -> None:
-        """Number hands and persons where nobody did."""
+        """Number hands and persons that have no numbers yet."""
         object.__setattr__(self, "hand_id", number_hands(len(self.is_right), self.hand_id))
         object.__setattr__(self, "person_id", number_persons(self.is_right, self.person_id))
 
@@ -225,7 +225,7 @@ class HandMotion:
 
 @dataclass(frozen=True)
 class HandEstimates:
-    """What a learned initializer says of the hands, frame by frame, before they are placed in the camera.
+    """Output of a learned initializer, frame by frame, before the hands are placed in the camera.
 
     Turned into the camera's axes, but without a position. Values where not `estimated` are zeros, confidence 0.
     """
@@ -269,7 +269,7 @@ class SolveReport:
 
 @dataclass(frozen=True)
 class HandSize:
-    """How large the hands are, wrist to middle fingertip, how well that is known, and who said so.
+    """How large the hands are, wrist to middle fingertip, how well that is known, and its source.
 
     `source`: "average" (adults'), "given" (`--hand-size`) or "shape_from" (`--shape-from`).
     """

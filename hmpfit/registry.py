@@ -143,5 +143,5 @@ def _table(family: str) -> dict[str, str]:
 
 @cache
 def _installed(family: str) -> dict[str, str]:
-    """Return what other packages add; looked up once, because that reads every installed package."""
+    """Return the plug-ins of other packages; looked up once, because that reads every installed package."""
     return {entry.name: entry.value for entry in entry_points(group=f"hmpfit.{family}")}

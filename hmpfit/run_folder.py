@@ -1,4 +1,4 @@
-"""The only file that touches the disk between the steps of a run: stage files that are fresh or stale, and results.
+"""The run folder: stage files that are fresh or stale, and results; nothing else touches the disk between steps.
 
 A stage file is fresh when the fingerprint inside it matches, so a killed run resumes where it was and a changed
 setting redoes what depends on it. Everything is written beside its place and renamed, so a failure leaves the old.

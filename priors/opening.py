@@ -1,4 +1,4 @@
-"""Any prior by name or path: the one door of the commands, whatever kind of model the file holds."""
+"""Open any prior by name or path, whatever kind of model the file holds."""
 
 from pathlib import Path
 

@@ -96,7 +96,7 @@ def measure(
 
 
 def _occluded_frames(truths: TruthDataset, clips: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the frames in which some annotated hand is occluded; None where no clip knows what is hidden."""
+    """Return the frames in which some annotated hand is occluded; None where no clip has visibility."""
     lines, known = [], False
     for name in clips:
         sequence = truths.open().sequence(name)

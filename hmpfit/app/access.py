@@ -1,4 +1,4 @@
-"""Who may talk to the local page: a browser that was given the key, by the page's own address, from the page itself.
+"""Access control of the local page: a browser needs the key, the page's own address, and the page as origin.
 
 Starting a fit is running a program, so three things are checked of every request. The key (in the address that is
 printed, then in a cookie) keeps other users of the machine out. The host must be an address or localhost, which a
@@ -20,7 +20,7 @@ _SAFE = ("GET", "HEAD")
 
 
 class Gate:
-    """ASGI middleware that answers 403 to whoever is not the page, and adds security headers to every response."""
+    """ASGI middleware that answers 403 to other pages and programs, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, key: str, host: str) -> None:
         self._app, self._key, self._host = app, key, host
@@ -53,7 +53,7 @@ class Gate:
 
 
 def _cookie(request: Request) -> str:
-    """Return the cookie's name: cookies do not know ports, and two pages may run side by side."""
+    """Return the cookie's name, with the port: cookies ignore ports, and two pages may run side by side."""
     return f"hmpfit_key_{request.url.port or 80}"
 
 

@@ -1,4 +1,4 @@
-"""What the page's form may choose, as the keywords of `resolve_settings`.
+"""Options of the page's form, as the keywords of `resolve_settings`.
 
 Only these: no option that names a file of this machine, because whoever reaches the page could read it.
 """
@@ -58,7 +58,7 @@ def folder_name(title: str) -> str:
 
 
 def file_name(title: str) -> str:
-    """Return what the uploaded file is called on the disk: its suffix tells readers what it is."""
+    """Return the uploaded file's name on the disk; readers go by its suffix."""
     suffix = PurePath(title).suffix.lower()
     return "video" + (suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else "")
 

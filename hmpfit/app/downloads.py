@@ -1,4 +1,4 @@
-"""What a finished job can be downloaded as: its own files, and every export, one file each (several are zipped)."""
+"""Downloads of a finished job: its own files, and every export as one file (several are zipped)."""
 
 import threading
 import zipfile

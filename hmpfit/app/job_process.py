@@ -1,4 +1,4 @@
-"""What runs in the process of one job: the same call as `hmpfit run`, reporting over a connection.
+"""The process of one job: the same call as `hmpfit run`, with progress reported over a connection.
 
 Separate from the queue, because this module is imported anew in each process.
 """

@@ -152,7 +152,7 @@ class JobQueue:
                 process.join()
 
     def _listen(self, job: FitJob, connection: Connection) -> bool:
-        """Take in what the process says; return False when it says nothing more."""
+        """Receive a message of the process; return False when there are no more."""
         with contextlib.suppress(EOFError, OSError):
             if not connection.poll(_LOOK_EVERY_S):
                 return True

@@ -1,4 +1,4 @@
-"""How the fit's speed grows with the batch: windows a second for one clip, several, many, on one device.
+"""Speed of the fit by batch size: windows a second for one clip, several, many, on one device.
 
 Separate from `solver_speed.py`, which compares ways to solve one problem; here the way is the shipped one.
 """

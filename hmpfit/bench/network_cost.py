@@ -1,4 +1,4 @@
-"""What the learned networks cost: parameters, floating-point operations, frames a second on this machine.
+"""Cost of the learned networks: parameters, floating-point operations, frames a second on this machine.
 
 Separate from the networks, which know nothing of measuring. Operations are counted by torch, a multiplication and an
 addition as two, over everything that one call of inference does; STC's paper prints FLOPs and parameters (its table 4).

@@ -1,4 +1,4 @@
-"""How fast and how big a whole run is: the command in a process of its own, timed from outside.
+"""Time and memory of whole runs: the command in a process of its own, measured from outside.
 
 Separate from the run, which only knows its phases: start-up and peak memory are seen from outside alone.
 """

@@ -1,4 +1,4 @@
-"""How fast the solvers are: the same start and evidence, solved by each of them and by the published method's loop.
+"""Speed of the solvers: the same start and evidence, solved by each of them and by the published method's loop.
 
 Separate from the solvers, which know nothing of one another, and from the command, which only prints.
 """

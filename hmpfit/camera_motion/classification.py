@@ -1,4 +1,4 @@
-"""Static, rotation or moving: what the pairs of frames of a clip say together."""
+"""Classify a camera as static, rotating or moving from pairs of frames."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class CameraClassification:
 
 
 def classify(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> CameraClassification:
-    """Say how the camera moves from points followed through the clip; `xy` [N, 2] are the sightings normalized.
+    """Classify how the camera moves from points followed through the clip; `xy` [N, 2] are the sightings normalized.
 
     `focal_px` is the focal length at the working size.
     """

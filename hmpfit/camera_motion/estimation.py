@@ -1,4 +1,4 @@
-"""From a clip and its hands to how the camera moved: still first, then rotation or moving, then the path and its scale.
+"""Estimate how a camera moved, from a clip and its hands: still, rotating or moving, then its path and scale.
 
 The one place where the parts of this package meet; the pipeline calls the two functions here, the second once the hands
 have a first place before the camera.
@@ -38,7 +38,7 @@ _LOG = logging.getLogger("hmpfit")
 
 @dataclass(frozen=True)
 class CameraPath:
-    """What the static scene says of the camera, before its scale is known."""
+    """The camera's path from the static scene, before its scale is known."""
 
     status: str
     reason: str
@@ -103,7 +103,7 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
 def with_scale(
     path: CameraPath, tracks: KeypointTracks, wrist_m: Floats, camera: Camera, size_std: float, rescale: bool = False
 ) -> CameraMotion:
-    """Return the camera's motion in meters; hands say how long the path is where only the static scene was seen.
+    """Return the camera's motion in meters, scaled by the hands where only the static scene was seen.
 
     `wrist_m` [H, T, 3] are the hands' first places before the camera, meters, NaN where not seen, `size_std` the
     relative deviation of their size. A file's path is taken as meters unless `rescale`. Where the scale cannot be

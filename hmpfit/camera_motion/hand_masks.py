@@ -1,4 +1,4 @@
-"""Which pixels show hands and forearms, from the hands' landmarks: the static scene is everything else."""
+"""Masks of hands and forearms from the hands' landmarks; the static scene is everything else."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How many meters a unit of the camera's map is: from hands whose place before the camera is known in meters.
+"""Metric scale of a camera's map, from hands whose place before the camera is known in meters.
 
 A hand's place in the world is y_t + s c_t: y_t its place before the camera turned into the world's axes (meters), c_t
 the camera's place (map units), s the scale. The right s makes the hand's motion one that hands make: smooth, a Gaussian
@@ -26,7 +26,7 @@ _BOUND_SOFTNESS = 0.1  # of the bound, in log s
 
 @dataclass(frozen=True)
 class Scale:
-    """Meters per unit of the map. `std` is relative; `observed` is False where the hands do not tell it."""
+    """Meters per unit of the map. `std` is relative; `observed` is False where the hands do not determine it."""
 
     meters_per_unit: float
     std: float

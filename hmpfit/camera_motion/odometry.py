@@ -167,7 +167,7 @@ def _add_points(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int],
 
 
 def _pose(state: _Map, tracks: PointTracks, xy: Floats, frame: int, focal_px: float) -> bool:
-    """Find a key frame's pose from known points; say whether it was found."""
+    """Find a key frame's pose from known points; return whether it was found."""
     import cv2
 
     rows = _sightings(state, tracks, xy, [frame], known=True)

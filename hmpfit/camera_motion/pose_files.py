@@ -28,7 +28,7 @@ _HELD_S = 0.25  # poses may lack so long at the ends
 
 @dataclass(frozen=True)
 class ClipTimes:
-    """What a reader has to know of the clip: times of its frames and which frame of the source the first one is."""
+    """The clip as readers need it: times of its frames and which frame of the source the first one is."""
 
     times_s: Floats  # [T]
     first_frame: int = 0

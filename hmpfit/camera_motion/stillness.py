@@ -1,4 +1,4 @@
-"""Is the camera still? Decided first and from few frames, because most cameras are.
+"""Test whether the camera is still, first and on few frames, because most cameras are.
 
 Corners of a reference frame are looked for in other frames where they were: of a still camera's most are there,
 whatever moves before it.
@@ -19,7 +19,7 @@ _FEWEST, _FEWEST_CELLS = 12, 5  # corners, and places in which some are: people 
 
 
 def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
-    """Return the frames to look at: the first, the last, and some evenly between."""
+    """Return the frames to compare: the first, the last, and some evenly between."""
     count = int(np.clip((times_s[-1] - times_s[0]) * SAMPLES_PER_S, 2, MOST_SAMPLES)) + 1
     return np.unique(np.linspace(0, len(times_s) - 1, count).round().astype(np.int64))
 

@@ -1,4 +1,4 @@
-"""What two frames say of the camera between them: a rotation alone, or a rotation and a translation.
+"""Motion of the camera between two frames: a rotation alone, or a rotation and a translation.
 
 A rotation moves the image by the homography K R K^-1 whatever is seen; a translation moves near and far points apart
 along epipolar lines. Which of them holds is decided by Torr's GRIC ("Geometric motion segmentation and model

@@ -100,7 +100,7 @@ def ablate(
 
 
 def _list_frames(file: Path, frames: tuple[str, ...] | None) -> None:
-    """Write the occluded frames, one a line; nothing where the truth does not know them."""
+    """Write the occluded frames, one a line; nothing where the truth has no visibility."""
     if frames is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{frame}\n" for frame in frames))

@@ -1,4 +1,4 @@
-"""`hmpfit bench live`: does the live fit keep up, how late is it, and how far from the offline fit?"""
+"""`hmpfit bench live`: rate and lag of the live fit, and its distance from the offline fit."""
 
 from pathlib import Path
 from typing import Any

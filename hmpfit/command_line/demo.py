@@ -25,7 +25,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class TrueClip:
-    """A rendered clip and the file that says what is true about it."""
+    """A rendered clip and its file of truth."""
 
     clip: Path
     truth: Path

@@ -38,7 +38,7 @@ MANO = "https://mano.is.tue.mpg.de"
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report; `needed` says whether `hmpfit run` fails without it."""
+    """One line of the report; `hmpfit run` fails without what is `needed`."""
 
     part: str
     works: bool

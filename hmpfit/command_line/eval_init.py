@@ -1,4 +1,4 @@
-"""`hmpfit eval-init NAME`: does a learned initializer help? The network alone, the fit with it, the fit without it."""
+"""`hmpfit eval-init NAME`: compare the network alone, the fit with it, and the fit without it."""
 
 from collections.abc import Callable
 from dataclasses import replace

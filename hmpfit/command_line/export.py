@@ -116,7 +116,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Told:
-    """What the command line says of every result."""
+    """The command line's options for every result."""
 
     frame: str
     hand_model: str
@@ -152,7 +152,7 @@ def _export(
 def _in_frame(
     stored: "StoredResult", models: "HandModels", frame: str, result: Path
 ) -> "tuple[StoredResult, ExportOptions]":
-    """Return the result in the frame that was asked for, and what the exporters are told of it."""
+    """Return the result in the requested frame, and the options of its exporters."""
     from hmpfit.interfaces.exporter import ExportOptions
     from hmpfit.results.frames import move_result
 
@@ -189,7 +189,7 @@ def _options(result: Path, told: _Told) -> dict[str, Any]:
 
 
 def _summary(result: Path) -> dict[str, Any]:
-    """Return what `result.json` beside the result says; nothing when it is missing or damaged."""
+    """Return the content of `result.json` beside the result; nothing when it is missing or damaged."""
     file = _own(result) / "result.json"
     try:
         return read_json_table(file)

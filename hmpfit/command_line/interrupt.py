@@ -1,4 +1,4 @@
-"""Ctrl-C that cannot get lost: Python swallows a KeyboardInterrupt that strikes inside a destructor.
+"""Reliable Ctrl-C: Python swallows a KeyboardInterrupt that is raised inside a destructor.
 
 The signal is remembered here, and progress asks for it at every step.
 """

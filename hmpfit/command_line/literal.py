@@ -1,4 +1,4 @@
-"""The console that prints texts as they are: `take[red].mp4` is a file's name here, and no color."""
+"""A console that prints text without markup: `take[red].mp4` is a file name here, not a color."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`hmpfit live`: hands of a camera, a stream or a file as they move."""
+"""`hmpfit live`: follow the hands of a camera, a stream or a file."""
 
 import contextlib
 import re
@@ -136,7 +136,7 @@ def live(
 
 
 def _follow(engine: "LiveEngine", outlets: "Outlets", seconds: float | None, quiet: bool) -> str | None:
-    """Run a session to its end; return why it ended where nobody asked it to."""
+    """Run a session to its end; return the reason where an error ended it."""
     from hmpfit.live.outlets import failed
 
     began = said = time.monotonic()
@@ -170,7 +170,7 @@ def _finish(outlets: "Outlets", tools: Any, out: Path | None, quiet: bool) -> No
 def _outlets(
     host: str, websocket_port: int | None, origins: Sequence[str], view_port: int | None, camera: Any, quiet: bool
 ) -> Iterator["Outlets"]:
-    """Open the WebSocket and the page; what was not asked for by name may lack its package."""
+    """Open the WebSocket and the page; without a given port, a missing package only skips one."""
     from hmpfit.live.outlets import Outlets
 
     outlets = Outlets()
@@ -209,7 +209,7 @@ def _announce(outlets: "Outlets", host: str) -> None:
 
 @contextlib.contextmanager
 def _perhaps(optional: bool, quiet: bool) -> Iterator[None]:
-    """Go on without what was not asked for by name and cannot be had."""
+    """Go on without an `optional` output that cannot be opened."""
     try:
         yield
     except (MissingExtraError, InputError) as error:

@@ -46,10 +46,10 @@ class LinesOnStandardError(logging.Handler):
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that says once when it cannot be written any more, and then keeps still."""
+    """A log file that reports once when it cannot be written any more."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say what went wrong instead of logging's traceback."""
+        """Report the error in a sentence instead of logging's traceback."""
         if self.level <= logging.CRITICAL:
             self.setLevel(logging.CRITICAL + 1)
             say(f"hmpfit: warning: the log file '{self.baseFilename}' cannot be written: {sys.exc_info()[1]}")

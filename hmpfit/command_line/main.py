@@ -66,7 +66,7 @@ class LazyCommands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which exist."""
+        """Find the command. Raises an error that lists the existing ones."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise click.UsageError(f"There is no command '{args[0]}'; commands: {', '.join(COMMANDS)}.", ctx)
         return super().resolve_command(ctx, args)

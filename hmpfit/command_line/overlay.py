@@ -1,4 +1,4 @@
-"""`hmpfit overlay`: the overlay of a finished run anew, in a layout of choice."""
+"""`hmpfit overlay`: draw the overlay of a finished run again, in any layout."""
 
 from pathlib import Path
 from typing import Any

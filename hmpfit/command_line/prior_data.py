@@ -1,4 +1,4 @@
-"""What `hmpfit train-prior` learns from: AMASS, recordings and generated motion as collections of clips.
+"""Training data of `hmpfit train-prior`: AMASS, recordings and generated motion as collections of clips.
 
 Apart from the command because the training itself may import neither readers nor generators.
 """
@@ -26,7 +26,7 @@ def collect(
     amass: Sequence[Path], motion: Sequence[Path], motion_share: float, generated: int, hold_out: Sequence[str],
     models: Any, rng: np.random.Generator, out: Path, progress: TerminalProgress,
 ) -> tuple[list[Any], list[Any], dict[str, Any]]:  # fmt: skip
-    """Return training collections, held-out ones (by subject), and what is said of them on the card.
+    """Return training collections, held-out ones (by subject), and their description for the card.
 
     `motion_share` is each recordings folder's weight beside 1 of AMASS or generated motion. Generated motion and poses
     of recordings are kept in `out`, so that a resumed training does not make them anew.

@@ -1,4 +1,4 @@
-"""How long phases look: a bar with the time left on a terminal, plain lines in a pipe or a log. Always on stderr."""
+"""Progress display: a bar with the time left on a terminal, plain lines in a pipe or a log; always on stderr."""
 
 import logging
 import sys
@@ -36,7 +36,7 @@ class TerminalProgress:
         self._warnings = _Warnings(logging.ERROR if quiet else logging.WARNING)
 
     def __enter__(self) -> "TerminalProgress":
-        """Begin to watch."""
+        """Start the display."""
         logging.getLogger("hmpfit").addHandler(self._warnings)
         if not self._quiet and sys.stderr.isatty():
             columns = (
@@ -105,7 +105,7 @@ class _Lines:
             say(f"{self._name}: {self._done} of {self._total}, about {left:.0f} s left")
 
     def end(self) -> None:
-        """Say that the phase is done and how long it took."""
+        """Print that the phase is done and how long it took."""
         say(f"{self._name}: done in {time.monotonic() - self._start:.1f} s")
 
 

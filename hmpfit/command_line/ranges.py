@@ -1,4 +1,4 @@
-"""Reads `A:B`, the half-open range of source frames that several options take."""
+"""Parse `A:B`, the half-open range of source frames that several options take."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ class FrameRange(click.ParamType):
     name = "A:B"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Parse the text, or say what it should look like."""
+        """Parse the text. Raises an error with the expected form."""
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d+):(\d+)", str(value).strip())

@@ -1,4 +1,4 @@
-"""`hmpfit report`: write the page of a finished run anew, and say its warnings; or the page on two runs."""
+"""`hmpfit report`: write the page of a finished run again and print its warnings, or the page on two runs."""
 
 from pathlib import Path
 

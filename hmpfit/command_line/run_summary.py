@@ -1,4 +1,4 @@
-"""What `hmpfit run` says at its end: hands, files, warnings, and what to type next.
+"""The summary at the end of `hmpfit run`: hands, files, warnings, and the next commands.
 
 Separate from `run`, which is options and the library call.
 """
@@ -25,7 +25,7 @@ def last_written(folder: Path) -> int | None:
 
 
 def print_summary(video: str, folder: Path, summary: Mapping[str, Any], reused: bool = False) -> None:
-    """Print what a run found, its files and its warnings; `reused` says that it was finished before."""
+    """Print what a run found, its files and its warnings; `reused` means that it was finished before."""
     frames, fps, still = summary["frames"], summary["fps"], summary.get("still", False)
     length = "a photo" if still else f"{frames} frames at {fps:.4g} frames/s"
     took = "reused, nothing was computed" if reused else f"{summary['seconds']['total']:.1f} s"

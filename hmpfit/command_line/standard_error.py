@@ -1,4 +1,4 @@
-"""Lines on standard error that cannot end a run: it may be closed, full, or unable to show a character.
+"""Write to standard error without ending a run: it may be closed, full, or unable to show a character.
 
 Separate from `progress`, so that `main` can say a last sentence without rich.
 """

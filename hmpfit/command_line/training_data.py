@@ -1,4 +1,4 @@
-"""What `hmpfit train --data KIND:PATH` means: a source of clips each, opened before anything is trained.
+"""Sources of `hmpfit train --data KIND:PATH`, opened before anything is trained.
 
 Separate from the command because this is where datasets and synthesis meet; the regressors know neither.
 """

@@ -1,4 +1,4 @@
-"""AMASS, both releases, as finger motion of right hands at 30 frames a second: what `hmpfit train-prior` learns from.
+"""AMASS, both releases, as finger motion of right hands at 30 frames a second, for `hmpfit train-prior`.
 
 SMPL-H files (`*_poses.npz`, 156 columns) and SMPL-X files (`*_stageii.npz`, 165 columns) of any dataset folder below
 the root, and ARCTIC's `*.mano.npy`. Hands that hardly move are dropped, left hands mirrored, rates changed by SLERP.
@@ -121,7 +121,7 @@ def read_sequence(path: Path, trim: bool, hands_mean: HandsMean | None = None) -
 
 
 def moves(pose: Floats) -> bool:
-    """Say whether fingers [T, 15, 3] move: the mean over their 45 angles of each one's variance over time."""
+    """Return whether fingers [T, 15, 3] move: the mean over their 45 angles of each one's variance over time."""
     return float(pose.var(axis=0).mean()) > LEAST_VARIANCE
 
 

@@ -1,4 +1,4 @@
-"""What ARCTIC says of one view of a recording: stored joints of a split, or MANO parameters in the world's frame."""
+"""ARCTIC's truth for one view of a recording: stored joints of a split, or MANO parameters in the world's frame."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""100DOH (100 Days of Hands): single pictures with boxes and sides of hands, for what a fit looks like, not for errors.
+"""100DOH (100 Days of Hands): single pictures with boxes and sides of hands; no joints, hence no errors to measure.
 
 The layout is that of its makers' own detector (Pascal VOC): no joints and no camera are annotated, so that
 `hmpfit batch` fits the pictures and `hmpfit eval` says that there is nothing to compare with.

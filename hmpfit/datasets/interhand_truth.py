@@ -1,4 +1,4 @@
-"""What InterHand2.6M says of a window: joints in millimeters of the world, MANO fits, both for either hand.
+"""InterHand2.6M's truth for a window: joints in millimeters of the world, MANO fits, both for either hand.
 
 Separate from the index of pictures, because these files belong to whole captures and are read once for all cameras.
 """

@@ -1,4 +1,4 @@
-"""Lists in JSON files that are too big to hold: one entry after the other.
+"""Read lists in JSON files that are too large for memory, one entry after the other.
 
 InterHand2.6M's lists of images and FreiHAND's meshes, parsed at once, would need many gigabytes.
 """

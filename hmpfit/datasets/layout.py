@@ -1,4 +1,4 @@
-"""What lies in a dataset's folder: many files by pattern, and one sentence for a wrong folder or a wrong array."""
+"""Files of a dataset's folder by pattern, and one sentence for a wrong folder or a wrong array."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hmpfit.files.pickled_values import read_pickled_table
 
 @dataclass(frozen=True)
 class Numbered(Sequence[str]):
-    """Names made from numbers when they are asked for: millions of frames cost eight bytes each."""
+    """Names made from numbers on access: millions of frames cost eight bytes each."""
 
     pattern: str  # such as "color_{:06d}.jpg"
     ids: NDArray[np.integer]  # [T]

@@ -1,4 +1,4 @@
-"""`KIND:PATH` and a split in, a dataset out: the one door to all readers.
+"""Open a dataset, given as `KIND:PATH` and a split, with the reader of its kind.
 
 Separate from the readers so that naming a dataset imports none of the others.
 """
@@ -33,7 +33,7 @@ def open_dataset(kind_and_path: str, split: str | None = None, models: HandModel
 
 
 def sequence_at(folder: Path) -> Sequence | None:
-    """Return the sequence of a dataset whose frames lie in a folder, or None when it belongs to no dataset we know.
+    """Return the sequence of a dataset whose frames lie in a folder, or None when it belongs to no known dataset.
 
     The folder may be the sequence's own ("HO3D_v3/train/ABF10") or that of its images ("HO3D_v3/train/ABF10/rgb").
     Raises InputError when several sequences lie below it, listing the first.

@@ -1,4 +1,4 @@
-"""Which joints a dataset's own segmentation shows: those whose pixel lies on the hand, or hardly beside it.
+"""Joints that are visible by a dataset's own segmentation: their pixel lies on the hand, or hardly beside it.
 
 Separate from the readers, because HO3D and DexYCB ask the same of different files. A segmentation knows what lies over
 the hand, not which finger lies over another: a joint behind the hand's own palm counts as seen.
@@ -38,7 +38,7 @@ def joints_on_hand(joints_m: Floats, K: Floats, masks: Iterable[Mask | None], si
 
 
 def _near(mask: Mask, xy_px: Floats, size: tuple[int, int]) -> Mask:
-    """Say which points have a pixel of the mask within reach."""
+    """Return which points have a pixel of the mask within reach."""
     import cv2
 
     if not mask.any():

@@ -1,1 +1,1 @@
-"""How far a result is from a known truth."""
+"""Errors of a result against a known truth."""

@@ -1,4 +1,4 @@
-"""How often the detector finds a rendered hand that nothing hides: whether generated clips look like hands to it."""
+"""Detection rate on rendered hands that nothing hides, a check of the generated clips."""
 
 from dataclasses import dataclass
 

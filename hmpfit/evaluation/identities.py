@@ -1,4 +1,4 @@
-"""Whether tracks keep their identities: IDF1 of hands found in a clip against the true ones.
+"""IDF1 of tracks: whether hands found in a clip keep the identities of the true ones.
 
 Source: Ristani et al. 2016, "Performance measures and a data set for multi-target, multi-camera tracking".
 """

@@ -1,4 +1,4 @@
-"""What is measured once points are aligned: mean errors, the curve of correct points and its area, F-scores.
+"""Measures on aligned points: mean errors, the curve of correct points and its area, F-scores.
 
 Everything in meters; the protocols turn it into their own units. Source: the data set's own tools.
 """

@@ -1,4 +1,4 @@
-"""Charging for what was not estimated: a frame without a prediction is scored with a neutral hand, never skipped.
+"""Score frames without a prediction as a neutral hand, instead of skipping them.
 
 Skipping makes a method that gives up on hard frames look good. Both figures are reported, with the share of frames that
 was estimated.
@@ -31,7 +31,7 @@ def neutral_hand(models: HandModels, is_right: bool) -> tuple[Points, Points]:
 
 
 def fill_missing_frames(points: Points, neutral: Points, wrists: Points) -> tuple[Points, float]:
-    """Fill the frames of points [T, N, 3] that are not finite with the neutral hand, and say how many were there.
+    """Fill the frames of points [T, N, 3] that are not finite with the neutral hand, and return how many were there.
 
     The neutral hand stands where the last estimated wrist was (before the first: where it will be; with none at all: a
     meter before the camera), `wrists` [T, 3] being the estimate's. Also returned: the share of frames with an estimate.

@@ -1,4 +1,4 @@
-"""How well a motion prior reconstructs, in-betweens, resamples and invents motion that it never saw.
+"""Quality of a motion prior on unseen motion: reconstruction, in-betweening, resampling and samples.
 
 Errors are of 21 wrist-relative joints on the prior's own hand, in millimeters. In-betweening: unknown frames as the
 prior completes them ("prior"), and as its latent decodes them ("decoded"), beside SLERP and other priors.

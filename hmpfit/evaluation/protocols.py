@@ -1,4 +1,4 @@
-"""Which frames and which arrays each protocol takes, and how many samples stand behind each of its numbers.
+"""Frames and arrays that each protocol takes, and the number of samples behind each of its scores.
 
 Between the metrics, which know arrays only, and the scoring, which knows motions and truths. The counts are the weights
 with which numbers of several clips are averaged: means over samples, areas and F-scores pool exactly that way.

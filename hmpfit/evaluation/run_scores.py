@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Scored:
-    """The numbers of one clip and the samples behind each; `problem` says why there are none, or charged ones only."""
+    """The numbers of one clip and the samples behind each; `problem` is why there are none, or charged ones only."""
 
     name: str
     numbers: Numbers = field(default_factory=dict)
@@ -112,7 +112,7 @@ def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Sco
 
 
 def _world(stored: StoredResult, truth: Truth) -> Numbers:
-    """Return the world's numbers where truth and result both know the camera's path, else none."""
+    """Return the world's scores where truth and result both have the camera's path, else none."""
     found, true_path = stored.camera_motion, truth.world_from_camera
     if found is None or true_path is None or not np.isfinite(true_path).all():
         return {}

@@ -13,7 +13,7 @@ from hmpfit.strict_json import finite, to_json
 
 @dataclass(frozen=True)
 class Table:
-    """Named rows of numbers under named columns; a missing number is None, a row that could not run says why."""
+    """Named rows of numbers under named columns; a missing number is None, a row that could not run has a reason."""
 
     title: str
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What is true about a clip, as the metrics take it: from a `truth.npz`, from another result, or from a dataset.
+"""The truth of a clip as the metrics take it: from a `truth.npz`, from another result, or from a dataset.
 
 Separate from the scoring, so that a new source of truth is one function here.
 """

@@ -18,7 +18,7 @@ from hmpfit.results.matching import read_with_model
 
 
 def submit(dataset: Dataset, predictions: Path, hand_model: str, path: Path) -> Submission:
-    """Write the official file of a split from the run folders `predictions`/<sequence> and say what it holds.
+    """Write the official file of a split from the run folders `predictions`/<sequence> and return a summary.
 
     A sequence without a run, or without a hand of the annotated side, is filled with neutral hands. Raises InputError
     for a kind without an official file, for another number of frames, and for a run of another hand model.

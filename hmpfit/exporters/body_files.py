@@ -1,4 +1,4 @@
-"""Results of body estimators that take hands in: how each lays out a person's rotations, and how it gets new wrists.
+"""File layouts of body estimators: where each stores a person's rotations, and how new wrists are written.
 
 GVHMR's `.pt`, 4D-Humans' (PHALP's) pickle, an npz of SMPL-X over time, and a folder of one npz a frame as SMPLer-X and
 SMPLest-X write it. Separate from `body`, which knows about elbows and not about files.

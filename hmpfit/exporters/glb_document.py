@@ -1,4 +1,4 @@
-"""A glTF 2.0 document being filled: the JSON part and its one binary buffer. pygltflib spells the file."""
+"""A glTF 2.0 document under construction: the JSON part and its one binary buffer; pygltflib writes the file."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def write_csv(result: StoredResult, models: HandModels, out: Path, options: Expo
 
 
 def write_json(result: StoredResult, models: HandModels, out: Path, options: ExportOptions = DEFAULTS) -> list[Path]:
-    """Write joints [T][21][3] per hand with names, bones, times, camera and units said in the file."""
+    """Write joints [T][21][3] per hand with names, bones, times, camera and units."""
     file = out if out.suffix == ".json" else out / "joints.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     camera = result.camera

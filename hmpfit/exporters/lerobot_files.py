@@ -77,7 +77,7 @@ class DatasetFolder:
                 raise UnreadableFileError(path, wrong, "part of a LeRobot data set")
 
     def holds(self, digest: str) -> bool:
-        """Say whether an episode of that digest has been added."""
+        """Return whether an episode of that digest has been added."""
         return digest in self._digests
 
     def add(self, episode: Episode) -> None:
@@ -237,7 +237,7 @@ def _merged(before: dict[str, Any], added: dict[str, np.ndarray]) -> dict[str, n
 
 
 def _pandas_index() -> dict[bytes, bytes]:
-    """Return the metadata by which pandas knows the tasks' texts as the index of the table."""
+    """Return the metadata that makes the tasks' texts the index of the table in pandas."""
     kinds = (("task_index", "int64", "int64"), ("__index_level_0__", "unicode", "object"))
     columns = [
         {"name": None if name.startswith("_") else name, "field_name": name, "pandas_type": kind, "numpy_type": numpy,

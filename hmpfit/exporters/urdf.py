@@ -75,7 +75,7 @@ class RobotKinematics:
         return np.stack(columns, axis=1)
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Return the least and greatest values [N] of the independent joints, so that those that mimic obey theirs."""
+        """Return the least and greatest values [N] of the independent joints, within those of mimicking joints."""
         low, high = [], []
         for name in self.free:
             own = next(joint for joint in self.movable if joint.name == name)

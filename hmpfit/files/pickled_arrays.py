@@ -36,7 +36,7 @@ class _Dtype(Stub):
         self.order = state[1].replace("|", "")
 
     def is_object(self) -> bool:
-        """Say whether it is numpy's dtype of Python objects."""
+        """Return whether it is numpy's dtype of Python objects."""
         return self.text in ("O", "O8", "O4", "|O", "object")
 
     def numpy(self) -> np.dtype:
@@ -267,7 +267,7 @@ MAKERS: dict[str, Callable[..., Any] | None] = {
 
 
 def find_among(makers: Makers) -> Callable[[str, str], Name]:
-    """Return a `find` for PickleMachine that knows the given names and refuses all others."""
+    """Return a `find` for PickleMachine that resolves the given names and refuses all others."""
 
     def find(module: str, name: str) -> Name:
         full = f"{module}.{name}"

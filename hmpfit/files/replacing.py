@@ -1,4 +1,4 @@
-"""Put a file that was written beside its place there, at once. Separate from the writers: all of them end so."""
+"""Rename a file that was written beside its place into it; the last step of all writers."""
 
 import errno
 from pathlib import Path

@@ -25,7 +25,7 @@ PIXELS = 1e6  # no keypoint lies farther from the image
 
 
 class Fields:
-    """What a file holds by key. `kind` says in a sentence what the file should be, such as "a result of hmpfit"."""
+    """What a file holds by key. `kind` names the expected kind of file, such as "a result of hmpfit"."""
 
     def __init__(self, content: Mapping[str, Any], path: Path | str, kind: str) -> None:
         self.content, self.path, self.kind = content, path, kind
@@ -87,7 +87,7 @@ class Fields:
         return self.array(key, shape, np.float64, 0, 1) > 0.5
 
     def wrong(self, key: str, how: str) -> UnreadableFileError:
-        """Return the error that says how a key is wrong."""
+        """Return the error for a wrong key."""
         return UnreadableFileError(self.path, f"'{key}' {how}", self.kind)
 
     def _fits(self, have: int, want: int | str | None) -> bool:

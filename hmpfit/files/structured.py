@@ -44,7 +44,7 @@ def read_toml(path: Path, most: int = TOML_MOST) -> dict[str, Any]:
 
 
 def parse_toml_value(text: str) -> Any:
-    """Return the value that a TOML literal says; raises ValueError for what is none."""
+    """Return the value of a TOML literal; raises ValueError for what is none."""
     try:
         content = _shallow(tomllib.loads(f"value = {text}"))
     except (RecursionError, tomllib.TOMLDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Standard deviations as real hands taught them: how far a joint is off, from what is known when the fit is done.
+"""Standard deviations of joints, calibrated on real hands, from what is known when the fit is done.
 
 A fit's own covariance knows noise, and not what a detector gets wrong for many frames together; that part was measured
 on hands with 3D truth (`benchmarks/calibrate_deviation.py`; `joint_deviation.json` holds the numbers and says which).

@@ -51,7 +51,7 @@ class PoseField:
 
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
-        """Precompute the time-dependent part of each window's decoding. The times say on which device."""
+        """Precompute the time-dependent part of each window's decoding, on the device of the times."""
         groups: list[WindowGroup] = []
         first, most = 0, WINDOWS_DECODED_AT_ONCE[times_s.device.type]
         times, prepared = times_s[:0], None

@@ -21,7 +21,7 @@ FREE = ("global_orient", "transl", "betas", "latent", "hand_pose")
 
 @dataclass(frozen=True)
 class WeightedTerm:
-    """A term as the recipe wants it."""
+    """A term with the recipe's weight, kernel and options."""
 
     term: Term
     weight: float

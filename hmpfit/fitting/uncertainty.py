@@ -1,4 +1,4 @@
-"""How sure the fit is of each joint: marginal covariances of the Gauss-Newton normal matrix at the optimum.
+"""Uncertainty of each joint: marginal covariances of the Gauss-Newton normal matrix at the optimum.
 
 The normal matrix is the posterior precision up to the noise of the evidence, which is measured from the residuals of
 the 2D term. Errors of a detector are alike in neighboring frames; `correlated_frames` says over how many, and widens
@@ -134,7 +134,7 @@ def _chain(out: Tensor, by_pose: Tensor, to_pose: Tensor, share: Tensor, code: T
 
 @dataclass(frozen=True)
 class _Inner:
-    """What the factor says about the inner frames of one segment, in the sweep's order of positions."""
+    """The factor's part for the inner frames of one segment, in the sweep's order of positions."""
 
     response: Tensor  # [B, P, F, 2m + 10] inner block inverse times its coupling to (previous, current, shape)
     diagonal: Tensor  # [B, P, F, F] the frames' own blocks of that inverse

@@ -105,7 +105,7 @@ def gaps(known: Bools) -> Iterator[tuple[int, int]]:
 
 
 def weights(given_s: Floats, asked_s: Floats, noise: Floats, length_s: float) -> Floats:
-    """Return the shares [n, m], of sum 1, that values at m given times have in the process's mean at n asked times.
+    """Return the shares [n, m], of sum 1, that values at m given times have in the process's mean at n other times.
 
     Ordinary kriging: Rasmussen and Williams, Gaussian Processes for Machine Learning, equations 2.25, 2.41 and 4.17.
     """

@@ -41,7 +41,7 @@ def project(points: Tensor, K: Tensor, distortion: Tensor | None = None) -> Tens
 def project_array(
     points: NDArray[np.floating], K: NDArray[np.floating], distortion: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
-    """Return what `project` says of arrays, in double precision."""
+    """Project arrays as `project` does, in double precision."""
     lens = None if distortion is None else torch.as_tensor(np.asarray(distortion, np.float64))
     given, intrinsics = (torch.as_tensor(np.asarray(part, np.float64)) for part in (points, K))
     return np.asarray(project(given, intrinsics, lens).numpy())

@@ -19,7 +19,7 @@ _PAIRS = 4_000_000  # of points and triangles held in memory at once
 def inside(
     points: Tensor, vertices: Tensor, faces: Tensor, rule: Rule = "odd", groups: Sequence[Tensor] | None = None
 ) -> Tensor:
-    """Tell which points [T, N, 3] lie inside closed meshes of vertices [T, V, 3] and faces [F, 3], bool [T, N].
+    """Return which points [T, N, 3] lie inside closed meshes of vertices [T, V, 3] and faces [F, 3], bool [T, N].
 
     Casts one ray from each point (STC, "interpenetration detector"). "odd": an odd number of crossings is inside.
     "winding": what goes in and out is counted with its sign, so that a region which the mesh covers twice (a finger in

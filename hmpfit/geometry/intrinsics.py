@@ -1,4 +1,4 @@
-"""The camera of a clip: what the user or the file says of it, or the one that is assumed and said so.
+"""The camera of a clip: given by the user or the file, or assumed and reported as such.
 
 Separate from `camera_files`, which reads, because here a camera meets its clip: a camera that cannot have taken these
 pictures is refused with the reason, one that was calibrated at another size is scaled, and the note says so.
@@ -153,7 +153,7 @@ def _check_plausible(name: str, camera: Camera) -> list[str]:
 
 
 def _other_size(K: Floats, width: int, height: int) -> str:
-    """Say for which picture such a camera would be, where its principal point tells."""
+    """Return a hint for which picture such a camera would be, from its principal point."""
     cx, cy = K[:2, 2]
     if cx <= 0 or cy <= 0 or abs((cx / cy) / (width / height) - 1) > 0.05:
         return ""

@@ -1,4 +1,4 @@
-"""What a hand's joints like to do, as one quadratic form over axis-angle pose plus soft limits.
+"""Preferred angles of a hand's joints: one quadratic form over axis-angle pose plus soft limits.
 
 Separate from the solver so that the anatomy can be read, and argued about, as a table.
 """

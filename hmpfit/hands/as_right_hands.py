@@ -1,4 +1,4 @@
-"""Left hands are fitted as right hands in the mirrored image; this is the one place where that is done and undone."""
+"""Mirror left hands, which are fitted as right hands in the mirrored image; done and undone here alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Two hands in each other: which vertices of one lie inside the other, and what that costs, in batches over frames.
+"""Penetration of two hands: which vertices of one lie inside the other, and its cost, in batches over frames.
 
 Coarse to fine, so that hands apart cost next to nothing: boxes of the hands, boxes of the parts of a hand, and
 rays only for the vertices that are left. What the fit, the networks' training, the metric and the made clips share.
@@ -14,13 +14,13 @@ PAPER_ALPHA_M = 0.02  # STC, equation 6
 
 
 def boxes_meet(first: Tensor, second: Tensor, margin_m: float = 0.0) -> Tensor:
-    """Tell in which frames the boxes around points [T, N, 3] and [T, M, 3] are within a margin, bool [T]."""
+    """Return in which frames the boxes around points [T, N, 3] and [T, M, 3] are within a margin, bool [T]."""
     gap = torch.maximum(first.amin(-2) - second.amax(-2), second.amin(-2) - first.amax(-2))
     return (gap <= margin_m).all(-1)
 
 
 def vertices_inside(vertices: Tensor, other: Tensor, surface: HandSurface) -> Tensor:
-    """Tell which vertices [T, V, 3] of one hand lie inside another's open mesh [T, W, 3] of `surface`, bool [T, V].
+    """Return which vertices [T, V, 3] of one hand lie inside another's open mesh [T, W, 3] of `surface`, bool [T, V].
 
     Exact: a ray is cast from every vertex inside the box of one of the other hand's parts, the rule is "winding".
     """

@@ -42,7 +42,7 @@ def betas_of_size(kin: Kinematics, wanted_mm: float, betas: Tensor) -> Tensor:
 
 
 def with_betas(motion: HandMotion, betas: Floats, models: HandModels) -> HandMotion:
-    """Return a motion whose hands have the shapes betas [H, 10], as far away as looks the same in the picture."""
+    """Return a motion whose hands have the shapes betas [H, 10], at depths that keep their size in the picture."""
     ratios = np.array(
         [
             size_mm(kin, torch.as_tensor(new)) / size_mm(kin, torch.as_tensor(old))

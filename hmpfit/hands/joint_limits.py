@@ -1,4 +1,4 @@
-"""How far the fifteen finger joints turn, in MANO's frame, and a relaxed pose.
+"""Limits of the fifteen finger joints in MANO's frame, and a relaxed pose.
 
 Separate from the hand models because anatomy is the same for every model in MANO's rest pose: the initializer, the
 generated training motion and the tests all read it here.

@@ -1,4 +1,4 @@
-"""Which hands of two sources are the same: hands of one side, by how near they are over time.
+"""Match hands of two sources: hands of one side, by how near they are over time.
 
 Separate from tracking, which follows hands within one source. It works on pixels and on meters alike.
 """

@@ -1,4 +1,4 @@
-"""What a hand model is: the arrays of a MANO-schema file, checked and always in right-hand form.
+"""The record of a hand model: the arrays of a MANO-schema file, checked and always in right-hand form.
 
 Separate from the readers and from the forward pass, which share nothing else.
 """
@@ -55,4 +55,4 @@ class LoadHandModels(Protocol):
     """A plug-in of the family `hand_models`: a function without arguments (`--hand-model NAME`)."""
 
     def __call__(self) -> HandModels:
-        """Return the hands of both sides; `fingerprint` tells one model from another."""
+        """Return the hands of both sides; `fingerprint` identifies the model."""

@@ -1,5 +1,4 @@
-"""Frames that one moving hand can have: the heaviest chain of frames between which it turns and moves no faster than
-hands do.
+"""The heaviest chain of frames between which a hand turns and moves no faster than hands do.
 
 In blur and behind things the detector turns a palm round for a few frames, with no landmark of any confidence or
 with a few. Single frames do not show which of two poses is wrong; a path through them does. Separate from the

@@ -1,4 +1,4 @@
-"""A network's hands beside the detector's keypoints: a frame in which the two contradict starts from the keypoints.
+"""Compare a network's hands with the detector's keypoints; where they contradict, the keypoints are the start.
 
 Separate from placing, which believes the network. With good weights nothing here happens; weak ones cannot harm a fit
 that the keypoints alone would have started well.

@@ -1,4 +1,4 @@
-"""The focal length of a clip from perspective within its hands and from the lines of its scene, where nobody knows it.
+"""Estimate an unknown focal length from perspective within the hands and from the lines of the scene.
 
 A hand near a wide lens has larger near fingers than the same hand seen through a long one. For each of some focal
 lengths inverse kinematics poses a hand of the same shape in some frames; how well it meets landmarks in 2D and 3D,

@@ -1,4 +1,4 @@
-"""A learned initializer's hands placed in the camera: their pose is the network's, their place is fitted.
+"""Place a network's hands in the camera: their pose is the network's, their translation is fitted.
 
 Separate from the networks: it takes what any of them says of the frames (`HandEstimates`). The translation is that
 which brings the joints closest to their 2D keypoints along the rays, a linear problem in each frame; where a detector

@@ -1,4 +1,4 @@
-"""One evidence from two: the detector's landmarks and a network's, each by the error that is expected of it.
+"""Fuse the detector's landmarks and a network's, each weighted by the error that is expected of it.
 
 Separate from placing (`from_network`), which takes the network's hands as they are. Joint by joint the two are joined
 by inverse variance where the detector is doubtful; elsewhere the detector's stay as they are. A frame in which both
@@ -78,7 +78,7 @@ def fuse(
 
 
 def describe_changes(before: KeypointTracks, after: KeypointTracks) -> str:
-    """Say in how many frames the evidence changed, for the log."""
+    """Describe in how many frames the evidence changed, for the log."""
     both = before.seen & after.seen
     changed = both & (np.nan_to_num(after.xy_px - before.xy_px) != 0).any((-1, -2))
     added, dropped = (after.seen & ~before.seen).sum(), (before.seen & ~after.seen).sum()

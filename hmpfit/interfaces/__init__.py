@@ -1,1 +1,1 @@
-"""What a plug-in of each family is: one file per family, a record or a Protocol with one signature each."""
+"""Interfaces of the plug-in families: one file each, a record or a Protocol with one signature."""

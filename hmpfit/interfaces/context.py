@@ -1,4 +1,4 @@
-"""What every step and plug-in of one run may read: its settings, clip, camera and hand models."""
+"""The context of one run, for every step and plug-in: settings, clip, camera and hand models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,5 +32,5 @@ def argument_of(choice: str) -> str:
 
 
 def no_files(settings: RunSettings) -> Mapping[str, str | None]:
-    """Say that no file but the clip decides a plug-in's result."""
+    """Return no files: the clip alone decides a plug-in's result."""
     return {}

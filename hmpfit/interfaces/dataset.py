@@ -1,4 +1,4 @@
-"""What every dataset reader yields: sequences of frames with a camera and, on demand, the truth about them.
+"""Records that every dataset reader returns: sequences of frames with a camera and, on demand, their truth.
 
 Separate from the readers, which know only files, and from `opening.py`, which knows only their names. All of it is in
 one convention: OpenCV axes, meters, OpenPose order, absolute `hand_pose`, left hands as left hands.
@@ -68,7 +68,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Sequence:
-    """One stretch of frames seen by one camera; nothing is read before it is asked for.
+    """One stretch of frames seen by one camera; everything is read on access.
 
     `name` is unique in its dataset and serves as the run folder's path. `times_s` [T] are the frames' own times, with
     holes where the dataset dropped frames.
@@ -154,7 +154,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Reader:
-    """A kind of dataset: what its folder looks like, its splits (the default first), and how one is opened.
+    """A kind of dataset: the layout of its folder, its splits (the default first), and how one is opened.
 
     `recognizes` says whether a folder is the root of such a dataset. `subfolders`: any folder inside is a split too.
     """

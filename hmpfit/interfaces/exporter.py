@@ -1,4 +1,4 @@
-"""The family `exporters`: what writes a result in another program's format, and what it may be told.
+"""The family `exporters`: writers of a result in another program's format, and their options.
 
 Options are one record, so that a new one changes no exporter.
 """
@@ -38,7 +38,7 @@ class ExportOptions:
         return np.broadcast_to(self.camera_pose, (frames, 4, 4))
 
     def need_camera_frame(self, name: str) -> None:
-        """Raise InputError when a format that is about one image was asked for in another frame."""
+        """Raise InputError when a format of single images is written in another frame."""
         if self.frame != "camera":
             raise InputError(f"--to {name} is defined in the camera's frame; leave out --frame {self.frame}.")
 

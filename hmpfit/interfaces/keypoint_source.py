@@ -12,7 +12,7 @@ Requirement = Literal["detector", "initial"]
 
 @dataclass(frozen=True)
 class SourceInputs:
-    """What a source that is no detector of its own is given; None where it did not ask for it."""
+    """Inputs of a source that is no detector of its own; None where it does not require them."""
 
     detected: KeypointTracks | None = None  # tracks of the source `mediapipe`
     initial: InitialMotion | None = None

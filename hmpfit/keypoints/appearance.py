@@ -1,4 +1,4 @@
-"""What color hands are: tells people apart where their hands of one side meet.
+"""Skin color of hands, which tells people apart where their hands of one side meet.
 
 Separate from tracking, which sees no pixels; asked for only where more than two hands are there at once.
 """
@@ -21,7 +21,7 @@ _LEAST_TRACKLET = 8
 
 
 def more_than_two(tracklets: Sequence[Tracklet]) -> bool:
-    """Tell whether more than two hands, and so several people, are there at once for some frames."""
+    """Return whether more than two hands, and so several people, are there at once for some frames."""
     frames = [one.frames for one in tracklets if len(one.rows) >= _LEAST_TRACKLET]
     if not frames:
         return False
@@ -47,7 +47,7 @@ def difference(a: Floats, b: Floats) -> float:
 
 
 def differ(a: Floats, b: Floats) -> bool:
-    """Tell whether two sets of detections [n, 3] are clearly of two people's hands."""
+    """Return whether two sets of detections [n, 3] are clearly of two people's hands."""
     return difference(a, b) > _CLEAR
 
 

@@ -1,4 +1,4 @@
-"""Whose hand is it, by the arms of the people in the picture: hands at the wrists of bodies that are seen well.
+"""Assign hands to people by their arms: hands at the wrists of bodies that are seen well.
 
 Separate from `pose_detector`, which finds bodies, and from `persons`, which decides. MediaPipe's pose network imagines
 bodies around single hands: only a body whose face and shoulders are in sight says anything.
@@ -24,7 +24,7 @@ _CROP_PER_FOREARM = 1.5
 
 @dataclass(frozen=True)
 class ArmVotes:
-    """What bodies say of H hands, in numbers of frames."""
+    """Votes of bodies on the sides and owners of H hands, in numbers of frames."""
 
     right: Ids  # [H] at a right wrist
     left: Ids  # [H] at a left wrist
@@ -32,7 +32,7 @@ class ArmVotes:
     apart: Ids  # [H, H] at wrists of two bodies, or one at a body's other arm
 
     def side(self, hand: int) -> bool | None:
-        """Return whether a hand's arm is a right one; None where bodies do not say so clearly."""
+        """Return whether a hand's arm is a right one; None where the votes are not clear."""
         right, left = int(self.right[hand]), int(self.left[hand])
         if max(right, left) < max(_LEAST_LOOKS, _LEAST_SHARE * (right + left)):
             return None
@@ -94,7 +94,7 @@ def _arms(found: Bodies, body: int) -> list[tuple[Floats, Floats, bool]]:
 
 
 def _seen_well(found: Bodies) -> np.ndarray:
-    """Tell which bodies have a face above shoulders, all in sight, and are no fancy about a hand."""
+    """Return which bodies have a face above shoulders, all in sight, and are no fancy about a hand."""
     face = found.visibility[:, _FACE].mean(-1) >= _FACE_VISIBLE
     shoulders = found.visibility[:, _SHOULDERS].min(-1, initial=1.0) >= _SHOULDERS_VISIBLE
     right, left = (found.xy_px[:, point] for point in (_SHOULDERS[1], _SHOULDERS[0]))

@@ -1,4 +1,4 @@
-"""Which tracklets are one hand: a minimum-cost assignment of tracklets to any number of right and left hands.
+"""Assign tracklets to hands: a minimum-cost assignment to any number of right and left hands.
 
 Separate from `tracklets`, which only follows what is certain, and from `tracking`, which turns the answer into tracks.
 A minimum-cost flow over time: hands start, move from tracklet to tracklet, or vanish and come back elsewhere. The sum

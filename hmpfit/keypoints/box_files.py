@@ -28,7 +28,7 @@ _LOST = 10  # frames after which a hand may come back anywhere
 
 @dataclass(frozen=True)
 class HandBoxes:
-    """Boxes of at most two hands; `is_right` None: the file does not say which hands they are."""
+    """Boxes of at most two hands; `is_right` None: the file does not give their sides."""
 
     xyxy_px: Floats  # [H, T, 4], NaN where none
     is_right: tuple[bool | None, ...]  # [H]
@@ -103,7 +103,7 @@ def _from_coco(content: Any, path: Path) -> list[_Box]:
 
 
 def _image_frames(images: list[dict[str, Any]]) -> dict[Any, int]:
-    """Return the frame of every image id: what the image says, else its place in order of file names."""
+    """Return the frame of every image id: the image's own, else its place in order of file names."""
     if all("frame_id" in image for image in images):
         return {image["id"]: int(image["frame_id"]) for image in images}
     named = sorted(images, key=lambda image: (_number(str(image.get("file_name", image["id"]))), image["id"]))

@@ -1,4 +1,4 @@
-"""Where a hand lies inside a given box: turned crops are tried, and whoever looks says which one shows a hand.
+"""Find the hand inside a given box: turned crops are tried, and the given network scores each.
 
 Separate from detection, which finds boxes, and from `box_files`, which reads them. A crop is good when it shows a hand
 whose joints fill the box. Any landmark network can look, MediaPipe's or a learned initializer's.
@@ -53,7 +53,7 @@ def locate(
     hidden: Bools,
     on_frame: Callable[[int], None] | None = None,
 ) -> Located:
-    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are voted.
+    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are decided by vote.
 
     `on_frame(1)` watches.
     """

@@ -1,4 +1,4 @@
-"""How far to trust a landmark: its steadiness under augmented views of the same crop.
+"""Confidence of a landmark: its steadiness under augmented views of the same crop.
 
 Separate from any detector, so that the formula can be read and tested alone. Source: the HMP poster; docs/method.md
 section 4: sigma_j^2 = 1/N sum_n |P_n - P_0|^2, alpha_j = 1 - min(sigma_j, gamma) / gamma.
@@ -25,7 +25,7 @@ class Views:
 
 
 def sample_views(count: int, seed: int, frame: int) -> Views:
-    """Draw the views of one frame; the same seed and frame always give the same views, whoever asks.
+    """Draw the views of one frame; the same seed and frame always give the same views.
 
     Rotations are +-U(15, 44) degrees, signs alternating so that both ways are tried; scales U(0.9, 1.1).
     Raises InputError when fewer than one view is asked for.

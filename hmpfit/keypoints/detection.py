@@ -1,4 +1,4 @@
-"""First look: palms anywhere in the image, landmarks of each; frames between looks that agree are filled.
+"""First pass: palms anywhere in the image, landmarks of each; frames between keyframes that agree are filled.
 
 Separate from tracking (which sees no pixels) and from refinement (which looks again where tracking says).
 """

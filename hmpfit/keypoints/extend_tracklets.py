@@ -1,4 +1,4 @@
-"""Following a hand past its last detection: the landmark network looks where the hand was a frame ago.
+"""Follow a hand past its last detection: the landmark network is applied where the hand was a frame ago.
 
 Separate from `tracklets` (no pixels) and from `refinement` (identity known). A hand behind a cup or blurred by speed
 is often no palm to the detector but still a hand to the landmark network. Each tracklet is followed onwards from its

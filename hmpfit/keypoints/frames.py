@@ -1,4 +1,4 @@
-"""Spreading one clip's frames over threads, in order and with bounded memory.
+"""Spread one clip's frames over threads, in order and with bounded memory.
 
 LiteRT, OpenCV and PyAV all let go of the interpreter lock, so threads scale like processes here, without start-up,
 pickling or log noise. Every frame's result depends on that frame alone: the number of workers changes nothing.

@@ -1,4 +1,4 @@
-"""The `file:PATH` source: keypoints that somebody else found, as npz or JSON.
+"""The `file:PATH` source: keypoints from another detector, as npz or JSON.
 
 Keys, in both forms: `xy_px` [H, T, 21, 2] (or [T, 21, 2] for one hand), pixels, OpenPose order, NaN/null where unseen;
 `is_right` [H] (or one boolean); optional `confidence` [H, T, 21] (default 1 where finite), `times_s` [T] seconds from

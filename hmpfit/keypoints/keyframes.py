@@ -1,4 +1,4 @@
-"""Which frames the palm detector must see: a few every second, and more only where those disagree.
+"""Choose the frames for the palm detector: a few every second, and more only where those disagree.
 
 Separate from detection because no pixels are needed to decide. The palm network costs more than the landmarks of a
 hand; between two looks a tenth of a second apart that show the same hands near the same places it tells nothing new.

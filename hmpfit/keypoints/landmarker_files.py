@@ -1,4 +1,4 @@
-"""Where the two MediaPipe networks come from: the installed wheel, or a `hand_landmarker.task` file of the user's.
+"""Locate the two MediaPipe networks: in the installed wheel, or in a `hand_landmarker.task` file of the user's.
 
 Separate from the networks so that `doctor` can ask without loading anything. A `.task` bundle is a zip with the palm
 detector as `hand_detector.tflite` and the landmark network as `hand_landmarks_detector.tflite`; the wheel of

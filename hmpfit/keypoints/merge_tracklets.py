@@ -1,4 +1,4 @@
-"""Joining tracklets that arrive at one another: fewer, longer tracklets, whose votes about the side weigh more.
+"""Merge tracklets that continue one another: fewer, longer tracklets, whose votes about the side weigh more.
 
 Separate from `tracklets` (certain from positions alone) and from `assignment` (a matter of plausibility). No pixels.
 """
@@ -97,7 +97,7 @@ def _followed_links(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, 
 
 
 def _opposed(detections: HandDetections, a: Tracklet, b: Tracklet) -> bool:
-    """Tell whether consistent votes, or colors where they are known, speak for two hands."""
+    """Return whether consistent votes, or colors where they are known, speak for two hands."""
     color = detections.color
     if color is not None and differ(color[a.rows], color[b.rows]):
         return True

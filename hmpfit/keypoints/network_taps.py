@@ -1,4 +1,4 @@
-"""Reading the inner layers of MediaPipe's landmark network: the file's own list of outputs is made longer.
+"""Read inner layers of MediaPipe's landmark network: the file's list of outputs is extended.
 
 Separate from `networks` because it knows the file format. The network's answers do not change and it costs nothing: the
 layers are computed anyway.

@@ -1,4 +1,4 @@
-"""Which landmarks lie under something else: a small network on inner layers of the landmark network.
+"""Classify which landmarks are covered: a small network on inner layers of the landmark network.
 
 Behind an object the landmark network invents a hand and says with confidence that it is there; what it saw at the
 landmark tells otherwise. Separate from `confidence`, which knows the spread of views only. Trained by

@@ -1,4 +1,4 @@
-"""Which right and which left hand belong to one person.
+"""Pair the right and the left hand of one person.
 
 Separate from `assignment`, which follows single hands. The arms of bodies in the picture decide where they are seen,
 else the hands' places, sizes and times.

@@ -1,4 +1,4 @@
-"""Frames of a stream that are kept for a while, so that a hand can be followed backwards without decoding again."""
+"""Keep recent frames of a stream, so that a hand can be followed backwards without decoding again."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class RecentFrames:
             del self._kept[next(iter(self._kept))]
 
     def earlier(self) -> "EarlierFrames":
-        """Return the frames that are kept now, to be asked for in falling order."""
+        """Return the frames that are kept now, for access in falling order."""
         return EarlierFrames(self._clip, dict(self._kept), self._most)
 
 

@@ -1,4 +1,4 @@
-"""Second look, where tracking says the hands are: steady crops, left hands mirrored, augmented views.
+"""Second pass, on tracked hands: steady crops, left hands mirrored, augmented views.
 
 Separate from detection because here the hand's identity is known. Left hands are looked at in mirrored crops, so the
 network only ever sees right hands and a mirrored video gives the mirrored result.
@@ -61,7 +61,7 @@ def refine(
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> KeypointTracks:
-    """Measure landmarks, world landmarks and confidence of every seen hand; looks at no frame where none is seen.
+    """Measure landmarks, world landmarks and confidence of every seen hand; other frames are not decoded.
 
     `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned
     from each crop's viewing direction to the camera's. Landmarks are measured in every frame. Their confidence is
@@ -140,13 +140,13 @@ class _Measured:
             self.confidence[h, frame], self.measured[h, frame] = sighting.alpha, True
 
     def differ(self, h: int, a: int, b: int) -> bool:
-        """Tell whether two frames do not both show a hand with like confidence."""
+        """Return whether two frames do not both show a hand with like confidence."""
         apart = np.abs(self.confidence[h, a] - self.confidence[h, b]).mean()
         return not (self.measured[h, a] and self.measured[h, b] and apart <= _AGREE)
 
 
 def _as_tracks(tracks: HandTracks, seen: Bools, **measured: Floats) -> KeypointTracks:
-    """Return what was measured of the hands with what tracking knows of them."""
+    """Return measured landmarks as tracks, with the sides, identities and votes from tracking."""
     return KeypointTracks(
         **measured,  # type: ignore[arg-type]
         seen=seen,
@@ -180,7 +180,7 @@ def measure_hand(
     viewed: bool = True,
     classifier: OcclusionClassifier | None = None,
 ) -> Sighting:
-    """Measure one hand in its region and, where `viewed`, judge every landmark by augmented views of it."""
+    """Measure one hand in its region and, where `viewed`, compute its landmarks' confidence from augmented views."""
     base = network(image, region[None], mirrored=is_left)
     alpha = np.zeros(21) if viewed else None
     if options.views and viewed:

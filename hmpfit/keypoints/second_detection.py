@@ -1,4 +1,4 @@
-"""Looks at parts of some frames, for hands that the look at the whole frame misses: at its border, and small ones.
+"""Detect hands that the pass over whole frames misses, in parts of some frames: at the border, and small ones.
 
 Separate from detection, which sees every hand that fills enough of the frame. The palm detector's input has 192 pixels
 a side: a hand that the border cuts off is found with a black margin around the picture, a small one in a tile of it.
@@ -26,7 +26,7 @@ from hmpfit.records import Bools, Floats, HandDetections
 
 @dataclass(frozen=True)
 class SecondDetectionOptions:
-    """When and how to look; more has to speak for a hand here than in a whole frame."""
+    """When and how to detect; thresholds are higher here than in a whole frame."""
 
     border_every_s: float = 0.5
     tiles_every_s: float = 1.0

@@ -1,4 +1,4 @@
-"""Regions over time: the same smooth path whichever way the detector shook.
+"""Smooth the regions of a hand over time, so that the detector's jitter does not reach the crops.
 
 The landmark network answers a little differently for every placing of its crop, so a shaking region makes shaking
 landmarks. Separate from `regions`, which knows single squares only.

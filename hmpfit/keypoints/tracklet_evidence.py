@@ -37,7 +37,7 @@ class TrackletEvidence:
         return self.right_share if is_right else 1 - self.right_share
 
     def dropped(self, reason: str) -> DroppedHand:
-        """Return what the result says of it when it is not kept."""
+        """Return its entry in the result when it is not kept."""
         return DroppedHand(
             int(self.frames[0]), int(self.frames[-1]), len(self.frames), self.right_log_odds > 0, self.score,
             self.center_px, self.size_px, reason,

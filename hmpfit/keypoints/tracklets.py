@@ -1,4 +1,4 @@
-"""Linking detections of neighboring frames into tracklets: stretches in which one hand surely moves on.
+"""Link detections of neighboring frames into tracklets: stretches in which one hand surely moves on.
 
 Separate from `tracking`, which decides whose hand a tracklet is. Pure numpy, no pixels. A tracklet ends where a hand
 disappears, jumps, or comes so close to another that following it would be a guess.
@@ -25,7 +25,7 @@ _CONSISTENT_FRAMES, _CLEAR_ODDS, _AGREEMENT = 8, 1.0, 0.85  # a vote that is nev
 
 @dataclass(frozen=True)
 class Tracklet:
-    """Detections (indices into HandDetections) of one hand, by frame, and what they say about its side."""
+    """Detections (indices into HandDetections) of one hand, by frame, and their votes on its side."""
 
     rows: NDArray[np.int64]  # [n]
     frames: NDArray[np.int64]  # [n]

@@ -1,1 +1,1 @@
-"""Hands of a camera or stream as they move: a tracker, a fixed-lag smoother, and what carries their answers away."""
+"""Hands of a camera or stream as they move: a tracker, a fixed-lag smoother, and the outputs."""

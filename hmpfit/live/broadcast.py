@@ -1,4 +1,4 @@
-"""A WebSocket that tells every listener each message as it comes: for robots, Blender and pages of this machine.
+"""A WebSocket server that sends every message to every listener: robots, Blender and pages of this machine.
 
 Listens on this machine alone unless told otherwise. A browser names the page that asks (Origin), and only pages that
 were allowed by name get an answer: any page in the world could ask else. Programs name none. A listener that does not

@@ -1,4 +1,4 @@
-"""Feed, tracker and smoother at work side by side, each on a thread; estimates come out in order.
+"""Run feed, tracker and smoother side by side, each on a thread; estimates come out in order.
 
 The tracker takes frames as they come; the smoother takes whatever was tracked since its last update, so that a slow
 update makes the next one larger and never late for good.
@@ -68,7 +68,7 @@ class LiveEngine:
         return out
 
     def _next(self) -> tuple[list[SeenFrame], bool]:
-        """Wait for enough tracked frames; also tell whether they are the last."""
+        """Wait for enough tracked frames; also return whether they are the last."""
         with self._changed:
             while not self._ended and not _enough(self._tracked):
                 self._changed.wait(0.5)

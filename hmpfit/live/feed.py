@@ -1,4 +1,4 @@
-"""Frames at their own pace: a thread reads the source and keeps the few newest for whoever tracks hands.
+"""Read frames at their own pace: a thread keeps the few newest for the tracker.
 
 What is not taken in time is dropped, oldest first, so that nothing falls behind. A file's frames come when they are due
 and no earlier; its lag is counted from then, however late it was decoded.

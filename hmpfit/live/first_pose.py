@@ -1,4 +1,4 @@
-"""Where the smoother starts in a new frame: inverse kinematics of what was seen of a hand there."""
+"""Initialize the smoother in a new frame: inverse kinematics of what was seen of a hand there."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which hands the window holds, what was seen of them, and where the smoother starts in their new frames.
+"""The hands of the window: their evidence, and the smoother's start in their new frames.
 
 Separate from `smoother`, which moves them: here hands come and go. Axes [H, T] of the window; right-hand form inside.
 """
@@ -24,7 +24,7 @@ BY_FRAME = ("global_R", "transl", "hand_R")
 
 @dataclass
 class HandsInWindow:
-    """The frames of the window and its hands: `guess` by inverse kinematics, `state` as solved, what the past says."""
+    """The frames of the window and its hands: `guess` by inverse kinematics, `state` as solved, the past as a prior."""
 
     models: HandModels
     camera: Camera
@@ -54,7 +54,7 @@ class HandsInWindow:
             self._appear(fresh, [shown[name] for name in fresh])
 
     def leave(self, count: int, past: MarginalPrior | None) -> None:
-        """Let the first frames go; `past` is what they say of the next."""
+        """Remove the first frames; `past` is the prior that they leave on the next."""
         self.frames, self.weights, self.past = self.frames[count:], self.weights[count:], past
         if self.state is not None and self.guess is not None:
             self.state = _cut(self.state, count)

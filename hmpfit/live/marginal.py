@@ -1,4 +1,4 @@
-"""The past of a sliding window as a Gaussian over what it leaves to the present: the next frame's state and the shape.
+"""Marginalize the past of a sliding window into a Gaussian over the next frame's state and the shape.
 
 Frames that leave the window are eliminated from the normal equations of all that they alone had a part in (Schur
 complement: Sibley, Matthies and Sukhatme 2010, "Sliding window filter", section 3); what remains acts on the first
@@ -102,7 +102,7 @@ class Bending:
         return cls(by_code, by_code @ prepared.path[0].to(rot6d) if field.prior.has_path else by_code)
 
     def added(self, blocks: ArrowheadSystem, H: Tensor, g: Tensor, matrix: bool) -> ArrowheadSystem:
-        """Add what a prior on the pose says of the latents."""
+        """Add a prior on the pose to the blocks of the latents."""
         pose, rigid, shape = slice(RIGID, FRAME), slice(0, RIGID), slice(FRAME, SIZE)
         by_code, by_latent = self.by_code.to(blocks.frame), self.by_latent.to(blocks.frame)
         g_latent = blocks.g_latent.clone()
@@ -117,7 +117,7 @@ class Bending:
 
 
 def marginalize(problem: Problem, motion: Motion, before: MarginalPrior, leaving: int) -> MarginalPrior:
-    """Return what the first `leaving` frames of a window and their own prior say of the frame after them.
+    """Return the prior that the first `leaving` frames of a window and their own prior leave on the next frame.
 
     `problem` and `motion` [B, T] are the window's, T > leaving. Terms of the shape alone stay with the window.
     """

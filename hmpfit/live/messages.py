@@ -1,4 +1,4 @@
-"""What is told of a frame, as JSON: the schema of the lines on stdout and of the WebSocket (docs/live.md).
+"""The messages of a frame as JSON: the schema of the lines on stdout and of the WebSocket (docs/live.md).
 
 The keys are a contract: add, never rename.
 """

@@ -1,4 +1,4 @@
-"""Where estimates go: lines of JSON, the WebSocket, the page and the recording, each in its own time.
+"""Outputs of a session: JSON lines, the WebSocket, the page and the recording, each at its own pace.
 
 An outlet that fails does not take the others with it: standard output that nobody reads any more ends the session, a
 full disk ends the recording with a sentence, listeners come and go.
@@ -21,7 +21,7 @@ from hmpfit.records import Camera
 
 @dataclass
 class Outlets:
-    """The outlets of a session; those that were not asked for are None. `lines` writes to standard output."""
+    """The outlets of a session; those that are off are None. `lines` writes to standard output."""
 
     lines: bool = False
     broadcast: Broadcast | None = None
@@ -64,7 +64,7 @@ class Outlets:
             self.page.show(list(estimates), self.words(counts))
 
     def words(self, counts: LiveCounts) -> str:
-        """Say how the session goes."""
+        """Return the session's statistics in words."""
         since = max(min(time.monotonic() - self._began, 3.0), 1e-3)
         return spoken(counts, len(self._recent) / since, self._hands)
 

@@ -1,4 +1,4 @@
-"""The live page: pictures with the hands' bones over them, and the hands in 3D, for whoever opens it.
+"""The live page: pictures with the hands' bones over them, and the hands in 3D.
 
 Costs nothing while nobody looks. Separate from `viewing.viewer`, which shows a finished result frame by frame.
 """
@@ -60,11 +60,11 @@ class LivePage:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody looks."""
+        """Whether a browser has the page open."""
         return bool(self.server.get_clients())
 
     def frame(self, frame: LiveFrame) -> None:
-        """Keep a picture until its hands are known, if anybody looks."""
+        """Keep a picture until its hands are known, if a browser has the page open."""
         if not self.watched:
             return
         import cv2

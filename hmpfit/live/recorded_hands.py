@@ -1,4 +1,4 @@
-"""What a session knew of its hands, frame by frame, and the result that is made of it in the end.
+"""Collect a session's hands frame by frame, and make a result of them at the end.
 
 Kept in float32: two hands for an hour at 30 frames a second are about 0.5 GB.
 """

@@ -1,4 +1,4 @@
-"""A live session as an ordinary run folder: pictures and hands as they come, result and overlay at the end.
+"""Record a live session as an ordinary run folder: pictures and hands as they come, result and overlay at the end.
 
 `recording.mp4` and `hands.jsonl` are on the disk while the session goes on; what `hmpfit view`, `export` and `report`
 read is made from them when it ends.

@@ -1,4 +1,4 @@
-"""The pictures of a live recording, on the disk as they come: a video that plays however the process ended.
+"""Write the pictures of a live recording as they come: a video that plays however the process ended.
 
 Separate from `video.writer`, whose file appears when it is complete: a live stream cannot be read again.
 """

@@ -1,4 +1,4 @@
-"""The records that travel through `hmpfit live`: frames, what was seen in them, and what is known of the hands."""
+"""The records of `hmpfit live`: frames, the landmarks seen in them, and the estimates of the hands."""
 
 from dataclasses import dataclass, field
 
@@ -44,7 +44,7 @@ class SeenFrame:
 
 @dataclass(frozen=True)
 class LiveHand:
-    """One hand of a frame as the smoother knows it: MANO parameters of its own side, joints in camera-frame meters."""
+    """The estimate of one hand in a frame: MANO parameters of its own side, joints in camera-frame meters."""
 
     hand_id: int
     is_right: bool

@@ -1,4 +1,4 @@
-"""A session put together: source, camera, tracker, smoother, as the settings of a run and of the session say."""
+"""Set up a session: source, camera, tracker and smoother, from the settings of a run and of the session."""
 
 from dataclasses import dataclass, replace
 
@@ -86,7 +86,7 @@ class LiveTools:
 
 
 def live_settings(settings: RunSettings) -> RunSettings:
-    """Return the settings that a session obeys. Raises InputError for choices that only a whole video can have."""
+    """Return the settings of a session. Raises InputError for choices that only a whole video can have."""
     whole = {
         "--init": settings.init != "keypoints",
         "--keypoints": settings.keypoints not in ("blend", "mediapipe"),

@@ -33,7 +33,7 @@ Told = tuple[SeenFrame, tuple[LiveHand, ...]]
 
 @dataclass(frozen=True)
 class SmootherOptions:
-    """`lookahead_s`: how far beyond a frame its answer looks; `window_s`: how long the window grows.
+    """`lookahead_s`: how much of the time after a frame its estimate uses; `window_s`: how long the window grows.
 
     Then it moves on by `slide_s`: seldom, because the latents of a window that stays are where the next solve starts.
     Frames that were told `dense_s` ago are thinned to one in `thin_s`, which counts for the others.
@@ -70,7 +70,7 @@ class FixedLagSmoother:
 
     @property
     def waiting(self) -> int:
-        """Frames of the window that have not been told."""
+        """Frames of the window whose estimates are not out yet."""
         return len(self._hands.frames) - self._told
 
     @torch.no_grad()
@@ -149,7 +149,7 @@ class FixedLagSmoother:
         return mirroring.pixels_as_sides(xy, np.array(self._hands.sides), self._hands.camera.width)
 
     def _slide(self, evidence: Evidence | None) -> None:
-        """Leave old frames to the past, two stay at least; thin those that were told a while ago."""
+        """Marginalize old frames, two stay at least; thin those whose estimates went out a while ago."""
         hands, options = self._hands, self._options
         newest, longest = hands.frames[-1].time_s, min(options.window_s, self._problem.window_s - MOST_S - PAUSE_S)
         leaving = 0

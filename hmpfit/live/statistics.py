@@ -1,4 +1,4 @@
-"""How a session goes: rate, share of frames kept and lag, in one line or as numbers."""
+"""Statistics of a session: rate, share of frames kept and lag, in one line or as numbers."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def lag_percentile(counts: LiveCounts, percent: float, last: int | None = None) 
 
 
 def spoken(counts: LiveCounts, rate: float, hands: int, last: int = 300) -> str:
-    """Say how the last frames went."""
+    """Describe the last frames in words."""
     if not counts.lags_s:
         return f"{rate:.1f} frames/s, {counts.kept:.0%} kept"
     found = {0: "no hand", 1: "1 hand"}.get(hands, f"{hands} hands")

@@ -1,4 +1,4 @@
-"""Hands in one frame after the other, causally: where a hand was it is looked for again; palms are sought now and then.
+"""Track hands frame by frame, causally: each hand is searched where it was, palms are detected now and then.
 
 The offline detector decides with the whole clip in view (`keypoints.tracking`); here only the past is known. The
 networks, regions, confidence and camera turn are the same.
@@ -56,7 +56,7 @@ class _Followed:
     confidence: Floats = field(default_factory=lambda: np.zeros(21))
 
     def region_at(self, time_s: float) -> Regions:
-        """Return where to look: around the last landmarks, moved on, and steadied."""
+        """Return the next region: around the last landmarks, extrapolated and smoothed."""
         gap = time_s - self.seen_s
         wanted = from_landmarks(self.xy_px + self.velocity * min(gap, 0.1))
         before = self.region
@@ -150,7 +150,7 @@ class HandTracker:
         return time_s - self._searched_s >= every - 1e-4
 
     def _search(self, image: Image, time_s: float) -> None:
-        """Look for palms in the whole picture; a hand that is found is followed from the next frame on."""
+        """Detect palms in the whole picture; a new hand is followed from the next frame on."""
         self._searched_s = time_s
         palms = self._palms(image)
         if not len(palms.score):
@@ -167,7 +167,7 @@ class HandTracker:
                 self._followed.append(_Followed(self._new_id(), is_right, xy, time_s, odds))
 
     def _side(self, odds: float) -> bool | None:
-        """Return the side of a new hand, or None where it is not asked for."""
+        """Return the side of a new hand, or None where that side is not wanted."""
         told = self._options.hands
         if told in ("left", "right"):
             return told == "right"
@@ -182,7 +182,7 @@ class HandTracker:
 
 
 def _is_off(used: Regions, wanted: Regions) -> bool:
-    """Tell whether a hand lay elsewhere in its crop than the network is used to."""
+    """Return whether a hand lay elsewhere in its crop than in the network's training."""
     shift = float(np.linalg.norm(used.center_px - wanted.center_px) / wanted.side_px)
     turn = abs(float((used.angle - wanted.angle + np.pi) % (2 * np.pi) - np.pi))
     size = abs(float(np.log(used.side_px / wanted.side_px)))

@@ -1,4 +1,4 @@
-"""A few damped Gauss-Newton steps on a window and its past: what there is time for between two updates.
+"""Solve a window and its past by a few damped Gauss-Newton steps, as many as fit between two updates.
 
 The offline solver (`fitting.solvers.gauss_newton`) goes on until nothing falls any more; here every window starts from
 the last one's answer, so that one linearization and some steps with a new gradient are enough.

@@ -1,1 +1,1 @@
-"""Very many clips from a list: read and checked, worked through in chunks, and told once each in a ledger."""
+"""Very many clips from a list: read and checked, processed in chunks, and entered once each in a ledger."""

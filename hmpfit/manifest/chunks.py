@@ -1,4 +1,4 @@
-"""A chunk of a manifest's clips, worked through by one warm worker: run folders, and one Parquet part of all hands.
+"""Process a chunk of a manifest's clips in one worker: run folders, and one Parquet part of all hands.
 
 A chunk that is tried again finds its finished clips by their run folders, so that a lost worker costs the clip that it
 was at. A part is written whole or not at all; the ledger says which parts count.

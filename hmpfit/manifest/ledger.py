@@ -1,4 +1,4 @@
-"""The ledger: a line for every clip that is done, appended and flushed to the disk before anyone is told.
+"""The ledger: a line for every finished clip, appended and flushed to the disk before it is reported.
 
 A restart reads it instead of looking into folders. A line that a kill cut short counts for nothing.
 """

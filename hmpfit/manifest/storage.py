@@ -1,4 +1,4 @@
-"""Clips and results where they lie: this machine, or an object store through fsspec (s3, gs, http, ...)."""
+"""Clips and results on this machine or in an object store, through fsspec (s3, gs, http, ...)."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""A manifest worked through: what the ledger lacks, in chunks, on processes of this machine or on Ray."""
+"""Process a manifest: what the ledger lacks, in chunks, on processes of this machine or on Ray."""
 
 import os
 import re

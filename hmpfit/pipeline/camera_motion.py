@@ -1,4 +1,4 @@
-"""Between first guess and fit: how the camera moved, and how long its path is in meters."""
+"""The step between first guess and fit: how the camera moved, and how long its path is in meters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ def find_camera_motion(context: RunContext, stage: StoreStage, start: FitStart) 
 
 
 def refine_scale(context: RunContext, stage: StoreStage, start: FitStart, fitted: HandMotion) -> CameraMotion | None:
-    """Return the camera's path as long as the fitted hands say, so that they and the camera share one world.
+    """Return the camera's path scaled by the fitted hands, so that they and the camera share one world.
 
     A path whose length needs no hands comes back as it is.
     """

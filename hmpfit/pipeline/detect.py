@@ -1,4 +1,4 @@
-"""The first step: hands found in the pixels, or read from a file, as tracks; and landmarks that only score a fit."""
+"""The first step: hands detected and tracked, or read from a file; and landmarks that only score a fit."""
 
 from dataclasses import dataclass, replace
 
@@ -46,7 +46,7 @@ def load_initializer(context: RunContext) -> Initializer:
 
 
 def detect(context: RunContext, stage: StoreStage) -> Detected:
-    """Return the tracks that the source and the initializer of a run ask for, without the withheld frames."""
+    """Return the tracks that the source and the initializer of a run require, without the withheld frames."""
     name, initializer = source_name(context), load_initializer(context)
     own = None if load_source(name).requires else source_tracks(context, stage, name, SourceInputs())
     lacks_landmarks = own is not None and own.world_m is None and initializer.requires == "landmarks_3d"
@@ -79,7 +79,7 @@ def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: Sou
 
 
 def hidden_landmarks(context: RunContext, stage: StoreStage, tracks: KeypointTracks) -> Floats | None:
-    """Return landmarks [H, T, 21, 2] of the withheld frames, found apart and never shown to the fit; NaN elsewhere."""
+    """Return landmarks [H, T, 21, 2] of the withheld frames, never given to the fit; NaN elsewhere."""
     if not context.hidden.any():
         return None
     settings = context.settings

@@ -1,4 +1,4 @@
-"""Which torch device a run computes on, and on how many threads a product of matrices is."""
+"""Choose the torch device of a run, and the number of threads of its matrix products."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -29,7 +29,7 @@ class FitStart:
 
 
 def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, initial: InitialMotion) -> FitStart:
-    """Ask the keypoint source of a run and sort the hands."""
+    """Get the evidence of a run's keypoint source and sort the hands."""
     name, motion = source_name(context), initial.motion
     source = load_source(name)
     inputs = SourceInputs(

@@ -1,4 +1,4 @@
-"""A camera that nobody knows: its focal length comes from hands and scene, between detection and first guess."""
+"""Estimate an unknown camera's focal length from hands and scene, between detection and first guess."""
 
 from dataclasses import replace
 
@@ -20,14 +20,14 @@ LINE_FRAMES = 7  # from which the scene's lines are taken
 
 
 def estimates_focal(context: RunContext) -> bool:
-    """Tell whether neither the user nor the file nor the recipe says the focal length."""
+    """Return whether neither the user nor the file nor the recipe gives the focal length."""
     told = context.settings.recipe.camera.focal_px > 0
     asked = context.settings.intrinsics in (None, ESTIMATE)
     return asked and context.camera.source == "assumed" and not told
 
 
 def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
-    """Return the context with a camera of the estimated focal length, where nothing tells it.
+    """Return the context with a camera of the estimated focal length, where none is given.
 
     Keypoints without 3D landmarks keep the assumed one. Raises InputError when they were asked for an estimate.
     """
@@ -53,7 +53,7 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
 
 
 def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:
-    """Return what the scene's lines say, from some frames evenly over the clip."""
+    """Return the evidence of the scene's lines, from some frames evenly over the clip."""
     clip = context.clip
     frames = np.unique(np.linspace(0, clip.frames - 1, min(LINE_FRAMES, clip.frames)).round().astype(int)).tolist()
     images = [pair for frame in frames for pair in clip.images(frame, frame + 1)]

@@ -51,7 +51,7 @@ def publish(
 
 @contextmanager
 def _optional(name: str, missing: dict[str, str], scratch: Path) -> Iterator[None]:
-    """Let a run keep its result when a picture of it fails; the summary's `missing` says which, and why.
+    """Let a run keep its result when a picture of it fails; the summary's `missing` names it and the reason.
 
     A full or shut disk is no such case: it would take the result too.
     """

@@ -1,4 +1,4 @@
-"""One run: what it needs is opened, its identity is compared with the folder's, and its steps follow each other."""
+"""One run: open its inputs, compare its identity with the folder's, and take its steps in order."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -81,7 +81,7 @@ class Run:
         return detect.detector_tracks(self.context, self.stage)
 
     def hidden_px(self, tracks: KeypointTracks) -> Floats | None:
-        """Return landmarks of the withheld frames, found apart and never shown to the fit."""
+        """Return landmarks of the withheld frames, found separately and never given to the fit."""
         return detect.hidden_landmarks(self.context, self.stage, tracks)
 
     def start(self) -> evidence.FitStart:

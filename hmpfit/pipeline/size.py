@@ -1,4 +1,4 @@
-"""What is known of the hands' size from outside the picture: `--hand-size MM`, `--shape-from RUN`, or nothing."""
+"""Hand size known from outside the picture: `--hand-size MM`, `--shape-from RUN`, or nothing."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `--camera` may say, apart from what is done about it, so that options are checked without numpy."""
+"""Values of `--camera`, apart from their implementation, so that options are checked without numpy."""
 
 from hmpfit.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Checks a recipe against its schema: an unknown key or a value of another type is one sentence with what would do.
+"""Check a recipe against its schema: an unknown key or a value of another type is one sentence with what would do.
 
 Separate from the schema, which is data, and from loading, which reads files.
 """

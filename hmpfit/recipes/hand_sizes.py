@@ -1,4 +1,4 @@
-"""Which sizes a hand can have: apart from the settings, and free of anything that is slow to import."""
+"""The sizes that a hand can have, apart from the settings and free of slow imports."""
 
 from hmpfit.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Reads recipes and applies `--set` to them; a misspelt key is an error, never a term that silently drops out."""
+"""Read recipes and apply `--set` to them; a misspelt key is an error, never a term that silently drops out."""
 
 import copy
 import logging

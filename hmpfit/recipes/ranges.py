@@ -1,4 +1,4 @@
-"""The range of every number that a recipe or an option may hold: what lies outside cannot be meant, and is refused.
+"""The range of every number in a recipe or an option; a value outside is refused.
 
 Separate from `loading`, which knows the keys' types by the shipped recipes; a range is more than an example can say.
 """

@@ -1,4 +1,4 @@
-"""From options, of `hmpfit run` or of `hmpfit.fit_video`, to `RunSettings`; names are checked before anything slow."""
+"""Resolve options, of `hmpfit run` or of `hmpfit.fit_video`, into `RunSettings`, before anything slow."""
 
 from collections.abc import Sequence
 from pathlib import Path

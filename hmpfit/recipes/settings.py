@@ -1,4 +1,4 @@
-"""The settings of one run as plain values: what the command line parses and what the pipeline obeys.
+"""The settings of one run as plain values: parsed by the command line, read by the pipeline.
 
 Kept apart from both, so that a script can say the same as `hmpfit run` without click.
 """

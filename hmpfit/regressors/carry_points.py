@@ -1,4 +1,4 @@
-"""Where a network looks for each hand: points of the tracks, carried over frames that the detector lost.
+"""The points that crops of a hand lie around: those of the tracks, carried over frames that the detector lost.
 
 Separate from the networks' own estimation, which all begin here. Hidden frames have no points: their pixels are
 withheld from everybody.

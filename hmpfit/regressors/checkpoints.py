@@ -115,7 +115,7 @@ def _compare(network: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -
 
 
 def is_regressor(path: Path) -> bool:
-    """Tell whether a file holds a network of ours."""
+    """Return whether a file holds a network of ours."""
     try:
         return bool(read_metadata_table(path, read_metadata(path), ABOUT).get("kind") == KIND)
     except InputError:
@@ -123,7 +123,7 @@ def is_regressor(path: Path) -> bool:
 
 
 def borrow_backbone(network: nn.Module, path: Path) -> None:
-    """Load the backbone of another network of ours into this one's: it has learned what hands look like.
+    """Load the backbone of another network of ours into this one's, which was trained on hands.
 
     What reads points off it comes along where both networks have it. Raises InputError when the backbones are not
     alike.

@@ -1,4 +1,4 @@
-"""What the training loop and the commands know about a network: its sizes, its view, its losses, its recipe.
+"""The plan of a network, for the training loop and the commands: its sizes, view, losses and recipe.
 
 Separate from the networks, which know nothing of training, and from the loop, which knows no network. The table of
 networks is the registry's family "networks"; a new one is a `NetworkPlan` and a line there.
@@ -82,7 +82,7 @@ class NetworkPlan:
     ] = ()  # switches that training may change between two stages: no weight depends on them
 
     def shipped(self, network: nn.Module, switches: Any) -> tuple[nn.Module, Any]:
-        """Return a trained network without what only training needs, and the switches that say so."""
+        """Return a trained network without the parts for training only, and its switches."""
         for_inference = self.for_inference(switches)
         if for_inference == switches:
             return network, switches
@@ -91,7 +91,7 @@ class NetworkPlan:
         return bare.eval(), for_inference
 
     def switches(self, size: str, said: Mapping[str, str] | None = None) -> Any:
-        """Return the switches of a size, with some of them said as text ("off", "2", "true").
+        """Return the switches of a size, with some of them given as text ("off", "2", "true").
 
         Raises UnknownNameError for a size or switch that does not exist and InputError for a value of another type.
         """

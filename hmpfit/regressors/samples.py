@@ -1,4 +1,4 @@
-"""What a regressor learns from: a few consecutive frames of one or two hands with everything that is known about them.
+"""Training samples of a regressor: a few consecutive frames of one or two hands with their labels.
 
 Separate from where they come from (datasets, synthesis) and from the networks. A source gives `HandClip`s;
 `sample_crop` crops one, disturbs it as the recipe says and returns plain arrays in the axes of the crop's own camera.
@@ -94,7 +94,7 @@ NOTHING = Augmentation(0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class View:
-    """How a network wants to see: the crop's side in pixels, frames per clip, hands, and whether fingers point up."""
+    """A network's input: the crop's side in pixels, frames per clip, hands, and whether fingers point up."""
 
     size: int = 256
     frames: int = 2

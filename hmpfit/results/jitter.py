@@ -1,4 +1,4 @@
-"""How much the mesh trembles in the image: what is left of its center's path after an 11-frame moving average."""
+"""Jitter of the mesh in the image: what is left of its center's path after an 11-frame moving average."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Read a result together with the hand model that made it, or refuse: the wrong hand would export silent nonsense."""
+"""Read a result with the hand model that made it, and refuse any other: it would export wrong meshes silently."""
 
 from pathlib import Path
 

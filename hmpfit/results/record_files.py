@@ -75,7 +75,7 @@ def _flatten(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _build(kind: Any, value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Give a stored value the type that the record's annotation asks for."""
+    """Convert a stored value to the type of the record's annotation."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         if value is None:
             return None

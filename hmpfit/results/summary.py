@@ -1,4 +1,4 @@
-"""`result.json`: how good a run is, in numbers that a script can read. The keys are a contract: add, never rename."""
+"""`result.json`: figures on the quality of a run for scripts. The keys are a contract: add, never rename."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -99,7 +99,7 @@ _SUMMARY = {
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """Read a `result.json`. Raises UnreadableFileError when it is missing, damaged, or lacks what every run tells."""
+    """Read a `result.json`. Raises UnreadableFileError when it is missing, damaged, or lacks a required key."""
     summary = read_json_table(path)
     wrong = mismatch(summary, _SUMMARY)
     if wrong is not None:
@@ -178,7 +178,7 @@ def _size(result: FitRecord, hand: int) -> dict[str, Any]:
 
 
 def _vote(tracks: KeypointTracks, hand: int) -> dict[str, float | str | None] | None:
-    """Return what the detections say of a hand's side; None where the source has no votes."""
+    """Return the detections' votes on a hand's side; None where the source has no votes."""
     if tracks.right_log_odds is None or tracks.agreement is None:
         return None
     right = 1 / (1 + np.exp(-float(tracks.right_log_odds[hand])))

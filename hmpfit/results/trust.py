@@ -1,4 +1,4 @@
-"""Which frames may be called detected: those in which enough landmarks are trusted."""
+"""Decide which frames are called detected: those in which enough landmarks are trusted."""
 
 import numpy as np
 from numpy.typing import NDArray

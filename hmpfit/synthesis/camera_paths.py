@@ -1,4 +1,4 @@
-"""How the camera of a truth clip moves: still, in a hand, around the hands, walking with them, panning.
+"""Camera paths of truth clips: still, in a hand, around the hands, walking with them, panning.
 
 World axes are those of the camera's nominal place: x right, y down, z forward, meters. Everything is drawn from a
 generator; the paths know nothing of what is seen.

@@ -1,4 +1,4 @@
-"""The generator's own coordinates of a hand, 21 angles in degrees, and their way into MANO's axis-angle pose.
+"""The generator's hand coordinates, 21 angles in degrees, and their conversion to MANO's axis-angle pose.
 
 Separate from the motions so that anatomy (axes, ranges, coupling of joints) is said once. numpy only.
 """

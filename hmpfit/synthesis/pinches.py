@@ -42,7 +42,7 @@ def pinched(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: 
 
 
 def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: float) -> Floats:
-    """Return per posture [N] what keeps the pads apart, [N, 3 fingers], millimeters."""
+    """Return the distances between the pads per posture [N], [N, 3 fingers], millimeters."""
     pads = _pads(to_hand_pose(angles, subject), (*fingers, "thumb"))
     parts = []
     for k, finger in enumerate(fingers):

@@ -41,7 +41,7 @@ def sample_place(kind: str, frames: int, fps: float, generator: np.random.Genera
 
 
 def world_truth(joints: Floats, place: Place | None) -> dict[str, Floats]:
-    """Return what the truth file says of the world: joints [H, T, 21, 3] before the camera, and its path."""
+    """Return the truth file's arrays of the world: joints [H, T, 21, 3] before the camera, and its path."""
     path = np.repeat(np.eye(4)[None], joints.shape[1], axis=0) if place is None else place.world_from_camera
     return {
         "world_from_camera": path,

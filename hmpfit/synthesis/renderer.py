@@ -158,7 +158,7 @@ def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
 
 
 def shade(colors: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:
-    """Return lit colors [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; what looks away is turned around."""
+    """Return lit colors [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; normals that face away are flipped."""
     to_eye = -vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-9)
     normals = normals * np.where((normals * to_eye).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     lamp = np.asarray(light.towards) / np.linalg.norm(light.towards)

@@ -1,4 +1,4 @@
-"""A textured still room with depth, seen from any pose: what a moving camera of a truth clip looks at.
+"""A textured still room with depth, rendered from any pose: the background of truth clips with a moving camera.
 
 Walls, floor, ceiling and boxes are flat rectangles. A rectangle's depth is 1 / (a linear function of the pixel), so the
 nearest one at every pixel is found without a mesh; only background, the hands are drawn over it by `clips.py`.

@@ -57,7 +57,7 @@ def stage(
 
 
 def sample_skin(generator: np.random.Generator) -> tuple[float, float, float]:
-    """Draw the color of somebody's skin."""
+    """Draw a skin color."""
     tone = generator.uniform(0.05, 1.0)
     red, green, blue = np.clip(_DARK + (_LIGHT - _DARK) * tone + generator.normal(0, 0.015, 3), 0.08, 0.97)
     return float(red), float(green), float(blue)

@@ -76,7 +76,7 @@ def draw_back(meshes: Meshes, grip: Floats, way: Floats, surfaces: Surfaces) -> 
 
 
 def overlapping(right: Floats, left: Floats, surfaces: Surfaces) -> NDArray[np.bool_]:
-    """Tell in which frames any vertex of either hand [T, V, 3] is inside the other, bool [T]."""
+    """Return in which frames any vertex of either hand [T, V, 3] is inside the other, bool [T]."""
     here, there = (torch.as_tensor(mesh, dtype=torch.float32) for mesh in (right, left))
     inside = vertices_inside(here, there, surfaces[1]).any(1) | vertices_inside(there, here, surfaces[0]).any(1)
     return np.asarray(inside.numpy())

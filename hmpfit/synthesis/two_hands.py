@@ -37,7 +37,7 @@ _PALM = list(OPENPOSE_PALM)
 
 @dataclass(frozen=True)
 class HandTrajectory:
-    """One hand as its kind wants it, T frames: a right hand, the other hand towards +x."""
+    """One hand's trajectory of T frames: a right hand, the other hand towards +x."""
 
     pose: Floats  # [T, 15, 3]
     fingers: Floats  # [T, 3] where the straight fingers point
@@ -103,7 +103,7 @@ def sample_two_hands(
 
 @dataclass(frozen=True)
 class _PosedTrajectory:
-    """A hand's mesh where its kind wants it, as it is (a left hand to the right of the mirror)."""
+    """A trajectory's mesh, as it is (a left hand to the right of the mirror)."""
 
     hand: HandTrajectory
     model: ManoHand
@@ -123,7 +123,7 @@ class _PosedTrajectory:
 
     @property
     def wrists(self) -> Floats:
-        """Where the wrist wants to be, [T, 3]; in the mirror for a left hand."""
+        """The wrist's target positions, [T, 3]; mirrored for a left hand."""
         root = self.model.model.J_regressor[0] @ (self.model.model.v_template + self.model.model.shapedirs @ self.betas)
         return np.asarray(root + self.shift)
 

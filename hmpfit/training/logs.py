@@ -1,4 +1,4 @@
-"""Where a training's figures go: metrics.csv that survives resuming, and TensorBoard where it is installed.
+"""Log a training's figures: metrics.csv that survives resuming, and TensorBoard where it is installed.
 
 Separate from the loop because Lightning begins a new csv file whenever it resumes, and the old rows must be kept.
 """
@@ -46,7 +46,7 @@ def whole_log(path: Path, resumed_at: int) -> Iterator[None]:
 
 
 def metric_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics file that tell their step; none without a file. Raises UnreadableFileError."""
+    """Return the rows of a metrics file that have a step; none without a file. Raises UnreadableFileError."""
     if not path.is_file():
         return []
     lines = read_text(path).splitlines()

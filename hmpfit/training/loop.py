@@ -63,7 +63,7 @@ class _RunningMean(WeightAveraging):
 
 
 class _LastState(Checkpoint):
-    """Saves the state now and then, whole or not at all, and tells how far the training is.
+    """Saves the state now and then, whole or not at all, and reports the training's progress.
 
     A state that is saved where a validation is due is saved after it: else the best score would be forgotten. Being a
     `Checkpoint`, it runs after the one that keeps the best.

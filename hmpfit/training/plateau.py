@@ -10,7 +10,7 @@ from hmpfit.regressors.plan import Plateau
 
 
 class PlateauRate:
-    """Follows a training's loss step by step and says what share of the first rate holds."""
+    """Follows a training's loss step by step and returns the learning rate as a share of the first."""
 
     def __init__(self, plateau: Plateau, steps_per_epoch: int, learning_rate: float) -> None:
         self.plateau, self.steps_per_epoch, self.learning_rate = plateau, steps_per_epoch, learning_rate

@@ -1,4 +1,4 @@
-"""How well segments of a picture agree with three directions at right angles, for a focal length.
+"""Fit a Manhattan frame, three directions at right angles, to the segments of a picture for a given focal length.
 
 A Manhattan world (Coughlan & Yuille 1999): each segment runs along one of three orthogonal directions, towards its
 vanishing point, or anywhere. The directions are found from triples of segments and refined by

@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: decoding and encoding on threads of their own, in order, with bounded memory.
+"""Read ahead and write behind: decoding and encoding on threads of their own, in order, with bounded memory.
 
 Separate from reader and writer, which know nothing of threads. PyAV lets go of the interpreter lock while it works.
 """
@@ -37,7 +37,7 @@ class WriteBehind:
         self._most = most
 
     def __call__(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Have `work(*arguments)` done after all that was asked for before."""
+        """Do `work(*arguments)` after all earlier calls."""
         self._waiting.append(self._pool.submit(work, *arguments))
         if len(self._waiting) > self._most:
             self._waiting.popleft().result()

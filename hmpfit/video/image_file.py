@@ -1,4 +1,4 @@
-"""One image from a file: any usual format, upright as viewers show it, with the focal length its camera wrote down.
+"""Read one image file: any usual format, upright as viewers show it, with the focal length in its metadata.
 
 Separate from `image_folder`, which knows order and time. Formats are told by content, not by name.
 """
@@ -37,7 +37,7 @@ _LOG = logging.getLogger("hmpfit")
 
 
 def is_still(path: Path) -> bool:
-    """Tell whether a file is a single picture by its first bytes; an animation and a video are none."""
+    """Return whether a file is a single picture by its first bytes; an animation and a video are none."""
     with explained(path), open_regular(path) as file:
         head = file.read(_HEAD)
     if path.suffix.lower() in _RAW:
@@ -126,7 +126,7 @@ def _content(file: Path) -> bytes:
 
 
 def _decode(content: bytes, flags: int) -> NDArray[np.uint8] | None:
-    """Return BGR as stored, gray and transparent images included, or None for what OpenCV does not know."""
+    """Return BGR as stored, gray and transparent images included, or None for formats unknown to OpenCV."""
     import cv2
 
     if not content:
@@ -170,7 +170,7 @@ def _orientation(content: bytes, file: Path) -> int:
 
 
 def _png_without_exif(content: bytes) -> bool:
-    """Tell so without decoding: Pillow would decode the whole picture to look for EXIF behind it."""
+    """Return whether a PNG has no EXIF without decoding it, as Pillow would to find EXIF behind the pixels."""
     return content.startswith(_PNG) and b"eXIf" not in content and b"Raw profile type exif" not in content
 
 

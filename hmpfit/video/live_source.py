@@ -1,4 +1,4 @@
-"""Frames as they come, once and in order: of a camera, of a network stream, or of a file from its beginning.
+"""Frames of a camera, a network stream or a file, read once and in order.
 
 Separate from `clip`, whose frames can be read as often as wanted: what comes live comes once. Only the protocols listed
 here are spoken, so that a playlist from elsewhere cannot name a file of this machine.
@@ -30,12 +30,12 @@ _MOST_PIXELS = 8192 * 8192
 
 
 class StreamEndedError(InputError):
-    """A camera or stream gave out before anyone asked it to; the sentence says how."""
+    """A camera or stream ended by itself; the sentence has the reason."""
 
 
 @dataclass(frozen=True)
 class LivePicture:
-    """A picture, when it was taken on the source's clock (None: it does not say), and its size."""
+    """A picture, when it was taken on the source's clock (None: unknown), and its size."""
 
     time_s: float | None
     image: NDArray[np.uint8]  # [height, width, 3] RGB
@@ -163,7 +163,7 @@ def device_name(text: str) -> str:
 
 
 def cameras_here() -> str:
-    """Say which cameras this machine has."""
+    """Return a sentence that lists the cameras of this machine."""
     if not sys.platform.startswith("linux"):
         return "give a video file or a stream; cameras are opened on Linux only."
     found = sorted(str(path) for path in Path("/dev").glob("video*") if _DEVICE.fullmatch(str(path)))

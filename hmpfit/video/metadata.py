@@ -1,4 +1,4 @@
-"""Focal lengths that cameras write into their files: EXIF of photos, QuickTime tags of videos.
+"""Focal lengths in the metadata of files: EXIF of photos, QuickTime tags of videos.
 
 Separate from the readers of pixels. A focal length "equivalent to 35 mm film" is one of the same diagonal angle of view
 (CIPA DCG-001), and film has a diagonal of 43.27 mm.

@@ -1,4 +1,4 @@
-"""How stored pixels are shown: pixel aspect, display matrix (turns and mirrors), and frames of another size.
+"""Display geometry of stored pixels: pixel aspect, display matrix (turns and mirrors), and frames of another size.
 
 Separate from `video_file`, which knows where the pixels and these facts are stored.
 """

@@ -1,4 +1,4 @@
-"""Where input comes from: files, web addresses, standard input, folders of videos, folders of unrelated photos.
+"""Input sources: files, web addresses, standard input, folders of videos, folders of unrelated photos.
 
 Separate from the readers, which know files on this machine only. Whatever comes from elsewhere is stored in a temporary
 file first, because a run reads its video several times.
@@ -44,7 +44,7 @@ class Source:
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a text is an address such as https://..., of any scheme."""
+    """Return whether a text is an address such as https://..., of any scheme."""
     return _SCHEME.match(text) is not None
 
 
@@ -167,7 +167,7 @@ def _download(url: str, file: BinaryIO, progress: Progress) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https alone, also after a redirection."""
+    """Return an opener for http and https alone, also after a redirection."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(),

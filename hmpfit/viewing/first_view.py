@@ -1,4 +1,4 @@
-"""Where the 3D page opens: an eye beside the filming camera that sees the hands, not the back of the picture."""
+"""The initial view of the 3D page: beside the filming camera, facing the hands and not the back of the picture."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Writing a self-contained page: a template with the pages' style and script inside, and a policy that allows no other.
+"""Write a self-contained page: a template with the pages' style and script inside, and a policy that allows no other.
 
 Separate from what the pages say.
 """

@@ -1,4 +1,4 @@
-"""Small pictures of a clip, decoded ahead by a thread: showing frame after frame must not wait for a seek each time.
+"""Small pictures of a clip, decoded ahead by a thread, so that showing frame after frame needs no seek.
 
 Separate from the viewer, which only asks for the picture of a frame.
 """

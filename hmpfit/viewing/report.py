@@ -52,7 +52,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
 
 def read_run_summary(folder: Path, hands: int | None = None) -> dict[str, Any]:
-    """Return the content of a run folder's `result.json`, which tells of that many hands.
+    """Return the content of a run folder's `result.json`, which must have that many hands.
 
     Raises InputError when there is none, or it is not of this run.
     """
@@ -140,7 +140,7 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _votes(label: str, hand: Mapping[str, Any]) -> list[str]:
-    """Return a row of the table of hands: name, whose, and what its sightings say of its side."""
+    """Return a row of the table of hands: name, person, and its detections' votes on its side."""
     vote = hand.get("vote")
     side = "right" if hand["is_right"] else "left"
     said = "–" if vote is None else f"{vote['agreement']:.0%} of its sightings say {side}"

@@ -1,4 +1,4 @@
-"""The hands of one result in a viser scene: meshes, joints colored by what is known of them, bones, and words.
+"""The hands of one result in a viser scene: meshes, joints colored by status and deviation, bones, and labels.
 
 Separate from the viewer, which may show two results at once.
 """

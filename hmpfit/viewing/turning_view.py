@@ -1,4 +1,4 @@
-"""The hands alone, seen by an eye that walks around them: a still picture hides depth, a turning one shows it.
+"""The hands alone, seen by a camera that orbits them: a still picture hides depth, a turning one shows it.
 
 Separate from the overlay, which looks through the filming camera.
 """

@@ -191,7 +191,7 @@ class Viewer:
             self.shown[1].move((self._aside_m if self.place.value == BESIDE else 0.0, 0.0, 0.0))
 
     def _words(self, frame: int) -> str:
-        """Return what the page says of a frame."""
+        """Return the page's text for a frame."""
         lines = [f"frame {frame + self._first}, {self.result.tracks.times_s[frame]:.2f} s"]
         for number, hands in enumerate(self.shown):
             lines += [f"**{self._names[number]}**"] if self._names else []

@@ -1,4 +1,4 @@
-"""What a user should know before trusting a run, as plain sentences with frame numbers.
+"""Warnings about a run, as plain sentences with frame numbers.
 
 Separate from the report, because the viewer and scripts say the same sentences.
 """

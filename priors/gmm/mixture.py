@@ -1,4 +1,4 @@
-"""A mixture of Gaussians over windows of hand motion, behind the same socket as the learned motion field.
+"""A mixture of Gaussians over windows of hand motion, with the same interface as the learned motion field.
 
 A window of axis-angle poses is m + A a with PCA coefficients a ~ sum_k w_k N(mu_k, L_k L_k'). Its latent is the
 whitened coefficient vector and one number that names the component, so that z ~ N(0, I) decodes to a draw of the

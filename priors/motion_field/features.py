@@ -1,4 +1,4 @@
-"""What the encoder sees of a motion: 15 numbers a joint, from rotations alone and the prior's own skeleton.
+"""Input features of the encoder: 15 numbers a joint, from rotations alone and the prior's own skeleton.
 
 Wrist-relative positions and velocities, 6D rotations and angular velocities; the wrist's rotation is the identity, so
 that the prior knows fingers only. Unknown frames are bridged first and marked later by the encoder.

@@ -1,4 +1,4 @@
-"""In-betweening along the latent path: what a straight line over unknown frames gets wrong, learned.
+"""In-betweening along the latent path: a network that corrects the straight line over unknown frames.
 
 A gap's course is a line between its ends plus a few sine waves that vanish there. The network sees, channel by channel,
 the known frames around the gap, and pools over channels, with the same weights for all: it learns how motion goes on

@@ -55,7 +55,7 @@ def load_prior(name_or_path: str | Path) -> MotionPrior:
 
 
 def checked_digest(path: Path) -> str:
-    """Return the sha256 of a prior's file. Raises InputError when its card tells another."""
+    """Return the sha256 of a prior's file. Raises InputError when its card has another."""
     digest = hashlib.sha256(read_bytes(path, WEIGHTS_MOST)).hexdigest()
     if read_card(path).get("sha256", digest) != digest:
         raise InputError(f"The prior '{path}' is not the file its card describes (its checksum differs); get it anew.")

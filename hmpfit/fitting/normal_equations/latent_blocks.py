@@ -1,4 +1,4 @@
-"""From what the terms say about finger poses to the blocks of the latents, through the decoder's Jacobian.
+"""Blocks of the latents, from the terms' derivatives by finger poses and the decoder's Jacobian.
 
 Windows are taken a group at a time and their Jacobians dropped again, so that memory does not grow with the clip.
 """

@@ -33,7 +33,7 @@ class _Chunk:
     group: WindowGroup | None
 
     def seen(self, frames: int) -> tuple[int, int]:
-        """Return the frames whose terms say something about these: one more on either side for the steps."""
+        """Return the frames whose terms depend on these: one more on either side for the steps."""
         return max(self.first - 1, 0), max(self.stop, min(self.last + 1, frames))
 
 
@@ -97,7 +97,7 @@ def _pieces(frames: int, field: PoseField | None, device: torch.device) -> Itera
 
 
 def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: int, last: int) -> LocalSums:
-    """Sum what the terms say about frames first..last; those of shape and latents speak with the first frame."""
+    """Sum the terms' derivatives over frames first..last; those of shape and latents count with the first frame."""
     motion, low = take_frames(motion, first, last), take_frames(low, first, last)
     low_points, d_points = landmark_jacobian(work.kinematics, low.global_R, low.hand_R, low.betas[:, None], low.transl)
     if not ("hand_pose" in problem.free or ("latent" in problem.free and work.field is not None)):

@@ -147,7 +147,7 @@ def _narrowed(search: _Search, blocks: ArrowheadSystem | None) -> tuple[_Search,
 
 
 def segmentation_of(problem: Problem, motion: Motion) -> Segmentation:
-    """Cut the clip where the linear algebra wants it: at the windows, or evenly where no latent is free."""
+    """Cut the clip into segments for elimination: at the windows, or evenly where no latent is free."""
     if "latent" in problem.free and problem.field is not None:
         layout = problem.field.layout
         reach = (stop - end for (_, end), (_, stop) in zip(layout.segments, layout.windows))

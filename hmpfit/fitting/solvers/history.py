@@ -1,4 +1,4 @@
-"""What every solver hands back, so that stages need not know which one ran."""
+"""Solution and report that every solver returns, so that stages need not know which one ran."""
 
 from dataclasses import dataclass, fields, replace
 

@@ -1,4 +1,4 @@
-"""The term of what joints like to do: the same rules that the inverse kinematics obeys, held by the fit as well.
+"""The anatomical term: preferred joint angles and limits, the same as those of the inverse kinematics.
 
 Pixels leave a finger's depth open and the detector's depth is weak, so that without these rules a fit that follows
 pixels bends joints that cannot bend.

@@ -58,7 +58,7 @@ def joint_landmark(owner: Tensor) -> Tensor:
 
 
 def _moving_joints() -> Tensor:
-    """Tell which of the 15 finger joints move each of the 16 joints' frames, [16, 15]."""
+    """Return which of the 15 finger joints move each of the 16 joints' frames, [16, 15]."""
     out = torch.zeros(16, 15)
     for joint in range(1, 16):
         if MANO_PARENTS[joint] > 0:

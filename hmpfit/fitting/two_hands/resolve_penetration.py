@@ -108,7 +108,7 @@ class TranslationSolver:
 
 
 def _near_contact(planes: ContactPlanes) -> Tensor:
-    """Tell in which frames the hands are in each other, neighboring frames included, [N]."""
+    """Return in which frames the hands are in each other, neighboring frames included, [N]."""
     touching = (planes.gap > 0).any(1).float()[None, None]
     reach = 2 * _NEIGHBORS + 1
     return torch.nn.functional.max_pool1d(touching, reach, 1, _NEIGHBORS)[0, 0] > 0

@@ -63,5 +63,5 @@ def without_terms(problem: Problem, *names: str) -> Problem:
 
 
 def without_coupling(problem: Problem) -> Problem:
-    """Return the problem without the terms between hands: what each hand's own evidence says."""
+    """Return the problem without the terms between hands."""
     return without_terms(problem, *COUPLED)

@@ -1,4 +1,4 @@
-"""What a camera file says, before it meets a clip; and the coefficients of other tools' lens models as ours."""
+"""The content of a camera file before it meets a clip; other tools' lens coefficients converted to ours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _RATIONAL, _MOST = 8, 14
 
 
 class UnreadableError(ValueError):
-    """A camera file does not say what is needed; the message says what is wrong."""
+    """A camera file lacks what is needed; the message names it."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A camera as its file has it: K [frames | 1, 3, 3] in pixels of `size` (width, height), None where not said."""
+    """A camera as its file has it: K [frames | 1, 3, 3] in pixels of `size` (width, height), None where not given."""
 
     K: Floats
     distortion: Floats | None = None  # [4 | 5 | 8], see geometry.lenses

@@ -20,7 +20,7 @@ _MODELS: dict[str, tuple[int, int, Callable[[Sequence[float]], Lens]]] = {
 
 
 def looks_like_colmap(text: str) -> bool:
-    """Tell whether a text is a list of COLMAP cameras."""
+    """Return whether a text is a list of COLMAP cameras."""
     return any(len(parts) > 4 and parts[0].isdigit() and parts[1].isupper() for parts in _lines(text))
 
 

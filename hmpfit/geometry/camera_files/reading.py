@@ -1,4 +1,4 @@
-"""From a path to a camera: the format is told by the content; `FILE#NAME` picks one of several cameras."""
+"""Read a camera from a path: the format follows from the content; `FILE#NAME` picks one of several cameras."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ COLUMNS = 48
 
 
 def recognize(contents: dict[str, Any]) -> bool:
-    """Say whether this is an AMASS-style file, or a folder of them."""
+    """Return whether this is an AMASS-style file, or a folder of them."""
     if isinstance(contents.get("frames"), dict):
         return any(recognize(part) for part in contents["frames"].values())
     return "poses" in contents and "trans" in contents

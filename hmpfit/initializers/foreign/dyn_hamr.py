@@ -20,7 +20,7 @@ _KEYS = ("trans", "root_orient", "betas", "is_right", "cam_R", "cam_t", "intrins
 
 
 def recognize(contents: dict[str, Any]) -> bool:
-    """Say whether this is a Dyn-HaMR world result."""
+    """Return whether this is a Dyn-HaMR world result."""
     return "cam_R" in contents and "root_orient" in contents and "trans" in contents
 
 

@@ -1,4 +1,4 @@
-"""What every foreign file is turned into, and the way from there into the clip's own camera.
+"""The record that every foreign file is read into, and its conversion into the clip's own camera.
 
 Other systems assume their own focal length (5000 px, or 5000/256 of the longer side). A hand seen by such a camera is
 moved so that its wrist keeps its pixel, its apparent size and the face that it turns to the camera.

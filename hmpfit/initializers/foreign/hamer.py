@@ -21,7 +21,7 @@ _FOCAL = ("focal_length", "scaled_focal_length", "focal")
 
 
 def recognize(contents: dict[str, Any]) -> bool:
-    """Say whether these are HaMeR's or WiLoR's parameters."""
+    """Return whether these are HaMeR's or WiLoR's parameters."""
     if "frames" in contents and isinstance(contents["frames"], dict):
         return any(recognize(frame) for frame in contents["frames"].values())
     return all(key in contents for key in _POSE) and any(key in contents for key in (*_TRANSL, "pred_cam"))
@@ -54,7 +54,7 @@ def read(contents: dict[str, Any], camera: Camera) -> ForeignMotion:
 
 
 def _detections(contents: dict[str, Any]) -> dict[str, Floats]:
-    """Join all frames' files into arrays over detections; `frame` says whose each is."""
+    """Join all frames' files into arrays over detections; `frame` is the frame of each."""
     if "frames" in contents and isinstance(contents["frames"], dict):
         parts = [
             {**_arrays(frame), "frame": np.full(_count(frame), number)}

@@ -25,7 +25,7 @@ _POINTS_STD_M = 0.002  # and where they are
 
 
 def recognize(contents: dict[str, Any]) -> bool:
-    """Say whether these are joints or vertices without parameters."""
+    """Return whether these are joints or vertices without parameters."""
     return _find(contents, _JOINTS) is not None or _find(contents, _VERTICES) is not None
 
 

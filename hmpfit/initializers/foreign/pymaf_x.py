@@ -23,7 +23,7 @@ _BODY_JOINTS = 22
 
 
 def recognize(contents: dict[str, Any]) -> bool:
-    """Say whether this is a PyMAF-X output."""
+    """Return whether this is a PyMAF-X output."""
     return "smplx_params" in contents and "orig_cam_t" in contents
 
 

@@ -1,1 +1,1 @@
-"""What all regressors see with: ResNet-50, a light stand-in for CPUs, and the feature pyramid on top."""
+"""Backbones of all regressors: ResNet-50, a light one for CPUs, and the feature pyramid on top."""

@@ -1,4 +1,4 @@
-"""What a network reads off the frozen landmark network: small maps, their mean, MediaPipe's own answers.
+"""Features of the frozen landmark network: small maps, their mean, MediaPipe's own outputs.
 
 Separate from the backbone in torch, which can be trained: frozen, LiteRT computes the same three times as fast. The
 maps of 28, 14 and 7 cells are brought to 8 x 8 and stacked, so that a training can keep them on disk.

@@ -30,7 +30,7 @@ class Block(nn.Module):
 
 
 class LightBackbone(nn.Module):
-    """Four levels of features at 1/4, 1/8, 1/16 and 1/32 of an image; `blocks` says how many blocks each level has."""
+    """Four levels of features at 1/4, 1/8, 1/16 and 1/32 of an image; `blocks` is their number in each level."""
 
     pretrained = False  # no weight files exist
 

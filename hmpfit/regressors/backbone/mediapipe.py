@@ -1,4 +1,4 @@
-"""A backbone that has seen real hands: MediaPipe's landmark network, with the weights of the installed package.
+"""A backbone trained on real hands: MediaPipe's landmark network, with the weights of the installed package.
 
 Separate from the others because no weight of it is ever stored here: they are read when the network is built, from the
 file that the keypoints use too, and its checksum is part of what a checkpoint says. 2.7 million parameters; it wants

@@ -1,4 +1,4 @@
-"""Graph features made a little different: the paper's generative branch, and the explicit ways it is compared with.
+"""Disturb graph features: the paper's generative branch, and the explicit ways it is compared with.
 
 Training only. Source: Han et al. 2023, section 3.2; how strong the explicit disturbances are is ours.
 """

@@ -1,7 +1,7 @@
 """The Graph U-Net that disturbs graph features: pool to the highest-scoring nodes, and scatter back.
 
 Training only. Source: Gao and Ji 2019, "Graph U-Nets". Without the final sum with the input, which would let the
-output be the input; HandDGCL's argument needs the bottleneck (specification, 3.1).
+output be the input; HandDGCL's argument needs the bottleneck (docs/papers.md).
 """
 
 import torch

@@ -55,7 +55,7 @@ def build_hierarchy(faces: Ints, template: Floats, coarsest: int = COARSEST_NODE
 
 
 def laplacian(adjacency: Floats) -> Floats:
-    """Return the normalized Laplacian I - D^-1/2 W D^-1/2, [n, n], scaled to -1..1 as Chebyshev polynomials want it."""
+    """Return the normalized Laplacian I - D^-1/2 W D^-1/2, [n, n], scaled to -1..1 for Chebyshev polynomials."""
     degree = adjacency.sum(1)
     inverse = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0.0)
     plain = np.eye(len(adjacency)) - inverse[:, None] * adjacency * inverse

@@ -22,7 +22,7 @@ REFERENCE_PX = 256  # the picture in whose pixels L_2d is weighted
 
 @dataclass(frozen=True)
 class HandDgclLabels:
-    """What is true of pictures; `valid` says of which hands, values elsewhere are finite."""
+    """Labels of pictures; `valid` marks the labeled hands, values elsewhere are finite."""
 
     joints: Tensor  # [B, 2, 21, 3] meters, camera axes
     vertices: Tensor | None  # [B, 2, V, 3] of the network's own mesh

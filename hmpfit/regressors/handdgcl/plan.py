@@ -1,4 +1,4 @@
-"""HandDGCL's line in the table of networks: sizes, recipes, view, losses, scores, and what of it is shipped."""
+"""HandDGCL's entry in the table of networks: sizes, recipes, view, losses, scores, and what of it is shipped."""
 
 from dataclasses import replace
 from typing import Any

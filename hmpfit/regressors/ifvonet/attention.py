@@ -1,4 +1,4 @@
-"""What the two attention modules share: heads, positions, the tamed sigmoid, and attention that never holds its map.
+"""Parts of the two attention modules: heads, positions, the tamed sigmoid, and attention by rows to save memory.
 
 Maps are [B, heads, N, N] over the N pixels of a feature map, queries first.
 """

@@ -136,7 +136,7 @@ class HandHead(nn.Module):
         return self._output(code, xy, heatmaps, presence, scales)
 
     def without_maps(self, landmark_input: LandmarkInput) -> HeadOutput:
-        """Return the hand from the landmark input alone; heatmaps are single cells that say nothing."""
+        """Return the hand from the landmark input alone; heatmaps are single cells without information."""
         batch = len(landmark_input.vector)
         code, xy, presence, scales = self.aside(
             landmark_input.vector.new_zeros(batch, 0), landmark_input.landmarks, landmark_input
@@ -151,7 +151,7 @@ class HandHead(nn.Module):
 
 
 class _LandmarkBranch(nn.Module):
-    """Joins the code with what the detector says, and judges both."""
+    """Joins the code with the detector's landmarks, and estimates the errors of both."""
 
     def __init__(self, frames: int, code: int, width: int, dropout: float) -> None:
         super().__init__()

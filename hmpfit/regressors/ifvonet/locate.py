@@ -1,4 +1,4 @@
-"""IFVONet as what looks into boxes (`keypoints.box_search`): its own joints and presence for any region of a picture.
+"""IFVONet as the network of `keypoints.box_search`: its joints and presence for any region of a picture.
 
 Separate from `frozen_estimation`, which follows known landmarks in pairs of frames; here a region is its own pair.
 """

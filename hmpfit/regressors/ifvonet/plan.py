@@ -1,4 +1,4 @@
-"""IFVONet's line in the table of networks: sizes, recipes, view, losses."""
+"""IFVONet's entry in the table of networks: sizes, recipes, view, losses."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Global Occlusion Recovery: what is hidden asks what is seen (the paper's III-B), and the variants of its Table V.
+"""Global Occlusion Recovery: attention from occluded to visible features (III-B), and the variants of Table V.
 
 The query comes from the occlusion feature, key and value from the hand feature. The printed formula of the second map
 repeats the first map's letters; the sentence before it says which are meant (the papers in docs/method.md).
@@ -82,7 +82,7 @@ class RecoveryBlock(nn.Module):
 
 
 class OcclusionRecovery(nn.Module):
-    """Blocks one after the other; each asks with the one before, the first with the occlusion feature."""
+    """Blocks one after the other; each takes its queries from the one before, the first from the occlusion feature."""
 
     def __init__(self, switches: IfvonetSwitches) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every decision about IFVONet as a switch: the paper's ablations (its Tables IV to VII) are configurations.
+"""IFVONet's switches: every design decision, so that the paper's ablations (Tables IV to VII) are configurations.
 
 Separate from the modules so that listing sizes imports no torch. What the paper leaves open is resolved in
 the papers (docs/method.md); where that says nothing, the comment here does.

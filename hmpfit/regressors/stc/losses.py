@@ -1,6 +1,6 @@
 """STC's losses, equations 5 to 10 of Zhao et al. 2023; what the paper leaves open is said where it is decided.
 
-Lengths in meters: the only unit in which the shape terms weigh against 100 L_joint (specification, 2.2). Each loss is
+Lengths in meters: the only unit in which the shape terms weigh against 100 L_joint (docs/papers.md). Each loss is
 a mean over the batch; hands are right, left.
 """
 
@@ -31,7 +31,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class StcLabels:
-    """What is true, in the camera's axes; `valid` says where, values elsewhere are finite."""
+    """Labels in the camera's axes; `valid` marks the labeled hands, values elsewhere are finite."""
 
     joints: Tensor  # [B, T, 2, 21, 3]
     valid: Tensor  # [B, T, 2] 1 or 0
@@ -55,7 +55,7 @@ def turn_loss(orient_R: Tensor, labels: StcLabels) -> Tensor:
 
 
 def bend_loss(predicted: Predicted, labels: StcLabels) -> Tensor:
-    """Return L_joint with each hand in its own axes, which knows nothing of the orientation's error (ours)."""
+    """Return L_joint with each hand in its own axes, which the orientation's error does not enter (ours)."""
     assert labels.orient_R is not None and labels.posed_valid is not None
     flip = mirror_left(predicted.joints)
     mine = (rooted(predicted.joints) * flip) @ predicted.parameters.orient_R

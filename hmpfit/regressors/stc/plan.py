@@ -1,4 +1,4 @@
-"""STC's line in the table of networks: sizes, recipes, view, losses, scores."""
+"""STC's entry in the table of networks: sizes, recipes, view, losses, scores."""
 
 import torch
 from torch import Tensor, nn

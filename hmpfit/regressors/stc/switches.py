@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 class StcSwitches:
     """The paper states the window, the picture, the widths of ResNet-50's last maps and the weights of the losses.
 
-    Heads, inner width, extractor and decoder are those that meet its 55.4 M parameters (specification, 2.1). The
+    Heads, inner width, extractor and decoder are those that meet its 55.4 M parameters (docs/papers.md). The
     weights are equation 10's for lengths in meters; `shape_consistency` and `beta` are inside L_mano and L_reg.
     """
 

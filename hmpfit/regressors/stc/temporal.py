@@ -1,7 +1,7 @@
-"""The temporal encoder: both hands' frames look at each other, then at the whole picture, and get narrower.
+"""The temporal encoder: attention between both hands' frames, then to the whole picture, narrower by layer.
 
 Separate from the network because it never sees a picture. Source: Zhao et al. 2023, section 3.1, equations 2 and 3;
-heads, norms and positions are ours (specification, 2.1).
+heads, norms and positions are ours (docs/papers.md).
 """
 
 import math

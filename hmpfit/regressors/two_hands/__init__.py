@@ -1,1 +1,1 @@
-"""What the two-hand networks share: the pair of posed hands, training windows, crops, and the way back to a motion."""
+"""Shared by the two-hand networks: the pair of posed hands, training windows, crops, and the way back to a motion."""

@@ -1,4 +1,4 @@
-"""What a two-hand network says of a clip as estimates of its tracks: parameters of the run's hand, frames to trust.
+"""Turn a two-hand network's output into estimates of tracks: parameters of the run's hand, frames to trust.
 
 Parameters of the run's own hand model are taken as they are; anything else (a mesh, another hand's parameters) goes
 through inverse kinematics. A frame is accepted where the hand, laid on its keypoints, meets them.

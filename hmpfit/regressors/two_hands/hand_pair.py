@@ -1,4 +1,4 @@
-"""A right and a left hand posed in one call: the layer that ends or judges every two-hand network.
+"""A right and a left hand posed in one call: the last layer of two-hand networks, and their losses' hands.
 
 Separate from `hands.mano`, which knows one hand in right-hand form. The axis of hands is always right, left.
 """

@@ -1,4 +1,4 @@
-"""What a training batch knows about two hands, in the form in which the networks are judged.
+"""Labels of a training batch of two hands, in the form that losses and scores take.
 
 Separate from `training.samples`, which knows one or two hands of any source. Hands are right, left; what is not
 annotated is zero here, and the masks say so.

@@ -1,4 +1,4 @@
-"""How a network is shown two hands: in one crop where they are near, pasted side by side where they are far apart.
+"""Crops of two hands: one crop where they are near, two pasted side by side where they are far apart.
 
 Separate from `windows`, which says when, and from the network's call. In one crop around hands that are far apart each
 would be a few pixels; pasted, as training pastes one-hand pictures, each fills its half. A lone hand is shown beside
@@ -27,7 +27,7 @@ class PairCrop(Protocol):
         """Return the network's picture [size, size, 3] of an image [h, w, 3]."""
 
     def rotations(self, K: Floats, distortion: Floats | None = None) -> Floats:
-        """Return R [2, 3, 3] from what the network says of the right and of the left hand to the camera's axes."""
+        """Return R [2, 3, 3] from the network's axes of the right and of the left hand to the camera's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SeparateCrops:
 
 
 def crop_pair(points: Floats, margin: float) -> PairCrop:
-    """Return how to look at points [2, F, 21, 2] of the right and the left hand (pixels, NaN where unknown).
+    """Return the crop for points [2, F, 21, 2] of the right and the left hand (pixels, NaN where unknown).
 
     At least one point must be known. The hand that is further left in the image is pasted on the left.
     """

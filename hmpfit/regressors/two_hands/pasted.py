@@ -1,4 +1,4 @@
-"""Two-hand clips out of one-hand ones: two pictures side by side, one of them in the mirror.
+"""Make two-hand clips from one-hand ones: two pictures side by side, one of them mirrored.
 
 Separate from `training.samples`, because this is a source of clips of its own. It lends two-hand networks the variety
 of one-hand data; hands that touch or hide each other it cannot show.

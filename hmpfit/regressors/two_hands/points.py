@@ -1,4 +1,4 @@
-"""Where the 42 points of both hands lie in the picture, read off the backbone's maps: ours, for `--size small`.
+"""Read the 42 points of both hands off the backbone's maps: ours, for `--size small`.
 
 Separate from the networks, which share it. Points are learned from far fewer pictures than turns and bends, and both
 follow from them more easily than from pooled features. The papers have no such part; `--size paper` leaves it out.

@@ -1,4 +1,4 @@
-"""Which frames a two-hand network sees together, how: windows sliding over a clip of any length.
+"""Windows of frames that a two-hand network sees together, sliding over a clip of any length.
 
 Separate from the network's call, because nothing here knows pixels or networks.
 """
@@ -14,7 +14,7 @@ from hmpfit.regressors.two_hands.pair_crops import PairCrop, crop_pair
 
 @dataclass(frozen=True)
 class PairWindow:
-    """Frames seen in one way, as many as the network wants; `shown` are those whose pixels it gets."""
+    """As many frames with one crop as the network takes; `shown` are those whose pixels it gets."""
 
     start: int
     stop: int

@@ -1,4 +1,4 @@
-"""The training objective, plain torch: reconstruction, KL, and a masked posterior that knows what it does not know."""
+"""The training objective, plain torch: reconstruction, KL, and a posterior from partly masked motion."""
 
 from dataclasses import dataclass, replace
 

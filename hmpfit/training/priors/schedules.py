@@ -1,4 +1,4 @@
-"""How long and how fast priors train, as data; apart from the run so that nothing here imports Lightning."""
+"""Length and learning rates of prior trainings, as data; apart from the run so that nothing here imports Lightning."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Where training starts: statistics of the data and, for priors with a latent path, the best linear codec of it.
+"""Initialize training: statistics of the data and, for priors with a latent path, the best linear codec of it.
 
 The codec is PCA over poses and cosines over time, the most energetic coefficients kept, scaled to unit variance: what
 the network then learns is only what a linear transform cannot do. Training from it is short enough for one CPU core.

@@ -1,4 +1,4 @@
-"""Batches from clips, each a function of its number alone: a resumed training sees what the killed one would have.
+"""Batches of clips, each a function of its number alone, so that a resumed training sees the same ones.
 
 Separate from the loop so that what is drawn can be tested without Lightning.
 """

@@ -1,4 +1,4 @@
-"""Crops made hard while their labels stay: things before the hand, blur, darkness, few pixels, compression.
+"""Corrupt crops while their labels stay: things before the hand, blur, darkness, few pixels, compression.
 
 Separate from `samples`, which only crops. Everything is drawn in the crop's own coordinates, so one draw covers all
 frames of a clip; what covers the hand moves a little between them. Pictures of other clips lend surfaces and hands.
@@ -20,7 +20,7 @@ Masks = NDArray[np.float32]  # [F, S, S] 0..1
 
 @dataclass(frozen=True)
 class Donor:
-    """A picture [S, S, 3] that lends its surface, with the points [21, 2] (0..1, NaN unknown) of a hand in it."""
+    """A picture [S, S, 3] to paste from, with the points [21, 2] (0..1, NaN unknown) of a hand in it."""
 
     image: Images
     joints: Floats
