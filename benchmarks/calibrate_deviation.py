@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.evaluation.real_truth import plausible_joints
-from hmpfit.fitting.deviation import NAMES, TABLE, features
+from hmpfit.fitting.deviation import NAMES, TABLE, deviation_features
 from hmpfit.hands.hand_size import ADULT_STD
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands
@@ -57,7 +57,7 @@ def samples(sequence: Sequence, out: Path, withheld: bool) -> dict[str, np.ndarr
     joints = pose_hands(models, result.motion).joints
     rows = match_hands(joints, result.motion.is_right, true, truth.is_right)
     kept, true = rows[rows >= 0], true[rows >= 0]
-    values = features(joints, result.landmarks_px, result.tracks)[kept]
+    values = deviation_features(joints, result.landmarks_px, result.tracks)[kept]
     joints, seen = joints[kept], result.tracks.seen[kept]
     relative = (joints - joints[:, :, :1]) - (true - true[:, :, :1])
     error = 1e3 * np.linalg.norm(relative, axis=-1)

@@ -18,7 +18,7 @@ from hmpfit.synthesis.motion import generate_motion
 from hmpfit.training.priors.sample_windows import Clips, sample_batch
 from hmpfit.training.priors.schedules import Schedule
 from hmpfit.training.priors.start import start_from_data
-from hmpfit.training.priors.train import train
+from hmpfit.training.priors.train import train_prior_network
 
 folder, steps = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 50
 rng = np.random.default_rng(0)
@@ -30,7 +30,9 @@ prior = MotionPrior(SMALL)
 start = sample_batch([clips], 64, prior.window_frames, rng)
 start_from_data(prior, start.hand_R)
 held_out = [sample_batch([clips], 16, prior.window_frames, rng)]
-prior = train(prior, [clips], held_out, folder, schedule=Schedule(steps=steps, batch=8, validate_every=steps))
+prior = train_prior_network(
+    prior, [clips], held_out, folder, schedule=Schedule(steps=steps, batch=8, validate_every=steps)
+)
 save_prior(prior, folder / "prior.safetensors")
 
 again = load_prior(str(folder / "prior.safetensors"))

@@ -64,7 +64,7 @@ class ClipScores:
     occluded_frames: tuple[str, ...] | None
 
 
-def measure(
+def measure_with_truth(
     truths: TruthDataset, plan: AblationPlan, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
 ) -> ClipScores:
     """Fit every clip in every row's way and score it.

@@ -33,7 +33,7 @@ class WithheldKeypoints:
     fingers_px: Floats  # [H, T, 21, 2] landmarks of the withheld fingers, else NaN
 
 
-def measure(
+def measure_withheld(
     videos: Sequence[Path], plan: AblationPlan, out: Path
 ) -> tuple[Table, dict[str, dict[str, dict[str, float]]]]:
     """Return the table of median errors in pixels, averaged over videos, and each video's numbers.
@@ -57,7 +57,7 @@ def measure(
     return Table(f"Withheld keypoints, median error ({len(found)} real videos, no truth)", COLUMNS, shown, notes), found
 
 
-def stretches(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def withheld_stretches(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return the half-open ranges of withheld frames and, half a period later each, of withheld fingers.
 
     Nothing is withheld at either end. Raises InputError for a clip that is too short.
@@ -90,7 +90,7 @@ def without_fingers(tracks: KeypointTracks, ranges: Sequence[tuple[int, int]]) -
     return replace(tracks, xy_px=xy, confidence=alpha, world_m=world), taken
 
 
-def scores(result: FitRecord, withheld: WithheldKeypoints) -> dict[str, float]:
+def withheld_scores(result: FitRecord, withheld: WithheldKeypoints) -> dict[str, float]:
     """Return the numbers of one row: median pixel errors over landmarks, and the mean acceleration of the joints."""
     given = withheld.given
     frames, fingers, shown, acceleration = [], [], [], []
@@ -119,7 +119,7 @@ def _measure_video(video: Path, folder: Path, plan: AblationPlan) -> dict[str, d
 
     settings = next(iter(plan.rows.values()))[1]
     clip = open_clip(video, settings.frames, mirrored=settings.mirrored)
-    frames, fingers = stretches(clip.frames, clip.fps)
+    frames, fingers = withheld_stretches(clip.frames, clip.fps)
     hidden = tuple((clip.first_frame + a, clip.first_frame + b) for a, b in frames)
     seen, frames_px = keypoints_in_folder(video, folder / "keypoints", replace(settings, hide_keypoints=hidden))
     given, fingers_px = without_fingers(seen, fingers)
@@ -127,7 +127,7 @@ def _measure_video(video: Path, folder: Path, plan: AblationPlan) -> dict[str, d
     file = folder / "keypoints.npz"
     _write(file, given)
     return {
-        name: scores(fit_in_folder(video, folder / name.replace(" ", "_"), _on_file(chosen, file)), withheld)
+        name: withheld_scores(fit_in_folder(video, folder / name.replace(" ", "_"), _on_file(chosen, file)), withheld)
         for name, (_, chosen) in plan.rows.items()
     }
 

@@ -27,7 +27,7 @@ class NetworkCost:
     frames_per_second: float
 
 
-def measure(plan: NetworkPlan, size: str, calls: int = 3, device: str = "cpu") -> NetworkCost:
+def measure_cost(plan: NetworkPlan, size: str, calls: int = 3, device: str = "cpu") -> NetworkCost:
     """Return what inference with random weights costs: the median of `calls` calls after one to warm up.
 
     A frame that comes out is what counts as a frame: IFVONet sees two and gives one, STC gives its whole window.

@@ -13,7 +13,7 @@ import torch
 
 from hmpfit.bench.published_loop import LoopRun, data_term, run_published_loop
 from hmpfit.errors import InputError
-from hmpfit.fitting.batching.gather import gather_evidence
+from hmpfit.fitting.batching.gather import evidence_tensors
 from hmpfit.fitting.stages import Fitted, fit
 from hmpfit.fitting.windows import lay_windows
 from hmpfit.hands import as_right_hands as mirroring
@@ -64,7 +64,7 @@ class Solve:
         return next((s for s, c in zip(last["seconds"], last["costs"]) if c <= cost), None)
 
 
-def frames_of(windows: int, prior: MotionPriorLike, overlap_frames: int) -> int:
+def frames_of_windows(windows: int, prior: MotionPriorLike, overlap_frames: int) -> int:
     """Return how many frames at 30 a second are covered by this many overlapping windows."""
     return prior.window_frames + (windows - 1) * (prior.window_frames - overlap_frames)
 
@@ -77,7 +77,7 @@ def made_start(models: HandModels, frames: int, seed: int) -> Start:
     return Start(initial, made.tracks, made.camera, models, made.truth)
 
 
-def cut(start: Start, frames: int) -> Start:
+def cut_start(start: Start, frames: int) -> Start:
     """Keep the first hand and the first `frames` frames. Raises InputError when the start is shorter."""
     have = start.initial.status.shape[1]
     if have < frames:
@@ -108,7 +108,7 @@ def compare_solvers(
     as shipped (encoding and uncertainty included). Everything is timed from the call to its end.
     """
     recipe = replace(recipe, stages=[replace(stage, adam_steps=steps) for stage in recipe.stages])
-    warm_up = cut(start, min(20, start.initial.status.shape[1]))
+    warm_up = cut_start(start, min(20, start.initial.status.shape[1]))
     fit(warm_up.initial, warm_up.tracks, warm_up.camera, start.models, prior, recipe)
     solves = {}
     for name, solver, how in _ways(recipe):
@@ -195,7 +195,7 @@ def _data(start: Start, fitted: Fitted, evidence: Any, frames: np.ndarray) -> fl
 
 def _evidence(start: Start) -> Any:
     right = mirroring.motion_as_right(start.initial)
-    return gather_evidence(right, start.tracks, start.camera, start.initial.is_right, torch.float64, "cpu")
+    return evidence_tensors(right, start.tracks, start.camera, start.initial.is_right, torch.float64, "cpu")
 
 
 def _error_mm(start: Start, motion: HandMotion) -> float | None:

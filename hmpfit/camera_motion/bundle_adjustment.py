@@ -39,7 +39,7 @@ def residuals(rotation: Floats, translation: Floats, points: Floats, seen: Obser
     return inside[:, :2] / np.maximum(inside[:, 2:], _NEAR) - seen.xy
 
 
-def depths(rotation: Floats, translation: Floats, points: Floats, seen: Observations) -> Floats:
+def point_depths(rotation: Floats, translation: Floats, points: Floats, seen: Observations) -> Floats:
     """Return the depth [N] of every seen point in the camera that saw it."""
     return _in_camera(rotation, translation, points, seen)[:, 2]
 

@@ -79,7 +79,7 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
     """Classify points followed through a clip and return the camera's path in units of the map."""
     still, none = np.repeat(np.eye(4)[None], points.frames, axis=0), np.zeros((0, 3))
     focal_px = float(camera.K[0, 0, 0]) * min(1.0, WORKING_SIDE / max(camera.width, camera.height))
-    xy = normalized(points, camera)
+    xy = normalized_tracks(points, camera)
     classification = classify(points, xy, times_s, focal_px)
     if mode == "auto" and classification.status in ("static", "unknown"):
         status = STATIC if classification.status == "static" else UNKNOWN
@@ -133,7 +133,7 @@ def with_scale(
     return CameraMotion(metric, MOVING, scale.std, f"{path.reason}; scale {scale.reason}", poses)
 
 
-def normalized(points: PointTracks, camera: Camera) -> NDArray[np.float64]:
+def normalized_tracks(points: PointTracks, camera: Camera) -> NDArray[np.float64]:
     """Return the sightings [N, 2] on the plane at depth 1 of the camera, the lens undone."""
     K = camera.K[0] if len(camera.K) == 1 else camera.K[points.frame]
     ray = rays(points.xy_px, K, camera.distortion)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.camera_motion.bundle_adjustment import Observations, adjust, depths, pose_step, residuals
+from hmpfit.camera_motion.bundle_adjustment import Observations, adjust, point_depths, pose_step, residuals
 from hmpfit.camera_motion.point_tracks import PointTracks, common_rows
 from hmpfit.camera_motion.two_views import rotation_between, rotation_errors
 from hmpfit.geometry.rigid_transforms import interpolate, inverse, rigid
@@ -53,7 +53,7 @@ def camera_map(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
 
     `xy` [N, 2] are the sightings normalized, `focal_px` the focal length at the working size.
     """
-    keys = key_frames(tracks, xy, times_s, focal_px)
+    keys = map_key_frames(tracks, xy, times_s, focal_px)
     start = _first_pair(tracks, xy, keys, focal_px)
     if start is None:
         return None
@@ -83,7 +83,7 @@ def camera_map(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
     return _finished(state, tracks, xy, times_s, focal_px)
 
 
-def key_frames(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> list[int]:
+def map_key_frames(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float) -> list[int]:
     """Return the frames to make the map from: the first, the last, and one after enough motion or time."""
     keys = [0]
     for frame in range(1, tracks.frames):
@@ -159,7 +159,7 @@ def _add_points(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int],
     points[made] = np.linalg.solve(matrix[made], right[made][..., None])[..., 0]
     seen = Observations(pose, at, xy[rows])
     error = np.linalg.norm(residuals(state.rotation, state.translation, points, seen), axis=1) * focal_px
-    wrong = (error > _OUTLIER_PX) | (depths(state.rotation, state.translation, points, seen) < 1e-2)
+    wrong = (error > _OUTLIER_PX) | (point_depths(state.rotation, state.translation, points, seen) < 1e-2)
     mostly_wrong = np.bincount(at, wrong, minlength=len(ids)) > 0.34 * count
     made &= ~mostly_wrong
     state.points[ids[made]], state.known[ids[made]] = points[made], True
@@ -211,7 +211,7 @@ def _adjust_keys(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int]
     )
     state.rotation[poses], state.translation[poses], state.points[points] = moved
     error = np.linalg.norm(residuals(*moved, seen), axis=1) * focal_px
-    wrong = (error > _OUTLIER_PX) | (depths(*moved, seen) < 1e-2)
+    wrong = (error > _OUTLIER_PX) | (point_depths(*moved, seen) < 1e-2)
     state.bad[rows[wrong]] = True
     left = np.bincount(point, ~wrong, minlength=len(points))
     state.known[points[left < 2]] = False
@@ -247,7 +247,7 @@ def _finished(state: _Map, tracks: PointTracks, xy: Floats, times_s: Floats, foc
     map_from_camera = interpolate(inverse(camera_from_map), times_s[good], times_s)
     rows = np.flatnonzero(state.known[tracks.point] & ~state.bad & state.posed[tracks.frame])
     seen = Observations(tracks.frame[rows], tracks.point[rows], xy[rows])
-    unit = float(np.median(depths(state.rotation, state.translation, state.points, seen)))
+    unit = float(np.median(point_depths(state.rotation, state.translation, state.points, seen)))
     error = np.linalg.norm(residuals(state.rotation, state.translation, state.points, seen), axis=1) * focal_px
     to_first = inverse(map_from_camera[0])
     points = state.points[state.known] @ to_first[:3, :3].T + to_first[:3, 3]

@@ -71,7 +71,9 @@ def cells(xy_px: Floats) -> int:
     return len(np.unique(np.floor(xy_px / _CELL_PX), axis=0)) if len(xy_px) else 0
 
 
-def follow(before: Image, after: Image, at: Floats, guess: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+def follow_points(
+    before: Image, after: Image, at: Floats, guess: Floats | None = None
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Return where points [N, 2] went and which were found again: there and back again within 0.6 px."""
     import cv2
 
@@ -107,7 +109,7 @@ def track_points(
         height, width = gray.shape
         allowed = outside(frame, width, height, scale)
         if before is not None:
-            at, good = follow(before, gray, at)
+            at, good = follow_points(before, gray, at)
             pixels = np.clip(at.astype(int), 0, (width - 1, height - 1))
             good &= allowed[pixels[:, 1], pixels[:, 0]] > 0
             ids, at = ids[good], at[good]

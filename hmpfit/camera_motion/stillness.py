@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow, working_images
+from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow_points, working_images
 from hmpfit.records import Floats
 
 SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
@@ -44,7 +44,7 @@ def is_still_camera(
             continue
         pixels = at.astype(int)
         shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
-        there, good = follow(reference, _evened(gray), at[shown], at[shown])
+        there, good = follow_points(reference, _evened(gray), at[shown], at[shown])
         if good.sum() < _FEWEST or cells(at[shown][good]) < _FEWEST_CELLS:
             here = corners(gray, allowed)
             plain += len(here) < _FEWEST or cells(here) < _FEWEST_CELLS

@@ -75,14 +75,14 @@ def ablate(
         truths = with_truth.TruthDataset(dataset, split)
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
-            found = with_truth.measure(truths, plans["dataset"], out, jobs, lambda name: advance(1))
+            found = with_truth.measure_with_truth(truths, plans["dataset"], out, jobs, lambda name: advance(1))
         _list_frames(out / "occluded_frames.txt", found.occluded_frames)
         tables |= {"all": found.every, "occluded": found.occluded}
         content |= {"clips": found.scores, "detected_share": found.detected_share, "recipe": recipes["dataset"]}
     if videos:
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("withholding keypoints of real video", len(videos))
-            tables["withheld"], content["videos"] = withheld.measure(videos, plans["video"], out)
+            tables["withheld"], content["videos"] = withheld.measure_withheld(videos, plans["video"], out)
             advance(len(videos))
     content = {name: table.plain() for name, table in tables.items()} | content
     out.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ def networks(
     """
     import torch
 
-    from hmpfit.bench.network_cost import measure
+    from hmpfit.bench.network_cost import measure_cost
     from hmpfit.regressors.checkpoints import load_plan
 
     torch.set_num_threads(threads)
@@ -45,7 +45,7 @@ def networks(
         rows = []
         for plan in plans:
             for size in wanted:
-                rows.append(measure(plan, size, calls, device))
+                rows.append(measure_cost(plan, size, calls, device))
                 advance(1)
     if as_json:
         click.echo(to_json({"device": device, "threads": threads, "networks": [asdict(row) for row in rows]}))

@@ -23,7 +23,7 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     The published loop skins the whole mesh and evaluates a decoder of the paper's size at every step: one window takes
     minutes. Data terms are means of squared confidence times Geman-McClure (40 px) in pixels squared.
     """
-    from hmpfit.bench.solver_speed import compare_solvers, cut, frames_of, made_start
+    from hmpfit.bench.solver_speed import compare_solvers, cut_start, frames_of_windows, made_start
     from hmpfit.hands.model_files import load_hand_models
     from hmpfit.priors.motion_field.loading import load_default
     from hmpfit.recipes import load_recipe
@@ -33,8 +33,10 @@ def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bo
     found: dict[str, Any] = {}
     with TerminalProgress(quiet) as progress:
         for count in counts:
-            frames = frames_of(count, prior, overlap)
-            start = made_start(load_hand_models(), frames, seed) if folder is None else cut(_start_of(folder), frames)
+            frames = frames_of_windows(count, prior, overlap)
+            start = (
+                made_start(load_hand_models(), frames, seed) if folder is None else cut_start(_start_of(folder), frames)
+            )
             found[str(count)] = compare_solvers(start, prior, recipe, progress, steps)
     first = found[str(counts[0])]
     content = {

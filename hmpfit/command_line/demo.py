@@ -56,7 +56,7 @@ def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_
         hand_model=HAND, hands="right", intrinsics="assumed", seed=seed, device=device, overwrite=overwrite
     )
     summary = run_one(made.clip, out, settings, quiet)
-    summary = {**summary, "truth": score(out, made.truth)}
+    summary = {**summary, "truth": score_fit(out, made.truth)}
     if as_json:
         click.echo(to_json(summary))
     elif not quiet:
@@ -90,7 +90,7 @@ def make_true_clip(folder: Path, seed: int, seconds: float, overwrite: bool, qui
     return TrueClip(folder / CLIP_NAME, folder / TRUTH_NAME)
 
 
-def score(run: Path, truth: Path) -> dict[str, dict[str, float]]:
+def score_fit(run: Path, truth: Path) -> dict[str, dict[str, float]]:
     """Return the errors of a run's fit and of its initializer (gaps filled) against the truth of the right hand."""
     from hmpfit.evaluation.scoring import demo_errors, read_truth
     from hmpfit.hands.model_files import load_hand_models

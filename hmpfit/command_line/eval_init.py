@@ -49,7 +49,7 @@ def eval_init(
         truths = with_truth.TruthDataset(place, split)
         folder = out / "".join(letter if letter.isalnum() else "_" for letter in place)
         with TerminalProgress(quiet) as progress:
-            found = with_truth.measure(truths, plan, folder, jobs, _steps(progress, place, truths))
+            found = with_truth.measure_with_truth(truths, plan, folder, jobs, _steps(progress, place, truths))
         tables[place] = {"all": found.every, "occluded": found.occluded, "clips": found.scores}
     if as_json:
         click.echo(to_json({place: _plain(one) for place, one in tables.items()}))

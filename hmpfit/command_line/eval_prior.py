@@ -44,7 +44,7 @@ def eval_prior(
     quiet: bool,
 ) -> None:
     """Measure PRIOR (a name or a file): reconstruction, gaps of 5 to 60 frames, 60 and 120 frames a second, samples."""
-    from hmpfit.evaluation.prior_quality import RATES, MotionWindow, measure, rate_errors, windows_of
+    from hmpfit.evaluation.prior_quality import RATES, MotionWindow, measure_prior, rate_errors, windows_of
     from hmpfit.priors.opening import load_gmm, load_pca, open_prior
     from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 
@@ -70,7 +70,7 @@ def eval_prior(
         advance = progress.phase("measuring", len(windows))
         others = {} if no_baselines else {"pca": load_pca(), "gmm": load_gmm()}
         others = {name: other for name, other in others.items() if other.window_frames == frames}
-        found = measure(loaded, windows, others, advance)
+        found = measure_prior(loaded, windows, others, advance)
         finer = np.random.default_rng(55)
         found["rates"] = rate_errors(
             loaded,

@@ -126,7 +126,7 @@ def hands_in(file: Path, models: Any, fps: float = FPS) -> list[tuple[str, Any, 
     them that hardly move are left out. Raises InputError.
     """
     from hmpfit.datasets.amass import moves, read_sequence
-    from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+    from hmpfit.datasets.joint_motion import read_motion, recording_to_hand_pose
     from hmpfit.hands.kinematics import Kinematics
 
     if file.name.endswith(AMASS_ENDS):
@@ -137,5 +137,5 @@ def hands_in(file: Path, models: Any, fps: float = FPS) -> list[tuple[str, Any, 
         poses = [turns[:, 1:] for turns in hands.values()]
         return [(file.stem, pose, np.ones(len(pose), dtype=bool)) for pose in poses if moves(pose)]
     kinematics = Kinematics.of(models.right, landmark_offsets=False)
-    converted = [to_hand_pose(recorded, kinematics, fps) for recorded in read_motion(file)]
+    converted = [recording_to_hand_pose(recorded, kinematics, fps) for recorded in read_motion(file)]
     return [(file.stem, hand.hand_pose, hand.valid) for hand in converted]

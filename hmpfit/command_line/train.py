@@ -116,7 +116,7 @@ def _loop() -> tuple[Any, Any]:
     """Return how training is carried out and the function that does it. Raises MissingExtraError."""
     try:
         from hmpfit.training.loop import LoopOptions
-        from hmpfit.training.regressors.train import train as learn
+        from hmpfit.training.regressors.train import train_regressor as learn
     except ModuleNotFoundError as error:
         raise MissingExtraError("hmpfit train", error.name or "lightning", "pip install 'hmpfit[train]'") from error
     return LoopOptions, learn

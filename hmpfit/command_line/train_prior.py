@@ -211,7 +211,7 @@ def _field(
             validate_every=max(1, min(preset.validate_every, count // 4)),
             warm_up_steps=min(preset.warm_up_steps, count),
         )  # fmt: skip
-        best = run.train(
+        best = run.train_prior_network(
             prior, collections, held_out, out, weights, schedule, LoopOptions(accelerator, devices, precision),
             count_steps(progress, count),
         )  # fmt: skip

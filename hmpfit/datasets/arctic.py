@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hmpfit.datasets.arctic_truth import WHAT, read_truth
+from hmpfit.datasets.arctic_truth import WHAT, read_arctic_truth
 from hmpfit.datasets.layout import FilesIn, numbers, require
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
@@ -59,8 +59,8 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
                 times_s=(ids - ids[0]) / FPS, protocol="arctic", sides=(True, False),
                 read_camera=partial(_camera, path, misc[subject], name, view),
                 read_truth=partial(
-                    read_truth, path, split, name, view, rows, partial(_extrinsics, path, misc[subject], name, view),
-                    models,
+                    read_arctic_truth, path, split, name, view, rows,
+                    partial(_extrinsics, path, misc[subject], name, view), models,
                 ),
             )
         )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
-from hmpfit.datasets.parameters import StoredHand, motion_of, place
+from hmpfit.datasets.parameters import StoredHand, motion_of, place_hand
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.pickled_values import read_object_npy
@@ -24,7 +24,7 @@ _IS_RIGHT = np.array([True, False])
 _ENDS = 10  # frames at either end that ARCTIC's own splits leave out
 
 
-def read_truth(
+def read_arctic_truth(
     path: Path, split: str, name: str, view: int, rows: NDArray[np.integer],
     extrinsics: Callable[[], tuple[Floats, Floats]], models: HandModels | None,
 ) -> Truth:  # fmt: skip
@@ -63,7 +63,7 @@ def read_truth(
             is_right=side == "right", global_orient=found[:, :3], hand_pose=found[:, 3:48], betas=found[:, 51:],
             transl=found[:, 48:51], valid=use, flat_mean=False,
         )  # fmt: skip
-        placed.append(place(models, hand_of, turn, shift))
+        placed.append(place_hand(models, hand_of, turn, shift))
         posed.append(use)
     if stored is None:
         joints, valid = np.stack([hand_of.joints for hand_of in placed]), np.stack(posed)

@@ -13,8 +13,7 @@ import numpy as np
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import FilesIn, Numbered, numbers, require
-from hmpfit.datasets.parameters import StoredHand, expanded, motion_of
-from hmpfit.datasets.parameters import place as place_hand
+from hmpfit.datasets.parameters import StoredHand, expanded, motion_of, place_hand
 from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz

@@ -13,7 +13,7 @@ import numpy as np
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.layout import numbers, pickled, require
-from hmpfit.datasets.parameters import StoredHand, motion_of, place
+from hmpfit.datasets.parameters import StoredHand, motion_of, place_hand
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import MANO_TIP_VERTICES, MANO_VERTICES
 from hmpfit.interfaces.dataset import Dataset, Reader, Sequence, Truth, log
@@ -94,7 +94,7 @@ def _motion(fits: Floats, meshes: Floats, sides: tuple[bool, ...], models: HandM
         return None
     for flat_mean in (False, True):
         placed = [
-            place(
+            place_hand(
                 models,
                 StoredHand(is_right, own[:, :3], own[:, 3:48], own[:, 51:], own[:, 48:51], use, flat_mean),
                 np.eye(3),

@@ -18,7 +18,7 @@ import numpy as np
 from hmpfit.datasets.cache import Arrays, cached_arrays
 from hmpfit.datasets.json_lists import points_of
 from hmpfit.datasets.layout import FilesIn, numbers, pickled, require
-from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place
+from hmpfit.datasets.parameters import OPENGL_TO_OPENCV, StoredHand, motion_of, place_hand
 from hmpfit.datasets.segmentation import joints_on_hand
 from hmpfit.errors import InputError
 from hmpfit.files.opening import read_text
@@ -160,7 +160,7 @@ def _train_truth(folder: Path, frames: tuple[str, ...], annotated: frozenset[str
         is_right=True, global_orient=_floats(arrays, "pose")[:, :3], hand_pose=_floats(arrays, "pose")[:, 3:],
         betas=_floats(arrays, "betas"), transl=_floats(arrays, "transl"), valid=valid[0], flat_mean=True,
     )  # fmt: skip
-    hand = place(models, stored, OPENGL_TO_OPENCV, np.zeros(3))
+    hand = place_hand(models, stored, OPENGL_TO_OPENCV, np.zeros(3))
     return Truth(
         _RIGHT, joints, valid, hand.vertices[None], motion_of([hand], _RIGHT, valid), faces=models.right.faces,
         broken=broken,

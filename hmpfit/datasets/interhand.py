@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
-from hmpfit.datasets.interhand_truth import read_truth
+from hmpfit.datasets.interhand_truth import read_interhand_truth
 from hmpfit.datasets.json_lists import objects_of
 from hmpfit.datasets.layout import FilesIn, Stored, require
 from hmpfit.errors import InputError
@@ -62,7 +62,7 @@ def open_split(path: Path, split: str, models: HandModels | None) -> Dataset:
                 times_s=(frames[start:stop] - first) / (_FULL_RATE * step), protocol="interhand", sides=sides,
                 read_camera=read_camera,
                 read_truth=partial(
-                    read_truth, names, capture, frames[start:stop], index["joint_valid"][start:stop], sides,
+                    read_interhand_truth, names, capture, frames[start:stop], index["joint_valid"][start:stop], sides,
                     partial(_extrinsics, cameras, capture, lens, names["camera"]), models,
                 ),
             )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.datasets.cache import Arrays, cached_arrays
-from hmpfit.datasets.parameters import PlacedHand, StoredHand, motion_of, place
+from hmpfit.datasets.parameters import PlacedHand, StoredHand, motion_of, place_hand
 from hmpfit.errors import InputError
 from hmpfit.files.opening import LARGE_MOST
 from hmpfit.files.structured import read_json
@@ -25,7 +25,7 @@ _SIDES = ("right", "left")
 _WIDTH = 61  # 48 angles, 10 shape numbers, 3 of translation
 
 
-def read_truth(
+def read_interhand_truth(
     files: Mapping[str, Path],
     capture: str,
     frames: NDArray[np.integer],
@@ -72,7 +72,7 @@ def _fits(
             is_right=is_right, global_orient=numbers[:, :3], hand_pose=numbers[:, 3:48], betas=numbers[:, 48:58],
             transl=numbers[:, 58:], valid=use, flat_mean=False,
         )  # fmt: skip
-        placed.append(place(models, hand, R, t))
+        placed.append(place_hand(models, hand, R, t))
         posed.append(use)
     return placed, np.stack(posed)
 

@@ -1,7 +1,7 @@
 """Recordings of joint positions (Leap Motion, vision, our own npz) read into one record.
 
-Separate from AMASS because these files know where joints are, not how they turn: `to_hand_pose` asks the inverse
-kinematics for that.
+Separate from AMASS because these files hold joint positions and no rotations: `recording_to_hand_pose` finds those by
+inverse kinematics.
 """
 
 import logging
@@ -194,7 +194,7 @@ def resample(
     return JointMotion(motion.name, joints, valid, times, motion.is_right, confidence, motion.reliance)
 
 
-def to_hand_pose(
+def recording_to_hand_pose(
     motion: JointMotion, kin: Kinematics, fps: float = 30.0, settings: IKSettings | None = None
 ) -> PoseMotion:
     """Find the finger poses of a recording at an even rate, whatever the recorded hand's size.

@@ -42,7 +42,7 @@ class PlacedHand:
     betas: Floats  # [10] the mean over valid frames
 
 
-def place(models: HandModels, hand: StoredHand, turn: Floats, shift: Floats) -> PlacedHand:
+def place_hand(models: HandModels, hand: StoredHand, turn: Floats, shift: Floats) -> PlacedHand:
     """Pose a hand and move it by x -> turn x + shift, [3, 3] or [T, 3, 3] and [3] or [T, 3], into the camera's frame.
 
     The root turns about J0 and `transl` comes after, so the new one is turn (J0 + transl) + shift - J0. `betas` may

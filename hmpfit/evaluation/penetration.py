@@ -18,7 +18,7 @@ Faces = NDArray[np.integer]
 _MM = 1000.0
 
 
-def depths(intruder: Points, vertices: Points, faces: Faces) -> Points:
+def penetration_depths(intruder: Points, vertices: Points, faces: Faces) -> Points:
     """Return how deep the deepest of points [T, N, 3] inside meshes [T, V, 3] with faces [F, 3] is, meters, [T].
 
     The distance to the nearest triangle; 0 where no point is inside. Holes, such as the wrist's, are closed first.
@@ -40,4 +40,4 @@ def mmpd_mm(right: Points, left: Points, left_faces: Faces) -> float:
 
     Frames without a collision count 0; NaN without frames.
     """
-    return float(depths(right, left, left_faces).mean() * _MM) if len(right) else float("nan")
+    return float(penetration_depths(right, left, left_faces).mean() * _MM) if len(right) else float("nan")

@@ -70,7 +70,7 @@ def windows_of(name: str, source: str, hand_pose: Floats, valid: np.ndarray, fra
 
 
 @torch.no_grad()
-def measure(
+def measure_prior(
     prior: MeasuredPrior,
     windows: Sequence[MotionWindow],
     others: Mapping[str, MeasuredPrior],

@@ -41,7 +41,7 @@ def check(protocol: str, truth: Truth) -> None:
         raise InputError(f"Protocol {protocol} is for at most one hand of each side; the truth holds {len(sides)}.")
 
 
-def frames_of(protocol: str, truth: Truth) -> Bools:
+def scored_frames(protocol: str, truth: Truth) -> Bools:
     """Return the hands and frames [H, T] that a protocol scores: all joints known, for InterHand2.6M any."""
     annotated = truth.annotated()
     return annotated.any(-1) if protocol == "interhand" else annotated.all(-1)

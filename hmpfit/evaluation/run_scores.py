@@ -13,7 +13,7 @@ import numpy as np
 
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.evaluation.score_submission import SUFFIXES, score_submission
-from hmpfit.evaluation.scoring import flattened, read_truth, score_motion, weights
+from hmpfit.evaluation.scoring import flattened, read_truth, sample_counts, score_motion
 from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.evaluation.world_motion import world_scores
 from hmpfit.hands.matching import match_hands, pick_hands
@@ -101,10 +101,10 @@ def score(pair: Pair, protocol: str, hand_model: str, models: HandModels) -> Sco
         truth, world = pair.truth(), {}
         motion, problem = _nothing(truth), f"'{pair.found}' holds no run: all of its frames are charged"
     whole = score_motion(motion, models, truth, protocol)
-    scores, samples = flattened(whole), weights(whole)
+    scores, samples = flattened(whole), sample_counts(whole)
     if truth.occluded().any():
         hidden = score_motion(motion, models, truth, protocol, subset=True)
-        for target, part in ((scores, flattened(hidden)), (samples, weights(hidden))):
+        for target, part in ((scores, flattened(hidden)), (samples, sample_counts(hidden))):
             target.update({f"occluded_{name}": value for name, value in part.items() if name != "coverage"})
     scores.update(world)
     samples.update({key: float(truth.joints_m.shape[1]) for key in world})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import InputError
 from hmpfit.evaluation.missing_frames import fill_missing_frames, neutral_hand
 from hmpfit.evaluation.protocols import PROTOCOLS as PROTOCOLS
-from hmpfit.evaluation.protocols import check, frames_of, scores_of
+from hmpfit.evaluation.protocols import check, scored_frames, scores_of
 from hmpfit.evaluation.truth_files import read_truth as read_truth
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
@@ -46,7 +46,7 @@ def score_motion(
     same = match_hands(posed.joints, motion.is_right, truth.joints_m, truth.is_right)
     joints = pick_hands(posed.joints, same)
     meshes = None if truth.vertices_m is None or posed.vertices is None else pick_hands(posed.vertices, same)
-    wanted = frames_of(protocol, truth)
+    wanted = scored_frames(protocol, truth)
     if subset:
         wanted = wanted & truth.occluded()
     faces = models.side(False).faces
@@ -72,7 +72,7 @@ def flattened(scores: Mapping[str, Scores]) -> Scores:
     return out
 
 
-def weights(scores: Mapping[str, Scores]) -> Scores:
+def sample_counts(scores: Mapping[str, Scores]) -> Scores:
     """Return, for the names of `flattened`, the number of samples by which clips are averaged."""
     out = dict(scores["samples"])
     out.update({f"{name}_charged": value for name, value in scores["samples_charged"].items()})

@@ -11,7 +11,7 @@ from hmpfit.records import Floats
 TCP_M = 0.1034  # from the Panda hand's base to between its fingertips, along z (its URDF's panda_hand_tcp)
 
 
-def follow(joints: Floats, thumb: int, index: int, widest_m: float) -> tuple[Floats, Floats, Floats, Floats]:
+def follow_fingers(joints: Floats, thumb: int, index: int, widest_m: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return jaw positions [T, 2], base rotations [T, 3, 3], base places [T, 3] and fingertip errors [T, 2], meters.
 
     `joints` [T, 21, 3]; the opening is the distance of the tips within the gripper's range. y goes from the index

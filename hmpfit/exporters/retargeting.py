@@ -67,7 +67,7 @@ def retarget(robot: RobotKinematics, tips: Floats, is_right: bool) -> Retargeted
 
 
 def _at_mount(robot: RobotKinematics, tips: Floats, mount: Mount) -> Retargeted:
-    angles = solve(robot, mount.to_robot(tips), None, _LAST_STEPS)
+    angles = robot_angles(robot, mount.to_robot(tips), None, _LAST_STEPS)
     return Retargeted(angles, robot.positions(angles)[0], mount)
 
 
@@ -76,7 +76,7 @@ def _errors_m(found: Retargeted, tips: Floats) -> Floats:
     return away
 
 
-def solve(robot: RobotKinematics, targets: Floats, start: Floats | None, steps: int) -> Floats:
+def robot_angles(robot: RobotKinematics, targets: Floats, start: Floats | None, steps: int) -> Floats:
     """Return angles [T, N] that bring the links to targets [T, K, 3], by projected Levenberg-Marquardt steps."""
     low, high = robot.limits()
     rest = low + _REST_SHARE * (high - low)
@@ -125,11 +125,11 @@ def _improve(robot: RobotKinematics, tips: Floats, mount: Mount) -> tuple[float,
     """Return the error, relative to the scale, and the mount at which a motion is followed best at a mount's scale."""
     angles, scale = _rest(robot, len(tips)), mount.scale
     for _ in range(_ROUNDS):
-        angles = solve(robot, mount.to_robot(tips), angles, _STEPS)
+        angles = robot_angles(robot, mount.to_robot(tips), angles, _STEPS)
         reached = robot.positions(angles)[0]
         error = np.linalg.norm(reached - mount.to_robot(tips), axis=-1)
         mount = _align(tips, reached, scale, (error + _FLOOR_M) ** (_NORM - 2))
-    angles = solve(robot, mount.to_robot(tips), angles, _STEPS)
+    angles = robot_angles(robot, mount.to_robot(tips), angles, _STEPS)
     error = np.linalg.norm(robot.positions(angles)[0] - mount.to_robot(tips), axis=-1)
     return float((error**_NORM).mean() ** (1 / _NORM) / scale), mount
 

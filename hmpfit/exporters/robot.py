@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from hmpfit.exporters.animation import frames_per_second, hand_labels
-from hmpfit.exporters.gripper import follow
+from hmpfit.exporters.gripper import follow_fingers
 from hmpfit.exporters.retargeting import retarget
 from hmpfit.exporters.robot_hands import find_robot, urdf_path
 from hmpfit.exporters.urdf import RobotKinematics, read_urdf
@@ -97,7 +97,7 @@ def _gripper(
     result: StoredResult, hand: int, kinematics: RobotKinematics, fingers: list[int]
 ) -> tuple[dict[str, Any], Floats]:
     widest_m = sum(joint.upper for joint in kinematics.movable)
-    jaws, turned, places, error_m = follow(result.joints[hand], fingers[0], fingers[1], widest_m)
+    jaws, turned, places, error_m = follow_fingers(result.joints[hand], fingers[0], fingers[1], widest_m)
     return {"angles": np.round(jaws, 7).tolist(), **_base(turned, places)}, 1000 * error_m
 
 

@@ -51,7 +51,9 @@ def calibrate(
     NaN where `linear_mm` is.
     """
     table = _table()
-    known = np.clip(features(joints, landmarks_px, tracks), table["low"], table["high"])  # nothing is extrapolated
+    known = np.clip(
+        deviation_features(joints, landmarks_px, tracks), table["low"], table["high"]
+    )  # nothing is extrapolated
     wrist_mm = np.exp(known @ table["weights"]) * table["scale"]
     seconds = _seconds_to_evidence(tracks)
     growth = np.sqrt(1 + (seconds / table["gap_time_s"]) ** 2)
@@ -65,7 +67,7 @@ def calibrate(
     return JointDeviation(camera_mm, np.where(unknown, np.nan, wrist_mm))
 
 
-def features(joints: Floats, landmarks_px: Floats, tracks: KeypointTracks) -> NDArray[np.float64]:
+def deviation_features(joints: Floats, landmarks_px: Floats, tracks: KeypointTracks) -> NDArray[np.float64]:
     """Return what the deviation is read from, [H, T, 21, len(NAMES)]; frames without evidence have confidence 0."""
     groups = np.zeros((21, 4))
     for row, name in enumerate(OPENPOSE_21):

@@ -21,7 +21,7 @@ from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
 from hmpfit.fitting.uncertainty import joint_std_mm
-from hmpfit.fitting.unseen_frames import bridge
+from hmpfit.fitting.unseen_frames import bridge_unseen
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
@@ -157,7 +157,7 @@ def _fit_batch(
         motion = solved.motion
         reports.append(solved.reports)
     if reports and recipe.unseen_frames.bridge:
-        motion = bridge(motion, evidence, recipe.unseen_frames)
+        motion = bridge_unseen(motion, evidence, recipe.unseen_frames)
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = recipe.uncertainty.correlated_frames

@@ -44,7 +44,7 @@ def _parts() -> list[_Part]:
     return parts
 
 
-def bridge(motion: Motion, evidence: Evidence, options: UnseenFrameSettings) -> Motion:
+def bridge_unseen(motion: Motion, evidence: Evidence, options: UnseenFrameSettings) -> Motion:
     """Replace wrist and fingers in weak frames that lie between others.
 
     Rotations are interpolated in the tangent space at the last frame before. Frames before the first and after the
@@ -72,7 +72,7 @@ def bridge(motion: Motion, evidence: Evidence, options: UnseenFrameSettings) -> 
                 since, until = times_s[start] - options.span_s, times_s[stop - 1] + options.span_s
                 near = np.flatnonzero(sighted & (times_s > since) & (times_s < until))
                 near = np.union1d(near, (start - 1, stop))
-                shares = weights(times_s[near], times_s[start:stop], noise[near], options.length_s)
+                shares = process_weights(times_s[near], times_s[start:stop], noise[near], options.length_s)
                 _replace(out, motion, hand, part, slice(start, stop), near, torch.as_tensor(shares).to(motion.transl))
     return out
 
@@ -104,7 +104,7 @@ def gaps(known: Bools) -> Iterator[tuple[int, int]]:
             yield before + 1, after
 
 
-def weights(given_s: Floats, asked_s: Floats, noise: Floats, length_s: float) -> Floats:
+def process_weights(given_s: Floats, asked_s: Floats, noise: Floats, length_s: float) -> Floats:
     """Return the shares [n, m], of sum 1, that values at m given times have in the process's mean at n other times.
 
     Ordinary kriging: Rasmussen and Williams, Gaussian Processes for Machine Learning, equations 2.25, 2.41 and 4.17.

@@ -11,7 +11,7 @@ import numpy as np
 
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers import from_keypoints
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.records import DETECTED, Bools, Camera, HandMotion, KeypointTracks
 
 log = logging.getLogger("hmpfit")
@@ -21,7 +21,7 @@ CONTRADICTION = 0.04  # median distance of the projected landmarks from the keyp
 
 def contradicted(motion: HandMotion, tracks: KeypointTracks, camera: Camera, models: HandModels) -> Bools:
     """Return the frames [H, T] in which the detector saw the hand elsewhere than the motion has it, or it has none."""
-    shown = projected(motion, models, camera, tracks.times_s)
+    shown = projected_tracks(motion, models, camera, tracks.times_s)
     away = np.linalg.norm(shown.xy_px - tracks.xy_px, axis=-1)
     with np.errstate(invalid="ignore"):
         off = np.median(away, axis=-1) > CONTRADICTION * tracks.box_diagonal_px

@@ -18,7 +18,7 @@ from hmpfit.hands.bone_lengths import fit_shape, robust_lengths
 from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS, LEAST_WEIGHT, normalized
+from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS, LEAST_WEIGHT, normalized_pixels
 from hmpfit.records import Camera, Floats, KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
@@ -131,7 +131,7 @@ def _cost(tracks: KeypointTracks, before: Camera, camera: Camera, models: HandMo
     kinematics = Kinematics.of(models.side(bool(tracks.is_right[0])))
     shape = fit_shape(kinematics, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
     frames = world.shape[0]
-    xy, focal = normalized(np.nan_to_num(right.xy_px[0]), np.broadcast_to(K, (frames, 3, 3)), camera.distortion)
+    xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[0]), np.broadcast_to(K, (frames, 3, 3)), camera.distortion)
     diagonal = torch.as_tensor(right.box_diagonal_px[0], dtype=torch.float64)
     targets = Targets(world, weights, xy, weights, PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal)
     found = solve_pose(kinematics, shape, targets, IKSettings(points_std_m=POINT_STD_M))

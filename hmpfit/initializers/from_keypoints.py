@@ -56,7 +56,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         world = world * length_ratio(kin, shape, world, weights)
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
         lens = None if lenses is None else lenses[hand]
-        xy, focal = normalized(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)
+        xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)
         diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
         targets = Targets(
             points_m=world,
@@ -83,7 +83,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
     return mirroring.motion_as_sides(motion, tracks.is_right)
 
 
-def normalized(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
+def normalized_pixels(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:
     """Return undistorted x / z and y / z [N, 21, 2] of pixels [N, 21, 2] under K [N, 3, 3], and focal lengths [N].
 
     A fisheye's rays beyond 80 degrees are bent to there: x / z has no bound.

@@ -15,7 +15,7 @@ from hmpfit.geometry.cameras import project_array
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalized
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, normalized_pixels
 from hmpfit.initializers.rotate_onto_keypoints import rotate_onto_keypoints
 from hmpfit.records import DETECTED, Bools, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
@@ -67,7 +67,7 @@ def initialize(
         xy = np.where(seen[..., None], np.nan_to_num(right.xy_px[hand, at]), own[hand, at])
         weights = np.where(seen, right.confidence[hand, at].clip(LEAST_WEIGHT), estimates.confidence[hand, at])
         lens, weights = None if lenses is None else lenses[hand], weights.clip(LEAST_WEIGHT)
-        rays, _ = normalized(xy, intrinsics, lens)
+        rays, _ = normalized_pixels(xy, intrinsics, lens)
         places = _placed(np.where(seen[..., None], points, joints), rays.numpy(), weights)
         if seen.any():
             turns, places = rotate_onto_keypoints(kin, *fields[:3], places, rays.numpy(), weights * seen)

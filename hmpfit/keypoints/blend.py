@@ -15,7 +15,7 @@ from hmpfit.keypoints.projected import initial_keypoints, match_tracks
 from hmpfit.records import KeypointTracks
 
 
-def blend(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
+def merge_keypoints(primary: KeypointTracks, secondary: KeypointTracks) -> KeypointTracks:
     """Fill the frames that `primary` does not see from `secondary`, hand by hand (see `hands.matching`).
 
     Whole frames are taken, never single joints. A hand that only `secondary` has is added. Frames of `secondary` with
@@ -57,7 +57,9 @@ def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
     assert inputs.detected is not None and inputs.initial is not None
     if inputs.initial.evidence is not None:
         return inputs.initial.evidence
-    return blend(match_tracks(inputs.detected, inputs.initial.motion, context), initial_keypoints(context, inputs))
+    return merge_keypoints(
+        match_tracks(inputs.detected, inputs.initial.motion, context), initial_keypoints(context, inputs)
+    )
 
 
 SOURCE = KeypointSource(extract, requires=frozenset({"detector", "initial"}))

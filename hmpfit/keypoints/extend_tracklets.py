@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, decoded, stretches, usable_cores
+from hmpfit.keypoints.frames import FrameSource, Progress, decoded, frame_ranges, usable_cores
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.recent_frames import EarlierFrames, RecentFrames
@@ -101,7 +101,7 @@ def extend_tracklets(
     starts, ends = (_starts(detections, tracklets, onward) for onward in (False, True))
     recent, states = RecentFrames(clip), list[_ExtensionState]()
     with ThreadPoolExecutor(count) as pool:
-        for first, last in stretches(np.flatnonzero(_needed(starts, ends, detections.times_s, options))):
+        for first, last in frame_ranges(np.flatnonzero(_needed(starts, ends, detections.times_s, options))):
             for frame, image in decoded(clip, first, last):
                 states += ends.get(frame - 1, [])
                 going = [not hidden[frame]] * len(states)

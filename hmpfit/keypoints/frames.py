@@ -82,7 +82,7 @@ def over_frames(
             if on_progress is not None:
                 on_progress(len(results), int(wanted.sum()))
 
-        for start, stop in stretches(np.flatnonzero(wanted)):
+        for start, stop in frame_ranges(np.flatnonzero(wanted)):
             for frame, image in decoded(clip, start, stop):
                 if wanted[frame]:
                     team.submit(frame, image, work, collect)
@@ -120,7 +120,7 @@ def over_frames_and_back(
             if on_progress is not None:
                 on_progress(done, int(wanted.sum()))
 
-        for start, stop in stretches(np.flatnonzero(wanted)):
+        for start, stop in frame_ranges(np.flatnonzero(wanted)):
             for frame, image in decoded(clip, start, stop):
                 kept[frame] = image
                 if wanted[frame]:
@@ -180,7 +180,7 @@ class _Workers(Generic[Tools]):
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
 
-def stretches(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def frame_ranges(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Yield half-open ranges that hold all the given frames; only long holes between them are left out."""
     if len(frames) == 0:
         return

@@ -27,7 +27,7 @@ from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.persons import group_hands
-from hmpfit.keypoints.refinement import RefineOptions, refine
+from hmpfit.keypoints.refinement import RefineOptions, refine_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
 from hmpfit.keypoints.tracking import HandTracks, track
@@ -77,13 +77,13 @@ def extract(
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, frames_hidden, progress)
-    measured = measure(clip, camera, tracks, options, progress)
+    measured = measure_tracked_hands(clip, camera, tracks, options, progress)
     if not measured.seen.any():
         raise NoHandError("What looked like a hand in some frames is none on a closer look; no hand was found.")
     return measured
 
 
-def measure(
+def measure_tracked_hands(
     clip: FrameSource,
     camera: Camera,
     tracks: HandTracks,
@@ -99,7 +99,7 @@ def measure(
         seed=options.seed,
         views_every_s=options.views_every_s,
     )
-    return refine(
+    return refine_tracks(
         clip,
         tracks,
         camera,
@@ -158,7 +158,9 @@ def score_hidden(
     tracks = replace(tracks, xy_px=found_px, seen=np.isfinite(found_px[:, :, 0, 0]), is_right=like.is_right)
     chosen = RefineOptions(views=0, seed=options.seed)
     report = _report(progress, "measuring hidden landmarks")
-    found = refine(clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report)
+    found = refine_tracks(
+        clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
+    )
     return KeypointTracks(
         xy_px=found.xy_px,
         confidence=np.zeros_like(found.confidence),
@@ -218,7 +220,7 @@ def in_boxes(context: RunContext) -> KeypointTracks:
         found.xy_px, np.isfinite(found.xy_px).all((-1, -2)), found.is_right, np.zeros(hands), np.ones(hands),
         clip.times_s, np.arange(hands), np.zeros(hands, dtype=np.int64),
     )  # fmt: skip
-    return measure(clip, context.camera, tracks, options_of(settings), context.progress)
+    return measure_tracked_hands(clip, context.camera, tracks, options_of(settings), context.progress)
 
 
 def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:

@@ -16,7 +16,7 @@ from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints.frames import FrameSource
-from hmpfit.keypoints.mmpose_imports import mmpose_api, read_state
+from hmpfit.keypoints.mmpose_imports import mmpose_api, read_mmpose_weights
 from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import Bools, Floats, KeypointTracks
 
@@ -99,7 +99,7 @@ def _config(name: str) -> Path:
 
 
 def _load_weights(model: Any, checkpoint: Path, config: str) -> None:
-    state, wanted = read_state(checkpoint), model.state_dict()
+    state, wanted = read_mmpose_weights(checkpoint), model.state_dict()
     wrong = [key for key, value in wanted.items() if key not in state or state[key].shape != value.shape]
     if wrong:
         raise InputError(

@@ -32,7 +32,7 @@ def mmpose_api() -> Any:
         raise MissingExtraError("--keypoints mmpose", error.name or "a part of mmpose", INSTALL) from error
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_mmpose_weights(path: Path) -> dict[str, Any]:
     """Return the weights of an mmpose checkpoint by name. Raises InputError for anything else than a checkpoint."""
     import torch
 

@@ -17,7 +17,7 @@ from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandMotion, Keypo
 CONFIDENCE = 0.5  # a projection cannot tell how good it is; it weighs half of a steady detection
 
 
-def projected(
+def projected_tracks(
     motion: HandMotion, models: HandModels, camera: Camera, times_s: Floats, confidence: float = CONFIDENCE
 ) -> KeypointTracks:
     """Project the calibrated landmark points of a motion [H, T] into the camera.
@@ -43,7 +43,7 @@ def projected(
 
 def match_tracks(tracks: KeypointTracks, motion: HandMotion, context: RunContext) -> KeypointTracks:
     """Pick for each hand of a motion its own track; a hand that was not tracked has no evidence."""
-    found = projected(motion, context.models, context.camera, context.clip.times_s)
+    found = projected_tracks(motion, context.models, context.camera, context.clip.times_s)
     rows = match_hands(tracks.xy_px, tracks.is_right, found.xy_px, motion.is_right)
     picked = tracks.select_hands(np.maximum(rows, 0))
     picked = replace(picked, is_right=motion.is_right, hand_id=motion.hand_id, person_id=motion.person_id)
@@ -55,7 +55,7 @@ def initial_keypoints(context: RunContext, inputs: SourceInputs) -> KeypointTrac
     assert inputs.initial is not None
     if inputs.initial.keypoints is not None:
         return inputs.initial.keypoints
-    return projected(inputs.initial.motion, context.models, context.camera, context.clip.times_s)
+    return projected_tracks(inputs.initial.motion, context.models, context.camera, context.clip.times_s)
 
 
 def _landmark_points(motion: HandMotion, models: HandModels) -> Floats:

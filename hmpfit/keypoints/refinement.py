@@ -50,7 +50,7 @@ class Sighting:
     covered: Floats | None  # [21] probability that something lies over it, or None where nothing can tell
 
 
-def refine(
+def refine_tracks(
     clip: FrameSource,
     tracks: HandTracks,
     camera: Camera,

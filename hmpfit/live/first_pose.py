@@ -12,7 +12,7 @@ from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
-from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, PIXEL_STD_PER_DIAGONAL, normalized
+from hmpfit.initializers.from_keypoints import LEAST_WEIGHT, PIXEL_STD_PER_DIAGONAL, normalized_pixels
 from hmpfit.records import Camera, KeypointTracks
 
 
@@ -40,7 +40,7 @@ def first_poses(tracks: KeypointTracks, camera: Camera, models: HandModels, step
     world = world * length_ratio(kinematics, shape, world, weights)
     K = np.broadcast_to(mirroring.intrinsics_as_right(camera, tracks.is_right)[0], (len(world), 3, 3))
     lenses = mirroring.distortion_as_right(camera, tracks.is_right)
-    xy, focal = normalized(np.nan_to_num(right.xy_px[0]), K, None if lenses is None else lenses[0])
+    xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[0]), K, None if lenses is None else lenses[0])
     diagonal = torch.as_tensor(right.box_diagonal_px[0]).clamp_min(1.0)
     targets = Targets(world, weights, xy, weights, PIXEL_STD_PER_DIAGONAL * diagonal / focal)
     found = solve_pose(kinematics, shape, targets, IKSettings(steps=steps))

@@ -12,7 +12,7 @@ import hmpfit
 from hmpfit.hands.mano import pose_hands
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.live.records import LiveEstimate, SeenFrame
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
 from hmpfit.pipeline.size import hand_size
@@ -76,7 +76,7 @@ class RecordedHands:
             joint_std_mm=unknown,
             joint_std_wrist_mm=unknown,
             hand_size=hand_size(context, motion),
-            landmarks_px=projected(everywhere, context.models, context.camera, context.clip.times_s).xy_px,
+            landmarks_px=projected_tracks(everywhere, context.models, context.camera, context.clip.times_s).xy_px,
             mesh_center_px=mesh_center_px(context.models, motion, context.camera),
             camera=context.camera,
             tracks=tracks,

@@ -10,7 +10,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.landmarker_files import load_landmarker
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.keypoints.refinement import RefineOptions
 from hmpfit.live.engine import LiveEngine
 from hmpfit.live.feed import LiveFeed
@@ -70,7 +70,7 @@ class LiveTools:
             np.zeros((1, 10)), np.ones(1, dtype=bool), np.full((1, count), DETECTED, np.uint8),
         )  # fmt: skip
         points = pose_hands(self.models, still).joints[0]
-        pixels = projected(still, self.models, self.camera, np.arange(count) / 30).xy_px[0]
+        pixels = projected_tracks(still, self.models, self.camera, np.arange(count) / 30).xy_px[0]
         frames = [
             SeenFrame(n, n / 30, n / 30, (SeenHand(0, True, pixels[n], points[n] - points[n, :1], np.ones(21)),))
             for n in range(count)

@@ -126,7 +126,7 @@ def sample_placed_crop(
         clip = clip.hands([1, 0])
     if len(clip.images) > view.frames:
         clip = clip.stretch(_start(clip, view, augmentation, generator), view.frames)
-    crop = disturbed(place(clip, view), augmentation, generator)
+    crop = disturbed(place_crop(clip, view), augmentation, generator)
     images = np.stack([crop.cut(image, view.size) for image in clip.images])
     gain = generator.uniform(1 - augmentation.color, 1 + augmentation.color, 3)
     pixels = np.clip(images.astype(np.float32) * gain.astype(np.float32) / 255, 0, 1).transpose(0, 3, 1, 2)
@@ -151,7 +151,7 @@ def _start(clip: HandClip, view: View, augmentation: Augmentation, generator: np
     return spare // 2 if augmentation == NOTHING else int(generator.integers(spare + 1))
 
 
-def place(clip: HandClip, view: View) -> Crop:
+def place_crop(clip: HandClip, view: View) -> Crop:
     """Return where a clip is cropped when nothing is disturbed; a clip without any hand whole."""
     if not np.isfinite(clip.joints_px).any():
         height, width = clip.images.shape[1:3]

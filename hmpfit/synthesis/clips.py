@@ -19,7 +19,7 @@ from hmpfit.hands.watertight import open_rims
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
 from hmpfit.synthesis.places import Place, world_truth
-from hmpfit.synthesis.renderer import Drawing, Light, Mesh, projected, render
+from hmpfit.synthesis.renderer import Drawing, Light, Mesh, pixels_and_depth, render
 from hmpfit.video.writer import VideoWriter
 
 CLIP_NAME, TRUTH_NAME = "clip.mp4", "truth.npz"
@@ -192,7 +192,7 @@ def visible(drawing: Drawing, joints: Floats, camera: Camera) -> NDArray[np.bool
     flesh = np.full(len(OPENPOSE_21), _FINGER_FLESH_M)
     flesh[[*OPENPOSE_PALM, OPENPOSE_21.index("thumb1")]] = _PALM_FLESH_M
     for hand, points in enumerate(joints):
-        xyz = projected(points, camera.K[0])
+        xyz = pixels_and_depth(points, camera.K[0])
         inside = ((xyz[:, :2] >= 0) & (xyz[:, :2] < (camera.width, camera.height))).all(axis=1)
         height, width = drawing.depth_m.shape
         column = np.clip(np.floor(xyz[:, 0]).astype(int) - drawing.x, 0, width - 1)
@@ -270,7 +270,7 @@ def _write_truth(
     world: Mapping[str, Floats],
 ) -> None:
     pixels = np.stack(
-        [projected(points.reshape(-1, 3), camera.K[0])[:, :2].reshape(*points.shape[:2], 2) for points in joints]
+        [pixels_and_depth(points.reshape(-1, 3), camera.K[0])[:, :2].reshape(*points.shape[:2], 2) for points in joints]
     )
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:

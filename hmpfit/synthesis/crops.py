@@ -19,7 +19,7 @@ from hmpfit.synthesis import occluders
 from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colors
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
 from hmpfit.synthesis.motion import KINDS, TRAINING, Vocabulary, generate_motion
-from hmpfit.synthesis.renderer import Mesh, projected, render
+from hmpfit.synthesis.renderer import Mesh, pixels_and_depth, render
 from hmpfit.synthesis.staging import sample_appearance
 from hmpfit.synthesis.two_hands import sample_two_hands
 
@@ -108,7 +108,9 @@ def _clip(
         image = _grayer(next(rooms), colorful)
         drawing.over(image)
         images.append(next(noise)(image))
-    pixels = [projected(points.reshape(-1, 3), K)[:, :2].reshape(*points.shape[:2], 2) for points in posed.joints]
+    pixels = [
+        pixels_and_depth(points.reshape(-1, 3), K)[:, :2].reshape(*points.shape[:2], 2) for points in posed.joints
+    ]
     return HandClip(
         images=_blurred(np.stack(images), generator),
         K=K,
@@ -161,7 +163,7 @@ def _staged(
 def _camera(joints: Floats, size: int) -> Floats:
     """Return K [3, 3] of the square around the joints [H, F, 21, 3] of a camera at the origin."""
     far = Camera(np.array([[[1000.0, 0, 0], [0, 1000.0, 0], [0, 0, 1.0]]]), 1, 1)
-    xy = projected(joints.reshape(-1, 3), far.K[0])[:, :2]
+    xy = pixels_and_depth(joints.reshape(-1, 3), far.K[0])[:, :2]
     crop = crops.around(xy, margin=_MARGIN)
     scale = size / crop.side_px
     K = far.K[0] * [[scale], [scale], [1.0]]

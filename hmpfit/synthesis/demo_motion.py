@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, HandMotion
-from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, Subject, to_hand_pose
+from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, Subject, angles_to_hand_pose
 from hmpfit.synthesis.handshapes import SHAPES
 from hmpfit.synthesis.motion import EVERYTHING, Scene
 from hmpfit.synthesis.timing import through
@@ -50,7 +50,7 @@ def demo_motion(
     rest_wrist = model.J_regressor[0] @ (model.v_template + model.shapedirs @ betas)
     return HandMotion(
         global_orient=orient.as_rotvec()[None],
-        hand_pose=to_hand_pose(angles, subject)[None],
+        hand_pose=angles_to_hand_pose(angles, subject)[None],
         transl=(wrist - rest_wrist)[None],
         betas=betas[None],
         is_right=np.array([True]),

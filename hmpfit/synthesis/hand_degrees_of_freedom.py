@@ -86,7 +86,7 @@ class Subject:
         )
 
 
-def to_hand_pose(angles: Floats, subject: Subject) -> Floats:
+def angles_to_hand_pose(angles: Floats, subject: Subject) -> Floats:
     """Turn angles [T, 21] in degrees into absolute axis-angle hand_pose [T, 15, 3], MANO's frame and joint order.
 
     Applies the subject's gain and rest posture, drags neighbors along, keeps every angle inside its range, lets the

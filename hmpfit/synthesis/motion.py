@@ -20,7 +20,7 @@ from hmpfit.synthesis.hand_degrees_of_freedom import (
     PIP,
     SPREAD,
     Subject,
-    to_hand_pose,
+    angles_to_hand_pose,
 )
 from hmpfit.synthesis.handshapes import GESTURES, GRASPS, LETTERS, NUMBERS, WORDS, Handshape
 from hmpfit.synthesis.scene import Scene, Vocabulary
@@ -238,7 +238,7 @@ def generate_motion(
     # A person neither stands quite still nor moves on rails.
     angles = angles + scene.noise(0.6) * scene.uniform(0.2, 1.5)
     angles = angles + subject.tremor_deg * tremor(len(times_s), len(DOFS), fps, generator)
-    return to_hand_pose(angles, subject)
+    return angles_to_hand_pose(angles, subject)
 
 
 def _cycle(scene: Scene, rate_hz: float, lags: Floats) -> Floats:

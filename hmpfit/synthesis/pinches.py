@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.skeleton import MANO_HAND_JOINTS, MANO_JOINTS, MANO_PARENTS
-from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, FOUR, HIGH, INDEX, LOW, THUMB_LIFT, Subject, to_hand_pose
+from hmpfit.synthesis.hand_degrees_of_freedom import (
+    DOFS,
+    FOUR,
+    HIGH,
+    INDEX,
+    LOW,
+    THUMB_LIFT,
+    Subject,
+    angles_to_hand_pose,
+)
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +52,7 @@ def pinched(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: 
 
 def _distances(angles: Floats, fingers: tuple[str, ...], subject: Subject, gap_mm: float) -> Floats:
     """Return the distances between the pads per posture [N], [N, 3 fingers], millimeters."""
-    pads = _pads(to_hand_pose(angles, subject), (*fingers, "thumb"))
+    pads = _pads(angles_to_hand_pose(angles, subject), (*fingers, "thumb"))
     parts = []
     for k, finger in enumerate(fingers):
         toward = pads[finger][0] - pads["thumb"][0] + pads[finger][1] * (gap_mm / 2) - pads["thumb"][1] * (gap_mm / 2)

@@ -59,7 +59,9 @@ class Drawing:
         height, width = self.coverage.shape
         if height == 0 or width == 0:
             return
-        blend(image[self.y : self.y + height, self.x : self.x + width], self.rgb, self.coverage * np.float32(opacity))
+        blend_over(
+            image[self.y : self.y + height, self.x : self.x + width], self.rgb, self.coverage * np.float32(opacity)
+        )
 
     def enlarged(self, times: int, width: int, height: int) -> "Drawing":
         """Return the drawing `times` as large, cut off at an image of width x height; without its depth."""
@@ -76,7 +78,7 @@ class Drawing:
         return Drawing(x, y, np.asarray(rgb[inside], np.uint8), np.asarray(coverage[inside], np.float32), None)
 
 
-def blend(image: NDArray[np.uint8], over: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
+def blend_over(image: NDArray[np.uint8], over: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
     """Lay `over` on an RGB image [h, w, 3] with the opacity `share` [h, w], in place."""
     import cv2
 
@@ -111,8 +113,8 @@ def render(
     process's choice. Raises InputError for another name.
     """
     renderer = _renderer(backend or default_backend())
-    mesh = joined(meshes)
-    pixels = projected(mesh.vertices, K)
+    mesh = join_meshes(meshes)
+    pixels = pixels_and_depth(mesh.vertices, K)
     ahead = mesh.vertices[:, 2] > NEAR_M
     if not ahead.any():
         return _nothing()
@@ -130,13 +132,13 @@ def render(
     return Drawing(int(low[0]), int(low[1]), rgb, coverage, renderer.depth(mesh, pixels, size) if depth else None)
 
 
-def projected(points: Floats, K: Floats) -> NDArray[np.float64]:
+def pixels_and_depth(points: Floats, K: Floats) -> NDArray[np.float64]:
     """Return pixel x, pixel y and depth [N, 3] of camera-frame points [N, 3]."""
     points = np.asarray(points, dtype=np.float64)
     return np.concatenate((project_array(points, K), points[:, 2:]), axis=1)
 
 
-def joined(meshes: Sequence[Mesh]) -> Mesh:
+def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
     """Return the meshes as one."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     return Mesh(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmpfit.datasets.joint_motion import read_motion, to_hand_pose
+from hmpfit.datasets.joint_motion import read_motion, recording_to_hand_pose
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.geometry.rigid_transforms import inverse
 from hmpfit.hands.kinematics import Kinematics
@@ -59,7 +59,7 @@ class Recordings:
         for file in files:
             try:
                 for recorded in read_motion(file):
-                    found = to_hand_pose(recorded, kinematics, FPS)
+                    found = recording_to_hand_pose(recorded, kinematics, FPS)
                     poses += [found.hand_pose[a:b] for a, b in _stretches(found.valid) if b - a >= _SHORTEST_S * FPS]
             except HmpfitError as error:
                 reasons.append(str(error))

@@ -22,7 +22,7 @@ from hmpfit.hands.watertight import HandSurface
 from hmpfit.records import DETECTED, MIRROR_X, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_PALM
 from hmpfit.synthesis.demo_motion import wave
-from hmpfit.synthesis.hand_degrees_of_freedom import Subject, to_hand_pose
+from hmpfit.synthesis.hand_degrees_of_freedom import Subject, angles_to_hand_pose
 from hmpfit.synthesis.handshapes import GESTURES, Handshape
 from hmpfit.synthesis.motion import EVERYTHING, KINDS, generate_motion
 from hmpfit.synthesis.scene import Scene
@@ -192,7 +192,7 @@ def _fingertips(times_s: Floats, fps: float, generator: np.random.Generator) -> 
     hands = []
     for _ in range(2):
         scene = _take(times_s, fps, generator)
-        pose = to_hand_pose(scene.sequence(chosen, (0.5, 1.0), (0.4, 1.5)), scene.subject)
+        pose = angles_to_hand_pose(scene.sequence(chosen, (0.5, 1.0), (0.4, 1.5)), scene.subject)
         lean = rise + np.deg2rad(generator.normal(0, 6)) + 0.06 * scene.noise(0.4, 1)[:, 0]
         fingers = _along(np.cos(lean), _ACROSS) + _along(np.sin(lean), _UP)
         down = _along(np.sin(lean), _ACROSS) - _along(np.cos(lean), _UP)
@@ -280,7 +280,7 @@ def _along(amounts: Floats, direction: Floats) -> Floats:
 def _held(scene: Scene, shape: Handshape) -> Floats:
     """A handshape held, never quite still."""
     angles = scene.posture(shape) + scene.noise(0.6) * scene.uniform(0.3, 2.0)
-    return to_hand_pose(angles, scene.subject)
+    return angles_to_hand_pose(angles, scene.subject)
 
 
 def _sway(scene: Scene, amplitude_m: float = 0.006) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.records import Floats
-from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refine
+from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refine_frames
 
 # Lenses: bends of the division model, in longer sides, from none outwards; the deviation of lenses sold without a label
 # is that of webcams and action cameras.
@@ -82,7 +82,7 @@ def _of_lens(ends: Floats, focals: Floats, triples: NDArray[np.int64], bend: flo
         before = [frames[-1].axes] if frames else []
         frames.append(fit_frame(Segments.of(ends, focal, bend), triples, before))
     for i in range(len(focals) - 2, -1, -1):  # what fits one focal length nearly fits the next
-        again = refine(Segments.of(ends, focals[i], bend), frames[i + 1].axes)
+        again = refine_frames(Segments.of(ends, focals[i], bend), frames[i + 1].axes)
         frames[i] = max(frames[i], again, key=lambda found: float(found.log_likelihood[0]))
     likely = np.array([found.log_likelihood[0] for found in frames]) - 0.5 * (bend / _BEND_STD) ** 2
     volume = np.array([found.log_volume[0] for found in frames])

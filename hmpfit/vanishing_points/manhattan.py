@@ -82,10 +82,10 @@ def fit_frame(segments: Segments, triples: NDArray[np.int64], starts: list[Float
     if len(axes):
         likely = np.log1p(_START_SHARE * (segments.likelihoods(segments.residuals(axes)[0]) - 1).sum(axis=1))
         axes = axes[np.argsort(-(likely @ segments.weight), kind="stable")[:_KEPT]]
-    return refine(segments, np.concatenate((axes, *starts))).best()
+    return refine_frames(segments, np.concatenate((axes, *starts))).best()
 
 
-def refine(segments: Segments, axes: Floats) -> Frames:
+def refine_frames(segments: Segments, axes: Floats) -> Frames:
     """Improve frames [B, 3, 3] and learn the shares of their directions."""
     shares, matrix = np.full(axes.shape[:2], _START_SHARE), np.tile(np.eye(3), (len(axes), 1, 1))
     for _ in range(_STEPS):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hmpfit.records import STATUS_NAMES, Floats
-from hmpfit.viewing.warnings import stretches
+from hmpfit.viewing.warnings import flagged_ranges
 
 WIDTH, HEIGHT = 720, 140
 LEFT, _BOTTOM, _TOP = 44, 22, 20  # LEFT: where the frames begin, for the page's cursor
@@ -52,7 +52,7 @@ def status_strip(status: Floats, first: int = 0, label: str = "status") -> str:
     frames = len(status)
     parts = [_opening("strip", 22, frames, first, label)]
     for code, name in enumerate(STATUS_NAMES):
-        for a, b in stretches(status == code):
+        for a, b in flagged_ranges(status == code):
             x, width = _x(a, frames + 1), (WIDTH - LEFT) * (b - a) / frames
             title = f"{name}: frames {first + a} to {first + b - 1}"
             parts.append(
@@ -90,7 +90,7 @@ def _frame_axis(first: int, frames: int) -> list[str]:
 
 def _path(values: Floats, top: float, frames: int) -> str:
     text: list[str] = []
-    for a, b in stretches(np.isfinite(values)):
+    for a, b in flagged_ranges(np.isfinite(values)):
         points = [f"{_x(i, frames):.1f} {_y(min(float(values[i]), top * _CUT), top):.1f}" for i in range(a, b)]
         text.append("M" + "L".join(points if len(points) > 1 else points * 2))
     return "".join(text)

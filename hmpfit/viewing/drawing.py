@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hmpfit.records import Floats
 from hmpfit.skeleton import BONES
-from hmpfit.synthesis.renderer import Drawing, blend
+from hmpfit.synthesis.renderer import Drawing, blend_over
 
 Image = NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -43,7 +43,7 @@ def draw_contour(image: Image, drawing: Drawing, color: Floats, strength: float 
     for blur_px, ink, share in ((2 * _CONTOUR_PX, np.array(_DARK, float), 0.45), (_CONTOUR_PX, color, 0.9)):
         soft = cv2.GaussianBlur(inside, (0, 0), blur_px, borderType=cv2.BORDER_REPLICATE)
         line = np.float32(16 * share * strength) * np.square(soft * (1 - soft))
-        blend(part, np.full(part.shape, ink.round(), np.uint8), line)
+        blend_over(part, np.full(part.shape, ink.round(), np.uint8), line)
 
 
 def draw_bones(image: Image, xy_px: Floats, color: Floats | None, thickness_px: int) -> None:

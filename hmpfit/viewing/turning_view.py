@@ -13,7 +13,7 @@ from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.model import HandModels
 from hmpfit.records import FitRecord, Floats
 from hmpfit.skeleton import OPENPOSE_WRIST
-from hmpfit.synthesis.renderer import Mesh, projected, render
+from hmpfit.synthesis.renderer import Mesh, pixels_and_depth, render
 
 SECONDS_A_TURN = 8.0
 STILL_TURN_DEGREES = 60.0  # of a photo, which cannot turn
@@ -66,7 +66,7 @@ class TurningView:
         self._draw_grid(image, frame, eye, rotation)
         since = np.searchsorted(self._times_s, self._times_s[frame] - _TRAIL_S)
         for wrist in self._wrists:
-            trail = projected((wrist[since : frame + 1] - eye) @ rotation.T, self._K)[:, :2]
+            trail = pixels_and_depth((wrist[since : frame + 1] - eye) @ rotation.T, self._K)[:, :2]
             cv2.polylines(image, [trail.round().astype(np.int32)[:, None]], False, _TRAIL_RGB, 1, cv2.LINE_AA)
         meshes = []
         for hand, points in enumerate(vertices):
@@ -108,5 +108,5 @@ class TurningView:
             for place in _GRID_M * np.arange(first, last + 1):
                 ends = np.full((2, 3), self._floor_m)
                 ends[:, fixed], ends[:, moving] = place, (along - reach, along + reach)
-                a, b = projected((ends - eye) @ rotation.T, self._K)[:, :2].round().astype(int).tolist()
+                a, b = pixels_and_depth((ends - eye) @ rotation.T, self._K)[:, :2].round().astype(int).tolist()
                 cv2.line(image, a, b, _GRID_RGB, 1, cv2.LINE_AA)

@@ -106,7 +106,7 @@ def _of_world(camera_motion: CameraMotion | None) -> list[str]:
     return []
 
 
-def stretches(flags: Bools) -> Iterator[tuple[int, int]]:
+def flagged_ranges(flags: Bools) -> Iterator[tuple[int, int]]:
     """Yield the runs of true values as half-open (start, end)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
@@ -130,12 +130,12 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[Caution]:
     status, times_s = result.motion.status[hand], result.tracks.times_s
     side = hand_names(result.motion.is_right)[hand]
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
-    for a, b in stretches(status == INTERPOLATED):
+    for a, b in flagged_ranges(status == INTERPOLATED):
         if (b - a) * step_s > SHORT_GAP_S:
             why = _why(result, hand, a, b)
             said = f"{side} hand {why}; the pose is bridged from the frames around."
             yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
-    for a, b in stretches(status == EXTRAPOLATED):
+    for a, b in flagged_ranges(status == EXTRAPOLATED):
         where = "before it first appears" if a == 0 else "after it was last seen"
         why = _why(result, hand, a, b)
         where = where if why == "not seen" else why
@@ -143,7 +143,7 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[Caution]:
         yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
     diagonal = np.nanmedian(result.tracks.box_diagonal_px[hand]) if result.tracks.seen[hand].any() else np.nan
     poor = _steady((medians(residuals_px(result)[hand]) > POOR_FIT * diagonal) & (status == DETECTED))
-    for a, b in stretches(poor):
+    for a, b in flagged_ranges(poor):
         if (b - a) * step_s > SHORT_GAP_S:
             said = f"the {side} hand's fit and its keypoints disagree; look at the video there."
             yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))

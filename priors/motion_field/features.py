@@ -14,7 +14,7 @@ CHANNELS = 15
 TIP_JOINTS = tuple(MANO_JOINTS.index(name.replace("_tip", "3")) for name in MANO_TIPS)  # the joint that carries a tip
 
 
-def bridge(hand_R: Tensor, known: Tensor) -> Tensor:
+def interpolate_unknown(hand_R: Tensor, known: Tensor) -> Tensor:
     """Fill the frames of hand_R [B, T, 15, 3, 3] where known [B, T] is False between their known neighbors.
 
     Linear in 6D, nearest at the ends, the identity where nothing is known.
@@ -57,7 +57,7 @@ def points(hand_R: Tensor, skeleton: Tensor, tips: Tensor) -> tuple[Tensor, Tens
     return torch.stack(placed, dim=-2), torch.stack(turned, dim=-3)
 
 
-def features(hand_R: Tensor, skeleton: Tensor, tips: Tensor, fps: float) -> Tensor:
+def encoder_features(hand_R: Tensor, skeleton: Tensor, tips: Tensor, fps: float) -> Tensor:
     """Return the encoder's raw input [B, T, 16, 15] of rotations [B, T, 15, 3, 3], T >= 2; meters, seconds, radians."""
     placed, _ = points(hand_R, skeleton, tips)
     placed = placed[..., : len(MANO_PARENTS), :]

@@ -75,8 +75,8 @@ class MotionEncoder(nn.Module):
         if isinstance(self.encoder, PathEncoder):
             numbers = self.pose_vectors(self._nothing_unknown(hand_R, mask))
             return self.encoder(numbers, mask, self._frame_waves(), self.decoder.path_basis, observed_std)
-        filled = features.bridge(hand_R, mask)
-        x = features.features(filled, self.skeleton, self.tips, self.fps)
+        filled = features.interpolate_unknown(hand_R, mask)
+        x = features.encoder_features(filled, self.skeleton, self.tips, self.fps)
         x = (x - self.feature_mean) / self.feature_std
         return self.encoder(x, *features.gap_distances(mask))
 

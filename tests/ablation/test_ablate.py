@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hmpfit.ablation.rows import INITIALIZER, ROWS, SLERP, WHOLE_FIT, plan
-from hmpfit.ablation.withheld import stretches, without_fingers
+from hmpfit.ablation.withheld import withheld_stretches, without_fingers
 from hmpfit.command_line.ablate import ablate
 from hmpfit.command_line.bench import bench
 from hmpfit.command_line.synthesize import synthesize
@@ -87,7 +87,7 @@ def test_withheld_keypoints_of_video_are_scored(clips: Path, tmp_path: Path) -> 
 
 
 def test_withheld_stretches_never_meet_and_leave_the_ends() -> None:
-    frames, fingers = stretches(300, 30.0)
+    frames, fingers = withheld_stretches(300, 30.0)
     marks = np.zeros(300, int)
     for start, stop in [*frames, *fingers]:
         marks[start:stop] += 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.datasets.joint_motion import JointMotion, read_motion, resample, to_hand_pose
+from hmpfit.datasets.joint_motion import JointMotion, read_motion, recording_to_hand_pose, resample
 from hmpfit.errors import InputError
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.joint_limits import REST_POSE, to_anatomical
@@ -42,7 +42,7 @@ def test_poses_of_a_bigger_hand_are_found_whichever_side(kin, tmp_path, is_right
     np.savez(path, joints_m=recorded(kin, pose, 1.2, is_right), fps=30.0, is_right=is_right)
     (motion,) = read_motion(path)
     assert motion.is_right == is_right and motion.fps == pytest.approx(30.0)
-    found = to_hand_pose(motion, kin)
+    found = recording_to_hand_pose(motion, kin)
     assert found.valid.all() and found.hand_pose.dtype == np.float32
     assert np.nanmax(found.residual_mm) < 1.0
     error = np.rad2deg(np.abs(to_anatomical(found.hand_pose.astype(np.float64)) - to_anatomical(pose.numpy())))
@@ -95,7 +95,7 @@ def test_leap_layout_names_both_hands_and_guesses_the_wrist(tmp_path):
 
 def test_real_recording_comes_back_within_a_millimetre(kin, inputs):
     (motion,) = read_motion(inputs / "motion" / "leap" / "pinch.npz")
-    found = to_hand_pose(motion, kin)
+    found = recording_to_hand_pose(motion, kin)
     assert found.valid.all()
     assert np.nanmedian(found.residual_mm) < 1.0
     angles = np.rad2deg(to_anatomical(found.hand_pose.astype(np.float64)))

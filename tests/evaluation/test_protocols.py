@@ -231,7 +231,7 @@ def test_penetration_is_told_on_open_and_closed_meshes() -> None:
     opened = faces[vertices[faces][..., 2].mean(1) > -0.045]  # a hole like a wrist's
     assert len(opened) < len(faces)
     for kept in (faces, opened, faces[:, ::-1]):
-        assert penetration.depths(points[None], vertices[None], kept)[0] == pytest.approx(0.02, abs=5e-4)
+        assert penetration.penetration_depths(points[None], vertices[None], kept)[0] == pytest.approx(0.02, abs=5e-4)
     apart = np.broadcast_to(points[1], (1, 3))
     both = np.stack([points[:1], apart])
     assert penetration.mmpd_mm(both, np.stack([vertices] * 2), faces) == pytest.approx(10.0, abs=0.3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hmpfit.fitting.deviation import NAMES, TABLE, calibrate, features
+from hmpfit.fitting.deviation import NAMES, TABLE, calibrate, deviation_features
 from hmpfit.hands.hand_size import ADULT_STD
 from hmpfit.records import KeypointTracks
 from hmpfit.skeleton import OPENPOSE_WRIST
@@ -56,7 +56,7 @@ def test_unknown_stays_unknown() -> None:
 
 def test_features_are_finite_and_named() -> None:
     joints, px, tracks = hand(np.arange(FRAMES) > 3)
-    values = features(joints, px, tracks)
+    values = deviation_features(joints, px, tracks)
     assert values.shape == (1, FRAMES, 21, len(NAMES)) and np.isfinite(values).all()
     assert set(json.loads(TABLE.read_text())["weights"]) == set(NAMES)
 

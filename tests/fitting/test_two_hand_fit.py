@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.batching.gather import gather_evidence
+from hmpfit.fitting.batching.gather import evidence_tensors
 from hmpfit.fitting.normal_equations.linearize import linearize
 from hmpfit.fitting.problem import Problem, read_terms, retract
 from hmpfit.fitting.solvers.first_order import _zeros
@@ -67,7 +67,7 @@ def pushed(models):
     moved = true.transl.copy()
     moved[1] += 0.012 * towards / np.linalg.norm(towards, axis=-1, keepdims=True)
     start = motion_as_right(replace(true, transl=moved))
-    evidence = gather_evidence(start, tracks_of(true, models), CAMERA, true.is_right, torch.float64, "cpu")
+    evidence = evidence_tensors(start, tracks_of(true, models), CAMERA, true.is_right, torch.float64, "cpu")
     motion = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
     problem = Problem(Kinematics.of(models.right), evidence, read_terms(STAGE, FREE), FREE)
     pairs = HandPairs.of(true, models, evidence)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmpfit.fitting.unseen_frames import bridge, gaps, weights
+from hmpfit.fitting.unseen_frames import bridge_unseen, gaps, process_weights
 from hmpfit.geometry import rotations
 from hmpfit.recipes.schema import UnseenFrameSettings
 from tests.made_problem import make
@@ -32,7 +32,7 @@ def test_gaps_have_a_seen_frame_on_either_side():
 def test_shares_sum_to_one_and_reproduce_a_constant_and_nearly_a_smooth_path():
     given = np.r_[np.arange(0, 0.5, 1 / 30), np.arange(1.0, 1.5, 1 / 30)]
     asked = np.arange(0.5, 1.0, 1 / 30)
-    share = weights(given, asked, np.full(len(given), 1e-4), 1.5)
+    share = process_weights(given, asked, np.full(len(given), 1e-4), 1.5)
     assert np.allclose(share.sum(1), 1, atol=1e-9)
     curve = lambda t: np.sin(2 * t)  # noqa: E731
     straight = np.interp(asked, given, curve(given))
@@ -42,7 +42,7 @@ def test_shares_sum_to_one_and_reproduce_a_constant_and_nearly_a_smooth_path():
 def test_a_given_frame_keeps_its_value():
     times = np.arange(0, 1, 1 / 30)
     values = np.random.default_rng(0).normal(size=len(times))
-    smooth = weights(times, times, np.full(len(times), 1e-9), 1.5) @ values
+    smooth = process_weights(times, times, np.full(len(times), 1e-9), 1.5) @ values
     assert np.allclose(smooth, values, atol=1e-3)
 
 
@@ -58,7 +58,7 @@ def test_only_frames_between_seen_ones_change(case):
     seen = torch.ones_like(evidence.seen)
     seen[0, 2:5] = 0
     seen[0, frames - 2 :] = 0
-    bridged = bridge(motion, replace(evidence, seen=seen), OPTIONS)
+    bridged = bridge_unseen(motion, replace(evidence, seen=seen), OPTIONS)
     changed = (bridged.hand_R != motion.hand_R).flatten(2).any(-1)
     assert changed[0, 2:5].all()
     changed[0, 2:5] = False
@@ -71,7 +71,7 @@ def test_covered_landmarks_let_fingers_follow_and_leave_the_wrist(case):
     motion, evidence = case
     covered = replace(evidence, seen=torch.ones_like(evidence.seen))
     covered.seen[0, 4:7] = 0.1
-    out = bridge(motion, covered, OPTIONS)
+    out = bridge_unseen(motion, covered, OPTIONS)
     assert (out.transl == motion.transl).all() and (out.global_R == motion.global_R).all()
     assert (out.hand_R[0, 4:7] != motion.hand_R[0, 4:7]).any() and (out.hand_R[1] == motion.hand_R[1]).all()
 
@@ -86,7 +86,7 @@ def test_a_hand_at_rest_stays_at_rest(case):
     )
     seen = torch.ones_like(evidence.seen)
     seen[:, 2:5] = 0
-    bridged = bridge(still, replace(evidence, seen=seen), OPTIONS)
+    bridged = bridge_unseen(still, replace(evidence, seen=seen), OPTIONS)
     assert torch.allclose(bridged.transl, still.transl, atol=1e-6)
     turned = rotations.log(still.hand_R.transpose(-1, -2) @ bridged.hand_R)
     assert turned.abs().max() < 1e-3

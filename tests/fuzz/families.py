@@ -263,10 +263,10 @@ def _torch_file(zipped: bool) -> Callable[[Path], None]:
 
 
 def _use_torch_file(folder: Path) -> None:
-    from hmpfit.keypoints.mmpose_imports import read_state
-    from hmpfit.regressors.backbone.weights import read_state as read_backbone
+    from hmpfit.keypoints.mmpose_imports import read_mmpose_weights
+    from hmpfit.regressors.backbone.weights import read_imagenet_weights as read_backbone
 
-    read_state(_one(folder))
+    read_mmpose_weights(_one(folder))
     read_backbone(_one(folder))
 
 

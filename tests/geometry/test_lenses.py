@@ -13,7 +13,7 @@ from hmpfit.geometry.lenses import mirror_distortion
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.from_keypoints import initialize
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.recipes.loading import load_recipe
 from hmpfit.records import Camera, HandMotion
 
@@ -99,8 +99,8 @@ def test_the_initializer_finds_a_hand_at_the_edge_through_any_lens(name: str, is
         np.full((1, 1), 2, np.uint8),
     )  # fmt: skip
     camera = Camera(K[None], 640, 360, LENSES[name], "given")
-    tracks = projected(motion, models, camera, np.zeros(1), confidence=1.0)
-    plain = projected(motion, models, replace(camera, distortion=None), np.zeros(1))
+    tracks = projected_tracks(motion, models, camera, np.zeros(1), confidence=1.0)
+    plain = projected_tracks(motion, models, replace(camera, distortion=None), np.zeros(1))
     assert np.linalg.norm(tracks.xy_px - plain.xy_px, axis=-1).max() > 10, "the lens bends what is seen"
     world = landmarks(motion, models)
     found = initialize(replace(tracks, world_m=world - world.mean(2, keepdims=True)), camera, models)
@@ -126,7 +126,7 @@ def test_a_fit_through_a_fisheye_meets_the_truth(is_right: bool) -> None:
         np.full((1, frames), 2, np.uint8),
     )  # fmt: skip
     camera = Camera(K[None], 640, 360, LENSES["fisheye"], "given")
-    tracks = projected(motion, models, camera, np.arange(frames) / 30, confidence=1.0)
+    tracks = projected_tracks(motion, models, camera, np.arange(frames) / 30, confidence=1.0)
     world = landmarks(motion, models)
     tracks = replace(tracks, world_m=world - world.mean(2, keepdims=True))
     recipe = load_recipe("default")

@@ -137,8 +137,8 @@ def test_file_is_small_and_says_where_it_is_from() -> None:
 def test_build_made_this_file() -> None:
     """The committed file is what the build script makes (only where the build-time package anny is installed)."""
     pytest.importorskip("anny")
-    from hmpfit.hands.open_hand.build import build
+    from hmpfit.hands.open_hand.build import build_open_hand
     from hmpfit.hands.open_hand.sampling import sample_hands
 
-    made = build(sample_hands(1000, 0))
+    made = build_open_hand(sample_hands(1000, 0))
     assert np.abs(made["v_template"] - MODEL.v_template).max() < 1e-6

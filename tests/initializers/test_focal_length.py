@@ -10,7 +10,7 @@ from hmpfit import fit_video
 from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.focal_length import LENS_LOG_STD, LINE_FOCALS, estimate_focal, turned_landmarks, with_focal
-from hmpfit.keypoints.projected import _landmark_points, projected
+from hmpfit.keypoints.projected import _landmark_points, projected_tracks
 from hmpfit.records import Camera, HandMotion, KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
@@ -27,7 +27,7 @@ def seen_through(focal_per_side: float, depth: float, is_right: bool = True, fra
         rng.normal(0, 0.1, (1, frames, 15, 3)), np.tile([0.08, -0.02, depth], (1, frames, 1)), np.zeros((1, 10)),
         np.array([is_right]), np.full((1, frames), 2, np.uint8),
     )  # fmt: skip
-    tracks = projected(motion, MODELS, camera, np.arange(frames) / 30, confidence=1.0)
+    tracks = projected_tracks(motion, MODELS, camera, np.arange(frames) / 30, confidence=1.0)
     world = _landmark_points(motion, MODELS)
     tracks = replace(tracks, world_m=world - world.mean(axis=2, keepdims=True))
     return turned_landmarks(tracks, camera, ASSUMED)

@@ -14,7 +14,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.from_network import initialize
 from hmpfit.interfaces.network import EstimateRequest
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands.accept_estimates import accept_estimates
@@ -67,7 +67,7 @@ def motion() -> HandMotion:
 
 @pytest.fixture(scope="module")
 def tracks(motion: HandMotion, models: HandModels) -> KeypointTracks:
-    return projected(motion, models, CAMERA, np.arange(FRAMES) / 30.0, confidence=1.0)
+    return projected_tracks(motion, models, CAMERA, np.arange(FRAMES) / 30.0, confidence=1.0)
 
 
 def truth_as_estimate(motion: HandMotion, models: HandModels, with_parameters: bool) -> PairEstimate:

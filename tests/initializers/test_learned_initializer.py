@@ -15,8 +15,8 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.initializers.contradictions import contradicted, replace_contradicted
 from hmpfit.initializers.from_network import SHARE, initialize
 from hmpfit.interfaces.network import EstimateRequest
-from hmpfit.keypoints.blend import blend
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.blend import merge_keypoints
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Camera, HandEstimates, HandMotion, KeypointTracks
 from hmpfit.regressors.carry_points import followed_points
@@ -44,7 +44,7 @@ def made(is_right: bool = True, frames: int = 6) -> tuple[HandMotion, KeypointTr
         np.array([is_right]),
         np.full((1, frames), 2, np.uint8),
     )
-    tracks = projected(motion, models, CAMERA, np.arange(frames) / 30, confidence=1.0)
+    tracks = projected_tracks(motion, models, CAMERA, np.arange(frames) / 30, confidence=1.0)
     return motion, tracks, models
 
 
@@ -110,7 +110,7 @@ def test_frames_that_only_the_network_saw_count_when_it_is_certain() -> None:
     placed, own = initialize(estimates, lost, CAMERA, models)
     assert placed.status[0].tolist() == [2, 2, 2, 0, 2, 2]
     assert np.abs(placed.transl[0, 2] - motion.transl[0, 2]).max() < 1e-3  # placed by its own joints
-    evidence = blend(lost, own)
+    evidence = merge_keypoints(lost, own)
     assert evidence.seen[0].tolist() == [True, True, True, False, True, True]
     assert np.allclose(evidence.confidence[0, 1], 1.0) and np.allclose(evidence.confidence[0, 2], 0.8 * SHARE)
 

@@ -13,7 +13,7 @@ import torch
 
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.keypoints import mmpose as source
-from hmpfit.keypoints.mmpose_imports import mmpose_api, read_state
+from hmpfit.keypoints.mmpose_imports import mmpose_api, read_mmpose_weights
 from hmpfit.recipes import RunSettings
 from hmpfit.records import KeypointTracks
 
@@ -110,13 +110,13 @@ class _Payload:
 def test_checkpoints_are_read_without_running_them(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"state_dict": {"w": torch.ones(2)}, "meta": {"epoch": np.float64(3)}}, path)
-    assert torch.equal(read_state(path)["w"], torch.ones(2))
+    assert torch.equal(read_mmpose_weights(path)["w"], torch.ones(2))
     torch.save({"state_dict": {"w": torch.ones(2)}, "meta": _Payload()}, path)
     with pytest.raises(InputError, match="refused and nothing in it ran"):
-        read_state(path)
+        read_mmpose_weights(path)
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="is not an mmpose checkpoint"):
-        read_state(path)
+        read_mmpose_weights(path)
 
 
 @needs_mmpose

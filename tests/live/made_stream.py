@@ -4,7 +4,7 @@ import numpy as np
 
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.live.records import SeenFrame, SeenHand
 from hmpfit.records import DETECTED, Camera, HandMotion
 
@@ -38,7 +38,7 @@ def made_motion(frames: int, sides: tuple[bool, ...] = (True,)) -> HandMotion:
 def seen_frames(motion: HandMotion, first: int = 0) -> list[SeenFrame]:
     """Return what a perfect tracker sees of a motion: exact landmarks, full confidence."""
     frames = motion.status.shape[1]
-    pixels = projected(motion, MODELS, CAMERA, np.arange(frames) / FPS).xy_px
+    pixels = projected_tracks(motion, MODELS, CAMERA, np.arange(frames) / FPS).xy_px
     joints = pose_hands(MODELS, motion).joints
     return [
         SeenFrame(

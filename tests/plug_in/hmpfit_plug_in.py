@@ -18,7 +18,7 @@ from hmpfit.interfaces.initializer import Initializer, InitialMotion
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.interfaces.network import EstimateRequest
 from hmpfit.interfaces.term import Residual, Term
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.priors.opening import load_pca
 from hmpfit.records import DETECTED, HandEstimates, HandMotion, KeypointTracks
 from hmpfit.regressors.plan import NetworkPlan, TrainingRecipe
@@ -41,7 +41,7 @@ def still_hand(frames: int) -> HandMotion:
 def extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
     """Return the still hand's landmarks, whatever the pixels show."""
     motion = still_hand(context.clip.frames)
-    return projected(motion, context.models, context.camera, context.clip.times_s, confidence=1.0)
+    return projected_tracks(motion, context.models, context.camera, context.clip.times_s, confidence=1.0)
 
 
 SOURCE = KeypointSource(extract)

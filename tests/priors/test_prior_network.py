@@ -112,7 +112,7 @@ def test_bridge_goes_straight_and_holds_the_ends() -> None:
     angle = torch.arange(8.0) * 0.01  # small turns: six numbers interpolate as angles do
     hand_R = rotations.exp(angle[None, :, None, None] * torch.tensor([0.0, 0.0, 1.0]).expand(1, 8, 15, 3))
     known = torch.tensor([[False, True, False, False, False, True, False, False]])
-    turned = rotations.log(features.bridge(hand_R, known))[0, :, 4, 2]
+    turned = rotations.log(features.interpolate_unknown(hand_R, known))[0, :, 4, 2]
     assert torch.allclose(turned, torch.tensor([1.0, 1, 2, 3, 4, 5, 5, 5]) * 0.01, atol=1e-5)
     since, until = features.gap_distances(known)
     assert since[0].tolist() == [8, 0, 1, 2, 3, 0, 1, 2]

@@ -58,7 +58,7 @@ def test_a_gap_is_filled_better_than_a_straight_line_and_known_to_be_uncertain(
 
     known = torch.ones(unseen.shape[:2], dtype=torch.bool)
     known[:, 50:70] = False
-    straight = error_mm(prior, features.bridge(unseen, known), unseen)[~known].mean()
+    straight = error_mm(prior, features.interpolate_unknown(unseen, known), unseen)[~known].mean()
     completed = prior.complete(unseen, known)
     assert error_mm(prior, completed, unseen)[~known].mean() < 0.75 * straight
     assert error_mm(prior, decoded(prior, unseen, known), unseen)[~known].mean() < 0.8 * straight

@@ -16,7 +16,7 @@ from hmpfit.regressors.handdgcl.disturbance import Disturbance, scaled_laplacian
 from hmpfit.regressors.handdgcl.graph_unet import GraphUNet, pooled_graph
 from hmpfit.regressors.handdgcl.hierarchy import COARSEST_NODES, build_hierarchy, laplacian
 from hmpfit.regressors.handdgcl.network import METACARPAL_M, HandDgcl, Meshes, MeshJoints, project_weakly
-from hmpfit.regressors.handdgcl.switches import ABLATIONS, SIZES, ablated
+from hmpfit.regressors.handdgcl.switches import ABLATIONS, SIZES
 from hmpfit.skeleton import BONES, OPENPOSE_MIDDLE_MCP, OPENPOSE_WRIST
 from tests.model_fixtures import invented_left, invented_model
 
@@ -131,7 +131,7 @@ def test_graph_unet_pools_to_the_best_nodes_and_keeps_shapes() -> None:
 def test_every_ablation_gives_finite_losses_and_gradients(
     name: str, models: HandModels, labels: losses.HandDgclLabels
 ) -> None:
-    sizes = replace(ablated(SMALL, name), dims=(16, 12, 8, 8), hidden=16)
+    sizes = replace(replace(SMALL, **ABLATIONS[name]), dims=(16, 12, 8, 8), hidden=16)
     network = HandDgcl(sizes, models)
     meshes = network(torch.rand(3, 3, 64, 64))
     parts = losses.mesh_losses(meshes, MeshJoints(models), labels)
@@ -145,7 +145,7 @@ def test_every_ablation_gives_finite_losses_and_gradients(
         network.branch.remember(meshes.graph, network.gcns, labels.joints, labels.valid)
         assert [int(pool.filled) for pool in network.branch.pools] == [3, 2]  # the left hand of one picture is unknown
     assert ("contrast" in parts) == (name != "baseline") and ("consistent" in parts) == (name in ("full", "dgclnet"))
-    losses.total_loss(parts, sizes)["total"].backward()
+    losses.handdgcl_loss(parts, sizes)["total"].backward()
     assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
 
 

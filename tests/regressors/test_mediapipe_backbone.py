@@ -7,7 +7,7 @@ import torch
 from hmpfit.errors import InputError
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import interpreter
-from hmpfit.regressors.backbone.mediapipe import SIDES, MediaPipeBackbone, numbers_of
+from hmpfit.regressors.backbone.mediapipe import SIDES, MediaPipeBackbone, landmark_numbers
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_maps_have_the_sides_and_channels_they_are_said_to_have(backbone: MediaP
     assert len(part.levels) == 1
     assert torch.equal(part.levels[0], seen.levels[-1])
     assert torch.allclose(alone.pooled, seen.pooled[1:], atol=1e-4)
-    assert numbers_of(seen).shape == (2, 128)
+    assert landmark_numbers(seen).shape == (2, 128)
 
 
 def test_gradients_reach_the_first_layer(backbone: MediaPipeBackbone) -> None:

@@ -14,7 +14,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import HandMotion
 from hmpfit.regressors.stc import losses
 from hmpfit.regressors.stc.network import HandParameters, Stc
-from hmpfit.regressors.stc.switches import ABLATIONS, SIZES, ablated
+from hmpfit.regressors.stc.switches import ABLATIONS, SIZES
 from hmpfit.regressors.stc.temporal import Attention
 from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.points import CODES, PointReader, codes
@@ -45,7 +45,7 @@ def test_paper_size_has_the_papers_parameter_count() -> None:
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_ablation_decodes_windows_of_any_length(name: str) -> None:
-    switches = ablated(SMALL, name)
+    switches = replace(SMALL, **ABLATIONS[name])
     network = Stc(switches).eval()
     with torch.no_grad():
         for frames in (1, 4):
@@ -61,7 +61,7 @@ def test_only_the_temporal_encoder_lets_frames_see_each_other() -> None:
     other = images.clone()
     other[:, 2] = torch.rand(3, 64, 64)
     for name, sees in (("full", True), ("baseline", False)):
-        network = Stc(ablated(SMALL, name)).eval()
+        network = Stc(replace(SMALL, **ABLATIONS[name])).eval()
         with torch.no_grad():
             apart = (network(images).fingers - network(other).fingers)[:, 0].abs().max()
         assert (apart > 0) == sees, name
@@ -142,15 +142,15 @@ def test_total_is_the_weighted_sum_of_the_parts_that_have_a_weight(labels: losse
     def depth(right: Tensor, left: Tensor) -> Tensor:
         return (right - left).square().sum((1, 2))
 
-    parts = losses.total_loss(predicted, labels, SIZES["paper"], depth)
+    parts = losses.stc_loss(predicted, labels, SIZES["paper"], depth)
     weights = {"smooth": 1, "joint": 100, "inter": 10, "mano": 1, "reg": 0.1}  # equation 10
     assert set(parts) == {*weights, "total"}
     assert float(parts["total"]) == pytest.approx(sum(w * float(parts[name]) for name, w in weights.items()), rel=1e-5)
-    assert set(losses.total_loss(predicted, labels, ablated(SMALL, "baseline"), depth)) == {
+    assert set(losses.stc_loss(predicted, labels, replace(SMALL, **ABLATIONS["baseline"]), depth)) == {
         "joint", "mano", "reg", "total", "turn", "bend",
     }  # fmt: skip
     read = replace(predicted, parameters=replace(parameters, points=draw(2, 3, 2, 21, 2, seed=5)))
-    parts = losses.total_loss(read, labels, replace(SMALL, inter=0.0), depth)
+    parts = losses.stc_loss(read, labels, replace(SMALL, inter=0.0), depth)
     assert labels.xy is not None and read.parameters.points is not None
     apart = (read.parameters.points - labels.xy).abs().mean((-1, -2))
     assert float(parts["points_2d"]) == pytest.approx(float(apart[labels.valid > 0].mean()), rel=1e-5)

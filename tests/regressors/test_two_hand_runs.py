@@ -19,7 +19,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.dataset import Truth
 from hmpfit.interfaces.network import EstimateRequest
-from hmpfit.keypoints.projected import projected
+from hmpfit.keypoints.projected import projected_tracks
 from hmpfit.records import DETECTED, Camera, HandMotion, KeypointTracks
 from hmpfit.regressors.checkpoints import load_plan, save_network, shipped
 from hmpfit.regressors.learned import Learned
@@ -67,7 +67,7 @@ def test_weights_on_disk_become_estimates_of_the_tracked_hands(name: str, tmp_pa
         np.zeros((2, FRAMES, 3)), np.zeros((2, FRAMES, 15, 3)), places, np.zeros((2, 10)), np.array([False, True]),
         np.full((2, FRAMES), DETECTED, np.uint8),
     )  # fmt: skip
-    tracks = projected(motion, models, CAMERA, Noise.times_s)
+    tracks = projected_tracks(motion, models, CAMERA, Noise.times_s)
     tracks = replace(tracks, seen=tracks.seen & ~np.array([[False] * FRAMES, [False, True, False, False, False]]))
     clip = Clip(Path("noise"), 0, Noise.times_s, 30.0, Noise())
     hidden, frames = np.arange(FRAMES) == 3, []

@@ -6,7 +6,7 @@ import pytest
 from hmpfit.errors import UnknownNameError
 from hmpfit.hands.joint_limits import ANATOMICAL_AXES
 from hmpfit.skeleton import MANO_HAND_JOINTS
-from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, Subject, compose, soft_clip, to_hand_pose
+from hmpfit.synthesis.hand_degrees_of_freedom import DOFS, Subject, angles_to_hand_pose, compose, soft_clip
 from hmpfit.synthesis.handshapes import GESTURES, GRASPS, LETTERS, WORDS
 from hmpfit.synthesis.motion import EVERYTHING, HELD_OUT, KINDS, TRAINING, generate_motion
 from hmpfit.synthesis.pinches import _pads, pinched
@@ -50,7 +50,7 @@ def test_frame_rate_changes_the_samples_not_the_motion() -> None:
     takes = []
     for fps, at in times.items():
         scene = Scene(plain_subject(), at, fps, generator(3), EVERYTHING)
-        takes.append(to_hand_pose(scene.sequence(shapes, (0.3, 0.4), (0.1, 0.2)), plain_subject()))
+        takes.append(angles_to_hand_pose(scene.sequence(shapes, (0.3, 0.4), (0.1, 0.2)), plain_subject()))
     assert np.abs(takes[0] - takes[1][::4]).max() < 1e-9
 
 
@@ -66,7 +66,8 @@ def test_words_and_grasps_left_out_never_occur_in_training() -> None:
 def test_a_fist_is_closed_and_a_flat_hand_is_flat() -> None:
     scene = Scene(plain_subject(), np.arange(2) / 30, 30, np.random.default_rng(0), EVERYTHING)
     fist, flat = (
-        to_hand_pose(scene.posture(GESTURES[name], looseness=0)[None], plain_subject())[0] for name in ("fist", "flat")
+        angles_to_hand_pose(scene.posture(GESTURES[name], looseness=0)[None], plain_subject())[0]
+        for name in ("fist", "flat")
     )
     for finger in ("index", "middle", "ring", "pinky"):
         assert flexion(fist, f"{finger}1") > 70 and flexion(fist, f"{finger}2") > 85
@@ -77,9 +78,9 @@ def test_a_fist_is_closed_and_a_flat_hand_is_flat() -> None:
 def test_enslaved_neighbors_follow() -> None:
     angles = np.zeros((1, len(DOFS)))
     angles[0, DOFS.index("ring_mcp")] = 60
-    alone = to_hand_pose(angles, plain_subject())
+    alone = angles_to_hand_pose(angles, plain_subject())
     typical = Subject(2 / 3, 1.0, np.ones(len(DOFS)), np.zeros(len(DOFS)), np.zeros((15, 3)), 0.0, 1.0)
-    dragged = to_hand_pose(angles, typical)
+    dragged = angles_to_hand_pose(angles, typical)
     assert flexion(alone, "pinky1")[0] == pytest.approx(0, abs=0.1)
     assert flexion(dragged, "pinky1")[0] > 5 and flexion(dragged, "index1")[0] < 2
     assert flexion(dragged, "ring1")[0] < flexion(alone, "ring1")[0]
@@ -92,7 +93,7 @@ def test_a_pinch_brings_the_pads_together(finger: str) -> None:
     after = pinched(before, (finger,), plain_subject())
     gaps = []
     for angles in (before, after):
-        pads = _pads(to_hand_pose(angles[None], plain_subject()), (finger, "thumb"))
+        pads = _pads(angles_to_hand_pose(angles[None], plain_subject()), (finger, "thumb"))
         gaps.append(float(np.linalg.norm(pads[finger][0] - pads["thumb"][0])))
     assert gaps[0] > 20 and gaps[1] < (16 if finger == "pinky" else 6)  # millimeters; this palm does not fold
 

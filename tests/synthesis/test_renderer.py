@@ -9,7 +9,7 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Camera
 from hmpfit.synthesis.clips import Arm, open_rim, visible
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import Light, Mesh, default_backend, projected, render, vertex_normals
+from hmpfit.synthesis.renderer import Light, Mesh, default_backend, pixels_and_depth, render, vertex_normals
 
 K = np.array([[200.0, 0, 80], [0, 200.0, 60], [0, 0, 1]])
 WIDTH, HEIGHT = 160, 120
@@ -92,7 +92,7 @@ def test_normals_of_a_square_face_the_camera() -> None:
 
 
 def test_projection_by_hand() -> None:
-    np.testing.assert_allclose(projected(np.array([[0.1, -0.2, 2.0]]), K), [[90.0, 40.0, 2.0]])
+    np.testing.assert_allclose(pixels_and_depth(np.array([[0.1, -0.2, 2.0]]), K), [[90.0, 40.0, 2.0]])
 
 
 def test_the_hole_of_an_open_box_is_found() -> None:
@@ -134,7 +134,7 @@ def test_the_demo_hand_stays_in_the_picture_and_moves() -> None:
     motion = demo_motion(models, np.random.default_rng(0), seconds=3.0, fps=10.0)
     joints = pose_hands(models, motion).joints[0]
     assert joints.shape == (30, 21, 3)
-    xyz = projected(joints.reshape(-1, 3), np.array([[576.0, 0, 320], [0, 576.0, 240], [0, 0, 1]]))
+    xyz = pixels_and_depth(joints.reshape(-1, 3), np.array([[576.0, 0, 320], [0, 576.0, 240], [0, 0, 1]]))
     assert (xyz[:, :2] > 0).all() and (xyz[:, :2] < [640, 480]).all()
     assert xyz[:, 2].min() > 0.3 and xyz[:, 2].max() < 0.7
     assert np.ptp(motion.hand_pose[0, :, :, 2], axis=0).max() > 1.0, "fingers bend by more than a radian"

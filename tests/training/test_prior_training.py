@@ -49,11 +49,11 @@ def fit(folder: Path, steps: int, stop_at: int | None = None, sizes: Sizes = SIZ
         run.PriorTraining.training_step = breaks  # type: ignore[method-assign]
         try:
             with pytest.raises(RuntimeError, match="killed"):
-                run.train(prior, [data], held_out, folder, weights, schedule, LoopOptions("cpu"))
+                run.train_prior_network(prior, [data], held_out, folder, weights, schedule, LoopOptions("cpu"))
         finally:
             run.PriorTraining.training_step = original  # type: ignore[method-assign]
         return prior
-    return run.train(prior, [data], held_out, folder, weights, schedule, LoopOptions("cpu"))
+    return run.train_prior_network(prior, [data], held_out, folder, weights, schedule, LoopOptions("cpu"))
 
 
 def test_a_stopped_training_resumes_to_the_same_weights(tmp_path: Path) -> None:

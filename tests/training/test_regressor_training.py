@@ -19,7 +19,7 @@ from hmpfit.regressors.plan import TrainingRecipe
 from hmpfit.regressors.samples import NOTHING
 from hmpfit.training.loop import LoopOptions
 from hmpfit.training.regressors.batches import ClipMixture
-from hmpfit.training.regressors.train import train
+from hmpfit.training.regressors.train import train_regressor
 from tests.made_clips import Dots
 
 PLAN = load_plan("ifvonet")
@@ -37,7 +37,7 @@ def learn(folder: Path, steps: int, stop_at: int | None = None) -> torch.nn.Modu
     options = LoopOptions("cpu", save_every=2, validate_every=2)
     clips = ClipMixture([Dots(8)])
     models = load_hand_models("open")
-    return train(PLAN, TINY, PLAN.build(TINY), clips, clips, models, folder, RECIPE, options, 0, watch, steps)
+    return train_regressor(PLAN, TINY, PLAN.build(TINY), clips, clips, models, folder, RECIPE, options, 0, watch, steps)
 
 
 def rows(folder: Path, key: str) -> list[int]:

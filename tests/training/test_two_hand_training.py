@@ -23,7 +23,7 @@ from hmpfit.regressors.plan import Plateau
 from hmpfit.regressors.samples import NOTHING, View, sample_crop
 from hmpfit.training.loop import LoopOptions
 from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
-from hmpfit.training.regressors.train import train
+from hmpfit.training.regressors.train import train_regressor
 from hmpfit.training.states import LAST, read_state
 from tests.dataset_fixtures.many_cameras import NUMBERS, write_interhand
 from tests.dataset_fixtures.single_camera import write_hic
@@ -87,7 +87,9 @@ def test_the_rate_halves_where_the_loss_stands_still_and_a_resumed_training_know
 
     def rates(folder: Path, steps: int) -> dict[str, Any]:
         torch.manual_seed(0)
-        train(plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, steps=steps)
+        train_regressor(
+            plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, steps=steps
+        )
         return dict(read_state(folder / LAST))
 
     assert len(clips) == 4 and view.frames == 1  # two steps an epoch
@@ -135,7 +137,9 @@ def test_a_killed_training_resumes_to_the_same_weights(name: str, tmp_path: Path
         torch.manual_seed(0)
         folder.mkdir(exist_ok=True)
         options, models = LoopOptions("cpu", save_every=2), load_hand_models("open")
-        return train(plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, 0, watch)
+        return train_regressor(
+            plan, switches, plan.build(switches), clips, clips, models, folder, recipe, options, 0, watch
+        )
 
     whole = learn(tmp_path / "whole").state_dict()
     with pytest.raises((KeyboardInterrupt, SystemExit)):

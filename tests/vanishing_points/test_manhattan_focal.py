@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hmpfit.vanishing_points.focal_evidence import focal_evidence
-from hmpfit.vanishing_points.manhattan import Segments, refine
+from hmpfit.vanishing_points.manhattan import Segments, refine_frames
 
 FOCALS = np.exp(np.linspace(np.log(0.35), np.log(2.2), 25))
 
@@ -66,6 +66,6 @@ def test_refinement_turns_a_frame_onto_the_segments() -> None:
     segments = Segments.of(drawn_segments(0.8, seed=7, others=0), 0.8)
     truth = Rotation.from_euler("YXZ", (35, -18, 5), degrees=True).as_matrix()
     turned = Rotation.from_rotvec([0.02, -0.03, 0.02]).as_matrix() @ truth
-    found = refine(segments, turned[None])
+    found = refine_frames(segments, turned[None])
     overlap = np.abs(found.axes[0] @ truth.T)
     np.testing.assert_allclose(overlap.max(axis=1), 1.0, atol=1e-4)

@@ -12,7 +12,7 @@ from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import Drawing, Mesh, projected, render
+from hmpfit.synthesis.renderer import Drawing, Mesh, pixels_and_depth, render
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_legend, draw_tag
@@ -41,7 +41,7 @@ def fitted(models: HandModels, clip: Clip, is_right: bool = True) -> FitRecord:
         np.array([[[focal, 0, clip.width / 2], [0, focal, clip.height / 2], [0, 0, 1]]]), clip.width, clip.height
     )
     joints = pose_hands(models, motion).joints
-    xy_px = projected(joints.reshape(-1, 3), camera.K[0])[:, :2].reshape(1, FRAMES, 21, 2)
+    xy_px = pixels_and_depth(joints.reshape(-1, 3), camera.K[0])[:, :2].reshape(1, FRAMES, 21, 2)
     seen = motion.status == 2
     confidence = np.where(seen[..., None], 1.0, 0.0) * np.ones(21)
     tracks = KeypointTracks(

@@ -23,7 +23,7 @@ from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.charts import LEFT, WIDTH, line_chart, status_strip
 from hmpfit.viewing.comparison import write_comparison
 from hmpfit.viewing.report import write_report
-from hmpfit.viewing.warnings import medians, stretches, warnings
+from hmpfit.viewing.warnings import flagged_ranges, medians, warnings
 from tests.made_result import summary_of, two_hands, write_run
 
 FRAMES = 60
@@ -71,7 +71,7 @@ def test_poor_fits_unsure_joints_and_cameras_are_named(stored: StoredResult) -> 
 
 
 def test_stretches_and_medians_of_known_values() -> None:
-    assert list(stretches(np.array([1, 1, 0, 1], dtype=bool))) == [(0, 2), (3, 4)]
+    assert list(flagged_ranges(np.array([1, 1, 0, 1], dtype=bool))) == [(0, 2), (3, 4)]
     values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4])
     found = medians(values)
     assert found[0] == 2.0 and np.isnan(found[1])

@@ -151,7 +151,7 @@ def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[
     """Return the evidence of a clip's hands and their first guess as right hands."""
     start = mirroring.motion_as_right(sequence.initial)
     tracks = _scaled_to_shape(sequence.tracks, start, sequence.models)
-    evidence = gather_evidence(start, tracks, sequence.camera, sequence.initial.is_right, dtype, device)
+    evidence = evidence_tensors(start, tracks, sequence.camera, sequence.initial.is_right, dtype, device)
     if sequence.camera_motion is not None and sequence.camera_motion.moves:
         turn, shift = to_world(sequence.camera_motion, sequence.initial, sequence.models)
         parts = (torch.as_tensor(part, dtype=dtype, device=device) for part in (turn, shift))
@@ -172,7 +172,7 @@ def _scaled_to_shape(tracks: KeypointTracks, start: HandMotion, models: HandMode
     return replace(tracks, world_m=world)
 
 
-def gather_evidence(
+def evidence_tensors(
     start: HandMotion, tracks: KeypointTracks, camera: Camera, is_right: np.ndarray, dtype: torch.dtype, device: str
 ) -> Evidence:
     """Turn records into the tensors that terms read; `start` is in right-hand form, `tracks` as seen.

@@ -14,13 +14,13 @@ from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 REFERENCE_FPS = 30.0
 
 
-def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def orient_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the turn of the global rotation between frames, [B, T - 1, 1, 3] radians per 1/30 s (L_os)."""
     turned = motion.global_R if evidence.world_turn is None else evidence.world_turn @ motion.global_R
     return _steps(_turn(turned)[..., None, :], evidence)
 
 
-def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def transl_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts)."""
     place = motion.transl
     if evidence.world_turn is not None and evidence.world_shift is not None:
@@ -28,7 +28,7 @@ def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options
     return _steps((place[:, 1:] - place[:, :-1])[..., None, :], evidence)
 
 
-def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def pose_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the turn of the finger joints between frames, [B, T - 1, 15, 3] radians per 1/30 s (ours)."""
     return _steps(_turn(motion.hand_R), evidence)
 
@@ -44,6 +44,6 @@ def _steps(values: Tensor, evidence: Evidence) -> Residual:
     return Residual(values / steps[:, None, None], values.new_ones(values.shape[:-1]) * exist)
 
 
-ORIENT = Term("orient_smooth", "step", orient_residuals)
-TRANSL = Term("transl_smooth", "step", transl_residuals)
-POSE = Term("pose_smooth", "step", pose_residuals)
+ORIENT = Term("orient_smooth", "step", orient_step_residuals)
+TRANSL = Term("transl_smooth", "step", transl_step_residuals)
+POSE = Term("pose_smooth", "step", pose_step_residuals)

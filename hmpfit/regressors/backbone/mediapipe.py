@@ -82,7 +82,7 @@ class MediaPipeBackbone(nn.Module):
         return self.seen(found[: len(sides)], found[len(sides) :])
 
 
-def numbers_of(seen: Seen) -> Tensor:
+def landmark_numbers(seen: Seen) -> Tensor:
     """Return MediaPipe's own answers as one vector [B, 128]: landmarks, world landmarks (decimetres), two signs."""
     signs = torch.stack((seen.presence, seen.right), dim=-1)
     return torch.cat((seen.landmarks.flatten(1), 10 * seen.world.flatten(1), signs), dim=-1)

@@ -17,7 +17,7 @@ from hmpfit.regressors.backbone.resnet import ResNet50
 WHERE = "torchvision's resnet50-*.pth (https://download.pytorch.org/models), or the same tensors as safetensors"
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_imagenet_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict of tensors from .safetensors or a torch file. Raises InputError for anything else."""
     if not path.is_file():
         raise InputError(f"There are no backbone weights at '{path}'; expected {WHERE}.")
@@ -37,7 +37,7 @@ def load_imagenet(backbone: ResNet50, path: Path) -> None:
     A backbone that takes k stacked images gets the first convolution k times, divided by k, so that k equal images
     give what one gives. Raises InputError, naming the first tensor that is missing or of another shape.
     """
-    state = read_state(path)
+    state = read_imagenet_weights(path)
     own = backbone.state_dict()
     stacked = own["conv1.weight"].shape[1] // 3
     if "conv1.weight" in state and stacked > 1:

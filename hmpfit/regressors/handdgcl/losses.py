@@ -32,7 +32,7 @@ class HandDgclLabels:
     orient_R: Tensor | None = None  # [B, 2, 3, 3] in right-hand form, known where `meshed`
 
 
-def normalized(labels: HandDgclLabels) -> tuple[Tensor, Tensor | None, Tensor]:
+def normalized_labels(labels: HandDgclLabels) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return joints and vertices about the left middle knuckle at unit size, and which hands count, [B, 2].
 
     The size is that of the mean middle metacarpal of the known hands. Where the left hand is unknown the right one is
@@ -51,7 +51,7 @@ def normalized(labels: HandDgclLabels) -> tuple[Tensor, Tensor | None, Tensor]:
 
 def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: HandDgclLabels) -> dict[str, Tensor]:
     """Return L_joints, L_vertices, L_2d, L_length, L_transition and our own: mean absolute errors over known hands."""
-    joints, vertices, valid = normalized(labels)
+    joints, vertices, valid = normalized_labels(labels)
     predicted = regress(meshes.vertices)
     lengths, true_lengths = _bones(predicted) * MM, _bones(joints) * MM
     turned = predicted if meshes.camera_R is None else predicted @ meshes.camera_R.mT
@@ -78,7 +78,7 @@ def mesh_losses(meshes: Meshes, regress: MeshJoints, labels: HandDgclLabels) -> 
 def contrast_losses(hands: list[Contrast], labels: HandDgclLabels) -> dict[str, Tensor]:
     """Return L_contrast = L_cross - L_self and L_consistent, means over the hands; hands' order right, left."""
     parts: dict[str, list[Tensor]] = {"contrast": [], "consistent": []}
-    joints, _, valid = normalized(labels)
+    joints, _, valid = normalized_labels(labels)
     for side, hand in enumerate(hands):
         known = valid[:, side] > 0
         if not bool(known.any()):
@@ -95,7 +95,7 @@ def contrast_losses(hands: list[Contrast], labels: HandDgclLabels) -> dict[str, 
     return {name: torch.stack(values).mean() for name, values in parts.items() if values}
 
 
-def total_loss(parts: dict[str, Tensor], switches: HandDgclSwitches) -> dict[str, Tensor]:
+def handdgcl_loss(parts: dict[str, Tensor], switches: HandDgclSwitches) -> dict[str, Tensor]:
     """Return the losses with their weighted sum as "total" (equation 7)."""
     return {**parts, "total": torch.stack([getattr(switches, name) * value for name, value in parts.items()]).sum()}
 

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 
 from hmpfit.hands.mano import ManoHand
 from hmpfit.regressors.handdgcl.estimation import estimate, view
-from hmpfit.regressors.handdgcl.losses import HandDgclLabels, contrast_losses, mesh_losses, normalized, total_loss
+from hmpfit.regressors.handdgcl.losses import (
+    HandDgclLabels,
+    contrast_losses,
+    handdgcl_loss,
+    mesh_losses,
+    normalized_labels,
+)
 from hmpfit.regressors.handdgcl.network import HandDgcl
 from hmpfit.regressors.handdgcl.switches import SECOND_STAGE_SWITCHES, SIZES
 from hmpfit.regressors.plan import Batch, NetworkPlan, Plateau, TrainingRecipe
@@ -26,8 +32,8 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     parts = mesh_losses(meshes, network.regress, labels)
     if network.branch is not None:
         parts |= contrast_losses(network.branch(meshes.graph, meshes.decoded, network.gcns), labels)
-        network.branch.remember(meshes.graph, network.gcns, normalized(labels)[0], labels.valid)
-    return total_loss(parts, network.switches)
+        network.branch.remember(meshes.graph, network.gcns, normalized_labels(labels)[0], labels.valid)
+    return handdgcl_loss(parts, network.switches)
 
 
 @torch.no_grad()

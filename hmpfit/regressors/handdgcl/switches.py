@@ -1,6 +1,6 @@
 """HandDGCL's switches: widths and loss weights by size, and the paper's ablations as changes to them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hmpfit.errors import InputError
 
@@ -93,8 +93,3 @@ ABLATIONS: dict[str, dict[str, str | bool]] = {
     "flip_edge": {"disturbance": "flip_edge", "similarity": False},
     "dgclnet": {"disturbance": "unet", "similarity": False},
 }
-
-
-def ablated(switches: HandDgclSwitches, name: str) -> HandDgclSwitches:
-    """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
-    return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]

@@ -96,9 +96,9 @@ def _write_certainty(output: HeadOutput, places: list[CropPlace], out: HandEstim
         units = np.array([crop.side_px, crop.side_px, 1.0, 1.0])[:, None]
         out.presence[hand, frame] = presence[row]
         out.expected_errors[hand, frame] = errors[row] * units
-        out.confidence[hand, frame] = confidence(errors[row, 0], presence[row])
+        out.confidence[hand, frame] = confidence_of_errors(errors[row, 0], presence[row])
 
 
-def confidence(own_2d: Floats, presence: Bools | Floats) -> Floats:
+def confidence_of_errors(own_2d: Floats, presence: Bools | Floats) -> Floats:
     """Return how certain the network is of its joints [..., 21], 0..1, from their expected errors in crops."""
     return np.asarray(np.asarray(presence)[..., None] * np.clip(SURE / np.maximum(own_2d, 1e-6), 0, 1))

@@ -113,7 +113,7 @@ def penetration_loss(vertices: Tensor, valid: Tensor, depth: Depth) -> Tensor:
     return depth(flat[:, 0], flat[:, 1]).sum() / len(vertices)
 
 
-def total_loss(
+def stc_loss(
     predicted: Predicted, labels: StcLabels, switches: StcSwitches, depth: Depth | None = None
 ) -> dict[str, Tensor]:
     """Return every loss by name and their weighted sum as "total" (equation 10); a weight of zero leaves its loss out.

@@ -9,7 +9,7 @@ from hmpfit.hands.watertight import HandSurface
 from hmpfit.regressors.plan import Batch, NetworkPlan, TrainingRecipe
 from hmpfit.regressors.samples import Augmentation
 from hmpfit.regressors.stc.estimation import estimate, view
-from hmpfit.regressors.stc.losses import Predicted, StcLabels, total_loss
+from hmpfit.regressors.stc.losses import Predicted, StcLabels, stc_loss
 from hmpfit.regressors.stc.network import Stc
 from hmpfit.regressors.stc.switches import SECOND_STAGE_SWITCHES, SIZES
 from hmpfit.regressors.two_hands import scoring
@@ -32,7 +32,7 @@ def losses(network: nn.Module, batch: Batch, hand: ManoHand) -> dict[str, Tensor
     wanted = StcLabels(
         labels.joints, labels.valid, labels.betas, labels.betas_valid, labels.xy, labels.orient_R, labels.posed_valid
     )
-    return total_loss(predicted, wanted, switches, depth)
+    return stc_loss(predicted, wanted, switches, depth)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 Every number here is stated in the paper or says that it is ours.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,3 @@ ABLATIONS: dict[str, dict[str, bool | float]] = {
     "temporal+smoothness": {"inter": 0.0},
     "no_mano": {"mano": 0.0, "reg": 0.0},
 }
-
-
-def ablated(switches: StcSwitches, name: str) -> StcSwitches:
-    """Return the switches of a row of the paper's ablation. Raises KeyError for another name."""
-    return replace(switches, **ABLATIONS[name])  # type: ignore[arg-type]

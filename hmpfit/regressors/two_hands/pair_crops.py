@@ -58,7 +58,7 @@ class SeparateCrops:
         """See `PairCrop`."""
         cuts = [tile.cut(image, TILE)[None] for tile in self.tiles]
         shown = [one[:, :, ::-1] if mirrored else one for one, mirrored in zip(cuts, self.mirrored)]
-        pasted = side_by_side.joined(*(shown[self.places.index(place)] for place in (0, 1)))[0]
+        pasted = side_by_side.join_images(*(shown[self.places.index(place)] for place in (0, 1)))[0]
         return self.crop.cut(np.ascontiguousarray(pasted), size)
 
     def rotations(self, K: Floats, distortion: Floats | None = None) -> Floats:

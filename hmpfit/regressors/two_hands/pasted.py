@@ -54,7 +54,7 @@ def paste(right: HandClip, left: HandClip, swapped: bool = False, quarters: tupl
     seen = [_seen_by(clip, place, K, turns) for clip, place, turns in zip((right, left), places, quarters)]
     pixels, joints, orient = (np.concatenate(parts) for parts in zip(*seen))
     return HandClip(
-        side_by_side.joined(turned[places.index(0)], turned[places.index(1)]), K, np.array([True, False]), pixels,
+        side_by_side.join_images(turned[places.index(0)], turned[places.index(1)]), K, np.array([True, False]), pixels,
         joints, orient, np.concatenate((right.hand_pose, left.hand_pose)), np.concatenate((right.betas, left.betas)),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ KEPT = 0.68  # of a tile's width
 MARGIN = 1.9  # of a tile around its hand, as rendered clips have it: a hand fills about half
 
 
-def joined(first: Images, second: Images) -> Images:
+def join_images(first: Images, second: Images) -> Images:
     """Return tiles [F, s, s, 3] as pictures [F, s, w, 3], `first` on the left."""
     cut = _kept(first.shape[2])
     return np.concatenate((first[:, :, cut], second[:, :, cut]), axis=2)

@@ -21,7 +21,7 @@ SMALLEST_STD = 1e-3
 @torch.no_grad()
 def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     """Set a prior's statistics, and its linear codec where it has one, from windows hand_R [N, T, 15, 3, 3]."""
-    raw = features.features(hand_R, prior.skeleton, prior.tips, prior.fps).flatten(0, 1)
+    raw = features.encoder_features(hand_R, prior.skeleton, prior.tips, prior.fps).flatten(0, 1)
     prior.feature_mean.copy_(raw.mean(0))
     prior.feature_std.copy_(raw.std(0).clamp(min=SMALLEST_STD).where(raw.std(0) > SMALLEST_STD, torch.ones(())))
     numbers = prior.pose_vectors(hand_R)

@@ -86,7 +86,7 @@ class PriorTraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def train(
+def train_prior_network(
     prior: MotionPrior,
     collections: Sequence[Clips],
     held_out: Sequence[Batch],

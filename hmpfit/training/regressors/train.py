@@ -93,7 +93,7 @@ class RegressorTraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def train(
+def train_regressor(
     plan: NetworkPlan,
     switches: Any,
     network: nn.Module,
