@@ -23,12 +23,12 @@ from hmpfit.regressors.checkpoints import find, load_network, load_plan
 from hmpfit.regressors.plan import NetworkPlan
 from hmpfit.regressors.samples import View
 from hmpfit.regressors.two_hands import scoring
-from hmpfit.regressors.two_hands.hand_pair import HandPairs
+from hmpfit.regressors.two_hands.hand_pair import HandPair
 from hmpfit.regressors.two_hands.labels import PairLabels, pair_labels
 from hmpfit.synthesis.crop_folder import crop_folder
-from hmpfit.synthesis.crops import Close
+from hmpfit.synthesis.crops import CloseUpOptions
 from hmpfit.synthesis.motion import HELD_OUT
-from hmpfit.training.regressors.batches import HeldOutBatches, Mixed
+from hmpfit.training.regressors.batches import ClipMixture, HeldOutBatches
 
 BATCH = 48
 Scores = dict[str, float]
@@ -43,9 +43,11 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     models = load_hand_models("open")
-    unseen = Close(size=160, frames=2, hands="both", vocabulary=HELD_OUT)
-    clips = Mixed([crop_folder(chosen.out / "unseen", models, unseen, chosen.count, 77)])
-    seen = Mixed([crop_folder(chosen.out / "seen", models, Close(size=160, frames=2, hands="both"), 480, 78)])
+    unseen = CloseUpOptions(size=160, frames=2, hands="both", vocabulary=HELD_OUT)
+    clips = ClipMixture([crop_folder(chosen.out / "unseen", models, unseen, chosen.count, 77)])
+    seen = ClipMixture(
+        [crop_folder(chosen.out / "seen", models, CloseUpOptions(size=160, frames=2, hands="both"), 480, 78)]
+    )
     rows: dict[str, Scores] = {}
     for said in chosen.networks:
         name, _, path = said.partition(":")
@@ -60,14 +62,14 @@ def main() -> None:
         print(f"| {name} | {row.get('mpjpe_mm', np.nan):.1f} | {row.get('pa_mpjpe_mm', np.nan):.1f} |")
 
 
-def _constants(plan: NetworkPlan, seen: Mixed, clips: Mixed, models: HandModels) -> dict[str, Scores]:
+def _constants(plan: NetworkPlan, seen: ClipMixture, clips: ClipMixture, models: HandModels) -> dict[str, Scores]:
     view: View = plan.view(plan.switches("small", {"window": "2"}))
     learned = [pair_labels(batch) for batch in _all(seen, view)]
     joints = torch.cat([scoring.about_knuckle(labels.joints, labels.joints) for labels in learned]).mean((0, 1))
     pose = torch.cat([labels.hand_pose for labels in learned]).mean((0, 1))
     betas = torch.cat([labels.betas for labels in learned]).mean(0)
     upright = torch.eye(3).expand(2, 3, 3)
-    posed = HandPairs.of(models, joints).pose(upright, pose, betas, vertices=False).joints
+    posed = HandPair.of(models, joints).pose(upright, pose, betas, vertices=False).joints
     unseen = [pair_labels(batch) for batch in _all(clips, view)]
     flat, turned = (_mean([_errors(one, labels) for labels in unseen]) for one in (joints, posed))
     return {
@@ -80,7 +82,7 @@ def _errors(hands: Tensor, labels: PairLabels) -> dict[str, Tensor]:
     return scoring.joint_errors(hands.expand(labels.joints.shape), labels.joints, labels.valid)
 
 
-def _all(clips: Mixed, view: View) -> list[dict[str, Tensor]]:
+def _all(clips: ClipMixture, view: View) -> list[dict[str, Tensor]]:
     batches = HeldOutBatches(clips, view, BATCH)
     return [batches[i] for i in range(len(batches))]
 

@@ -1,4 +1,4 @@
-"""The house's limits: short files, classes and functions, and public class names that exist once."""
+"""Limits of the code: short files, classes and functions, public names that exist once, imports that resolve."""
 
 import ast
 from collections import defaultdict
@@ -40,3 +40,44 @@ def test_a_public_class_name_exists_once() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+# What each member of a family provides under the same name, and functions of the Python API or of commands.
+OF_A_FAMILY = {
+    "estimate", "extract", "initialize", "losses", "open_split", "read", "recognize", "scores", "view", "write",
+    "detect", "export", "live", "main", "read_result",
+}  # fmt: skip
+
+
+def test_a_public_function_name_exists_once() -> None:
+    places = defaultdict(list)
+    for file in FILES:
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                places[node.name].append(str(file.relative_to(ROOT)))
+    twice = {name: files for name, files in places.items() if len(files) > 1}
+    assert {name: files for name, files in twice.items() if name not in OF_A_FAMILY} == {}
+
+
+def defined_in(module: str) -> set[str]:
+    """Return the names that a module of ours binds, and a package's modules."""
+    parts = module.split(".")
+    folder = ROOT.joinpath(*(parts[1:] if parts[:2] == ["hmpfit", "priors"] else parts))
+    source = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    names = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda file: file.name)
+def test_what_a_benchmark_imports_exists(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hmpfit":
+            missing = {alias.name for alias in node.names} - defined_in(str(node.module))
+            assert not missing, f"{node.module} has no {missing}"
