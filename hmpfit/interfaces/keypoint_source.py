@@ -33,9 +33,11 @@ class KeypointSource:
     """A keypoint source. One that requires nothing is a detector of its own: an initializer may start from it.
 
     A source that requires "initial" returns its rows in the order of the initial motion's hands; the rows of any other
-    are matched to them. `files` names the files that decide the result, so that a changed file is noticed.
+    are matched to them. `files` names the files that decide the result, so that a changed file is noticed. The `shared`
+    detector is the one whose tracks other sources, initializers and the focal length build on.
     """
 
     extract: ExtractKeypoints
     requires: frozenset[Requirement] = frozenset()
     files: InputFiles = no_files
+    shared: bool = False

@@ -246,4 +246,4 @@ def _files(settings: RunSettings) -> dict[str, str | None]:
     return {"hand_landmarker": settings.hand_landmarker or os.environ.get(VARIABLE), "boxes": settings.boxes}
 
 
-SOURCE = KeypointSource(_extract, files=_files)
+SOURCE = KeypointSource(_extract, files=_files, shared=True)

@@ -12,7 +12,7 @@ from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprin
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import Floats, KeypointTracks
 
-DETECTOR = "mediapipe"  # the source that others build on
+DETECTOR = "mediapipe"  # the shared detector
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ def load_initializer(context: RunContext) -> Initializer:
 def detect(context: RunContext, stage: StoreStage) -> Detected:
     """Return the tracks that the source and the initializer of a run require, without the withheld frames."""
     name, initializer = source_name(context), load_initializer(context)
-    own = None if load_source(name).requires else source_tracks(context, stage, name, SourceInputs())
+    source = load_source(name)
+    own = None if source.requires else source_tracks(context, stage, name, SourceInputs())
     lacks_landmarks = own is not None and own.world_m is None and initializer.requires == "landmarks_3d"
-    if own is not None and name != DETECTOR and not lacks_landmarks:
+    if own is not None and not source.shared and not lacks_landmarks:
         return Detected(None, own)
     return Detected(detector_tracks(context, stage), own)
 
@@ -63,7 +64,7 @@ def detector_tracks(context: RunContext, stage: StoreStage) -> KeypointTracks:
 def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: SourceInputs) -> KeypointTracks:
     """Return the tracks of the source called `name`, without the withheld frames, as a stage file."""
     settings, source = context.settings, load_source(name)
-    first = context.detector_camera if name == DETECTOR else None
+    first = context.detector_camera if source.shared else None
     camera = context.camera if first is None else first
     depends_on = (
         name, clip_fingerprint(context), context.hidden, camera, settings.hands, settings.max_hands, settings.seed,
@@ -73,7 +74,7 @@ def source_tracks(context: RunContext, stage: StoreStage, name: str, inputs: Sou
     def compute() -> KeypointTracks:
         return source.extract(replace(context, camera=camera), inputs).keep_frames(~context.hidden)
 
-    file = "tracks" if name == DETECTOR else "source_tracks"
+    file = "tracks" if source.shared else "source_tracks"
     found: KeypointTracks = stage(file, KeypointTracks, depends_on, compute)
     return found if first is None else turned_landmarks(found, first, context.camera)
 

@@ -19,7 +19,8 @@ from hmpfit.hands.watertight import open_rims
 from hmpfit.records import Camera, Floats, HandMotion
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_PALM
 from hmpfit.synthesis.places import Place, world_truth
-from hmpfit.synthesis.renderer import Drawing, Light, Mesh, pixels_and_depth, render
+from hmpfit.synthesis.renderer import Drawing, pixels_and_depth, render
+from hmpfit.synthesis.shading import Light, Mesh
 from hmpfit.video.writer import VideoWriter
 
 CLIP_NAME, TRUTH_NAME = "clip.mp4", "truth.npz"

@@ -19,7 +19,8 @@ from hmpfit.synthesis import occluders
 from hmpfit.synthesis.clips import Arm, background, sensor_noise, skin_colors
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA
 from hmpfit.synthesis.motion import KINDS, TRAINING, Vocabulary, generate_motion
-from hmpfit.synthesis.renderer import Mesh, pixels_and_depth, render
+from hmpfit.synthesis.renderer import pixels_and_depth, render
+from hmpfit.synthesis.shading import Mesh
 from hmpfit.synthesis.staging import sample_appearance
 from hmpfit.synthesis.two_hands import sample_two_hands
 

@@ -12,7 +12,7 @@ from hmpfit.errors import UnknownNameError
 from hmpfit.geometry.alignment import unit
 from hmpfit.records import Floats
 from hmpfit.skeleton import openpose
-from hmpfit.synthesis.renderer import Mesh
+from hmpfit.synthesis.shading import Mesh
 
 Meshes = Callable[[int], list[Mesh]]  # frame -> what stands in the scene besides the hands
 

@@ -17,31 +17,9 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.geometry.cameras import project_array
-
-Floats = NDArray[np.floating]
-
-NEAR_M, FAR_M = 0.02, 20.0
+from hmpfit.synthesis.shading import NEAR_M, Floats, Light, Mesh, join_meshes, vertex_normals
 
 _LOG = logging.getLogger("hmpfit")
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """A surface in camera-frame meters (x right, y down, z forward); faces turn counter-clockwise seen from outside."""
-
-    vertices: Floats  # [V, 3]
-    faces: NDArray[np.integer]  # [F, 3]
-    colors: Floats  # [V, 3] or [3], RGB in 0..1
-
-
-@dataclass(frozen=True)
-class Light:
-    """One lamp far away, and light from everywhere. `towards` points from the scene to the lamp, camera axes."""
-
-    towards: tuple[float, float, float] = (-0.35, -0.75, -0.6)
-    ambient: float = 0.45
-    diffuse: float = 0.6
-    gloss: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -136,39 +114,6 @@ def pixels_and_depth(points: Floats, K: Floats) -> NDArray[np.float64]:
     """Return pixel x, pixel y and depth [N, 3] of camera-frame points [N, 3]."""
     points = np.asarray(points, dtype=np.float64)
     return np.concatenate((project_array(points, K), points[:, 2:]), axis=1)
-
-
-def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
-    """Return the meshes as one."""
-    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    return Mesh(
-        vertices=np.concatenate([mesh.vertices for mesh in meshes]),
-        faces=np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts)]),
-        colors=np.concatenate([np.broadcast_to(mesh.colors, (len(mesh.vertices), 3)) for mesh in meshes]),
-    )
-
-
-def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
-    """Return unit outward normals [V, 3]: the area-weighted mean over the faces around each vertex."""
-    corners = mesh.vertices[mesh.faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    count = len(mesh.vertices)
-    around = mesh.faces.ravel()
-    sums = [np.bincount(around, np.repeat(across[:, axis], 3), minlength=count) for axis in range(3)]
-    normals = np.stack(sums, axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-
-
-def shade(colors: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:
-    """Return lit colors [N, 3] in 0..1: ambient, Lambert and a Blinn highlight; normals that face away are flipped."""
-    to_eye = -vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-9)
-    normals = normals * np.where((normals * to_eye).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    lamp = np.asarray(light.towards) / np.linalg.norm(light.towards)
-    half = to_eye + lamp
-    half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-9)
-    lambert = np.maximum(normals @ lamp, 0)[:, None]
-    gloss = np.maximum((normals * half).sum(axis=1, keepdims=True), 0) ** 24 * light.gloss
-    return np.clip(colors * (light.ambient + light.diffuse * lambert) + gloss, 0, 1)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.synthesis.renderer import FAR_M, NEAR_M, Floats, Light, Mesh, shade
+from hmpfit.synthesis.shading import FAR_M, NEAR_M, Floats, Light, Mesh, shade
 
 _BLOCK = 64  # buffers are made in steps of this many pixels, and so many are kept
 _KEPT = 24

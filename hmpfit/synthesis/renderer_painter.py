@@ -6,7 +6,7 @@ Flat shading a triangle and no anti-aliasing inside the shape; good enough to se
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.synthesis.renderer import NEAR_M, Floats, Light, Mesh, shade
+from hmpfit.synthesis.shading import NEAR_M, Floats, Light, Mesh, shade
 
 _SUBPIXEL_BITS = 4
 

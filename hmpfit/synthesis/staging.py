@@ -10,7 +10,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, Camera, Floats, HandMotion
 from hmpfit.synthesis.clips import Appearance
 from hmpfit.synthesis.demo_motion import PALM_TO_CAMERA, wave
-from hmpfit.synthesis.renderer import Light
+from hmpfit.synthesis.shading import Light
 
 _TURN_DEG = ((22.0, 1.0), (35.0, 0.8), (25.0, 0.6))  # amplitude about the camera's x, y, z, and cycles a clip
 _TRAVEL_M = ((0.05, 1.0), (0.03, 1.4), (0.06, 0.8))

@@ -18,7 +18,8 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, INTERPOLATED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import OPENPOSE_WRIST
-from hmpfit.synthesis.renderer import Drawing, Mesh, render
+from hmpfit.synthesis.renderer import Drawing, render
+from hmpfit.synthesis.shading import Mesh
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
 from hmpfit.video.writer import VideoWriter

@@ -13,7 +13,8 @@ from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.model import HandModels
 from hmpfit.records import FitRecord, Floats
 from hmpfit.skeleton import OPENPOSE_WRIST
-from hmpfit.synthesis.renderer import Mesh, pixels_and_depth, render
+from hmpfit.synthesis.renderer import pixels_and_depth, render
+from hmpfit.synthesis.shading import Mesh
 
 SECONDS_A_TURN = 8.0
 STILL_TURN_DEGREES = 60.0  # of a photo, which cannot turn

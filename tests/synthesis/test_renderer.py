@@ -9,7 +9,8 @@ from hmpfit.hands.model_files import load_hand_models
 from hmpfit.records import Camera
 from hmpfit.synthesis.clips import Arm, open_rim, visible
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import Light, Mesh, default_backend, pixels_and_depth, render, vertex_normals
+from hmpfit.synthesis.renderer import default_backend, pixels_and_depth, render
+from hmpfit.synthesis.shading import Light, Mesh, vertex_normals
 
 K = np.array([[200.0, 0, 80], [0, 200.0, 60], [0, 0, 1]])
 WIDTH, HEIGHT = 160, 120

@@ -16,8 +16,8 @@ from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, HandMotion
 from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.occluders import KINDS, occluders
-from hmpfit.synthesis.renderer import Mesh
 from hmpfit.synthesis.scenes import sample_scene
+from hmpfit.synthesis.shading import Mesh
 
 SIZE = ("--size", "160x120", "--frames", "6", "--count", "1")
 

@@ -12,7 +12,8 @@ from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.records import Camera, FitRecord, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_MIDDLE_MCP
 from hmpfit.synthesis.demo_motion import demo_motion
-from hmpfit.synthesis.renderer import Drawing, Mesh, pixels_and_depth, render
+from hmpfit.synthesis.renderer import Drawing, pixels_and_depth, render
+from hmpfit.synthesis.shading import Mesh
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_legend, draw_tag
