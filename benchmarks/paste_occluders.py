@@ -125,7 +125,7 @@ def plan(
         hand = int(generator.integers(len(points)))
         kind = kinds[number % len(kinds)]
         middle = (frame + stop) // 2
-        sprite = draw(kind, skin_colours(images[middle], points[hand, middle]), generator)
+        sprite = draw(kind, skin_colors(images[middle], points[hand, middle]), generator)
         yield Pass(
             start=frame, stop=stop, hand=hand, kind=kind, sprite=sprite,
             size=generator.uniform(*_BOXES) * float(np.median(box[hand, frame:stop])),
@@ -136,8 +136,8 @@ def plan(
         number += 1
 
 
-def skin_colours(image: Image, points: Floats) -> Floats:
-    """Return the colours [N, 3] around the palm's landmarks; a common skin colour where the hand is unknown."""
+def skin_colors(image: Image, points: Floats) -> Floats:
+    """Return the colors [N, 3] around the palm's landmarks; a common skin color where the hand is unknown."""
     palm = points[[0, 1, 5, 9, 13, 17]]
     inside = np.isfinite(palm).all(-1) & (palm > 2).all(-1) & (palm < np.array(image.shape[1::-1]) - 3).all(-1)
     found = [image[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3].reshape(-1, 3) for x, y in palm[inside]]
@@ -181,18 +181,18 @@ def _textured(skin: Floats, generator: np.random.Generator) -> Image:
         share = 0.5 + 0.5 * np.sign(np.sin(x * generator.uniform(0.05, 0.3)) * np.sin(y * generator.uniform(0.05, 0.3)))
     else:
         share = 0.5 + 0.5 * np.sin(x * generator.uniform(0.03, 0.2) + y * generator.uniform(-0.2, 0.2))
-    colour = share[..., None] * a + (1 - share[..., None]) * b
-    return _rgba(colour, _outline(generator))
+    color = share[..., None] * a + (1 - share[..., None]) * b
+    return _rgba(color, _outline(generator))
 
 
 def _skin(skin: Floats, generator: np.random.Generator) -> Image:
     """Draw a blob that is colored and shaded like this hand, as another person's arm or hand would be."""
     mean, spread = skin.mean(0), np.clip(skin.std(0), 4, 18)
-    colour = mean + _noise(generator, (3, 7, 24))[..., None] * spread + _noise(generator, (90,))[..., None] * 3
+    color = mean + _noise(generator, (3, 7, 24))[..., None] * spread + _noise(generator, (90,))[..., None] * 3
     mask = _outline(generator)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     shade = 0.72 + 0.28 * np.minimum(inside / (0.18 * _SIDE), 1)
-    return _rgba(colour * shade[..., None], mask)
+    return _rgba(color * shade[..., None], mask)
 
 
 def _cup(skin: Floats, generator: np.random.Generator) -> Image:
@@ -203,22 +203,22 @@ def _cup(skin: Floats, generator: np.random.Generator) -> Image:
     half = top + (bottom - top) * np.clip(down, 0, 1)
     across = (columns - _SIDE / 2) / half
     body = ((np.abs(across) < 1) & (down > 0) & (down < 1)).astype(np.uint8) * 255
-    colour = np.ones((_SIDE, _SIDE, 3)) * generator.uniform(40, 245, 3)
+    color = np.ones((_SIDE, _SIDE, 3)) * generator.uniform(40, 245, 3)
     band = (down > 0.35) & (down < 0.35 + generator.uniform(0.1, 0.3))
-    colour[band] = generator.uniform(20, 245, 3)
+    color[band] = generator.uniform(20, 245, 3)
     light = generator.uniform(-0.6, 0.6)
-    colour *= (0.45 + 0.6 * np.exp(-((across - light) ** 2) / 0.5))[..., None]
+    color *= (0.45 + 0.6 * np.exp(-((across - light) ** 2) / 0.5))[..., None]
     center, axes = (_SIDE // 2, int(0.12 * _SIDE)), (int(top), int(0.09 * _SIDE))
     cv2.ellipse(body, center, axes, 0, 0, 360, 255, -1)
     cv2.ellipse(body, (_SIDE // 2, int(0.92 * _SIDE)), (int(bottom), int(0.06 * _SIDE)), 0, 0, 360, 255, -1)
-    colour = np.ascontiguousarray(np.clip(colour, 0, 255))
-    cv2.ellipse(colour, center, axes, 0, 0, 360, (45.0, 35.0, 30.0), -1)
-    cv2.ellipse(colour, center, axes, 0, 0, 360, (225.0, 225.0, 225.0), 3)
-    return _rgba(colour, body)
+    color = np.ascontiguousarray(np.clip(color, 0, 255))
+    cv2.ellipse(color, center, axes, 0, 0, 360, (45.0, 35.0, 30.0), -1)
+    cv2.ellipse(color, center, axes, 0, 0, 360, (225.0, 225.0, 225.0), 3)
+    return _rgba(color, body)
 
 
-def _rgba(colour: Floats, mask: Image) -> Image:
-    return np.dstack((np.clip(colour, 0, 255).astype(np.uint8), mask))
+def _rgba(color: Floats, mask: Image) -> Image:
+    return np.dstack((np.clip(color, 0, 255).astype(np.uint8), mask))
 
 
 def paste(image: Image, sprite: Image, middle: Floats, size: float, turn: float) -> tuple[Image, NDArray[np.float32]]:

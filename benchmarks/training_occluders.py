@@ -1,7 +1,7 @@
 """Occluders that the occlusion classifier is trained on; those it is tested on (`paste_occluders.py`) are drawn by
 other code.
 
-Pieces of other pictures, plain and shaded areas, stripes and noise, areas in the colours of the hand; bounded by bars,
+Pieces of other pictures, plain and shaded areas, stripes and noise, areas in the colors of the hand; bounded by bars,
 ellipses, polygons and edges; sharp and blurred.
 """
 
@@ -77,5 +77,5 @@ def _picture(image: Image, points: Floats, bank: Sequence[Image], generator: np.
         cells = int(2 ** generator.uniform(1, 6))
         coarse = generator.uniform(0, 1, (cells, cells)).astype(np.float32)
         share = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    colour = ends[0] * share[..., None] + ends[1] * (1 - share[..., None])
-    return np.clip(colour + generator.normal(size=3) * 6, 0, 255).astype(np.float32)
+    color = ends[0] * share[..., None] + ends[1] * (1 - share[..., None])
+    return np.clip(color + generator.normal(size=3) * 6, 0, 255).astype(np.float32)

@@ -239,7 +239,7 @@ class HandEstimates:
     is_right: Bools  # [H]
     presence: Floats | None = None  # [H, T] in 0..1 that a hand is there; None: the network does not say
     # [H, T, 4, 21] mean errors that the network expects: 2D joints (pixels) of its own and of the detector, 3D joints
-    # (metres, about their mean) of its own and of the detector
+    # (meters, about their mean) of its own and of the detector
     expected_errors: Floats | None = None
 
 

@@ -82,7 +82,7 @@ class GlbDocument:
 
 
 def smooth_quaternions(rotations: Floats) -> Floats:
-    """Return unit quaternions [T, 4] (x, y, z, w) of rotations [T, 3, 3], neighbours on the same side of the sphere."""
+    """Return unit quaternions [T, 4] (x, y, z, w) of rotations [T, 3, 3], neighbors on the same side of the sphere."""
     found = Rotation.from_matrix(rotations).as_quat()
     turned = np.sign((found[1:] * found[:-1]).sum(1))
     return found * np.concatenate(([1.0], np.cumprod(np.where(turned == 0, 1, turned))))[:, None]

@@ -26,7 +26,7 @@ def lens_name(distortion: NDArray[np.floating] | None) -> str:
 
 
 def image_plane(points: Tensor, distortion: Tensor | None = None) -> Tensor:
-    """Return where a lens of focal length 1 shows camera-frame points [..., 3] (metres), [..., 2].
+    """Return where a lens of focal length 1 shows camera-frame points [..., 3] (meters), [..., 2].
 
     `distortion` [..., 4, 5 or 8] broadcasts against the points' leading axes. Depth is clamped at 1 cm, so that a point
     behind the camera gives a large finite value instead of a sign flip; a fisheye, which sees such points, needs none.

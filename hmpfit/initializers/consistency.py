@@ -55,7 +55,7 @@ def _possible(speeds: SpeedSettings, turn: Floats, move: Floats, distance: Float
 
 
 def _chain(R: Floats, transl: Floats, times_s: Floats, weight: Floats, speeds: SpeedSettings) -> list[int]:
-    """Return the heaviest chain of frames of which each two neighbours are possible together.
+    """Return the heaviest chain of frames of which each two neighbors are possible together.
 
     A frame looks back until a half turn is possible, and on from the best chain before that.
     """

@@ -21,7 +21,7 @@ from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandEstimates, Ha
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """When who counts how much. Errors in diagonals of the hand's box (2D) and metres (3D)."""
+    """When who counts how much. Errors in diagonals of the hand's box (2D) and meters (3D)."""
 
     doubtful: float = 0.05  # expected 2D error of the detector, mean over a frame's joints, from which it is joined
     better: float = 1.25  # and how many times the network's own it must be for 2D landmarks to be joined too

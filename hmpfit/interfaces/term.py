@@ -50,7 +50,7 @@ class Evidence:
     overlap: Tensor | None = None  # [B, T] 1 where two windows cover the frame
     # From the camera's axes to the world's, of right hands; None where the camera is still. See `batching.world`.
     world_turn: Tensor | None = None  # [B, T, 3, 3]
-    world_shift: Tensor | None = None  # [B, T, 3] the wrist in the world is world_turn transl + world_shift, metres
+    world_shift: Tensor | None = None  # [B, T, 3] the wrist in the world is world_turn transl + world_shift, meters
     exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
     # What a hand knows of the other hand of its clip (two_hands.HandPairs); None where there is none.
     pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes

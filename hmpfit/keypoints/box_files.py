@@ -21,7 +21,7 @@ FORMS = (
     "COCO JSON (`annotations` with image_id and bbox, or a list of results), YOLO text (a folder of NAME_FRAME.txt "
     "with 'class x y w h' in shares of the image), or an npz with boxes_px [H, T, 4] (x0, y0, x1, y1) and is_right [H]"
 )
-_OVERLAP = 0.1  # intersection over union from which boxes of neighbouring frames show one hand
+_OVERLAP = 0.1  # intersection over union from which boxes of neighboring frames show one hand
 _TEXT_MOST = 4 * MIB  # of one YOLO text
 _LOST = 10  # frames after which a hand may come back anywhere
 

@@ -66,10 +66,8 @@ def test_cancel_ends_the_process_and_deletes_the_files(queue: JobQueue, tmp_path
     until(lambda: running.state == RUNNING and running.phase == "working")
     queue.cancel(waiting)
     assert waiting.state == CANCELED and not waiting.folder.exists()
-    began = time.monotonic()
     queue.cancel(running)
-    until(lambda: last.state == DONE)
-    assert time.monotonic() - began < 30  # the sleep is 60 s
+    until(lambda: last.state == DONE)  # the job that was running would sleep for longer than this waits
     assert running.state == CANCELED and not running.folder.exists()
     queue.remove(last)
     assert queue.get(last.id) is None and not last.folder.exists()

@@ -10,7 +10,7 @@ from hmpfit.initializers.fused_evidence import describe_changes, fuse, world_lan
 from hmpfit.records import HandEstimates, KeypointTracks
 from tests.initializers.test_learned_initializer import CAMERA, estimates_of, made
 
-GOOD, BAD = (0.5, 0.002), (60.0, 0.05)  # pixels, metres
+GOOD, BAD = (0.5, 0.002), (60.0, 0.05)  # pixels, meters
 
 
 def _judged(estimates: HandEstimates, own: tuple[float, float], detector: tuple[float, float]) -> HandEstimates:

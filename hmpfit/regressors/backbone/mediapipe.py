@@ -83,6 +83,6 @@ class MediaPipeBackbone(nn.Module):
 
 
 def landmark_numbers(seen: Seen) -> Tensor:
-    """Return MediaPipe's own answers as one vector [B, 128]: landmarks, world landmarks (decimetres), two signs."""
+    """Return MediaPipe's own answers as one vector [B, 128]: landmarks, world landmarks (decimeters), two signs."""
     signs = torch.stack((seen.presence, seen.right), dim=-1)
     return torch.cat((seen.landmarks.flatten(1), 10 * seen.world.flatten(1), signs), dim=-1)

@@ -29,7 +29,7 @@ class HeadOutput:
     log_scales: Tensor | None = None  # [B, 4, 21] logarithms of expected errors, see `SCALES`
 
 
-# What errors are expected of: 2D joints (crops) of the network and of the detector, 3D joints (metres, about their
+# What errors are expected of: 2D joints (crops) of the network and of the detector, 3D joints (meters, about their
 # mean) of the network and of the detector.
 SCALES = ("own_2d", "detector_2d", "own_3d", "detector_3d")
 _TYPICAL = (0.02, 0.02, 0.006, 0.006)

@@ -111,7 +111,7 @@ def _outline(kind: str, generator: np.random.Generator) -> Floats:
 
 
 def _surface(size: int, lent: Donor | None, generator: np.random.Generator) -> Images:
-    """Return what a thing looks like all over a crop: a lent picture or a colour, lit from one side."""
+    """Return what a thing looks like all over a crop: a lent picture or a color, lit from one side."""
     if lent is not None and generator.random() < 0.5:
         side = int(lent.image.shape[0] * generator.uniform(0.2, 0.7))
         x, y = generator.integers(0, lent.image.shape[0] - side, 2)

@@ -114,7 +114,7 @@ def _row(
 
 
 def _landmarks(arrays: dict[str, Any], kin: Kinematics) -> dict[str, np.ndarray]:
-    """Return where the detector's 21 landmarks lie on the hands, [N, 1, F, 21, 3] metres like `joints_3d`."""
+    """Return where the detector's 21 landmarks lie on the hands, [N, 1, F, 21, 3] meters like `joints_3d`."""
     orient, pose = (torch.as_tensor(arrays[name], dtype=torch.float64) for name in ("global_orient", "hand_pose"))
     betas = torch.as_tensor(arrays["betas"], dtype=torch.float64)[:, :, None].expand(*orient.shape[:-1], 10)
     still = torch.zeros(3, dtype=torch.float64)
