@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hmpfit.synthesis.shading import FAR_M, NEAR_M, Floats, Light, Mesh, shade
 
 _BLOCK = 64  # buffers are made in steps of this many pixels, and so many are kept
-_KEPT = 24
+_KEPT = 8
 _VERTEX = """
 #version 330
 uniform vec2 size;

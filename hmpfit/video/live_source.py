@@ -141,10 +141,11 @@ class LiveSource:
     def _decoded(self) -> Iterator[LivePicture]:
         import av
 
-        aspect = self._stream.sample_aspect_ratio
+        aspect, here = self._stream.sample_aspect_ratio, None
         try:
             for frame in self._container.decode(self._stream):
-                here = Placement.of(frame, aspect)
+                if here is None or here.stored_size != (frame.width, frame.height):
+                    here = Placement.of(frame, aspect)  # once: a frame that was asked lives until cycles are collected
                 width, height = here.unturned_size
                 shown = frame.reformat(width=width, height=height, format="rgb24")
                 image = np.ascontiguousarray(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)))

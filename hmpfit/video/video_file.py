@@ -130,9 +130,9 @@ class VideoFile:
                 expected = index + 1
 
     def _rgb(self, frame: "av.video.frame.VideoFrame") -> NDArray[np.uint8]:
-        here = Placement.of(frame, self._placement.aspect)
-        if here.stored_size == self._placement.stored_size:
-            here = self._placement
+        here = self._placement  # `Placement.of` reads side data, after which only the cycle collector frees a frame
+        if (frame.width, frame.height) != here.stored_size:
+            here = Placement.of(frame, here.aspect)
         width, height = here.unturned_size
         shown = _reformatter().reformat(frame, width=width, height=height, format="rgb24")
         return letterboxed(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)), self.width, self.height)

@@ -1,5 +1,6 @@
 """Reading videos: known frames, times, turns and damage, from files written here."""
 
+import gc
 import logging
 import struct
 from collections.abc import Sequence
@@ -63,6 +64,18 @@ def test_frames_come_in_order_as_often_as_wanted(tmp_path: Path) -> None:
     assert [index for index, _ in clip.images(9)] == [9, 10, 11]
     assert [index for index, _ in clip.images(2, 4)] == [2, 3]
     assert list(clip.images(4, 4)) == []
+
+
+def test_a_frame_that_nobody_holds_is_freed_at_once(tmp_path: Path) -> None:
+    clip = open_clip(write_video(tmp_path / "v.mp4", 40))
+    gc.collect()
+    gc.disable()  # reference counts alone: the collector counts objects, not the megabytes behind a frame
+    try:
+        for _ in clip.images():
+            held = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+            assert held < 8  # the decoder's own at the file's end
+    finally:
+        gc.enable()
 
 
 def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
