@@ -112,6 +112,27 @@ class GapNetwork(nn.Module):
         return course.transpose(1, 2), log_var.transpose(1, 2)
 
 
+def average_course(network: GapNetwork, path: Tensor, gaps: Gaps) -> tuple[Tensor, Tensor]:
+    """Return what `network` returns, the mean over four readings of each gap: forwards and backwards in time, with and
+    without the hand's posture.
+
+    The network learned all four, and their errors differ. Motion backwards is filled as motion forwards is. The
+    readings' own variance is added to the network's.
+    """
+    last = path.shape[1] - 1
+    reversed_gaps = Gaps(gaps.row, last - gaps.after, last - gaps.before, gaps.known.flip(1))
+    signs = (-1.0) ** torch.arange(WAVES, dtype=path.dtype, device=path.device)[:, None]  # of sin(k pi (1 - t))
+    courses, log_vars = [], []
+    for posture in (None, path.new_zeros(len(gaps.row))):
+        for seen, which, sign in ((path, gaps, signs.abs()), (path.flip(1), reversed_gaps, signs)):
+            course, log_var = network(seen, which, posture)
+            courses.append(course * sign)
+            log_vars.append(log_var)
+    found = torch.stack(courses)
+    variance = torch.stack(log_vars).exp().mean(0) + found.var(0, unbiased=False)
+    return found.mean(0), variance.log()
+
+
 def sines(into: Tensor) -> Tensor:
     """Return the waves [..., WAVES] at how far into the gap a frame lies, [...] in 0..1; zero outside."""
     numbers = torch.arange(1, WAVES + 1, dtype=into.dtype, device=into.device)

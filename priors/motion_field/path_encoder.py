@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hmpfit.priors.motion_field.features import bracket
-from hmpfit.priors.motion_field.gap_network import GapNetwork, Gaps, sines
+from hmpfit.priors.motion_field.gap_network import GapNetwork, Gaps, average_course, sines
 from hmpfit.priors.motion_field.sizes import Sizes
 
 END_SCALE = 32.0  # frames over which a motion beyond its last known frame becomes anything
@@ -64,7 +64,7 @@ class PathEncoder(nn.Module):
         doubt = path.new_zeros(len(path), waves.shape[1], path.shape[2])
         gaps = Gaps.between(known)
         if len(gaps.row):
-            course, log_var = self.gaps(path, gaps)
+            course, log_var = average_course(self.gaps, path, gaps)
             profile = sines(gaps.into().to(path.dtype))  # [N, T, WAVES]
             path = path.index_add(0, gaps.row, profile @ course)
             through = torch.einsum("tk,ntj->nkj", waves, profile) / frames
@@ -83,7 +83,7 @@ class PathEncoder(nn.Module):
         gaps = Gaps.between(known)
         if not len(gaps.row):
             return filled
-        course, _ = self.gaps(self.path(poses, known), gaps)
+        course, _ = average_course(self.gaps, self.path(poses, known), gaps)
         return filled.index_add(0, gaps.row, sines(gaps.into().to(poses.dtype)) @ course @ back.T)
 
     def _beyond(self, known: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hmpfit.geometry import rotations
-from hmpfit.priors.motion_field.gap_network import WAVES, GapNetwork, Gaps, sines
+from hmpfit.priors.motion_field.gap_network import WAVES, GapNetwork, Gaps, average_course, sines
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.sizes import SMALL
 from hmpfit.training.priors.masked_gaps import gap_loss, sample_gaps
@@ -58,6 +58,26 @@ def test_only_known_frames_are_seen_and_size_is_free() -> None:
     posture = torch.zeros(2)  # without posture, the same motion elsewhere has the same course
     here, there = (made(moved, gaps, posture)[0] for moved in (path, path + 3.0))
     assert torch.allclose(here, there, atol=1e-4)
+
+
+def test_the_average_of_readings_fills_motion_backwards_as_forwards() -> None:
+    made, generator = network().double(), torch.Generator().manual_seed(1)
+    path = torch.randn(2, 128, CHANNELS, generator=generator, dtype=torch.float64).cumsum(1)
+    known = torch.ones(2, 128, dtype=torch.bool)
+    known[0, 40:60], known[1, 71:100] = False, False
+
+    def filled(path: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gaps = Gaps.between(known)
+        course, log_var = average_course(made, path, gaps)
+        return sines(gaps.into().double()) @ course, log_var
+
+    (forwards, log_var), (backwards, _) = filled(path, known), filled(path.flip(1), known.flip(1))
+    assert forwards.abs().max() > 0.1 and torch.allclose(forwards, backwards.flip(1), atol=1e-5)
+    gaps = Gaps.between(known)
+    alone = sines(gaps.into().double()) @ made(path, gaps)[0]
+    assert (alone - forwards).abs().max() > 0.01  # one reading alone depends on the direction
+    means = [made(path, gaps, posture)[1].exp() for posture in (None, torch.zeros(2).double())]
+    assert (log_var.exp().mean() > 0.5 * torch.stack(means).mean()).item()
 
 
 def test_drawn_gaps_are_true_frames_between_known_ones() -> None:

@@ -160,3 +160,12 @@ def test_wrists_keep_their_turn_when_time_is_warped() -> None:
     speed = (turns[:, 1:] - turns[:, :-1]).norm(dim=-1)
     assert ((speed > 0.9 * 2.0 / 150) & (speed < 1.12 * 2.0 / 150)).all()
     assert torch.isnan(sample_batch([Clips(WAVING, warp=0.1)], 2, 128, np.random.default_rng(0)).root_R).all()
+
+
+def test_fingers_are_drawn_alike_with_and_without_wrists() -> None:
+    wrists = [np.zeros((len(clip), 3), np.float32) for clip in WAVING]
+    drawn = [
+        sample_batch([Clips(WAVING, wrists=some, warp=0.2)], 4, 128, np.random.default_rng(3))
+        for some in (wrists, None)
+    ]
+    assert torch.equal(drawn[0].hand_R, drawn[1].hand_R) and torch.equal(drawn[0].valid, drawn[1].valid)

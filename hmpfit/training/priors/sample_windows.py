@@ -125,6 +125,8 @@ def _warped(pose: Floats, good: Bools, speed: float) -> tuple[Floats, Bools]:
     low = at.astype(int)
     part = (at - low)[:, None, None]
     between = pose[low] * (1 - part) + pose[low + 1] * part
+    if not np.isfinite(pose[:, 0]).any():  # no wrist is known: three quarters of the time saved
+        return between, good[low] & good[low + 1]
     first, second = (
         rotations.exp(torch.as_tensor(np.nan_to_num(pose[at_, 0]).astype(np.float64))) for at_ in (low, low + 1)
     )
