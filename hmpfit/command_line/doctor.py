@@ -7,10 +7,11 @@ import ctypes.util
 import importlib.util
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import click
@@ -32,7 +33,15 @@ EXTRAS = (  # module, distribution, what it is for, the extra that brings it
     ("starlette", "starlette", "hmpfit app", "app"),
     ("uvicorn", "uvicorn", "hmpfit app", "app"),
     ("rerun", "rerun-sdk", "hmpfit export --to rrd", "view"),
+    ("pxr", "usd-core", "hmpfit export --to usd", "animation"),
+    ("ezc3d", "ezc3d", "hmpfit export --to c3d", "science"),
+    ("h5py", "h5py", "hmpfit export --to egodex", "science"),
+    ("pyarrow", "pyarrow", "hmpfit export --to parquet and lerobot", "science"),
+    ("dexi_rs", "dexi-rs", "hmpfit export --to robot:NAME", "robots"),
+    ("websockets", "websockets", "hmpfit live", "live"),
+    ("fsspec", "fsspec", "hmpfit batch --manifest", "scale"),
 )
+PACKAGE = Path(__file__).resolve().parents[1]
 MANO = "https://mano.is.tue.mpg.de"
 
 
@@ -71,9 +80,9 @@ def examine() -> list[Check]:
         "device cpu": (_cpu, "", True),
         "device cuda": (_cuda, "needs an NVIDIA GPU and a CUDA build of torch; the CPU does", False),
         "opencv": (_opencv, APT, True),
-        "h264 encoder": (_h264, "pip install -c constraints.txt av", True),
+        "h264 encoder": (_h264, to_install("av"), True),
         "renderer (EGL)": (_egl, f"{APT}; without it a slower painter draws", False),
-        "hand detector": (_detector, "pip install -c constraints.txt mediapipe, or --hand-landmarker PATH", True),
+        "hand detector": (_detector, f"{to_install('mediapipe')}, or --hand-landmarker PATH", True),
         "hand model open": (lambda: _hand("open"), "reinstall hmpfit: the file ships inside the package", True),
         "hand model MANO": (
             _mano,
@@ -90,17 +99,31 @@ def _package(name: str) -> Check:
     try:
         return Check(name, True, version(name))
     except PackageNotFoundError:
-        return Check(name, False, "not installed", f"pip install -c constraints.txt {name}")
+        return Check(name, False, "not installed", to_install(name))
 
 
 def _extra(module: str, distribution: str, purpose: str, extra: str) -> Check:
     if importlib.util.find_spec(module) is None:
-        remedy = f'pip install -c constraints.txt ".[{extra}]"'
-        return Check(distribution, False, f"not installed ({purpose})", remedy, False)
+        return Check(distribution, False, f"not installed ({purpose})", to_install(distribution, extra), False)
     try:
         return Check(distribution, True, version(distribution), needed=False)
     except PackageNotFoundError:
         return Check(distribution, True, "installed, its version is not known", needed=False)
+
+
+def to_install(distribution: str, extra: str | None = None, package: Path = PACKAGE) -> str:
+    """Return what to type for a package: in a checkout with its pins, else as the installed hmpfit asks for it."""
+    if (package.parent / "constraints.txt").is_file():
+        what = distribution if extra is None else f'".[{extra}]"'
+        return f"pip install -c constraints.txt {what}"
+    try:
+        asked = [line.partition(";")[0].strip() for line in requires("hmpfit") or ()]
+    except PackageNotFoundError:
+        asked = []
+    found = next((line for line in asked if re.split(r"[<>=!~ ]", line)[0] == distribution), distribution)
+    by_pipx = (Path(sys.prefix) / "pipx_metadata.json").is_file()
+    command = "pipx inject hmpfit" if by_pipx else "pip install"
+    return f'{command} "{found}"'
 
 
 def _look(part: str, look: Callable[[], str], remedy: str, needed: bool) -> Check:

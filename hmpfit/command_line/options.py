@@ -18,7 +18,8 @@ def completing(*known: str, paths: bool = False) -> Callable[..., list[Completio
 
     def complete(ctx: click.Context, option: click.Parameter, typed: str) -> list[CompletionItem]:
         found = [CompletionItem(name) for name in known if name.startswith(typed)]
-        return [*found, CompletionItem(typed, type="file")] if paths else found
+        # Files first: click's function for bash forgets what came before them.
+        return [CompletionItem(typed, type="file"), *found] if paths else found
 
     return complete
 

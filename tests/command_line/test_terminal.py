@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hmpfit.command_line.batch import _print_summary as batch_table
-from hmpfit.command_line.doctor import EXTRAS, Check, _extra, examine
+from hmpfit.command_line.doctor import EXTRAS, Check, _extra, examine, to_install
 from hmpfit.command_line.run_summary import print_next_commands, print_summary
 from hmpfit.hands.model_files import load_hand_models
 from tests.made_result import two_hands, write_run
@@ -59,6 +59,18 @@ def _look_for_mano() -> Check:
 
 def test_doctor_knows_the_viewers() -> None:
     assert {("viser", "view"), ("rerun-sdk", "view")} <= {(name, extra) for _, name, _, extra in EXTRAS}
+
+
+def test_doctor_names_what_an_installed_hmpfit_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wheel has no constraints.txt and no folder to install from; under pipx, pip is not the way in."""
+    asked = ["av>=15", 'rerun-sdk<0.24,>=0.23; extra == "view"', 'rerun-sdk<0.24,>=0.23; extra == "dev"']
+    monkeypatch.setattr("hmpfit.command_line.doctor.requires", lambda _: asked)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    installed = tmp_path / "hmpfit"
+    assert to_install("rerun-sdk", "view", installed) == 'pip install "rerun-sdk<0.24,>=0.23"'
+    assert to_install("viser", "view", installed) == 'pip install "viser"'
+    (tmp_path / "pipx_metadata.json").touch()
+    assert to_install("av", None, installed) == 'pipx inject hmpfit "av>=15"'
 
 
 @pytest.mark.parametrize("arguments", [["-v", "run"], ["run", "-v"]])
@@ -165,4 +177,6 @@ def test_the_shell_completes_names_and_values(typed: str, offered: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hmpfit"], env={**os.environ, **words}, capture_output=True, text=True, timeout=60
     )
-    assert offered in [line.partition(",")[2] for line in done.stdout.splitlines()], done.stdout + done.stderr
+    kinds, values = zip(*(line.split(",", 1) for line in done.stdout.split()), strict=True)
+    assert offered in values, done.stdout + done.stderr
+    assert "file" not in kinds[1:]  # click's function for bash forgets what came before files
