@@ -25,7 +25,7 @@ from hmpfit.viewing.viewer import Viewer
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 FRAMES, SHOWN, KEY = 60, 22, "screenshots"
 CHROMIUM = ["--no-sandbox", "--use-gl=swiftshader", "--ignore-gpu-blocklist"]
-WIDTH_PX, JPEG_QUALITY, PATIENCE_MS = 1280, 85, 300_000
+WIDTH_PX, JPEG_QUALITY, PATIENCE_MS, SETTLED_MS = 1280, 85, 300_000, 5_000
 
 
 def hmpfit(*arguments: object) -> None:
@@ -49,6 +49,17 @@ def shot(page: Any, name: str, full: bool = False) -> None:
     keep(Image.open(io.BytesIO(page.screenshot(full_page=full, timeout=PATIENCE_MS))), name)
 
 
+def settle(page: Any) -> None:
+    """Wait until a page that fades in looks the same twice: software rendering takes its time."""
+    before = b""
+    for _ in range(PATIENCE_MS // SETTLED_MS):
+        now = page.screenshot(timeout=PATIENCE_MS)
+        if now == before:
+            return
+        before = now
+        page.wait_for_timeout(SETTLED_MS)
+
+
 def show_report(browser: Any, run: Path) -> None:
     """Keep the report, wide and as on a phone."""
     for width, name in ((1280, "report"), (390, "report_390")):
@@ -69,8 +80,9 @@ def show_viewer(browser: Any, run: Path, clip: Path) -> None:
         viewer.slider.value = SHOWN
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(viewer.address)
-        page.wait_for_timeout(20_000)  # software rendering; the page fades in
+        page.wait_for_timeout(20_000)
         page.add_style_tag(content=".mantine-Notification-root { display: none }")  # on software rendering
+        settle(page)
         shot(page, "viewer")
     finally:
         viewer.close()
@@ -88,8 +100,9 @@ def show_app(browser: Any, folder: Path, clip: Path) -> None:
     page.set_input_files("#file", {"name": "two hands.mp4", "mimeType": "video/mp4", "buffer": clip.read_bytes()})
     page.get_by_role("button", name="Fit the hands").click()
     page.locator("#hands li").first.wait_for()
-    page.locator("#overlay video").evaluate("film => { film.currentTime = 0.75 }")
-    page.wait_for_timeout(1500)
+    seek = "film => new Promise(done => { film.onseeked = done; film.currentTime = 0.75 })"
+    page.locator("#overlay video").evaluate(seek)
+    settle(page)
     shot(page, "app")
     server.should_exit = True
     served.close()
