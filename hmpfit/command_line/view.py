@@ -57,7 +57,8 @@ def _serve(result: Path, second: Path | None, video: Path | None, host: str, por
         click.echo(f"{viewer.address} (Ctrl-C ends it)")
         viewer.play_until_closed()
     finally:
-        viewer.close()
+        with contextlib.redirect_stdout(io.StringIO()):  # as above
+            viewer.close()
 
 
 def _summary(result: Path) -> dict[str, Any]:

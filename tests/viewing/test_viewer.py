@@ -127,10 +127,11 @@ def test_ctrl_c_ends_the_page_without_a_word_of_resuming(
         assert served.stdout is not None
         assert served.stdout.readline().startswith("http://127.0.0.1:")
         served.send_signal(signal.SIGINT)
-        _, said = served.communicate(timeout=60)
+        printed, said = served.communicate(timeout=60)
     finally:
         served.kill()
     assert served.returncode == 0 and "resume" not in said and "Traceback" not in said, said
+    assert printed == ""  # viser takes leave otherwise
 
 
 def test_two_runs_share_the_page_frame_by_source_frame(stored: StoredResult, models: HandModels) -> None:
