@@ -138,7 +138,7 @@ class KeypointTracks:
     dropped: tuple[DroppedHand, ...] = ()
     covered: Floats | None = None  # [H, T, 21] probability that something else lies over the landmark
     weight: Floats | None = None  # [H, T, 21] share of a landmark's evidence that the fit counts; None: all of it
-    sighted: Bools | None = None  # [H, T] where the detector saw a hand, believed or not; None: as `seen`
+    sighted: Bools | None = None  # [H, T] where the detector saw a hand, trusted or not; None: as `seen`
     arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 
     def __post_init__(self) -> None:
@@ -237,7 +237,7 @@ class HandEstimates:
     confidence: Floats  # [H, T, 21] in 0..1
     estimated: Bools  # [H, T]
     is_right: Bools  # [H]
-    presence: Floats | None = None  # [H, T] in 0..1 that a hand is there; None: the network does not say
+    presence: Floats | None = None  # [H, T] in 0..1 that a hand is there; None: the network gives none
     # [H, T, 4, 21] mean errors that the network expects: 2D joints (pixels) of its own and of the detector, 3D joints
     # (meters, about their mean) of its own and of the detector
     expected_errors: Floats | None = None

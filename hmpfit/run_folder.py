@@ -128,7 +128,7 @@ class RunFolder:
             (scratch / MARK).write_text(json.dumps(mark, indent=1))
             for written in (*results, scratch / MARK):
                 _flush(written)
-            # The summary goes first and comes last: nobody reads an old one beside new arrays.
+            # The summary goes first and comes last: so that an old one never lies beside new arrays.
             (self.path / MARK).unlink(missing_ok=True)
             (self.path / self._summary).unlink(missing_ok=True)
             results.sort(key=lambda written: written.name == self._summary)

@@ -49,4 +49,4 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         return read_metadata(path)
     except InputError:
-        return {}  # `load_prior` says what is wrong with it
+        return {}  # `load_prior` raises for what is wrong with it

@@ -30,7 +30,7 @@ Work = Callable[[Connection, Path, Path, Mapping[str, Any], str], None]
 class FitJob:
     """One upload: its files, what was chosen for it, and how far it is."""
 
-    title: str  # the file's name, as the person who uploaded it knows it
+    title: str  # the file's name, as uploaded
     folder: Path
     video: Path
     choices: Mapping[str, Any]  # keywords of `resolve_settings`

@@ -153,7 +153,7 @@ def _normal_equations(
 
 def _summed(values: Floats, at: Ints, count: int) -> Floats:
     """Sum values [N, ...] that go to the same place `at` [N]."""
-    flat = values.reshape(len(values), math.prod(values.shape[1:]))  # -1 cannot be told where N is 0
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))  # -1 would be ambiguous where N is 0
     columns = [np.bincount(at, flat[:, column], minlength=count) for column in range(flat.shape[1])]
     return np.stack(columns, axis=1).astype(np.float64).reshape(count, *values.shape[1:])
 

@@ -12,7 +12,7 @@ _GAPS_S = (0.25, 0.5, 1.0, 2.0)
 _PAIRS, _FEWEST = 12, 25  # pairs of a gap at most; points of a pair at least
 _FEWEST_CELLS = 5  # places in the picture, in half of the frames: fewer may be a thing that moves
 _PARALLAX_PX, _TURN_PX = 1.2, 1.0  # at the working size: more cannot be noise; less is a still camera
-_MOVING_SHARE = 0.25  # of the pairs of the widest gap that says most
+_MOVING_SHARE = 0.25  # of the pairs of the most informative gap
 
 
 @dataclass(frozen=True)

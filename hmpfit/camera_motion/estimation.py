@@ -42,7 +42,7 @@ class CameraPath:
 
     status: str
     reason: str
-    map_from_camera: Floats  # [T, 4, 4], identity at the first frame unless a file says otherwise
+    map_from_camera: Floats  # [T, 4, 4], identity at the first frame unless a file has another
     points: Floats  # [P, 3] static points of the map, empty where there is none
 
 
@@ -117,7 +117,7 @@ def with_scale(
     if path.status == LOST:
         unknown[:, :3, :3] = np.nan
         return CameraMotion(unknown, LOST, np.inf, path.reason)
-    # Scales are looked for around the scene's median depth; a file's map has its own unit.
+    # Scales are searched around the scene's median depth; a file's map has its own unit.
     unit = 1.0 if path.status == MOVING else max(float(np.linalg.norm(np.ptp(poses[:, :3, 3], axis=0))), 1e-9)
     poses = poses.copy()
     poses[:, :3, 3] /= unit

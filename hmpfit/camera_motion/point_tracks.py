@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 WORKING_SIDE = 640  # pixels of the longer side that corners are followed at
 _CORNERS, _QUALITY, _APART_PX = 350, 0.004, 11
-_REFILL = 0.75  # of the corners still followed: below it new ones are looked for
+_REFILL = 0.75  # of the corners still followed: below it new ones are detected
 _WINDOW_PX, _LEVELS, _THERE_AND_BACK_PX = 17, 3, 0.6
 _BORDER_PX, _CELL_PX = 4, 100
 _LEAST_STRENGTH = 1.2e-5  # of a corner (the least eigenvalue): plain walls, noise and compression stay below it

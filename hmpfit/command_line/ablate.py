@@ -62,7 +62,7 @@ def ablate(
     inits = [name for name in options.pop("init").split(",") if name]
     mmpose = {name: options.pop(name) for name in _MMPOSE}
     for name in inits:
-        resolve_settings(init=name, **options)  # a wrong name is said before the first clip is fitted
+        resolve_settings(init=name, **options)  # a wrong name is refused before the first clip is fitted
     said = click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT
     recipes = {kind: options["recipe"] if said else name for kind, name in _RECIPES.items()}
     plans = {

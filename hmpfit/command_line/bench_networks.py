@@ -39,7 +39,7 @@ def networks(
     wanted = sizes or ("paper", "small")
     for plan in plans:
         for size in wanted:
-            plan.switches(size)  # a wrong size is said before the first is built
+            plan.switches(size)  # a wrong size is refused before the first is built
     with TerminalProgress(quiet) as progress:
         advance = progress.phase("measuring networks", len(plans) * len(wanted))
         rows = []

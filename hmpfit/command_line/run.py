@@ -114,7 +114,7 @@ def _frames_of(video: Path, settings: RunSettings) -> Iterator[tuple[Path, RunSe
     if sequence is None:
         yield video, settings
         return
-    # Always at the same place, because a run knows its settings by the path of the camera's file.
+    # Always at the same place, because the settings of a run hold the path of the camera's file.
     place = hashlib.sha256(str(video.resolve()).encode()).hexdigest()[:16]
     job = sequence_job(sequence, place, video, cache_home())
     if job.problem is not None:

@@ -26,7 +26,7 @@ EXPECTED = (
     f"<sequence>/1/rgb/*.png and {FITS}/IJCV16___fakeGT___IJCV___<sequence>___Model_Hand_{{L,R}}___ncomps45/*.pkl"
 )
 PAIRS = tuple(f"{number:02d}" for number in range(1, 8))  # the sequences of two hands
-# STC's windows of 20 frames: 806 to learn from, 375 to test on. How they were drawn is not said; 1307 frames have 1174
+# STC's windows of 20 frames: 806 to learn from, 375 to test on. Their selection is not published; 1307 frames have 1174
 # such windows, one from each frame on. Cutting each sequence keeps every frame on one side.
 TRAIN_SHARE = 806 / (806 + 375)
 _NUMBERS = 61  # 48 angles, 3 of translation, 10 of shape

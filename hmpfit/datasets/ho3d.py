@@ -178,7 +178,7 @@ def _read_train(files: list[Path], annotated: frozenset[str]) -> Arrays:
         try:
             meta = pickled(file)
             if any(meta[key] is None for key in ("handJoints3D", "handPose", "handTrans", "handBeta")):
-                continue  # not annotated, as HO3D says it
+                continue  # HO3D's way to mark frames without annotation
             joints[row] = (numbers(meta["handJoints3D"], (21, 3)) @ OPENGL_TO_OPENCV)[list(MANO21_TO_OPENPOSE)]
             pose[row], betas[row] = numbers(meta["handPose"], (48,)), numbers(meta["handBeta"], (10,))
             transl[row], valid[row] = numbers(meta["handTrans"], (3,)), True

@@ -48,7 +48,7 @@ class JointMotion:
     valid: Bools  # [T]
     times_s: Floats  # [T] strictly increasing
     is_right: bool
-    confidence: Floats  # [T] 0..1 as the device says; 1 where it says nothing
+    confidence: Floats  # [T] 0..1 from the device; 1 where it gives none
     reliance: Floats  # [21] 1 for a measured joint, less for one that the reader had to guess
 
     @property

@@ -79,7 +79,7 @@ def _open_here(kind_and_path: str, split: str | None) -> None:
 
 def _read_truth(index: int) -> None:
     assert _here is not None
-    with contextlib.suppress(HmpfitError):  # said when the sequence is used
+    with contextlib.suppress(HmpfitError):  # raised when the sequence is used
         _here.sequences[index].read_truth()
 
 

@@ -24,7 +24,7 @@ from hmpfit.skeleton import MANO_HAND_JOINTS, OPENPOSE_21
 from hmpfit.video.clip import Clip, open_clip
 
 SIDES = ("right", "left")
-ABSENT, UNKNOWN_MM = -1, -1.0  # status of an empty slot; standard deviation that nobody computed
+ABSENT, UNKNOWN_MM = -1, -1.0  # status of an empty slot; standard deviation where none was computed
 _WRIST = ("x", "y", "z", *(f"rot6d_{number}" for number in range(6)))
 STATE_NAMES = (*_WRIST, *(f"{joint}_{axis}" for joint in MANO_HAND_JOINTS for axis in "xyz"))
 _LOG = logging.getLogger("hmpfit")

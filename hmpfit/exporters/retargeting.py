@@ -60,7 +60,7 @@ def retarget(robot: RobotKinematics, tips: Floats, is_right: bool) -> Retargeted
     starts = [_first_mount(robot, some, scale, is_right) for scale in _SCALES]
     mount = min((_improve(robot, some, start) for start in starts), key=lambda pair: pair[0])[1]
     found = _at_mount(robot, tips, mount)
-    # Frames that the few above do not stand for: those that the mount suits least have their say too.
+    # Frames that the few above do not represent: those that the mount suits least are refined too.
     worst = np.argsort(-_errors_m(found, tips).max(axis=1), kind="stable")[:_PLACED_BY]
     again = _at_mount(robot, tips, _improve(robot, np.concatenate((some, tips[worst])), mount)[1])
     return min(found, again, key=lambda one: float(_errors_m(one, tips).max()))

@@ -24,7 +24,7 @@ from hmpfit.hands.kinematics import landmark_jacobian
 from hmpfit.interfaces.term import Motion, cast
 
 DAMPING = 1e-6
-_HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands looked at together: few enough to stay in a CPU's cache
+_HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands processed together: few enough to stay in a CPU's cache
 _FRAMES = 32  # of one hand, likewise
 
 

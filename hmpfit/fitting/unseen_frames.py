@@ -22,7 +22,7 @@ from hmpfit.records import Bools, Floats, Ids
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
 _FULL = 0.5  # a landmark of less weight is covered
-_LEAST_SHARE = 0.2  # what a pose counts of which no landmark was seen: the fit knows it from the rest of the hand
+_LEAST_SHARE = 0.2  # what a pose counts of which no landmark was seen: the fit infers it from the rest of the hand
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def bridge_unseen(motion: Motion, evidence: Evidence, options: UnseenFrameSettin
     for hand in range(len(weight)):
         sighted, blurred = weight[hand].any(-1), trusted[hand].sum(-1) < options.least_trusted
         for part in _parts():
-            # A covered landmark tells about where a hand is and how it is turned, and nothing of its finger.
+            # A covered landmark informs about a hand's place and turn, and not about its finger.
             seen = weight[hand] > (_FULL if part.kind == "joints" else 0)
             share, few = seen[:, part.landmarks].mean(-1), seen.sum(-1) < options.least_seen
             place = part.kind == "place"

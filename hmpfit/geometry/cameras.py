@@ -13,7 +13,7 @@ from hmpfit.geometry.lenses import image_plane, undistorted_rays
 ASSUMED_FOCAL_PER_LONGER_SIDE = 0.9
 # Standard deviation of the logarithm of the focal length, by where it came from. Assumed: the root mean square over the
 # seven cameras of our real truth clips (webcams of 0.5 to 0.7 longer sides, others up to 1.3). Metadata: equivalents
-# are told in whole millimeters, and stabilized video shows less than the lens does.
+# are rounded to whole millimeters, and stabilized video shows less than the lens does.
 FOCAL_LOG_STD = {"given": 0.0, "metadata": 0.1, "assumed": 0.45}
 
 

@@ -19,7 +19,7 @@ def _import_roma() -> ModuleType:
         import roma
     finally:
         if not known:
-            del torch._dynamo  # the real one comes when somebody asks for it
+            del torch._dynamo  # the real one is imported on first use
     return cast(ModuleType, roma)
 
 

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 REST_DIRECTION_DEG: Final[Mapping[str, float]] = {
     "thumb": 42.0, "index": 3.0, "middle": -4.0, "ring": -11.0, "pinky": -21.0,
 }  # fmt: skip
-# The nails of a flat hand's fingers look up (+y); the thumb's looks half up, half outwards: degrees of tilt from +y.
+# The nails of a flat hand's fingers face up (+y); the thumb's faces half up, half outwards: degrees of tilt from +y.
 # In MANO's template it does along (1, 1, 1), as Yang et al. 2021, "CPF", axes of the hand, take it.
 THUMB_NAIL_TILT_DEG: Final = 55.0
 

@@ -24,7 +24,7 @@ from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
 GRID = np.exp(np.linspace(np.log(0.4), np.log(1.6), 9))  # of the assumed focal length's longer side
 MOST_FRAMES = 40  # of a hand, evenly over the frames that see it
-ENOUGH_FRAMES = 20  # fewer say proportionally less
+ENOUGH_FRAMES = 20  # fewer weigh proportionally less
 PIXEL_STD_PER_DIAGONAL, POINT_STD_M, BONE_RELATIVE_STD = 0.01, 0.02, 0.2
 # Landmarks err alike in all frames of a clip, so that a hand counts as this many independent frames however long it is
 # seen: with it the errors on our real truth clips are as large as the stated deviations.
@@ -100,7 +100,7 @@ def turned_landmarks(tracks: KeypointTracks, before: Camera, after: Camera) -> K
     world = tracks.world_m.copy()
     for hand, frame in zip(*np.nonzero(tracks.seen), strict=True):
         shown = np.isfinite(tracks.xy_px[hand, frame]).all(-1)
-        if not shown.any():  # seen, but nothing of it is believed: its direction is not known
+        if not shown.any():  # seen, but not trusted: its direction is not known
             world[hand, frame] = np.nan
             continue
         center = tracks.xy_px[hand, frame][shown].mean(axis=0)

@@ -52,7 +52,7 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
         trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
         weights = torch.as_tensor(trusted, dtype=torch.float64)
-        shape = torch.zeros(10, dtype=torch.float64)  # the mean hand: a detector knows neither size nor proportions
+        shape = torch.zeros(10, dtype=torch.float64)  # the mean hand: a detector gives neither size nor proportions
         world = world * length_ratio(kin, shape, world, weights)
         intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
         lens = None if lenses is None else lenses[hand]

@@ -21,7 +21,7 @@ from hmpfit.records import DETECTED, Bools, Camera, Floats, HandEstimates, HandM
 
 NEAREST_M, FARTHEST_M = 0.08, 5.0
 LEAST_CERTAIN = 0.5  # mean confidence of 21 joints below which a frame that only the network saw is left to its gaps
-SHARE = 0.25  # of a steady detection's weight, for what a network says of its own joints
+SHARE = 0.25  # of a steady detection's weight, for a network's own joints
 
 
 def initialize(

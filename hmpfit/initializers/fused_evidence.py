@@ -32,7 +32,7 @@ class FusionOptions:
     sure: float = 0.012  # expected 2D error with which a landmark counts in full
 
 
-# Somebody else says that there is a hand.
+# The boxes of another detector assert the hand.
 IN_BOXES = FusionOptions(presence=0.0, found=0.3)
 
 

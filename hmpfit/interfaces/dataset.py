@@ -46,7 +46,7 @@ class Truth:
     faces: NDArray[np.integer] | None = None  # [F, 3]
     broken: Broken = ()  # frames whose annotation could not be read
     world_from_camera: Floats | None = None  # [T, 4, 4] where the camera's path is known
-    times_s: Floats = field(default_factory=lambda: np.zeros(0))  # [T]; a sequence knows those of its truth
+    times_s: Floats = field(default_factory=lambda: np.zeros(0))  # [T]; a sequence has those of its truth
     meshes_elsewhere: bool = False  # the dataset has meshes, of a hand model that is not in use
 
     @property
@@ -81,7 +81,7 @@ class Sequence:
     times_s: Floats  # [T]
     protocol: str  # of `evaluation.scoring`
     sides: tuple[bool, ...]  # is_right of the hands that are annotated
-    read_camera: Callable[[], Camera] | None  # None: the dataset does not know it
+    read_camera: Callable[[], Camera] | None  # None: the dataset does not have it
     read_truth: Callable[[], Truth]
     read_boxes: Callable[[], Floats] | None = None
     video: Path | None = None  # a video file instead of images

@@ -52,7 +52,7 @@ class Evidence:
     world_turn: Tensor | None = None  # [B, T, 3, 3]
     world_shift: Tensor | None = None  # [B, T, 3] the wrist in the world is world_turn transl + world_shift, meters
     exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
-    # What a hand knows of the other hand of its clip (two_hands.HandPairs); None where there is none.
+    # The other hand of the clip, as a term sees it (two_hands.HandPairs); None where there is none.
     pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
     pair_weight: Tensor | None = None  # [B] 1 where there is another hand
     near_landmark: Tensor | None = None  # [B, T, 21] shares of the landmarks where the hands' pictures meet, sum 1 or 0

@@ -33,7 +33,7 @@ _COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
 _LEFT_OUT = 1.5  # per thirtieth of a second, times score
 _MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
 _COUNTED_WEIGHT, _TOGETHER_FRAMES = 3.0, 5  # of tracklets, and for how long, to count as hands at once
-_NEXT = 24  # tracklets that are looked at as a tracklet's continuation, in order of their start
+_NEXT = 24  # tracklets that are considered as a tracklet's continuation, in order of their start
 _MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 
 

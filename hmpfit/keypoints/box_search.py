@@ -19,7 +19,7 @@ from hmpfit.records import Bools, Floats
 TURNS = np.arange(8) * (np.pi / 4)
 NEAR = np.array([-0.35, 0.0, 0.35])  # radians about the turn of the frame before
 SIDE_PER_BOX = 1.45  # side of a region per longer side of a box
-VOTES = 12  # frames that decide the side of a hand whose boxes do not say it
+VOTES = 12  # frames that vote on the side of a hand whose boxes have none
 WEAK = 0.25  # score below which all turns are tried
 
 
@@ -63,7 +63,7 @@ def locate(
         for hand, side in enumerate(boxes.is_right)
     ]
     if len(sides) == 2 and boxes.is_right == (None, None) and sides[0] == sides[1]:
-        sides[1] = not sides[0]  # two boxes that nobody names are one person's hands
+        sides[1] = not sides[0]  # two boxes without sides are one person's hands
     out = np.full((*known.shape, 21, 2), np.nan)
     before: dict[int, _Candidate] = {}
     for frame, image in clip.images():

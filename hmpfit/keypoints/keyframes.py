@@ -17,7 +17,7 @@ from hmpfit.records import Bools, Floats
 Seen = tuple[Landmarks, Floats]  # the hands of a frame and their scores
 
 EVERY_S = 0.1
-_SAME = 0.25  # mean landmark distance, in hand boxes' diagonals, up to which two looks show one hand
+_SAME = 0.25  # mean landmark distance, in hand boxes' diagonals, up to which two detections show one hand
 _AMBIGUOUS = 2.0  # any other hand must be this many times farther
 _LEAST_SCORE = 0.6
 _SLACK_S = 1e-4

@@ -13,7 +13,7 @@ from hmpfit.keypoints.tracklets import sizes
 from hmpfit.records import Bools, Floats
 
 _FAR = 8.0  # hand diagonals: a person's hands are rarely farther apart, about 1.6 m
-_ARMS = 1000.0  # more than any distance: what arms say decides
+_ARMS = 1000.0  # more than any distance: the arms decide
 _SIZE_SPREAD = 0.35  # of the logarithm of the ratio of a person's hands' sizes in the picture
 
 

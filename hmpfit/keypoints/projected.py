@@ -14,7 +14,7 @@ from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandMotion, KeypointTracks
 
-CONFIDENCE = 0.5  # a projection cannot tell how good it is; it weighs half of a steady detection
+CONFIDENCE = 0.5  # a projection has no confidence of its own; it weighs half of a steady detection
 
 
 def projected_tracks(

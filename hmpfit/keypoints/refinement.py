@@ -23,7 +23,7 @@ from hmpfit.keypoints.tracking import HandTracks
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_PALM, OPENPOSE_WRIST
 
-_AGREE = 0.3  # mean difference of confidence up to which two looks show the same: 0.1 is what redrawn views differ by
+_AGREE = 0.3  # mean difference of confidence up to which two views show the same: 0.1 is what redrawn views differ by
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Sighting:
     presence: float
     right: float  # that the crop (mirrored for left hands) shows a right hand
     alpha: Floats | None  # [21], or None where no views were drawn
-    covered: Floats | None  # [21] probability that something lies over it, or None where nothing can tell
+    covered: Floats | None  # [21] probability that something lies over it, or None without a classifier
 
 
 def refine_tracks(

@@ -36,8 +36,8 @@ class SecondDetectionOptions:
     small_frames: int = 3
     palm_score: float = 0.35
     presence: float = 0.85
-    confirmed: float = 0.9  # presence when looked at again where its landmarks say; an ear in a tile reaches 0.85
-    farthest: float = 0.2  # hand diagonals between both looks
+    confirmed: float = 0.9  # presence in a second crop around its landmarks; an ear in a tile reaches 0.85
+    farthest: float = 0.2  # hand diagonals between both crops
     most_hands: int = 6
 
 

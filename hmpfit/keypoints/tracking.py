@@ -105,7 +105,7 @@ def _chosen(
     sides = {n: found[n].is_right for n in kept}
     if hands in ("left", "right"):
         right = hands == "right"
-        own = [n for n in kept if sides[n] == right] or kept[:1]  # the user knows what the votes do not
+        own = [n for n in kept if sides[n] == right] or kept[:1]  # the user's choice overrides the votes
         why = _with_reason(
             why, [n for n in kept if n not in own], f"not a {hands} hand, which --hands {hands} asks for"
         )

@@ -27,7 +27,7 @@ class Outlets:
     broadcast: Broadcast | None = None
     page: LivePage | None = None
     recorder: Recorder | None = None
-    unread: bool = False  # nobody reads standard output any more
+    unread: bool = False  # the reader of standard output is gone
     _began: float = field(default_factory=time.monotonic)
     _recent: list[float] = field(default_factory=list)
     _hands: int = 0

@@ -25,7 +25,7 @@ from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import DETECTED, Camera, HandMotion
 from hmpfit.video.live_source import LiveSource
 
-MOST_HANDS = 2  # unless told otherwise: what two cores follow at 30 frames a second
+MOST_HANDS = 2  # by default: what two cores process at 30 frames a second
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class SmootherOptions:
     slide_s: float = 1.0
     dense_s: float = 0.3
     thin_s: float = 0.06
-    least_sightings: int = 4  # until a hand is told
+    least_sightings: int = 4  # until a hand's estimates go out
     steps: WindowSteps = field(default_factory=WindowSteps)
     rival: WindowSteps = field(default_factory=lambda: WindowSteps(6, 2))
     rival_every_s: float = 0.5  # between solves that start from inverse kinematics, in case the other went astray
@@ -64,7 +64,7 @@ class FixedLagSmoother:
         self._options = options
         self._problem = WindowProblem(recipe, prior)
         self._hands = HandsInWindow(models, camera, options.first_steps)
-        self._told = 0  # frames of the window that were told
+        self._told = 0  # frames of the window whose estimates went out
         self._tried_s = -np.inf
         self._latent: tuple[tuple[int, ...], Tensor] | None = None  # of the last solve, with its first frame and hands
 

@@ -21,7 +21,7 @@ from hmpfit.live.records import Image, LiveFrame, SeenFrame, SeenHand
 from hmpfit.records import Camera, Floats
 
 _SAME_HAND = 0.25  # mean landmark distance, in hand boxes' diagonals, below which two hands are one
-_OFF_CENTER, _OFF_TURN, _OFF_SIZE = 0.04, 0.2, 0.15  # share of the side, radians, logarithm: then it is looked at again
+_OFF_CENTER, _OFF_TURN, _OFF_SIZE = 0.04, 0.2, 0.15  # share of the side, radians, logarithm: then it is cropped anew
 _REGION_MEMORY_S = 0.07  # time constant of the region that follows a hand
 
 

@@ -17,7 +17,7 @@ from hmpfit.recipes.settings import RunSettings
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 MOST_LINES = 10_000_000
 _FIELD_MOST = 1 << 16
-# What a line may say, and how its text becomes a value; anything else of `hmpfit run` is said once, for all lines.
+# Columns of a line and their types; every other option of `hmpfit run` is given once, for all lines.
 _WHOLE, _NUMBER = int, float
 OPTIONS = {
     "hands": str, "max_hands": _WHOLE, "views": _WHOLE, "intrinsics": str, "hand_size_mm": _NUMBER, "fps": _NUMBER,

@@ -14,7 +14,7 @@ from hmpfit.manifest.chunks import PARTS, Chunk, given_up, run_chunk
 from hmpfit.manifest.ledger import Ledger
 from hmpfit.manifest.reading import ManifestLine, read_manifest
 
-CHUNK_MOST = 32  # lines: what a part holds, and what a restart may have to look at again
+CHUNK_MOST = 32  # lines: what a part holds, and what a restart may have to repeat
 _PART = re.compile(rf"{PARTS}-(\d+)-(\d+)-(\d+)\.parquet")
 
 
@@ -49,7 +49,7 @@ def run_manifest(
         on_start(len(left), len(lines) - len(left))
         with closing(_stream(run, _chunks(run, left, ledger))) as stream:
             for entries in stream:
-                ledger.add(entries)  # on the disk before it is told
+                ledger.add(entries)  # on the disk before it is reported
                 on_done(len(entries))
         return {line.name: ledger.done[line.name] for line in lines if line.name in ledger.done}
     finally:

@@ -73,7 +73,7 @@ class UnseenFrameSettings:
     bridge: bool = True
     length_s: float = 1.5
     noise: float = 1e-4  # of other frames
-    span_s: float = 0.5  # how far from a weak stretch frames tell of it
+    span_s: float = 0.5  # how far from a weak stretch frames still inform it
     weak_noise: float = 0.02
     place_noise: float = 0.0005
     blur_noise: float = 0.001

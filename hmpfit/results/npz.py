@@ -36,7 +36,7 @@ class StoredResult:
     tracks: KeypointTracks
     camera: Camera
     landmarks_px: Floats  # [H, T, 21, 2]
-    camera_motion: CameraMotion | None = None  # None: a result that says nothing of the world
+    camera_motion: CameraMotion | None = None  # None: a result without a world frame
     joint_std_wrist_mm: Floats | None = None  # [H, T, 21]; None: a result of an earlier version
 
     @property

@@ -30,7 +30,7 @@ class LoopOptions:
     precision: str = "32-true"  # Lightning's, such as "16-mixed" or "bf16-mixed"
     workers: int = 0  # processes that make batches
     save_every: int = 200  # steps
-    validate_every: int = 0  # steps; 0: as the training's own schedule says
+    validate_every: int = 0  # steps; 0: by the training's own schedule
     threads: int = 0  # of torch; 0: as it is
 
 

@@ -13,7 +13,7 @@ from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refin
 _BARREL, _PINCUSHION, _BEND_STD = (-0.25, -0.5, -0.75, -1.0), (0.25,), 0.4
 _SEARCH_MARGIN = 5.0  # a bend whose log-likelihood is so much lower ends the search to its side
 _TRIPLES, _FEWEST_SEGMENTS = 300, 50  # among fewer, arms and chance pass for a third direction
-# Segments of one edge are no independent witnesses, and a scene of which few segments have an order hardly any.
+# Segments of one edge are not independent, and a scene with few aligned segments carries little evidence.
 _TRUST, _ORDERLESS, _ORDERLY = 0.5, 0.2, 0.6
 _SEED = 0
 

@@ -31,10 +31,10 @@ class FrameStore(Protocol):
 
     width: int
     height: int
-    times_s: NDArray[np.float64]  # [frames of the source, or those up to the asked-for end], strictly increasing
+    times_s: NDArray[np.float64]  # [frames of the source, or those up to the requested end], strictly increasing
     fps: float
     still: bool  # a single picture, which has no time
-    focal_px: float | None  # what the file says of its lens, for the shown size
+    focal_px: float | None  # from the file's metadata, for the shown size
     stored_size: tuple[int, int]  # width, height before turns and before pixels are made square
 
     def decoded(self, start: int, stop: int) -> Iterator[Callable[[], Image]]:

@@ -107,7 +107,7 @@ def warn_of_pages(file: Path) -> None:
         opened = _pillow(content, file)
         try:
             pages = int(getattr(opened, "n_frames", 1))
-        except _BROKEN:  # what is wrong is said when the picture is read
+        except _BROKEN:  # errors are raised when the picture is read
             return
         if pages > 1:
             _LOG.warning("'%s' holds %d pictures; the first is read. For a sequence give a folder", file, pages)

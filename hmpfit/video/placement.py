@@ -82,8 +82,8 @@ def letterboxed(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np
 
 def _display_matrix(frame: "av.video.frame.VideoFrame") -> tuple[int, ...] | None:
     try:
-        every: Any = frame.side_data  # the types that PyAV tells for it change with its version
-    except ValueError:  # FFmpeg knows a kind that PyAV does not, such as the EXIF of a photo
+        every: Any = frame.side_data  # its type in PyAV changes with the version
+    except ValueError:  # FFmpeg has kinds that PyAV lacks, such as the EXIF of a photo
         return None
     for data in every:
         if data.type.name == "DISPLAYMATRIX":

@@ -88,7 +88,7 @@ class VideoWriter:
                     self._container.close()
                     replace_file(self._partial, self.path)
         finally:
-            with contextlib.suppress(av.FFmpegError, OSError):  # the first failure has been told already
+            with contextlib.suppress(av.FFmpegError, OSError):  # the first failure has been raised already
                 self._container.close()
             self._partial.unlink(missing_ok=True)
 

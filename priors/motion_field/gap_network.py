@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-OFFSETS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 42, 54, 70)  # frames from the gap's ends at which the network looks
+OFFSETS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 33, 42, 54, 70)  # frames from the gap's ends that the network reads
 WAVES = 12  # sines over a gap
 POOLED_SHARE = 0.03  # of the hand's motion in a channel's unit, so that a still channel's noise is not blown up
 SMALLEST = 1e-3
 LOG_VAR_RANGE = (-12.0, 3.0)
-LABEL = 6  # numbers that tell channels apart
+LABEL = 6  # numbers that identify channels
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Gaps:
     row: Tensor  # [N] long
     before: Tensor  # [N]
     after: Tensor  # [N]
-    known: Tensor  # [N, T] frames of the gap's window that may be looked at
+    known: Tensor  # [N, T] frames of the gap's window that may be read
 
     @staticmethod
     def between(known: Tensor) -> "Gaps":

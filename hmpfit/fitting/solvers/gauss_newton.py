@@ -19,7 +19,7 @@ RIGID_SEGMENT = 96
 FREE_POSE_SEGMENT = 8
 FULL_STEPS, REUSED = 3, 4
 LONGER, SHORTER, LENGTHS = 2.0, 0.25, 3  # lengths tried along a step: powers of these
-LOOK_EVERY = 4  # steps on a GPU between looks at which problems have ended: each look makes the host wait
+LOOK_EVERY = 4  # steps on a GPU between checks of which problems have ended: each check makes the host wait
 
 
 @dataclass(frozen=True)

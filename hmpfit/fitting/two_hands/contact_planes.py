@@ -16,7 +16,7 @@ from hmpfit.hands.model import HandModel
 from hmpfit.hands.watertight import HandSurface
 
 MARGIN_M = 0.004  # outside the other hand, within which a vertex gets a plane it does not cross yet
-QUERY_VERTICES = 240  # vertices of a hand that are looked at
+QUERY_VERTICES = 240  # vertices of a hand that are tested
 TARGET_VERTICES = 480  # vertices among which their nearest is sought
 MAX_PLANES = 40  # planes of a frame and direction that are kept, deepest first
 MANO_VERTICES = 778.0  # the paper sums over so many; the query vertices stand for them

@@ -19,7 +19,7 @@ from hmpfit.hands.model import HandModels
 from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.records import HandMotion
 
-NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are looked at
+NEAR_M = 0.03  # between the boxes of two hands' landmarks, within which meshes are tested
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ DIRECTIONS = {
 ROOT_SHIFT_MM = {"index": 9.0, "middle": 7.0, "ring": 7.0, "pinky": 7.0, "thumb": 6.0}
 # MakeHuman's wrist bone starts in the forearm; the joint lies this far towards the fingers.
 WRIST_SHIFT_MM = 10.0
-# Turn of each finger about its own axis so that nails look towards +y, the thumb's half outwards (as joint_limits has
+# Turn of each finger about its own axis so that nails face +y, the thumb's half outwards (as joint_limits has
 # it); degrees, right-handed about the bone.
 ROLL = {
     "index": (8.0, 8.0, 8.0),

@@ -24,7 +24,7 @@ FRAMES_MOST = 500_000  # of a file: four hours and a half at 30 frames a second
 class ForeignMotion:
     """A motion in another system's camera; angles and positions of each side are that side's own (smplx's)."""
 
-    system: str  # as users know it: "HaMeR", "PyMAF-X", ...
+    system: str  # the system's usual name: "HaMeR", "PyMAF-X", ...
     global_orient: Floats  # [H, T, 3]
     hand_pose: Floats  # [H, T, 15, 3] absolute axis-angle
     betas: Floats  # [H, T, 10]
@@ -136,7 +136,7 @@ def place_by_keypoints(
     transl, status = motion.transl.copy(), motion.status.copy()
     K = np.broadcast_to(camera.K, (joints.shape[1], 3, 3))
     for hand, is_right in enumerate(motion.is_right):
-        nth = int((motion.is_right[:hand] == is_right).sum())  # nothing but their order tells hands of a side apart
+        nth = int((motion.is_right[:hand] == is_right).sum())  # only their order distinguishes hands of a side
         same = np.flatnonzero(tracks.is_right == is_right)[nth : nth + 1]
         known = tracks.seen[same[0]] & (status[hand] == DETECTED) if len(same) else np.zeros(len(K), bool)
         for frame in np.flatnonzero(known):

@@ -20,7 +20,7 @@ from hmpfit.records import MIRROR_ANGLES, MIRROR_X, Floats
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 
 _JOINTS, _VERTICES = ("pred_3d_joints", "joints3d", "joints"), ("pred_vertices", "verts", "vertices")
-_BONE_RELATIVE_STD = 0.02  # a regressed mesh knows its bones' lengths better than a detector
+_BONE_RELATIVE_STD = 0.02  # a regressed mesh has better bone lengths than a detector
 _POINTS_STD_M = 0.002  # and where they are
 
 

@@ -74,7 +74,7 @@ def _whole_body(batches: Sequence[dict[str, Any]], index: NDArray[np.int64], see
             world = world @ body[:, joint]
         orient.append(_log(world)[index])
         pose.append(_log(_joined(batches, name).reshape(-1, 15, 3, 3))[index])
-    shape = np.zeros((2, len(index), 10))  # the body's shape coefficients say nothing of the hand's
+    shape = np.zeros((2, len(index), 10))  # the body's shape coefficients do not describe the hand's
     return ForeignMotion(
         "PyMAF-X", np.stack(orient), np.stack(pose), shape, None, np.array([True, False]), np.stack((seen, seen))
     )

@@ -101,7 +101,7 @@ class TfliteGraph(nn.Module):
             missing.discard(step.output)
             if not missing:
                 break
-            for number in step.inputs:  # a map that nobody reads any more is let go
+            for number in step.inputs:  # a map without further readers is freed
                 if last_use[number] == n and number not in wanted:
                     values.pop(number, None)
         return tuple(values[number] for number in wanted)

@@ -45,7 +45,7 @@ def estimate(network: torch.nn.Module, request: EstimateRequest) -> HandEstimate
     clip, tracks, switches = request.clip, request.tracks, network.switches
     before_count = switches.frames - 1
     out = empty_estimates(tracks)
-    waiting, past = _Waiting(), {}  # frames that later ones look back at
+    waiting, past = _Waiting(), {}  # frames that later ones still need
 
     def run() -> None:
         if waiting.images:

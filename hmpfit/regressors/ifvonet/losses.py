@@ -47,7 +47,7 @@ def losses(network: torch.nn.Module, batch: Batch, hand: ManoHand) -> dict[str, 
     assert isinstance(network, IFVONet)
     weights = WEIGHTS[network.switches.loss_weights]
     parts: dict[str, Tensor] = {}
-    both = not network.frozen  # corrupted pairs say little more in the frame before, and the head's time is halved
+    both = not network.frozen  # corrupted pairs add little in the frame before, and the head's time is halved
     for before, prediction in enumerate(network(seen_of(batch), both=both)):
         for name, value in frame_losses(prediction, batch, -1 - before, hand).items():
             parts[name] = parts[name] + value if name in parts else value

@@ -26,7 +26,7 @@ BONE_RELATIVE_STD = 0.1
 WORST_MISFIT = 0.25  # of the hand box's diagonal, in the mean over 21 points
 LEAST_WEIGHT = 0.1
 LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: x / z has no bound
-# These networks do not say how sure they are: their own 2D points weigh little, and a frame that no detector saw is
+# These networks give no confidence: their own 2D points weigh little, and a frame that no detector saw is
 # left to its gaps (`initializers.from_network.LEAST_CERTAIN`).
 CONFIDENCE = 0.2
 

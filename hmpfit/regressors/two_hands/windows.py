@@ -19,7 +19,7 @@ class PairWindow:
     start: int
     stop: int
     crop: PairCrop
-    shown: tuple[int, ...]  # start..stop, a frame that may not be looked at standing for its nearest neighbor
+    shown: tuple[int, ...]  # start..stop, a hidden frame is replaced by its nearest neighbor
 
 
 def hand_rows(tracks: KeypointTracks) -> tuple[int | None, int | None]:
