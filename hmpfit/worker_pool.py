@@ -62,7 +62,7 @@ def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
 
 
 def _end_with_parent() -> None:
-    """Wait until the parent is gone, however it ended, and leave at once: nobody would collect this worker's work."""
+    """Wait until the parent is gone, however it ended, and exit at once: nothing would collect the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

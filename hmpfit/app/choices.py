@@ -1,6 +1,6 @@
 """Options of the page's form, as the keywords of `resolve_settings`.
 
-Only these: no option that names a file of this machine, because whoever reaches the page could read it.
+Only these: no option that names a file of this machine, because anyone who reaches the page could read it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The 3D view of the local page: one viser server at a time, for the job that was looked at last."""
+"""The 3D view of the local page: one viser server at a time, for the job that was opened last."""
 
 import contextlib
 import io

@@ -1,6 +1,6 @@
 """How `hmpfit live` keeps up with a file: at its own pace here and now, or on two cores with nothing else to do.
 
-The second is reckoned from CPU seconds, so that a machine which others use gives the same answer: one core decodes and
+The second is computed from CPU seconds, so that a busy machine gives the same figures: one core decodes and
 tracks, the other smooths, and frames are dropped by the same rule as in `live.feed`.
 """
 
@@ -26,7 +26,7 @@ Track = Callable[[LiveFrame], SeenFrame]
 
 @dataclass(frozen=True)
 class Played:
-    """What became of a file's frames; CPU seconds are of the whole process, or of each part where it was reckoned."""
+    """What became of a file's frames; CPU seconds are of the process, or of each part for simulated cores."""
 
     counts: LiveCounts
     estimates: tuple[LiveEstimate, ...]

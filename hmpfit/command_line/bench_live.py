@@ -30,7 +30,7 @@ def live(
 ) -> None:  # fmt: skip
     """Play VIDEO at its own pace and print frames kept, lag (median, 95 %) and the distance from the offline fit.
 
-    --reckoned plays it as two cores with nothing else to do would, whatever else this machine does.
+    --reckoned computes what two idle cores would do, however busy this machine is.
     """
     from hmpfit.bench.live_pace import distances_mm, play, reckon
     from hmpfit.live.session import LiveTools, live_settings

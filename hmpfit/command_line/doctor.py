@@ -1,6 +1,6 @@
 """`hmpfit doctor`: what this machine can do, what each optional part needs, and what to type for it.
 
-Every check is small, never raises, and ends in a line: what was looked at, whether it works, and the remedy.
+Every check is small, never raises, and ends in a line: what was tested, whether it works, and the remedy.
 """
 
 import ctypes.util

@@ -1,6 +1,6 @@
 """Reliable Ctrl-C: Python swallows a KeyboardInterrupt that is raised inside a destructor.
 
-The signal is remembered here, and progress asks for it at every step.
+The signal is stored here, and progress reads it at every step.
 """
 
 import contextlib

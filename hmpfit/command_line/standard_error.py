@@ -19,7 +19,7 @@ def say(text: str) -> None:
 def open_closed_streams() -> None:
     """Give a process that was started with closed streams (2>&-) ones to nowhere.
 
-    Without them the next files that are opened would get their numbers, and be written into by whoever says something.
+    Without them the next files that are opened would get their numbers, and messages would be written into them.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:

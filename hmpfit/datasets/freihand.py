@@ -1,6 +1,7 @@
 """FreiHAND v2: single pictures of right hands, one sequence each. Source: the data set's own tools.
 
-Meshes and joints are stored and believed; the stored root rotation is not used, because it is in the world's frame.
+Meshes and joints are stored and used as they are; the stored root rotation is not used, since it is in the world's
+frame.
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
 """Penetration depth of two hands: MMPD (STC).
 
-Separate from the two-hand protocols because it needs meshes' faces. Inside is told on the closed mesh as in the fit
+Separate from the two-hand protocols because it needs meshes' faces. Inside is decided on the closed mesh as in the fit
 (`hands.collision`); the depth is the distance to the skin itself.
 """
 

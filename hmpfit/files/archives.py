@@ -1,6 +1,6 @@
 """Read npz archives, npy files and other zips that others made: plain arrays whose sizes agree with their files.
 
-numpy's own loader believes an entry's header and asks for the memory it names; here the header must agree with the
+numpy's own loader trusts an entry's header and allocates the memory it names; here the header must agree with the
 entry's length, and all entries together with the size of the file.
 """
 

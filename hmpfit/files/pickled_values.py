@@ -28,7 +28,7 @@ def read_pickle(path: Path, what: str, more: Makers | None = None) -> Any:
     """Return what a pickle (plain, or joblib's, uncompressed or by zlib) holds, with numpy arrays for all kinds.
 
     `what` says what the file should be, such as "a MANO pickle"; `more` are makers of further classes.
-    Raises UnreadableFileError when it is damaged, and InputError naming any other class or function that it asks for.
+    Raises UnreadableFileError when it is damaged, and InputError naming any other class or function in it.
     """
     content = read_bytes(path, PICKLE_MOST)
     with reading_pickle(path, what):

@@ -108,7 +108,7 @@ def read_weights(path: Path, what: str) -> dict[str, np.ndarray]:
     """Return the tensors of a state dict, or of the one under `state_dict`, by name.
 
     `what` says what the file should be, such as "an mmpose checkpoint". Raises UnreadableFileError when it is damaged
-    or holds no tensors, and InputError naming any class or function outside of weights that it asks for.
+    or holds no tensors, and InputError naming any class or function in it that weights do not need.
     """
     with reading_pickle(path, what):
         with open_regular(path) as file:

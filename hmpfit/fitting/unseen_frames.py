@@ -2,7 +2,7 @@
 
 Separate from the stages because it follows them. What the fit does with frames that have no evidence is the prior's
 and the smoothness terms': straight paths of the wrist, and fingers that move as hands generally do. On withheld
-stretches the motion of this hand just before and after foretells more (`benchmarks/withheld_stretches.py`). Wrist and
+stretches the motion of this hand just before and after predicts more (`benchmarks/withheld_stretches.py`). Wrist and
 fingers are treated apart: a thing may cover two fingers and nothing else.
 """
 

@@ -1,1 +1,1 @@
-"""Rotations, cameras and alignment: geometry that knows nothing of hands."""
+"""Rotations, cameras and alignment: geometry without hands."""

@@ -1,6 +1,6 @@
 """`roma`, imported without torch's compiler.
 
-Roma asks for `torch._dynamo` while it is imported, only to keep two of its functions out of compiled graphs. Nothing
+Roma imports `torch._dynamo`, only to keep two of its functions out of compiled graphs. Nothing
 here compiles, and that import costs every command and every worker a second and a hundred megabytes.
 """
 

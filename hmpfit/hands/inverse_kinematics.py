@@ -1,6 +1,6 @@
 """Hand poses from 3D landmarks, with or without their pixels: every frame for itself, all frames in one batch.
 
-Separate from the fit because it knows nothing of time and needs no start: it makes the start. Damped Gauss-Newton with
+Separate from the fit because it uses no other frame and needs no start: it makes the start. Damped Gauss-Newton with
 Geman-McClure weights over the wrist's rotation, its place in the camera, the origin of the landmarks and 45 angles.
 """
 

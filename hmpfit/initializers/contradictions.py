@@ -1,6 +1,6 @@
 """Compare a network's hands with the detector's keypoints; where they contradict, the keypoints are the start.
 
-Separate from placing, which believes the network. With good weights nothing here happens; weak ones cannot harm a fit
+Separate from placing, which trusts the network. With good weights nothing here happens; weak ones cannot harm a fit
 that the keypoints alone would have started well.
 """
 

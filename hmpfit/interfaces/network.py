@@ -16,9 +16,9 @@ from hmpfit.video.clip import Clip
 class EstimateRequest:
     """The tracked hands of a clip that a network is to estimate, and how.
 
-    `models` are the hands whose parameters are wanted; frames that are `hidden` [T] are not looked at. `points_px`
-    [H, T, 21, 2] say where to look where they are finite, whether the tracks see a hand there or not. `on_frame(n)` is
-    called with the number of frames that were just read.
+    `models` are the hands whose parameters are wanted; frames that are `hidden` [T] are not read. `points_px`
+    [H, T, 21, 2] give the place of crops where finite, whether the tracks see a hand there or not. `on_frame(n)`
+    is called with the number of frames that were just read.
     """
 
     clip: Clip

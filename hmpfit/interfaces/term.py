@@ -1,6 +1,6 @@
 """The family `terms`: what a loss term is, and the tensors it sees.
 
-A term returns raw residuals in honest units. Its weight and kernel live in the recipe, its derivatives are taken by
+A term returns raw residuals in physical units. Its weight and kernel live in the recipe, its derivatives are taken by
 reverse mode over the small local state that it says it reads, so a new term is one function and one table line.
 Inside the fit every hand is a right hand: left hands arrive mirrored. B problems (hands), T frames, W windows.
 """

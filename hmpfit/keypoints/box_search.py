@@ -53,7 +53,7 @@ def locate(
     hidden: Bools,
     on_frame: Callable[[int], None] | None = None,
 ) -> Located:
-    """Find rough joints in every box of frames that may be looked at; sides that boxes leave open are decided by vote.
+    """Find rough joints in every box of frames that are not hidden; sides that boxes leave open are decided by vote.
 
     `on_frame(1)` watches.
     """
@@ -87,7 +87,7 @@ def _in_box(
 
 
 def _best(locator: LandmarkLocator, image: NDArray[np.uint8], box: Floats, turns: Floats, is_right: bool) -> _Candidate:
-    """Return the best of some turns, looked at twice: around the box, then around the joints found there."""
+    """Return the best of some turns, cropped twice: around the box, then around the joints found there."""
     center, side = (box[:2] + box[2:]) / 2, SIDE_PER_BOX * float((box[2:] - box[:2]).max())
     regions = Regions(np.tile(center, (len(turns), 1)), np.full(len(turns), side), np.asarray(turns))
     first = max(_tried(locator, image, regions, box, is_right), key=lambda one: one.score)

@@ -38,9 +38,9 @@ def detect(
     frames_hidden: NDArray[np.bool_] | None = None,
     on_progress: Progress | None = None,
 ) -> HandDetections:
-    """Detect hands all through the clip; hidden frames [T] are never looked at.
+    """Detect hands all through the clip; hidden frames [T] are never read.
 
-    Key frames are looked at on their own, and so are the frames between two that do not show the same hands; elsewhere
+    Key frames are processed on their own, and so are the frames between two that do not show the same hands; elsewhere
     hands move on straight lines from key frame to key frame (see `keyframes`). `world_m` is in image axes. Results do
     not depend on the number of workers.
     """

@@ -70,7 +70,7 @@ def extend_tracklets(
     frames_hidden: Bools | None = None,
     on_progress: Progress | None = None,
 ) -> list[TrackletExtension]:
-    """Follow every tracklet beyond both its ends; hidden frames [T] are never looked at and end an extension.
+    """Follow every tracklet beyond both its ends; hidden frames [T] are never read and end an extension.
 
     The frames in which a hand may be followed are decoded once: backwards it goes through those just kept.
     """

@@ -100,7 +100,7 @@ def over_frames_and_back(
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> list[tuple[int, Any]]:
-    """Run `work` on the wanted frames [T] in order, and what `follow_up` asks for on up to `reach` frames before each.
+    """Run `work` on the wanted frames [T] in order, and what `follow_up` returns on up to `reach` frames before each.
 
     `follow_up(frame, result)` is called in order of frames; it returns (frame, work) pairs, whose results come back in
     the order in which they were asked for. The clip is decoded once.

@@ -48,7 +48,7 @@ def longest_gap(keys: Bools) -> int:
 
 
 def between(keys: Bools, wanted: Bools, times_s: Floats, seen: Mapping[int, Seen]) -> dict[int, Seen]:
-    """Return hands for the wanted frames that nobody looked at: on straight lines from key frame to key frame."""
+    """Return hands for the wanted frames that were not processed: on straight lines from key frame to key frame."""
     out: dict[int, Seen] = {}
     frames = np.flatnonzero(keys)
     for a, b in pairwise(frames):

@@ -73,7 +73,7 @@ def extract(
 ) -> KeypointTracks:
     """Follow the hands of a clip and measure their landmarks, confidence and world landmarks.
 
-    The pixels of hidden frames [T] are never looked at. Raises NoHandError and InputError (no landmarker).
+    The pixels of hidden frames [T] are never read. Raises NoHandError and InputError (no landmarker).
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, frames_hidden, progress)
@@ -237,7 +237,7 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
 
 
 def _believed(found: KeypointTracks, context: RunContext) -> KeypointTracks:
-    """Return the tracks without what the recipe says is not to be believed."""
+    """Return the tracks without the landmarks that the recipe does not trust."""
     recipe = context.settings.recipe.keypoints
     return drop_low_confidence_frames(found, recipe.least_frame_confidence)
 

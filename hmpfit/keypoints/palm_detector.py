@@ -1,6 +1,6 @@
 """The palm detector on LiteRT: a whole image in, regions that may hold a hand out.
 
-Separate from the landmark network because only this one looks at whole frames. The grid of anchors and the decoding
+Separate from the landmark network because only this one reads whole frames. The grid of anchors and the decoding
 are those of MediaPipe's palm detection graph: 24 x 24 cells with 2 anchors and 12 x 12 with 6, offsets in units of
 the 192-pixel input, overlapping detections averaged by their scores.
 """

@@ -1,6 +1,6 @@
 """The `initializer` source: the initializer's own hand, projected: dense but less accurate (the paper's "PyMAF-X").
 
-Separate from the detectors because it looks at no pixels; it works with any initializer.
+Separate from the detectors because it reads no pixels; it works with any initializer.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Second pass, on tracked hands: steady crops, left hands mirrored, augmented views.
 
-Separate from detection because here the hand's identity is known. Left hands are looked at in mirrored crops, so the
+Separate from detection because here the hand's identity is known. Left hands are processed in mirrored crops, so the
 network only ever sees right hands and a mirrored video gives the mirrored result.
 """
 

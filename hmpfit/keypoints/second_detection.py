@@ -54,7 +54,7 @@ def detect_missed_hands(
     workers: int | None = None,
     frames_hidden: Bools | None = None,
 ) -> tuple[HandDetections, dict[int, Bodies]]:
-    """Return the detections with those added that looks at the border, at tiles and at wrists of bodies find.
+    """Return the detections with those added that are found at the border, in tiles and at wrists of bodies.
 
     Also the bodies, by frame, in the frames in which they were looked for. Hidden frames are not seen.
     """
@@ -143,7 +143,7 @@ def _starts(length: float, side: float) -> Floats:
 def _look(
     tools: Tools, image: NDArray[np.uint8], areas: Sequence[Floats], known: Floats, options: SecondDetectionOptions
 ) -> tuple[Landmarks, Floats]:
-    """Look at areas of an image; what lies on a hand that is known already is not looked at again."""
+    """Detect hands in areas of an image; places on a known hand are skipped."""
     palms, network, _ = tools
     found = [palms(_cut(image, area)) for area in areas]
     centers = [one.regions.center_px + area[:2].round() for one, area in zip(found, areas, strict=True)]

@@ -1,6 +1,6 @@
 """A WebSocket server that sends every message to every listener: robots, Blender and pages of this machine.
 
-Listens on this machine alone unless told otherwise. A browser names the page that asks (Origin), and only pages that
+Listens on this machine alone by default. A browser names the page that asks (Origin), and only pages that
 were allowed by name get an answer: any page in the world could ask else. Programs name none. A listener that does not
 keep up loses messages, never the others; what listeners send is not read.
 """

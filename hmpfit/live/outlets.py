@@ -1,6 +1,6 @@
 """Outputs of a session: JSON lines, the WebSocket, the page and the recording, each at its own pace.
 
-An outlet that fails does not take the others with it: standard output that nobody reads any more ends the session, a
+An outlet that fails does not take the others with it: standard output without a reader ends the session, a
 full disk ends the recording with a sentence, listeners come and go.
 """
 

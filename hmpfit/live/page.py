@@ -1,6 +1,6 @@
 """The live page: pictures with the hands' bones over them, and the hands in 3D.
 
-Costs nothing while nobody looks. Separate from `viewing.viewer`, which shows a finished result frame by frame.
+Costs nothing while no browser shows it. Separate from `viewing.viewer`, which shows a finished result frame by frame.
 """
 
 import threading
@@ -24,7 +24,7 @@ _KEPT = 120  # pictures that wait for their hands
 
 
 class LivePage:
-    """A running viser server, for whoever has its `key`.
+    """A running viser server, for browsers that have its `key`.
 
     Raises MissingExtraError without viser, InputError when the port cannot be used.
     """

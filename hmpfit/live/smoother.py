@@ -36,7 +36,7 @@ class SmootherOptions:
     """`lookahead_s`: how much of the time after a frame its estimate uses; `window_s`: how long the window grows.
 
     Then it moves on by `slide_s`: seldom, because the latents of a window that stays are where the next solve starts.
-    Frames that were told `dense_s` ago are thinned to one in `thin_s`, which counts for the others.
+    Frames whose estimates went out `dense_s` ago are thinned to one in `thin_s`, which counts for the others.
     """
 
     lookahead_s: float = 0.3

@@ -39,7 +39,7 @@ def run_manifest(
 ) -> dict[str, dict[str, Any]]:
     """Do the lines of a shard that the ledger lacks, or has with an error; return the entries of all its lines.
 
-    `on_start` is told how many are left and how many were done before. Raises InputError and RunFolderError.
+    `on_start` gets the numbers of clips that are left and that were done before. Raises InputError and RunFolderError.
     """
     lines = read_manifest(manifest, run.shard)
     ledger = Ledger(run.out / f"ledger-{run.shard[0]:05d}-of-{run.shard[1]:05d}.jsonl")

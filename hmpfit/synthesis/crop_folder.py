@@ -27,8 +27,8 @@ def crop_folder(
 ) -> Shards:
     """Render `count` clips into a folder and return them; what the folder holds already is kept.
 
-    `on_clip(number)` is told of newly finished clips. The same arguments give the same pixels on one renderer. Raises
-    RunFolderError when the folder was made with other settings.
+    `on_clip(number)` is called with the number of newly finished clips. The same arguments give the same pixels on one
+    renderer. Raises RunFolderError when the folder was made with other settings.
     """
     about: dict[str, Any] = {**asdict(close), "vocabulary": len(close.vocabulary.words), "seed": seed}
     about["hand"] = models.right.fingerprint

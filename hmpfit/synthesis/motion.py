@@ -166,7 +166,7 @@ def _handling(scene: Scene) -> Floats:
 
 
 def _exploring(scene: Scene) -> Floats:
-    """Postures nobody has a name for: each finger takes its own from the table, with smooth noise on top."""
+    """Postures without a name: each finger takes its own from the table, with smooth noise on top."""
     count = int(np.ceil(scene.seconds / 0.3)) + 4
     postures = []
     for _ in range(count):

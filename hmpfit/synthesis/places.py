@@ -1,4 +1,4 @@
-"""The world of a truth clip: a room and the path of the camera through it, as `clips.py` asks for them.
+"""The world of a truth clip: a room and the path of the camera through it, as `clips.py` needs them.
 
 Separate from `camera_paths` and `room`, which do not know each other.
 """

@@ -1,6 +1,6 @@
 """A schedule that halves the learning rate when the training loss stops falling (HandDGCL, section 4.1).
 
-torch's `ReduceLROnPlateau` asks for one number an epoch, and a resumed training must not forget the epoch that it was
+torch's `ReduceLROnPlateau` needs one number an epoch, and a resumed training must not forget the epoch that it was
 in: this counts steps and keeps its own few numbers.
 """
 

@@ -1,6 +1,6 @@
 """A training's state on the disk: tensors as safetensors, all else as JSON in the file's header, never a pickle.
 
-Lightning writes and reads its checkpoints through the one class here, so that a folder of somebody else's training
+Lightning writes and reads its checkpoints through the one class here, so that a folder of another person's training
 can be resumed without running what is in it.
 """
 

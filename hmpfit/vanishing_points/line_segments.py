@@ -60,7 +60,7 @@ def _gray(image: Image) -> Image:
 
 
 def _segments(gray: Image) -> Floats:
-    """Return the longest segments [N, 2, 2] in pixels, the longest first; large pictures are looked at smaller."""
+    """Return the longest segments [N, 2, 2] in pixels, the longest first; large pictures are reduced first."""
     import cv2
 
     scale = min(1.0, _WORKING_SIDE / max(gray.shape))

@@ -87,7 +87,7 @@ class Clip:
     def decoded(self, start: int | None = None, stop: int | None = None) -> Iterator[tuple[int, Callable[[], Image]]]:
         """Do as `images` with functions in the place of images: a frame is converted where and when it is needed.
 
-        What nobody asks for is decoded at most.
+        Other frames are decoded at most.
         """
         first, last, _ = slice(start, stop).indices(self.frames)
         if first >= last:

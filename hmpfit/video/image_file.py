@@ -1,6 +1,6 @@
 """Read one image file: any usual format, upright as viewers show it, with the focal length in its metadata.
 
-Separate from `image_folder`, which knows order and time. Formats are told by content, not by name.
+Separate from `image_folder`, which knows order and time. The format follows from the content, not from the name.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Frames stored as images: a folder in natural order (2 before 10), a list with the frames' times, or one photo.
 
-Separate from `clip` because a folder knows no time: it is told by the option `--fps` and the numbers in the names.
+Separate from `clip` because a folder has no times: they come from the option `--fps` and the numbers in the names.
 """
 
 import hashlib

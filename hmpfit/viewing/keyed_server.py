@@ -1,4 +1,4 @@
-"""A viser server that answers whoever has its key: viser itself answers every program and every web page that asks.
+"""A viser server that answers browsers with its key alone: viser itself answers every program and every web page.
 
 The key stands in the address that is printed and moves into a cookie. Separate from `app.access`, which guards routes
 that change files; here nothing but the hands and the pictures is to be had.

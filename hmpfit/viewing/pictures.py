@@ -1,6 +1,6 @@
 """Small pictures of a clip, decoded ahead by a thread, so that showing frame after frame needs no seek.
 
-Separate from the viewer, which only asks for the picture of a frame.
+Separate from the viewer, which only needs the picture of a frame.
 """
 
 import threading

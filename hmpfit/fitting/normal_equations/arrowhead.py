@@ -46,7 +46,7 @@ class SegmentRun:
 
 @dataclass(frozen=True)
 class ArrowheadFactor:
-    """The factored system: solve once or ask for covariances. `ok` [B] is False where it is not positive definite.
+    """The factored system, for solutions and covariances. `ok` [B] is False where it is not positive definite.
 
     Of the inner frames it keeps their factor only; the far larger columns are made anew a run of segments at a time.
     """

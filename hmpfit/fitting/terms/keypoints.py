@@ -44,7 +44,7 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: Keypoint3dOptions) -> Residual:
     """Return hand-centered landmark points minus the detector's world landmarks, [B, T, 21, 3] meters (L_3D, ours).
 
-    Both sides are centered on the mean of the points that were seen, so that this term knows nothing of the hand's
+    Both sides are centered on the mean of the points that were seen, so that this term does not depend on the hand's
     place. Option `depth_std`: how much farther depths stray than the other two coordinates (1); their residual is
     divided by it.
     """

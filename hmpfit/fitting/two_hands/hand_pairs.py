@@ -32,7 +32,7 @@ class HandPairs:
 
     @classmethod
     def of(cls, start: HandMotion, models: HandModels, evidence: Evidence) -> "HandPairs | None":
-        """Pair the right and the left hand of each person of one clip; None where nobody has both.
+        """Pair the right and the left hand of each person of one clip; None where no person has both.
 
         `start` says sides and persons; of several hands of a side of one person the first counts.
         """

@@ -28,7 +28,7 @@ def recognize(contents: dict[str, Any]) -> bool:
 
 
 def read(contents: dict[str, Any], camera: Camera) -> ForeignMotion:
-    """Return the hands of the person seen in most frames. Raises InputError when nobody was detected."""
+    """Return the hands of the person seen in most frames. Raises InputError when no person was detected."""
     batches = [batch for batch in contents["smplx_params"] or [] if batch]
     if not batches or contents.get("frame_ids") is None:
         raise InputError("The PyMAF-X file holds no detections; run PyMAF-X on a video in which a hand is seen.")

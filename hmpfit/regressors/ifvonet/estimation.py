@@ -32,7 +32,7 @@ class _Waiting:
 
 @torch.no_grad()
 def estimate(network: torch.nn.Module, request: EstimateRequest) -> HandEstimates:
-    """Estimate every tracked hand in every frame that may be looked at, streaming the clip once.
+    """Estimate every tracked hand in every frame that is not hidden, streaming the clip once.
 
     Both frames of a pair share one crop; the first frame, and one after a hidden frame, is paired with itself. The
     parameters are MANO's, whatever hand `request.models` are.
@@ -77,7 +77,7 @@ def estimate(network: torch.nn.Module, request: EstimateRequest) -> HandEstimate
 
 
 def _points_to_see(request: EstimateRequest) -> Floats:
-    """Return the points [H, T, 21, 2] that crops lie around, right hands' pixels, NaN where nothing is looked at."""
+    """Return the points [H, T, 21, 2] that crops lie around, right hands' pixels, NaN where there is no crop."""
     tracks, hidden, width = request.tracks, request.hidden, request.clip.width
     points = followed_points(tracks, hidden, width)
     if request.points_px is None:
@@ -97,7 +97,7 @@ def certainty(heatmaps: torch.Tensor) -> torch.Tensor:
 
 
 def _frames(frame: int, before: int, known: Bools) -> list[int]:
-    """Return the frames that show the hand up to `frame`, oldest first; what cannot be looked at repeats the next."""
+    """Return the frames that show the hand up to `frame`, oldest first; hidden frames repeat the next."""
     frames = [frame]
     for _ in range(before):
         earlier = frames[0] - 1

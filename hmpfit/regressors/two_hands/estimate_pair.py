@@ -60,7 +60,7 @@ def estimate_pair(request: EstimateRequest, points: Floats, network: CallNetwork
     """Run a network over windows of a clip and return the mean of their estimates for each frame.
 
     Windows lie around points [2, T, 21, 2] of the right and the left hand, NaN where nothing is known; frames without
-    any are not looked at. Memory is bounded by a few windows. Deterministic.
+    any are not read. Memory is bounded by a few windows. Deterministic.
     """
     clip, camera = request.clip, request.camera
     windows = sliding_windows(points, view.frames, view.margin)

@@ -43,7 +43,7 @@ class PastedPairs:
 def paste(right: HandClip, left: HandClip, swapped: bool = False, quarters: tuple[int, int] = (0, 0)) -> HandClip:
     """Return both one-hand clips as one picture.
 
-    The right hand is on its left, as of somebody who faces the camera, unless `swapped`. `quarters` turns the right and
+    The right hand is on its left, as of a person who faces the camera, unless `swapped`. `quarters` turns the right and
     the left picture by so many right angles, anticlockwise. Each hand is turned with its ray, as if one camera had seen
     both, and as far away as the picture shows it.
     """

@@ -26,13 +26,13 @@ def offset(size: int, place: int) -> Floats:
 
 
 def camera(size: int, focal: float) -> Floats:
-    """Return K [3, 3] of a joined picture: it looks at the seam."""
+    """Return K [3, 3] of a joined picture, whose optical axis goes through the seam."""
     cut = _kept(size)
     return np.array([[focal, 0, cut.stop - cut.start], [0, focal, size / 2], [0, 0, 1.0]])
 
 
 def ray_rotation(size: int, place: int, K: Floats) -> Floats:
-    """Return R [3, 3] from the axes of a tile's own camera, which looks at its center, into those of camera K."""
+    """Return R [3, 3] from the axes of a tile's own camera, centered on it, into those of camera K."""
     ray = np.linalg.solve(K, np.array([*(np.full(2, size / 2) + offset(size, place)), 1.0]))
     return rotation_from_optical_axis(ray / np.linalg.norm(ray))
 
