@@ -70,6 +70,9 @@ CASES: dict[str, tuple[str, str, Callable[..., None], tuple[object, object]]] = 
     "prior": ("{}", "prior.safetensors", prior, ("default", "gmm")),
     "checkpoint": ("{}", "net.safetensors", text, ("one", "two")),
     "hand_model": ("{}", "mano.npz", hand, (3, 4)),
+    "boxes": ("{}", "boxes.json", text, ("one", "two")),
+    "camera_motion": ("file:{}", "path.txt", text, ("one", "two")),
+    "shape_from": ("{}", "result.npz", text, ("one", "two")),
 }
 MMPOSE = {"keypoints": "mmpose", "mmpose_config": "a", "mmpose_checkpoint": "b"}
 
@@ -91,7 +94,8 @@ def identity(video: Path, out: Path, choices: dict[str, str]) -> dict[str, objec
 @pytest.mark.parametrize("option", CASES)
 def test_the_content_of_a_file_and_not_its_path_says_which_run_it_is(option: str, video: Path, tmp_path: Path) -> None:
     form, name, write, contents = CASES[option]
-    others = MMPOSE if option.startswith("mmpose") else {"init": "ifvonet"} if option == "checkpoint" else {}
+    network = {"init": "ifvonet"} if option in ("checkpoint", "boxes") else {}
+    others = MMPOSE if option.startswith("mmpose") else network
     found = []
     for folder, content in (("here", contents[0]), ("there", contents[0]), ("here", contents[1])):
         file = tmp_path / folder / name
