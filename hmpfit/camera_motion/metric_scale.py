@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.cameras import project_array
 from hmpfit.records import Floats
 
 _RATE_HZ, _MOST = 12.0, 120  # frames a second that are used, and in one solve; longer clips are several solves
@@ -84,8 +85,7 @@ def hidden_bound(hands_px: Floats, hand_depth_m: Floats, K: Floats, map_from_cam
         for frame in seen[:: max(len(seen) // 60, 1)]:
             inside = points @ to_camera[frame, :3, :3].T + to_camera[frame, :3, 3]
             ahead = inside[:, 2] > 1e-2
-            pixels = inside[ahead] @ K.T
-            pixels = pixels[:, :2] / pixels[:, 2:]
+            pixels = project_array(inside[ahead], K)
             hull = cv2.convexHull(hands_px[hand, frame].astype(np.float32))
             near = np.abs(pixels - hull.mean(axis=(0, 1))).max(axis=1) < np.ptp(hull[:, 0], axis=0).max()
             for xy, depth in zip(pixels[near], inside[ahead, 2][near]):

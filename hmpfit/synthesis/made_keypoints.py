@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.geometry.cameras import assumed_intrinsics
+from hmpfit.geometry.cameras import assumed_intrinsics, project_array
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.records import Camera, Floats, HandMotion, KeypointTracks
@@ -42,7 +42,7 @@ def make_keypoints(models: HandModels, frames: int, fps: float, seed: int, kind:
     truth = stage([pose], [True], models, fps, generator)
     camera = Camera(assumed_intrinsics(WIDTH, HEIGHT)[None], WIDTH, HEIGHT, source="given")
     points = _points(models, truth)
-    pixels = (points @ camera.K[0].T)[..., :2] / points[..., 2:]
+    pixels = project_array(points, camera.K[0])
     hidden, seen = _hidden(frames, generator), _seen(frames, generator)
     box = np.linalg.norm(pixels.max(1) - pixels.min(1), axis=-1)[:, None, None]
     strayed = np.where(hidden, HIDDEN_NOISE, NOISE)[..., None]

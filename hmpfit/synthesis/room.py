@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.cameras import project_array
 from hmpfit.geometry.rigid_transforms import inverse
 from hmpfit.records import Camera, Floats
 
@@ -79,8 +80,7 @@ def _covered(axes: Floats, camera: Camera) -> tuple[slice, slice] | None:
         return None
     if (corners[:, 2] <= _BEHIND_M).any():
         return slice(0, camera.height), slice(0, camera.width)
-    pixels = corners @ camera.K[0].T
-    pixels = pixels[:, :2] / pixels[:, 2:]
+    pixels = project_array(corners, camera.K[0])
     low = np.clip(np.floor(pixels.min(axis=0)), 0, (camera.width, camera.height)).astype(int)
     high = np.clip(np.ceil(pixels.max(axis=0)), 0, (camera.width, camera.height)).astype(int)
     return (slice(low[1], high[1]), slice(low[0], high[0])) if (high > low).all() else None
