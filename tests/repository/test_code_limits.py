@@ -75,6 +75,31 @@ def defined_in(module: str) -> set[str]:
     return names
 
 
+def module_of(file: Path) -> str:
+    """Return the name by which a file of ours is imported."""
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return f"hmpfit.{name}" if name.startswith("priors") else name
+
+
+def imported_by(file: Path, modules: set[str]) -> set[str]:
+    """Return the modules of ours that a file imports, also inside functions; the package hmpfit itself left out."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else node.module for name in names}
+    return (found & modules) - {"hmpfit"}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    files = {module_of(file): file for file in FILES}
+    imports = {name: imported_by(file, set(files)) for name, file in files.items()}
+    while ends := [name for name, others in imports.items() if not others & imports.keys()]:
+        for name in ends:
+            del imports[name]
+    assert imports == {}, "each of these is in a circle, or above one"
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda file: file.name)
 def test_what_a_benchmark_imports_exists(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text())):
