@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.strict_json import to_json
@@ -39,7 +40,7 @@ _RECIPES = {"dataset": "occluded", "video": "default"}  # without --recipe
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Clips at a time.")
 @fit_options
 @detector_threads
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def ablate(
     dataset: str | None, split: str | None, videos: tuple[Path, ...], out: Path, rows: tuple[str, ...], jobs: int,

@@ -10,6 +10,7 @@ import click
 from hmpfit.command_line.options import fit_options, layout_option, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import output_folders
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.command_line.standard_error import say
 from hmpfit.errors import InputError, RunFolderError
 from hmpfit.files.replacing import replace_file
@@ -69,7 +70,7 @@ FAILED = 1
 @fit_options
 @layout_option
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def batch(
     videos: tuple[str, ...], dataset: str | None, manifest: Path | None, shard: str | None, chunk: int | None,

@@ -3,6 +3,7 @@
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.strict_json import to_json
 
 
@@ -10,7 +11,7 @@ from hmpfit.strict_json import to_json
 @click.argument("dataset", metavar="KIND:PATH")
 @click.option("--split", metavar="NAME", help="Part of the dataset (default: its first).")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for the detector.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def detection(dataset: str, split: str | None, workers: int, as_json: bool, quiet: bool) -> None:
     """Count the frames of clips with truth in which MediaPipe finds the hand, in sight and hidden.

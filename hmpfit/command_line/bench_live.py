@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -22,7 +23,7 @@ from hmpfit.strict_json import to_json
     help="A run of VIDEO to compare with (default: one is made).",
 )
 @click.option("--no-offline", is_flag=True, help="Compare with nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def live(
     video: str, views: int | None, look_ahead: float | None, reckoned: bool, offline: Path | None, no_offline: bool,

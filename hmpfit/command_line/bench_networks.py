@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.strict_json import to_json
 
 NETWORKS = ("ifvonet", "stc", "handdgcl")
@@ -18,7 +19,7 @@ NETWORKS = ("ifvonet", "stc", "handdgcl")
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch, on the CPU.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def networks(
     names: tuple[str, ...], sizes: tuple[str, ...], calls: int, device: str, threads: int, as_json: bool, quiet: bool

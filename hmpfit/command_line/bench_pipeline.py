@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import device_option, json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -19,8 +20,8 @@ LENGTHS_S = "10,30,120"
 @click.option("--no-generated", is_flag=True, help="Measure VIDEO alone.")
 @click.option("--times", type=click.IntRange(min=2), metavar="N", help="Also VIDEO played to and fro, N times as long.")
 @click.option("--views", type=click.IntRange(min=0), metavar="N", help="As in `hmpfit run`.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@device_option
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def pipeline(
     video: Path | None, lengths: str, no_generated: bool, times: int | None, views: int | None, device: str,

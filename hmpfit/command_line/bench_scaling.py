@@ -8,16 +8,17 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import device_option, json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
 
 @click.command()
 @click.option("--sizes", metavar="N,N,...", help="Windows in a batch (default: 1,2,4,8,16; on a GPU up to 256).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write scaling.csv and scaling.png.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the made clips.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def scaling(sizes: str | None, device: str, out: Path | None, seed: int, as_json: bool, quiet: bool) -> None:
     """Fit batches of generated clips of one window each, and the same clips one by one."""

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -15,7 +16,7 @@ from hmpfit.strict_json import to_json
 @click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Start from a run folder.")
 @click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True, help="Of Adam, per stage.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the made problem.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def solver(windows: str, folder: Path | None, steps: int, seed: int, as_json: bool, quiet: bool) -> None:
     """Time the solvers and the published loop on the same start, generated or from a run folder.

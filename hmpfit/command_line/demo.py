@@ -9,6 +9,7 @@ import click
 from hmpfit import __version__
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run import DEFAULT_OUT, run_one
+from hmpfit.command_line.shared_options import device_option, json_option
 from hmpfit.errors import InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.strict_json import to_json
@@ -45,9 +46,9 @@ class TrueClip:
 @click.option(
     "--seconds", type=click.FloatRange(min=1, max=60), default=6.0, show_default=True, help="Length of the clip."
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def demo(out: Path, seed: int, seconds: float, device: str, overwrite: bool, as_json: bool, quiet: bool) -> None:
     """Make a clip with known truth, fit it from its pixels, report the error."""

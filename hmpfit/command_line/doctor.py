@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from hmpfit import __version__
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import HmpfitError
 from hmpfit.strict_json import to_json
 
@@ -57,7 +58,7 @@ class Check:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def doctor(as_json: bool) -> int:
     """Say what this machine can do, and what to type for the rest. Exits with 2 when `hmpfit run` cannot work."""
     checks = examine()

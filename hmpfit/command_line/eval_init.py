@@ -9,6 +9,7 @@ import click
 
 from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.strict_json import to_json
 
@@ -26,7 +27,7 @@ _SHOWN = {"pa_mpjpe_mm": "PA", "ra_mpjpe_mm": "RA", "ra_acc_mm_per_frame2": "RA-
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Clips at a time.")
 @fit_options
 @detector_threads
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def eval_init(
     name: str, data: tuple[str, ...], split: str | None, out: Path, jobs: int, as_json: bool, quiet: bool,

@@ -8,6 +8,7 @@ import numpy as np
 
 from hmpfit.command_line.prior_data import hands_in
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -32,7 +33,7 @@ HELD_OUT_FILES = ("rollAndPitch", "pinch", "three-claps", "4.", "Abbreviate", "A
     "--generated", type=click.IntRange(min=0), default=0, metavar="N", help="Generated takes of held-out kinds."
 )
 @click.option("--no-baselines", is_flag=True, help="Leave out the priors pca and gmm.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no table; errors only.")
 def eval_prior(
     prior: str,

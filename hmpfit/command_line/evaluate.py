@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.registry import names
 from hmpfit.strict_json import to_json
@@ -37,7 +38,7 @@ _OF_MANO = ("ho3d", "freihand", "hic", "arctic")  # whose protocols score meshes
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write table.md, table.csv and table.json too."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def evaluate(
     result: Path | None, truth: Path | None, dataset: str | None, predictions: Path | None, split: str | None,
     protocol: str | None, submission: Path | None, jobs: int, hand_model: str, out: Path | None, as_json: bool,

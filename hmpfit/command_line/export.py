@@ -10,6 +10,7 @@ import click
 from hmpfit import registry
 from hmpfit.command_line.options import completing, hand_model_option
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.exporters.robot_hands import ROBOTS
 from hmpfit.files.structured import read_json_table
@@ -73,7 +74,7 @@ _HELP = f"Format: {', '.join(known_names('exporters'))}; some take a variant as 
 @click.option("--video", metavar="PATH|none", help="The clip, for formats that hold pictures [the run's own].")
 @click.option("--task", metavar="TEXT", help="What is done in the clip, in words, for data sets.")
 @hand_model_option("The hand model that the result was fitted with.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="Print nothing; errors only.")
 def export(
     results: tuple[Path, ...],

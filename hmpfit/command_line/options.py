@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hmpfit.command_line.ranges import FRAME_RANGE
+from hmpfit.command_line.shared_options import device_option
 from hmpfit.recipes import recipe_names
 from hmpfit.recipes.overlay_layouts import LAYOUTS
 from hmpfit.recipes.ranges import SEED_MOST, VIEWS_MOST
@@ -175,7 +176,7 @@ _OPTIONS = (
         is_flag=True,
         help="The video is a mirror image, as selfie cameras record it: turn it back, or sides are exchanged.",
     ),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    device_option,
     click.option("--seed", type=click.IntRange(0, SEED_MOST), default=0, show_default=True),
     click.option("--wait", is_flag=True, help="Wait for another run that uses the folder, instead of refusing."),
     click.option(

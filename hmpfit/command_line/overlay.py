@@ -7,6 +7,7 @@ import click
 
 from hmpfit.command_line.options import hand_model_option, layout_option
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
@@ -20,7 +21,7 @@ from hmpfit.strict_json import to_json
     "--video", type=click.Path(path_type=Path), help="The video, if it lies elsewhere than when it was fitted."
 )
 @hand_model_option("The hand model that the result was fitted with.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def overlay(
     result: Path, layout: str, out: Path | None, video: Path | None, hand_model: str, as_json: bool, quiet: bool

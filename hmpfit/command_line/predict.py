@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -23,7 +24,7 @@ from hmpfit.strict_json import to_json
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A folder a sequence.")
 @click.option("--hand-model", default="open", envvar="HMPFIT_MANO", show_envvar=True, help="The one it was trained on.")
 @click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def predict(
     network: str, dataset: str, split: str | None, checkpoint: str | None, out: Path, hand_model: str, device: str,

@@ -13,6 +13,7 @@ from hmpfit.command_line.main import WRONG_INPUT
 from hmpfit.command_line.options import detector_threads, fit_options, layout_option, unordered_option
 from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run_summary import last_written, print_next_commands, print_summary
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
@@ -36,7 +37,7 @@ DEFAULT_OUT = Path("hmpfit_out")
 @layout_option
 @detector_threads
 @click.option("--overwrite", is_flag=True, help="Recompute what other settings made.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress, no summary; errors only.")
 def run(
     videos: tuple[str, ...], out: Path | None, unordered: bool, overwrite: bool, as_json: bool, quiet: bool,

@@ -8,6 +8,7 @@ import click
 
 from hmpfit import __version__
 from hmpfit.command_line.progress import TerminalProgress
+from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import InputError
 from hmpfit.strict_json import to_json
 
@@ -30,7 +31,7 @@ from hmpfit.strict_json import to_json
 @click.option("--size", default="640x480", show_default=True, metavar="WxH", help="Of the pictures, in pixels.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the first clip.")
 @click.option("--overwrite", is_flag=True, help="Make clips anew that other settings made.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def synthesize(
     out: Path, motion: str, count: int, frames: int, occlusion: str, hands: str, contact: str,

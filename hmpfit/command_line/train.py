@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hmpfit.command_line.progress import TerminalProgress, count_steps
+from hmpfit.command_line.shared_options import device_option, json_option
 from hmpfit.command_line.training_data import CACHE, open_sources, split_sources
 from hmpfit.errors import InputError, MissingExtraError
 from hmpfit.files.structured import read_json_table
@@ -39,7 +40,7 @@ from hmpfit.strict_json import to_json
 @click.option("--batch", type=click.IntRange(min=2), help="Clips per device and step (default: the recipe's).")
 @click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: the recipe's.")
 @click.option("--validate-every", type=click.IntRange(min=1), metavar="STEPS", help="Default: once an epoch.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or processes on the CPU."
 )
@@ -48,7 +49,7 @@ from hmpfit.strict_json import to_json
 @click.option("--cache", type=click.Path(path_type=Path), default=CACHE, help="Where generated clips are kept.")
 @click.option("--hand-model", default="open", envvar="HMPFIT_MANO", show_envvar=True, help="Datasets need your MANO.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train(
     network: str, data: tuple[str, ...], hold_out: tuple[str, ...], size: str, out: Path, said: tuple[str, ...],

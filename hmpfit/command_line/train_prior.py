@@ -11,6 +11,7 @@ import numpy as np
 
 from hmpfit.command_line.prior_data import FPS, collect
 from hmpfit.command_line.progress import TerminalProgress, count_steps
+from hmpfit.command_line.shared_options import device_option, json_option
 from hmpfit.errors import HmpfitError, InputError, MissingExtraError
 from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
@@ -53,14 +54,14 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Windows a step. Default: small 24, nemf and paper 16.")
 @click.option("--learning-rate", type=click.FloatRange(1e-9, 1e3), help="Default: small 2e-3, nemf 1e-3, paper 1e-4.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs, or processes on the CPU."
 )
 @click.option("--precision", default="32-true", show_default=True, help="Lightning's, such as bf16-mixed.")
 @click.option("--hand-model", default="open", envvar="HMPFIT_MANO", help="MANO, for ARCTIC's files.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
     amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, motion_share: float, hold_out: tuple[str, ...],
