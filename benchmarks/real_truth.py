@@ -3,9 +3,9 @@
     python benchmarks/real_truth.py ../shared/inputs/truth [--out DIR] [--json]
 
 One row per set and way. PA, RA and camera-frame errors in mm, the medians of size and wrist depth over the truth's,
-RA-ACC in mm per frame^2, the 95th percentile of speed over the truth's, and how honest `joint_std_mm` is: shares of
-joints within one and two deviations, and its rank correlation with the error. Joints whose triangulated bones are not a
-hand's are left out. Cameras are the truth's own. Run folders stay in --out, so that a second call costs nothing.
+RA-ACC in mm per frame^2, the 95th percentile of speed over the truth's, and the calibration of `joint_std_mm`: shares
+of joints within one and two deviations, and its rank correlation with the error. Joints whose triangulated bones are no
+hand are left out. Cameras are the truth's own. Run folders stay in --out, so that a second call costs nothing.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def open_runs(
 ) -> list[Shards]:
     """Return the clips of every run folder below `folder` (or of `folder` itself), one source a run, by name.
 
-    `on_run(1)` watches. Raises InputError when there is no run, or none with a frame to learn from.
+    `on_run(1)` reports progress. Raises InputError when there is no run, or none with a frame to learn from.
     """
     found = sorted(path.parent for path in (*folder.glob("result.npz"), *folder.glob("*/result.npz")))
     if not found:

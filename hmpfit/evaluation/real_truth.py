@@ -51,10 +51,10 @@ def real_errors(joints: Points, truth: Points, joint_std_mm: Points | None = Non
     wrist, true_wrist = joints[:, [OPENPOSE_WRIST]], truth[:, [OPENPOSE_WRIST]]
     relative, true_relative = joints - wrist, truth - true_wrist
     apart = np.linalg.norm(joints - truth, axis=-1) * 1e3
-    honesty = (float("nan"),) * 3
+    calibration = (float("nan"),) * 3
     if joint_std_mm is not None and known.any():
         error, std = apart[known], joint_std_mm[known]
-        honesty = (float((error < std).mean()), float((error < 2 * std).mean()), _rank_correlation(std, error))
+        calibration = (float((error < std).mean()), float((error < 2 * std).mean()), _rank_correlation(std, error))
     return RealErrors(
         int(frames.sum()),
         _mean(np.linalg.norm(aligned - truth, axis=-1) * 1e3, known),
@@ -64,7 +64,7 @@ def real_errors(joints: Points, truth: Points, joint_std_mm: Points | None = Non
         float(np.median((wrist / true_wrist)[frames, 0, 2])) if frames.any() else float("nan"),
         _differences(relative, true_relative, known),
         _peak(relative, known) / max(_peak(true_relative, known), 1e-9),
-        *honesty,
+        *calibration,
     )
 
 

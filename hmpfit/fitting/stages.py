@@ -48,7 +48,7 @@ class Fitted:
     """What the fit found, hands as they are (left hands are left again)."""
 
     motion: HandMotion
-    linear_std_mm: Floats  # [H, T, 21] by the normal matrix; `deviation.calibrate` makes it honest
+    linear_std_mm: Floats  # [H, T, 21] by the normal matrix; `deviation` calibrates it
     landmarks_px: Floats  # [H, T, 21, 2]
     reports: tuple[SolveReport, ...]
     windows: tuple[tuple[int, int], ...]

@@ -55,7 +55,7 @@ def locate(
 ) -> Located:
     """Find rough joints in every box of frames that are not hidden; sides that boxes leave open are decided by vote.
 
-    `on_frame(1)` watches.
+    `on_frame(1)` reports progress.
     """
     known = np.isfinite(boxes.xyxy_px).all(-1) & ~hidden
     sides = [

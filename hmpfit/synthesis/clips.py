@@ -66,8 +66,8 @@ def make_clip(
     """Render a motion into `folder` and return the paths of `clip.mp4` and `truth.npz`.
 
     The motion is in the camera's frame; its K is [1, 3, 3] and it has no distortion. The same seed gives the same
-    pixels. `others` gives the meshes of a frame that are no hands (`occluders.py`). `on_frame(done, total)` watches.
-    `place` is the world in which the camera moves; without it the camera is still, before a flat backdrop. Raises
+    pixels. `others` gives the meshes of a frame that are no hands (`occluders.py`). `on_frame(done, total)` reports
+    progress. `place` is the world of a moving camera; without it the camera is still, before a flat backdrop. Raises
     RunFolderError when the clip cannot be written.
     """
     folder = Path(folder)

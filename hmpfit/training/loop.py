@@ -101,7 +101,7 @@ def run_loop(
 
     Logs (metrics.csv, and TensorBoard's where it is installed) and states go to `folder`; when it holds a last state
     the training resumes there, with the batches that it had not seen. `held_out` is a dataset of batches;
-    `on_step(steps done)` watches. Raises InputError when the state in the folder is that of another network.
+    `on_step(steps done)` reports progress. Raises InputError when the state in the folder is that of another network.
     """
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -127,12 +127,12 @@ def open_clip(
 ) -> Clip:
     """Open a video file, a photo or a folder of images, or the half-open range `frames` of it in source frames.
 
-    Every frame is decoded once to learn what really decodes and when it is shown; `on_frame(done, expected)` watches
-    that. `fps` takes the place of a video's own time stamps and of the 30 frames a second that are assumed, and logged,
-    for a folder. `mirrored` says that the source is a mirror image, as selfie cameras record it: it is turned back, so
-    that a right hand is a right hand. A video that breaks off is opened as far as it decodes, with a logged warning.
-    Raises InputError when the path is missing, empty, no video, or a folder without images, when nothing decodes, when
-    `frames` does not lie inside it, and when `fps` is not positive.
+    Every frame is decoded once to learn what really decodes and when it is shown, with progress reported by
+    `on_frame(done, expected)`. `fps` takes the place of a video's own time stamps and of the 30 frames a second that
+    are assumed, and logged, for a folder. `mirrored` says that the source is a mirror image, as selfie cameras record
+    it: it is turned back, so that a right hand is a right hand. A video that breaks off is opened as far as it decodes,
+    with a logged warning. Raises InputError when the path is missing, empty, no video, or a folder without images, when
+    nothing decodes, when `frames` does not lie inside it, and when `fps` is not positive.
     """
     path = Path(path)
     if frames is not None and not 0 <= frames[0] < frames[1]:

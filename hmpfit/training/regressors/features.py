@@ -53,7 +53,7 @@ def feature_folder(
 ) -> Path:
     """Compute the features of a source, `rounds` draws of every clip, and return their folder below `place`.
 
-    What is there already is kept. `donors` lend surfaces and hands to cover others with; `on_clip(number)` watches.
+    What is there already is kept. Surfaces and hands of `donors` cover others; `on_clip(number)` reports progress.
     """
     said = f"{VERSION} {source.name} {len(source)} {sampling} {models.right.fingerprint} {len(donors)}"
     name = f"{source.name.replace(':', '_').replace('/', '_')[-60:]}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"

@@ -110,7 +110,7 @@ def train_regressor(
     """Train a network and return it (or the running mean of its weights) as it was at its best held-out score.
 
     What lies in `folder`, and how a training resumes: `training.loop.run_loop`. `steps` overrides the recipe's epochs;
-    `on_step(steps done)` watches.
+    `on_step(steps done)` reports progress.
     """
     options = options or LoopOptions()
     view = plan.view(switches)
