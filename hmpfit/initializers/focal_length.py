@@ -67,7 +67,7 @@ def estimate_focal(
         one, parts = slice(hand, hand + 1), ("xy_px", "confidence", "seen", "world_m")
         cut = {name: getattr(tracks, name)[one, rows] for name in parts}
         some = KeypointTracks(is_right=tracks.is_right[one], times_s=tracks.times_s[rows], **cut)
-        costs += share * np.array([_cost(some, camera, with_focal(camera, focal), models) for focal in focals])
+        costs += share * _costs(some, camera, focals, models)
         weight += share
     side, prior = float(max(camera.width, camera.height)), float(camera.K[0, 0, 0])
     logs = np.linspace(np.log(LINE_FOCALS[0]), np.log(LINE_FOCALS[-1]), 600)
@@ -120,22 +120,29 @@ def _rows(tracks: KeypointTracks, hand: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(MOST_FRAMES, len(rows))).round().astype(int)] if len(rows) else rows
 
 
-def _cost(tracks: KeypointTracks, before: Camera, camera: Camera, models: HandModels) -> float:
-    """Return the mean cost of one hand's frames under a camera."""
+def _costs(tracks: KeypointTracks, camera: Camera, focals: Floats, models: HandModels) -> Floats:
+    """Return the mean cost of one hand's frames under each focal length [F]; all of them are posed in one batch."""
+    hand = Kinematics.of(models.side(bool(tracks.is_right[0])))
+    parts = [_targets(tracks, camera, with_focal(camera, focal)) for focal in focals]
+    one = parts[0]  # bones are as long from any direction
+    shape = fit_shape(hand, robust_lengths(one.points_m, one.weights), BONE_RELATIVE_STD, free_scale=False).betas
+    every = Targets(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(one)))
+    found = solve_pose(hand, shape, every, IKSettings(points_std_m=POINT_STD_M))
+    return np.asarray(found.cost.reshape(len(focals), -1).mean(dim=1).numpy(), dtype=np.float64)
+
+
+def _targets(tracks: KeypointTracks, before: Camera, camera: Camera) -> Targets:
+    """Return what one hand's frames should meet under a camera, as a right hand's."""
     right = mirroring.tracks_as_right(turned_landmarks(tracks, before, camera), camera.width)
     assert right.world_m is not None
     K = mirroring.intrinsics_as_right(camera, tracks.is_right)[0]
     known = np.isfinite(right.world_m[0]).all(-1) & np.isfinite(right.xy_px[0]).all(-1)
     world = torch.as_tensor(np.nan_to_num(right.world_m[0]), dtype=torch.float64)
     weights = torch.as_tensor(np.where(known, np.maximum(right.confidence[0], LEAST_WEIGHT), 0.0))
-    kinematics = Kinematics.of(models.side(bool(tracks.is_right[0])))
-    shape = fit_shape(kinematics, robust_lengths(world, weights), BONE_RELATIVE_STD, free_scale=False).betas
-    frames = world.shape[0]
-    xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[0]), np.broadcast_to(K, (frames, 3, 3)), camera.distortion)
+    K = np.broadcast_to(K, (world.shape[0], 3, 3))
+    xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[0]), K, camera.distortion)
     diagonal = torch.as_tensor(right.box_diagonal_px[0], dtype=torch.float64)
-    targets = Targets(world, weights, xy, weights, PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal)
-    found = solve_pose(kinematics, shape, targets, IKSettings(points_std_m=POINT_STD_M))
-    return float(found.cost.mean())
+    return Targets(world, weights, xy, weights, PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal)
 
 
 def _blurred(likelihood: Floats, logs: Floats) -> Floats:

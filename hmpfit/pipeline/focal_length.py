@@ -17,6 +17,7 @@ from hmpfit.vanishing_points.focal_evidence import LineEvidence, focal_evidence
 from hmpfit.vanishing_points.line_segments import scene_segments
 
 LINE_FRAMES = 7  # from which the scene's lines are taken
+_READ_THROUGH = 900  # frames: a shorter clip is decoded once, which costs less than a seek for each of some frames
 
 
 def estimates_focal(context: RunContext) -> bool:
@@ -56,6 +57,9 @@ def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:
     """Return the evidence of the scene's lines, from some frames evenly over the clip."""
     clip = context.clip
     frames = np.unique(np.linspace(0, clip.frames - 1, min(LINE_FRAMES, clip.frames)).round().astype(int)).tolist()
-    images = [pair for frame in frames for pair in clip.images(frame, frame + 1)]
+    if clip.frames <= _READ_THROUGH:
+        images = [(frame, image()) for frame, image in clip.decoded() if frame in frames]
+    else:
+        images = [pair for frame in frames for pair in clip.images(frame, frame + 1)]
     views = scene_segments(images, HandMasks.of(tracks).outside, context.camera.K[0, :2, 2])
     return focal_evidence(views, LINE_FOCALS)

@@ -43,7 +43,9 @@ def draw_contour(image: Image, drawing: Drawing, color: Floats, strength: float 
     for blur_px, ink, share in ((2 * _CONTOUR_PX, np.array(_DARK, float), 0.45), (_CONTOUR_PX, color, 0.9)):
         soft = cv2.GaussianBlur(inside, (0, 0), blur_px, borderType=cv2.BORDER_REPLICATE)
         line = np.float32(16 * share * strength) * np.square(soft * (1 - soft))
-        blend_over(part, np.full(part.shape, ink.round(), np.uint8), line)
+        over = np.empty(part.shape, np.uint8)
+        cv2.rectangle(over, (0, 0), (part.shape[1], part.shape[0]), ink.round().tolist(), -1)
+        blend_over(part, over, line)
 
 
 def draw_bones(image: Image, xy_px: Floats, color: Floats | None, thickness_px: int) -> None:
@@ -74,20 +76,20 @@ def draw_dots(image: Image, xy_px: Floats, confidence: Floats) -> None:
     import cv2
 
     largest = max(_LEAST_DOT_PX, min(image.shape[:2]) / _DOTS_TO_A_SIDE)
-    for point, sure in zip(xy_px, np.clip(confidence, 0, 1)):
-        if not (sure > 0 and np.isfinite(point).all()):
-            continue
-        x, y = (int(c) for c in np.floor(point))
-        if not (0 <= x < image.shape[1] and 0 <= y < image.shape[0]):
-            continue
+    shown = np.isfinite(xy_px).all(-1) & (confidence > 0)
+    sides, pixels = (image.shape[1], image.shape[0]), np.floor(np.where(shown[:, None], xy_px, -1)).astype(int)
+    shown &= ((pixels >= 0) & (pixels < sides)).all(-1)
+    centers = fixed_point(np.where(shown[:, None], xy_px, 0))
+    for point in np.flatnonzero(shown):
+        (x, y), sure = pixels[point].tolist(), float(min(confidence[point], 1))
         radius = largest * (0.6 + 0.4 * sure)
         reach = int(np.ceil(radius)) + 2
         top, left = max(y - reach, 0), max(x - reach, 0)
         box = image[top : y + reach + 1, left : x + reach + 1]
-        inked, center = box.copy(), fixed_point(point - (left, top)).tolist()
+        inked, center = box.copy(), (centers[point] - (left << _SUBPIXEL_BITS, top << _SUBPIXEL_BITS)).tolist()
         for ink, size in ((_DARK, radius + 0.6), ((255, 255, 255), radius - 0.4)):
             cv2.circle(inked, center, round(size * (1 << _SUBPIXEL_BITS)), ink, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-        share = float(max(sure, _LEAST_DOT_OPACITY))
+        share = max(sure, _LEAST_DOT_OPACITY)
         box[:] = cv2.addWeighted(inked, share, box, 1 - share, 0)
 
 

@@ -9,7 +9,14 @@ import pytest
 from hmpfit import fit_video
 from hmpfit.geometry.cameras import FOCAL_LOG_STD, assumed_intrinsics
 from hmpfit.hands.model_files import load_hand_models
-from hmpfit.initializers.focal_length import LENS_LOG_STD, LINE_FOCALS, estimate_focal, turned_landmarks, with_focal
+from hmpfit.initializers.focal_length import (
+    LENS_LOG_STD,
+    LINE_FOCALS,
+    _costs,
+    estimate_focal,
+    turned_landmarks,
+    with_focal,
+)
 from hmpfit.keypoints.projected import _landmark_points, projected_tracks
 from hmpfit.records import Camera, HandMotion, KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence
@@ -56,6 +63,14 @@ def test_lines_of_the_scene_outweigh_a_far_hand_and_say_how_sure_they_are() -> N
     flat = estimate_focal(tracks, ASSUMED, MODELS, LineEvidence(LINE_FOCALS, np.zeros(len(LINE_FOCALS)), 0.0))
     without = estimate_focal(tracks, ASSUMED, MODELS)
     assert flat.focal_px == pytest.approx(without.focal_px, rel=1e-6)
+
+
+def test_focal_lengths_posed_in_one_batch_cost_what_each_costs_alone() -> None:
+    tracks, focals = seen_through(0.6, 0.3, is_right=False), np.array([300.0, 500.0, 900.0])
+    together = _costs(tracks, ASSUMED, focals, MODELS)
+    alone = [_costs(tracks, ASSUMED, focals[n : n + 1], MODELS)[0] for n in range(3)]
+    assert np.ptp(together) > 0.01 * together.max()
+    np.testing.assert_allclose(together, alone, rtol=1e-3)
 
 
 def test_without_landmarks_there_is_only_the_prior() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,20 @@ def _list(path: Path, rows: list[dict[str, object]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def _finished(out: Path) -> set[str]:
+    return {path.parent.name for path in out.glob("c*/result.npz")}
+
+
+def _wait_until(done: Callable[[], bool], out: Path, patience_s: float = 600) -> None:
+    """Wait as long as clips go on being finished: on a busy machine all of them together may take very long."""
+    finished, since = _finished(out), time.monotonic()
+    while not done():
+        if (now := _finished(out)) != finished:
+            finished, since = now, time.monotonic()
+        assert time.monotonic() - since < patience_s, f"nothing was finished after {sorted(finished)}"
+        time.sleep(0.2)
 
 
 def test_lines_have_names_options_and_a_shard(tmp_path: Path) -> None:
@@ -162,21 +177,26 @@ def test_a_killed_worker_costs_its_clip_and_every_result_comes_once(tmp_path: Pa
     with VideoWriter(tmp_path / "clip.mp4", 30.0, source.width // 2, source.height // 2) as video:
         for _, image in source.images():
             video.write(np.ascontiguousarray(image[::2, ::2]))
-    count = 24
+    count = 12
     manifest = _list(tmp_path / "a.csv", [{"video": tmp_path / "clip.mp4", "name": f"c{n}"} for n in range(count)])
     command = [sys.executable, "-c", "from hmpfit.command_line.main import main; main()", "batch", "--manifest"]
-    options = ["--solver", "none", "--views", "0", "--engine", engine, "--workers", "2", "--chunk", "4", "--json"]
+    options = ["--solver", "none", "--views", "0", "--engine", engine, "--workers", "2", "--chunk", "3", "--json"]
     out = tmp_path / "out"
-    process = subprocess.Popen([*command, str(manifest), "-o", str(out), *options], stdout=subprocess.PIPE, text=True)
-    limit = time.monotonic() + 400
-    while len(list(out.glob("c*/result.npz"))) < 5:
-        assert time.monotonic() < limit and process.poll() is None
-        time.sleep(0.2)
-    named = ("run_job", "ray::") if engine == "ray" else ("spawn_main",)
-    children = psutil.Process(process.pid).children(recursive=True)
-    workers = [child for child in children if any(name in " ".join(child.cmdline()) for name in named)]
-    os.kill(workers[-1].pid, signal.SIGKILL)
-    said = json.loads(process.communicate(timeout=900)[0])
+    with (tmp_path / "said.json").open("wb") as stdout:
+        # Ray's workers are nice to others (15), so that on a busy machine they would get no time at all.
+        environment = {**os.environ, "RAY_worker_niceness": "0"}
+        process = subprocess.Popen([*command, str(manifest), "-o", str(out), *options], stdout=stdout, env=environment)
+    try:
+        _wait_until(lambda: len(_finished(out)) >= 5 or process.poll() is not None, out)
+        assert process.poll() is None
+        name = "ray::run_job" if engine == "ray" else "spawn_main"  # at work; Ray's idle ones are called otherwise
+        children = psutil.Process(process.pid).children(recursive=True)
+        workers = [child for child in children if name in " ".join(child.cmdline())]
+        os.kill(workers[-1].pid, signal.SIGKILL)
+        _wait_until(lambda: process.poll() is not None, out)
+    finally:
+        process.kill()
+    said = json.loads((tmp_path / "said.json").read_text())
     assert process.returncode == 0 and said["succeeded"] == count
     table = [pq.read_table(out / part).to_pylist() for part in said["parts"]]
     rows = Counter((row["clip"], row["hand_id"], row["frame"]) for part in table for row in part)
