@@ -77,9 +77,10 @@ def extract(
     """
     files = load_landmarker(options.landmarker)
     tracks = find_tracks(clip, files, options, frames_hidden, progress)
-    measured = measure_tracked_hands(clip, camera, tracks, options, progress)
+    measured = measure_tracked_hands(clip, camera, tracks, options, progress, drop_doubtful=options.hands == "auto")
     if not measured.seen.any():
-        raise NoHandError("What looked like a hand in some frames is none on a closer look; no hand was found.")
+        why = "".join(f" ({one.reason})" for one in measured.dropped[:1])
+        raise NoHandError(f"What looked like a hand in some frames is none on a closer look{why}; no hand was found.")
     return measured
 
 
@@ -89,6 +90,7 @@ def measure_tracked_hands(
     tracks: HandTracks,
     options: MediaPipeOptions = MediaPipeOptions(),
     progress: Phases | None = None,
+    drop_doubtful: bool = False,
 ) -> KeypointTracks:
     """Measure landmarks, confidence and world landmarks of hands whose rough landmarks are known; see `refine`."""
     files = load_landmarker(options.landmarker)
@@ -98,6 +100,7 @@ def measure_tracked_hands(
         gamma_px=options.gamma_px,
         seed=options.seed,
         views_every_s=options.views_every_s,
+        drop_doubtful=drop_doubtful,
     )
     return refine_tracks(
         clip,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
+from hmpfit.keypoints.doubtful_hands import FEW_FRAMES, drop_doubtful, wide_views
 from hmpfit.keypoints.frames import FrameSource, Progress, Work, over_frames_and_back
 from hmpfit.keypoints.keyframes import key_frames, longest_gap
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
@@ -35,6 +36,7 @@ class RefineOptions:
     gamma_px: float = 0.0  # above 0: in the place of `gamma`
     seed: int = 0
     presence: float = 0.5  # a crop or view that is less surely a hand shows none
+    drop_doubtful: bool = False  # see `doubtful_hands`
     views_every_s: float = 0.0
 
 
@@ -47,6 +49,7 @@ class Sighting:
     presence: float
     right: float  # that the crop (mirrored for left hands) shows a right hand
     alpha: Floats | None  # [21], or None where no views were drawn
+    view_presence: float  # median over the crop and its views, NaN where none were drawn
     covered: Floats | None  # [21] probability that something lies over it, or None without a classifier
 
 
@@ -73,17 +76,19 @@ def refine_tracks(
     classifier = OcclusionClassifier.load()
     wanted, left = tracks.seen & (True if only is None else only), ~tracks.is_right
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
+    few = viewed.sum(axis=1) < (FEW_FRAMES if options.drop_doubtful and options.views else 0)
     before = [-1] * len(wanted)  # the last frame with views, by hand
 
     def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
         def at(h: int) -> Sighting:
             views = bool(viewed[h, frame])
-            return measure_hand(network, image, regions[h, frame], left[h], frame, options, views, classifier)
+            region, wide = regions[h, frame], bool(few[h])
+            return measure_hand(network, image, region, left[h], frame, options, views, classifier, wide)
 
         return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
 
     def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> tuple[int, Floats]:
-        return h, confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])
+        return h, confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])[0]
 
     def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[tuple[int, Work[LandmarkNetwork, Any]]]:
         asked: list[tuple[int, Work[LandmarkNetwork, Any]]] = []
@@ -106,9 +111,8 @@ def refine_tracks(
     if options.views:
         _fill(found.confidence, found.measured, found.seen, tracks.times_s)
     world = to_camera_axes(without_wrist_bias(found.world_m), regions, found.seen, camera)
-    return _as_tracks(
-        tracks, found.seen, xy_px=found.xy_px, confidence=found.confidence, world_m=world, covered=found.covered
-    )
+    measured = _as_tracks(tracks, found, world)
+    return drop_doubtful(measured, tracks, found.view_presence) if options.drop_doubtful else measured
 
 
 @dataclass(frozen=True)
@@ -121,15 +125,17 @@ class _Measured:
     covered: Floats  # [H, T, 21]
     seen: Bools  # [H, T]
     measured: Bools  # [H, T] where views were drawn
+    view_presence: Floats  # [H, T] NaN where no views were drawn
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> "_Measured":
         points, unseen = (*shape, 21), np.zeros(shape, dtype=bool)
         nothing = np.full((*points, 2), np.nan), np.full((*points, 3), np.nan)
-        return cls(*nothing, np.zeros(points), np.zeros(points), unseen, unseen.copy())
+        return cls(*nothing, np.zeros(points), np.zeros(points), unseen, unseen.copy(), np.full(shape, np.nan))
 
     def keep(self, h: int, frame: int, sighting: Sighting, presence: float) -> None:
         """Keep what was seen of a hand, where it is a hand."""
+        self.view_presence[h, frame] = sighting.view_presence
         if sighting.presence < presence:
             return
         self.seen[h, frame] = True
@@ -145,11 +151,14 @@ class _Measured:
         return not (self.measured[h, a] and self.measured[h, b] and apart <= _AGREE)
 
 
-def _as_tracks(tracks: HandTracks, seen: Bools, **measured: Floats) -> KeypointTracks:
+def _as_tracks(tracks: HandTracks, found: _Measured, world_m: Floats) -> KeypointTracks:
     """Return measured landmarks as tracks, with the sides, identities and votes from tracking."""
     return KeypointTracks(
-        **measured,  # type: ignore[arg-type]
-        seen=seen,
+        xy_px=found.xy_px,
+        confidence=found.confidence,
+        world_m=world_m,
+        covered=found.covered,
+        seen=found.seen,
         is_right=tracks.is_right,
         times_s=tracks.times_s,
         hand_id=tracks.hand_id,
@@ -179,14 +188,20 @@ def measure_hand(
     options: RefineOptions,
     viewed: bool = True,
     classifier: OcclusionClassifier | None = None,
+    wide: bool = False,
 ) -> Sighting:
-    """Measure one hand in its region and, where `viewed`, compute its landmarks' confidence from augmented views."""
+    """Measure one hand in its region and, where `viewed`, compute its landmarks' confidence from augmented views.
+
+    `wide`: the presence over views is that of `wide_views`, which are looked at too.
+    """
     base = network(image, region[None], mirrored=is_left)
-    alpha = np.zeros(21) if viewed else None
+    alpha, presence, median = np.zeros(21) if viewed else None, float(base.presence[0]), float("nan")
     if options.views and viewed:
-        alpha = confidence_of(network, image, region, is_left, frame, options, base.xy_px[0])
+        alpha, others = confidence_of(network, image, region, is_left, frame, options, base.xy_px[0])
+        others = network(image, wide_views(region), is_left).presence.tolist() if wide else [presence, *others]
+        median = float(np.median(others))
     covered = None if classifier is None or base.features is None else classifier(base.features[0])
-    return Sighting(base.xy_px[0], base.world_m[0], float(base.presence[0]), float(base.right[0]), alpha, covered)
+    return Sighting(base.xy_px[0], base.world_m[0], presence, float(base.right[0]), alpha, median, covered)
 
 
 def confidence_of(
@@ -197,19 +212,21 @@ def confidence_of(
     frame: int,
     options: RefineOptions,
     base_px: Floats,
-) -> Floats:
-    """Return the confidence [21] of a hand's landmarks [21, 2] by augmented views of its region."""
+) -> tuple[Floats, list[float]]:
+    """Return the confidence [21] of a hand's landmarks [21, 2] by augmented views of its region, and their presence."""
     views = confidence.sample_views(options.views, options.seed, frame)
     turn = -views.angle if is_left else views.angle
     turned = region[None].turned(turn, views.scale)
     found, limits = np.full((options.views, 21, 2), np.nan), (options.gamma, options.gamma_px)
+    presence = []
     for n in range(options.views):
         if confidence.is_zero_confidence(base_px, found[:n], options.views, *limits):
             break  # whatever the other views show, the answer is 0
         other = network(image, turned[n : n + 1], mirrored=is_left)
+        presence.append(float(other.presence[0]))
         if other.presence[0] >= options.presence:
             found[n] = other.xy_px[0]
-    return confidence.confidence(base_px, found, *limits)
+    return confidence.confidence(base_px, found, *limits), presence
 
 
 # What the network's wrist is too far behind the knuckles, in lengths of the palm: 0.10, 0.20 and 0.21 are the means on

@@ -1,0 +1,79 @@
+"""Hands that the landmark network doubts over turned and scaled views: dropped with a reason, others kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hmpfit.errors import NoHandError
+from hmpfit.keypoints import doubtful_hands
+from hmpfit.keypoints.doubtful_hands import drop_doubtful, sureness, wide_views
+from hmpfit.keypoints.mediapipe import MediaPipeOptions, extract
+from hmpfit.keypoints.regions import Regions
+from hmpfit.keypoints.tracking import track
+from hmpfit.records import Camera, KeypointTracks
+from hmpfit.video.clip import open_clip
+from tests.keypoints.test_tracking import scene, still
+
+
+def views(*rows: list[float], frames: int = 60) -> np.ndarray:
+    """Return view presences [H, T]: those of each row in its first frames, NaN after."""
+    return np.array([row + [np.nan] * (frames - len(row)) for row in rows])
+
+
+def test_a_quarter_of_the_frames_decides() -> None:
+    covered_half_the_time, paw, never_viewed = [0.3] * 10 + [0.99] * 10, [0.86] * 17 + [0.99] * 3, []
+    sure, least = sureness(views(covered_half_the_time, paw, never_viewed, [0.89]))
+    assert (sure >= least).tolist() == [True, False, False, True]
+    assert sure[:2] == pytest.approx([0.99, 0.86]) and np.isnan(sure[2])
+    assert least[3] < least[0], "a photo has one frame, and its hands are less sure"
+
+
+def test_doubtful_hands_are_listed_and_the_others_numbered_anew() -> None:
+    seen = (still(300, range(10, 60)), 0.9), (still(700, range(60)), 0.9), (still(1100, range(60)), 0.1)
+    tracks = track(scene(*seen, frames=60))
+    measured = KeypointTracks(
+        tracks.xy_px, np.ones((3, 60, 21)), tracks.seen, tracks.is_right, tracks.times_s,
+        hand_id=tracks.hand_id, person_id=tracks.person_id,
+    )  # fmt: skip
+    presence = np.full((3, 60), 0.99)
+    first = int(np.argmin(tracks.hand_id))
+    presence[first] = 0.8
+    kept = drop_doubtful(measured, tracks, presence)
+    rows = [hand for hand in range(3) if hand != first]
+    np.testing.assert_array_equal(kept.xy_px, measured.xy_px[rows])
+    assert sorted(kept.hand_id) == [0, 1] and kept.person_id.min() == 0
+    (one,) = kept.dropped
+    assert "doubtful: its presence is 0.80" in one.reason and one.is_right == tracks.is_right[first]
+    assert one.detections == tracks.seen[first].sum() and one.center_px[0] == pytest.approx(
+        tracks.xy_px[first, 30, :, 0].mean()
+    )
+    presence[first] = np.nan
+    assert drop_doubtful(measured, tracks, presence) is measured
+
+
+def test_wide_views_keep_the_hand_inside() -> None:
+    region = Regions(np.array([100.0, 50.0]), np.float64(40.0), np.float64(0.3))
+    wide = wide_views(region)
+    assert (wide.center_px[0] == region.center_px).all() and wide.side_px[0] == 40.0 and wide.angle[0] == 0.3
+    rows = np.concatenate((wide.center_px, wide.side_px[:, None], wide.angle[:, None]), axis=1)
+    assert len(np.unique(rows, axis=0)) == len(rows) == 12
+    assert np.abs(wide.center_px - region.center_px).max() < 0.2 * 40.0
+    assert wide.side_px.min() >= 0.75 * 40.0
+
+
+@pytest.mark.parametrize("frames", [(0, 30), (0, 1)])
+def test_a_hand_is_kept_and_what_must_be_surer_is_none(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, frames: tuple[int, int]
+) -> None:
+    clip = open_clip(inputs / "cases" / "base.mp4", frames)
+    K = np.array([[[640.0, 0, 320], [0, 640, 180], [0, 0, 1]]])
+    camera = Camera(K, clip.width, clip.height, None, "given")
+    options = MediaPipeOptions(workers=1, views_every_s=0.1)
+    found = extract(clip, camera, options)
+    assert found.seen.all() and not found.dropped
+    monkeypatch.setattr(doubtful_hands, "_LEAST", 1.01)
+    monkeypatch.setattr(doubtful_hands, "_LEAST_OF_FEW", 1.01)
+    with pytest.raises(NoHandError, match=r"none on a closer look \(doubtful: its presence is (0.9|1.0)"):
+        extract(clip, camera, options)
+    assert extract(clip, camera, MediaPipeOptions("right", workers=1, views_every_s=0.1)).seen.all()
