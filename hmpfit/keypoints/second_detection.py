@@ -41,6 +41,8 @@ class SecondDetectionOptions:
     most_hands: int = 6
 
 
+_ONE_ROW = 1.2  # of a tile's side, up to which a tile grows to the picture's shorter side: 16:9 needs half as many
+
 Tools = tuple[PalmDetector, LandmarkNetwork, "_SharedPoseDetector"]
 Found = tuple[Landmarks, Floats, Bodies]
 
@@ -126,8 +128,10 @@ def _bordered(clip: FrameSource, share: float) -> list[Floats]:
 
 
 def _tiles(clip: FrameSource, share: float) -> list[Floats]:
-    """Return squares that cover the picture, overlapping by half, those at its edges with a margin."""
-    side = share * max(clip.width, clip.height)
+    """Return squares that cover the picture, overlapping by half; one row of them where that is nearly as close."""
+    side, short = share * max(clip.width, clip.height), min(clip.width, clip.height)
+    if side < short <= side * _ONE_ROW:
+        side = short
     out = []
     for y in _starts(clip.height, side):
         out += [np.array([x, y, x + side, y + side]) for x in _starts(clip.width, side)]

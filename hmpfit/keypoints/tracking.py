@@ -20,6 +20,7 @@ from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
 HANDS = ("auto", "left", "right", "both")
 
+_NO_PART = "too short, and no part of a hand that was followed"
 _SAME_HAND = 0.25  # a followed hand this close to another hand's sighting has lost its own
 
 
@@ -92,7 +93,7 @@ def track(
         times_s=detections.times_s,
         hand_id=ids,
         person_id=group_hands(xy, labels, ids),
-        dropped=_dropped(detections, tracklets, found, evidence, why),
+        dropped=_dropped(detections, tracklets, found, evidence, why, max_hands if hands == "auto" else None),
     )
 
 
@@ -116,7 +117,7 @@ def _chosen(
         why = _with_reason(why, [n for n in kept if n not in own], f"more than {each} of its side, and --hands is both")
         kept = own
     if most is not None:
-        why = _with_reason(why, kept[most:], f"more than --max-hands {most}, and seen less than the others")
+        why = _with_reason(why, kept[most:], _too_many(most))
         kept = kept[:most]
     return kept, np.array([sides[n] for n in kept], dtype=bool), why
 
@@ -132,6 +133,10 @@ def _followed(hand: Hand, extensions: Sequence[TrackletExtension], frames: int) 
 
 def _with_reason(why: Sequence[str | None], hands: Sequence[int], reason: str) -> list[str | None]:
     return [reason if n in hands else known for n, known in enumerate(why)]
+
+
+def _too_many(most: int) -> str:
+    return f"more than --max-hands {most}, and seen less than the others"
 
 
 def _explain_rejections(evidence: Sequence[TrackletEvidence], why: Sequence[str | None]) -> str:
@@ -157,17 +162,18 @@ def _dropped(
     found: Sequence[Hand],
     evidence: Sequence[TrackletEvidence],
     why: Sequence[str | None],
+    most: int | None,
 ) -> tuple[DroppedHand, ...]:
-    """List what was seen and not kept: hands that were refused, and tracklets that belong to none."""
-    used = {tracklet for hand in found for tracklet in hand.tracklets}
+    """List what was seen and not kept: hands that were refused, and tracklets of none of the (at most `most`) hands."""
+    used, unfollowed = {tracklet for hand in found for tracklet in hand.tracklets}, np.zeros(len(detections.times_s))
     out = [one.dropped(reason) for one, reason in zip(evidence, why, strict=True) if reason is not None]
     for n, tracklet in enumerate(tracklets):
         if n not in used:
             rows = np.full(len(detections.times_s), -1, dtype=np.int64)
             rows[tracklet.frames] = tracklet.rows
-            out.append(
-                tracklet_evidence(detections, rows).dropped("too short, and no part of a hand that was followed")
-            )
+            one = tracklet_evidence(detections, rows)
+            earned = rejection_reason(one, unfollowed, detections.times_s, expected=False) is None
+            out.append(one.dropped(_too_many(most) if most is not None and earned else _NO_PART))
     return tuple(sorted(out, key=lambda one: (one.first_frame, one.last_frame, one.center_px)))
 
 

@@ -131,7 +131,7 @@ def test_choice_of_hands_among_several(hands: str, most: int | None, sides: list
     tracks = track(scene(*seen, frames=90), hands=hands, max_hands=most)
     assert list(tracks.is_right) == sides
     if most == 1 and hands == "auto":
-        assert [one.reason for one in tracks.dropped] == 2 * ["too short, and no part of a hand that was followed"]
+        assert [one.reason for one in tracks.dropped] == 2 * ["more than --max-hands 1, and seen less than the others"]
 
 
 def test_persons_are_paired_by_nearness_and_size() -> None:
