@@ -19,9 +19,13 @@ log = logging.getLogger("hmpfit")
 FEW_FRAMES = 5  # with views, below which `wide_views` are looked at
 
 # In videos, over a quarter of the frames: 21 tracks of hands on the shared clips reach 0.96, pictures of hands that
-# were panned 0.93, of paws at most 0.91. In photos 50 of 52 hands reach 0.91, five of six paws 0.88 at most.
+# were panned 0.93, of six paws four 0.91 at most. In photos 52 of 53 hands reach 0.89, four of six paws 0.88 at most.
 _LEAST, _LEAST_OF_FEW = 0.92, 0.885
 _PERCENTILE = 75  # over the frames of a hand: those that something covers do not count against it
+# A hand below this needs landmarks that its views agree on: over a tenth of its frames the mean confidence of panned
+# hands reaches 0.07, of two paws 0.01.
+_SURE, _LEAST_CONFIDENCE = 0.96, 0.03
+_CONFIDENCE_PERCENTILE = 90
 
 _TURNS = (-0.5, -0.25, 0.25, 0.5)  # radians
 _SCALES = (0.8, 1.25, 1.6)
@@ -55,29 +59,53 @@ def sureness(view_presence: Floats) -> tuple[Floats, Floats]:
     return np.array(sure), np.array([_LEAST if len(row) >= FEW_FRAMES else _LEAST_OF_FEW for row in known])
 
 
-def drop_doubtful(measured: KeypointTracks, tracks: HandTracks, view_presence: Floats) -> KeypointTracks:
-    """Return the measured hands without the doubtful ones, which it lists among the dropped.
+def doubts(view_presence: Floats, confidence: Floats, seen: Bools) -> list[str | None]:
+    """Return why each of H hands is doubtful, None where it is not or has no views.
 
-    `tracks` are the same hands as they were followed. A hand without views is kept.
+    `confidence` [H, T, 21] is that of its landmarks in the frames in which it is `seen` [H, T].
     """
     sure, least = sureness(view_presence)
     log.debug("sureness of the hands over their views: %s", np.round(sure, 3).tolist())
-    kept = ~(sure < least)
+    why: list[str | None] = [None] * len(sure)
+    for hand in np.flatnonzero(np.isfinite(sure)):
+        over_views = f"doubtful: its presence is {sure[hand]:.2f} over turned and scaled views"
+        if sure[hand] < least[hand]:
+            why[hand] = f"{over_views}, and hands reach {least[hand]:.2f}"
+        elif (
+            least[hand] == _LEAST
+            and sure[hand] < _SURE
+            and _best_confidence(confidence[hand], seen[hand]) < _LEAST_CONFIDENCE
+        ):
+            why[hand] = f"{over_views}, which agree on no landmark"
+    return why
+
+
+def _best_confidence(confidence: Floats, seen: Bools) -> float:
+    return float(np.percentile(confidence[seen].mean(axis=-1), _CONFIDENCE_PERCENTILE)) if seen.any() else 0.0
+
+
+def drop_doubtful(measured: KeypointTracks, tracks: HandTracks, view_presence: Floats) -> KeypointTracks:
+    """Return the measured hands without the doubtful ones, which it lists among the dropped.
+
+    `tracks` are the same hands as they were followed.
+    """
+    why = doubts(view_presence, measured.confidence, measured.seen)
+    kept = np.array([reason is None for reason in why])
     if kept.all():
         return measured
-    doubtful = [_dropped(tracks, hand, float(sure[hand]), float(least[hand])) for hand in np.flatnonzero(~kept)]
+    sure = sureness(view_presence)[0]
+    doubtful = [_dropped(tracks, hand, float(sure[hand]), reason) for hand, reason in enumerate(why) if reason]
     listed = sorted((*measured.dropped, *doubtful), key=lambda one: (one.first_frame, one.last_frame, one.center_px))
     return _select(measured, kept, tuple(listed))
 
 
-def _dropped(tracks: HandTracks, hand: int, sure: float, least: float) -> DroppedHand:
+def _dropped(tracks: HandTracks, hand: int, sure: float, reason: str) -> DroppedHand:
     frames = np.flatnonzero(tracks.seen[hand])
     xy_px = tracks.xy_px[hand, frames]
     center = np.median(xy_px.mean(axis=1), axis=0)
     return DroppedHand(
         int(frames[0]), int(frames[-1]), len(frames), bool(tracks.is_right[hand]), sure,
-        (float(center[0]), float(center[1])), float(np.median(sizes(xy_px))),
-        f"doubtful: its presence is {sure:.2f} over turned and scaled views, and hands reach {least:.2f}",
+        (float(center[0]), float(center[1])), float(np.median(sizes(xy_px))), reason,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hmpfit.errors import NoHandError
 from hmpfit.keypoints import doubtful_hands
-from hmpfit.keypoints.doubtful_hands import drop_doubtful, sureness, wide_views
+from hmpfit.keypoints.doubtful_hands import doubts, drop_doubtful, sureness, wide_views
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, extract
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.tracking import track
@@ -27,6 +27,15 @@ def test_a_quarter_of_the_frames_decides() -> None:
     assert (sure >= least).tolist() == [True, False, False, True]
     assert sure[:2] == pytest.approx([0.99, 0.86]) and np.isnan(sure[2])
     assert least[3] < least[0], "a photo has one frame, and its hands are less sure"
+
+
+def test_views_that_agree_on_no_landmark_must_be_surer() -> None:
+    presence = views([0.94] * 20, [0.94] * 20, [0.98] * 20, [0.94])
+    confidence, seen = np.zeros((4, 60, 21)), np.isfinite(presence)
+    confidence[1, :4] = 0.1
+    said = doubts(presence, confidence, seen)
+    assert said[0] is not None and "agree on no landmark" in said[0]
+    assert said[1:] == [None, None, None], "some frames, a surer hand, a photo"
 
 
 def test_doubtful_hands_are_listed_and_the_others_numbered_anew() -> None:
