@@ -3,9 +3,10 @@
     python benchmarks/real_truth.py ../shared/inputs/truth [--out DIR] [--json]
 
 One row per set and way. PA, RA and camera-frame errors in mm, the medians of size and wrist depth over the truth's,
-RA-ACC in mm per frame^2, the 95th percentile of speed over the truth's, and the calibration of `joint_std_mm`: shares
-of joints within one and two deviations, and its rank correlation with the error. Joints whose triangulated bones are no
-hand are left out. Cameras are the truth's own. Run folders stay in --out, so that a second call costs nothing.
+RA-ACC in mm per frame^2, the 95th percentile of speed over the truth's, and the calibration of `joint_std_mm` and
+(columns `wrist_...`) `joint_std_wrist_mm`: shares of joints within one and two deviations, and rank correlation with
+the error. Joints whose triangulated bones are no hand are left out. Cameras are the truth's own. Run folders stay in
+--out, so that a second call costs nothing.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from hmpfit.pipeline import fit_in_folder, keypoints_in_folder
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
 
+COLUMN = 24  # characters
 WAYS = {
     "first guess": {"solver": "none"},
     "no prior": {"prior": "none"},
@@ -56,19 +58,20 @@ def measure(sequence: Sequence, out: Path) -> dict[str, list[RealErrors]]:
         tracks = result.tracks  # frames that the detector saw are scored, believed or not
         seen = (tracks.seen if tracks.sighted is None else tracks.sighted)[..., None, None]
         found[way] = _scored(
-            np.where(seen, posed, np.nan), result.motion.is_right, joints, truth.is_right, result.joint_std_mm
-        )
+            np.where(seen, posed, np.nan), result.motion.is_right, joints, truth.is_right,
+            result.joint_std_mm, result.joint_std_wrist_mm,
+        )  # fmt: skip
     return found
 
 
 def _scored(
-    found: np.ndarray, is_right: np.ndarray, truth: np.ndarray, sides: np.ndarray, std: np.ndarray | None = None
+    found: np.ndarray, is_right: np.ndarray, truth: np.ndarray, sides: np.ndarray, *deviations: np.ndarray | None
 ) -> list[RealErrors]:
     rows = match_hands(found, is_right, truth, sides)
     joints = pick_hands(found, rows)
-    deviations = None if std is None else pick_hands(std, rows)
+    stds = [None if one is None else pick_hands(one, rows) for one in deviations]
     return [
-        real_errors(joints[hand], truth[hand], None if deviations is None else deviations[hand])
+        real_errors(joints[hand], truth[hand], *(None if one is None else one[hand] for one in stds))
         for hand in range(len(truth))
     ]
 
@@ -100,10 +103,10 @@ def main() -> None:
         print(json.dumps({"sets": table}, indent=1))
         return
     names = list(asdict(RealErrors(*[0] * 8)))
-    print(f"{'set':14s}{'way':14s}" + "".join(f"{name.removesuffix('_mm'):>17s}" for name in names))
+    print(f"{'set':14s}{'way':14s}" + "".join(f"{name.removesuffix('_mm'):>{COLUMN}s}" for name in names))
     for name, ways in table.items():
         for way, numbers in ways.items():
-            print(f"{name:14s}{way:14s}" + "".join(f"{numbers[key]:17.2f}" for key in names))
+            print(f"{name:14s}{way:14s}" + "".join(f"{numbers[key]:{COLUMN}.2f}" for key in names))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import Floats
 from hmpfit.video.clip import open_clip
 
+MOST_DRAWS = 1000  # then what is free of a group is too short for another stretch
+
 
 def choose(frames: int, count: int, length: int, seed: int) -> list[list[int]]:
     """Return the first frames of the stretches, in groups that are withheld together: 2 lengths apart, a third at
@@ -24,13 +26,16 @@ def choose(frames: int, count: int, length: int, seed: int) -> list[list[int]]:
     generator = np.random.default_rng([seed, frames])
     most = max(1, frames // (3 * length))
     groups: list[list[int]] = []
+    failed = 0  # draws in a row that no group had room for
     while sum(len(group) for group in groups) < count:
         start = int(generator.integers(length, frames - 2 * length))
         free = [group for group in groups if len(group) < most and all(abs(start - a) >= 2 * length for a in group)]
+        failed = 0 if free else failed + 1
         if free:
             free[0].append(start)
-        elif all(len(group) >= most for group in groups) or not groups:
+        elif failed > MOST_DRAWS or all(len(group) >= most for group in groups):
             groups.append([start])
+            failed = 0
     return groups
 
 

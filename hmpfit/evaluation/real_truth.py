@@ -33,12 +33,18 @@ class RealErrors:
     within_1_std: float = float("nan")
     within_2_std: float = float("nan")
     rank_correlation: float = float("nan")
+    wrist_within_1_std: float = float("nan")
+    wrist_within_2_std: float = float("nan")
+    wrist_rank_correlation: float = float("nan")
 
 
-def real_errors(joints: Points, truth: Points, joint_std_mm: Points | None = None) -> RealErrors:
+def real_errors(
+    joints: Points, truth: Points, joint_std_mm: Points | None = None, joint_std_wrist_mm: Points | None = None
+) -> RealErrors:
     """Score joints [T, 21, 3] in the camera's frame against a truth [T, 21, 3], NaN where either is unknown.
 
-    `joint_std_mm` [T, 21] is judged against the distance in the camera's frame. Frames without the true wrist or with
+    `joint_std_mm` [T, 21] is compared with the distance in the camera's frame, `joint_std_wrist_mm` with the distance
+    of all joints but the wrist when both hands' wrists lie on each other. Frames without the true wrist or with
     fewer than `LEAST_JOINTS` true joints do not count.
     """
     known = np.isfinite(joints).all(-1) & np.isfinite(truth).all(-1)
@@ -51,21 +57,28 @@ def real_errors(joints: Points, truth: Points, joint_std_mm: Points | None = Non
     wrist, true_wrist = joints[:, [OPENPOSE_WRIST]], truth[:, [OPENPOSE_WRIST]]
     relative, true_relative = joints - wrist, truth - true_wrist
     apart = np.linalg.norm(joints - truth, axis=-1) * 1e3
-    calibration = (float("nan"),) * 3
-    if joint_std_mm is not None and known.any():
-        error, std = apart[known], joint_std_mm[known]
-        calibration = (float((error < std).mean()), float((error < 2 * std).mean()), _rank_correlation(std, error))
+    rooted = np.linalg.norm(relative - true_relative, axis=-1) * 1e3
+    fingers = known & (np.arange(known.shape[1]) != OPENPOSE_WRIST)
     return RealErrors(
         int(frames.sum()),
         _mean(np.linalg.norm(aligned - truth, axis=-1) * 1e3, known),
-        _mean(np.linalg.norm(relative - true_relative, axis=-1) * 1e3, known),
+        _mean(rooted, known),
         _mean(apart, known),
         float(np.median(1 / scales[frames])) if frames.any() else float("nan"),
         float(np.median((wrist / true_wrist)[frames, 0, 2])) if frames.any() else float("nan"),
         _differences(relative, true_relative, known),
         _peak(relative, known) / max(_peak(true_relative, known), 1e-9),
-        *calibration,
+        *_calibration(apart, joint_std_mm, known),
+        *_calibration(rooted, joint_std_wrist_mm, fingers),
     )
+
+
+def _calibration(error: Points, std: Points | None, known: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return the shares of known errors within one and two deviations, and the rank correlation of the two."""
+    if std is None or not known.any():
+        return (float("nan"),) * 3
+    errors, stds = error[known], std[known]
+    return float((errors < stds).mean()), float((errors < 2 * stds).mean()), _rank_correlation(stds, errors)
 
 
 def _rank_correlation(a: Points, b: Points) -> float:

@@ -43,7 +43,6 @@ def fit_clip(
     deviation = calibrate(
         fitted.linear_std_mm,
         joints,
-        fitted.landmarks_px,
         start.confirmed,
         focal_log_std(context.camera),
         size.relative_std,

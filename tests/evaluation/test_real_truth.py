@@ -50,6 +50,14 @@ def test_shares_within_the_deviation() -> None:
     std = np.where(np.arange(21) < 7, 4.0, 2.0) * np.ones((FRAMES, 1))
     found = real_errors(off, moving(), std)
     assert found.within_1_std == pytest.approx(7 / 21) and found.within_2_std == 1
+    assert np.isnan(found.wrist_within_1_std)
+
+
+def test_wrist_relative_deviations_do_not_count_the_wrist_nor_its_place() -> None:
+    found, truth = moving() + np.array([0.1, 0, 0]), moving()
+    found[:, 1:11, 1] += 0.003  # 10 of the 20 joints besides the wrist are off by 3 mm
+    scored = real_errors(found, truth, None, np.full((FRAMES, 21), 2.0))
+    assert scored.wrist_within_1_std == pytest.approx(0.5) and scored.wrist_within_2_std == 1
 
 
 def test_fingers_with_impossible_bones_are_left_out() -> None:
