@@ -90,6 +90,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     "priors": {
         "default": "hmpfit.priors.motion_field.loading:load_default",
         "gmm": "hmpfit.priors.opening:load_gmm",
+        "nemf": "hmpfit.priors.opening:load_nemf",
         "pca": "hmpfit.priors.opening:load_pca",
     },
 }

@@ -13,7 +13,7 @@ Prior = MotionPrior | GaussianMixture
 
 
 def open_prior(name_or_path: str | Path) -> Prior:
-    """Load a shipped prior by name ("default", "gmm", "pca") or one that `train-prior` wrote by its path.
+    """Load a shipped prior by name ("default", "gmm", "nemf", "pca") or one that `train-prior` wrote by its path.
 
     Float32, evaluation mode. Raises UnknownNameError and InputError as `load_prior` does.
     """
@@ -36,6 +36,11 @@ def open_prior(name_or_path: str | Path) -> Prior:
 def load_gmm() -> Prior:
     """Load the shipped mixture of Gaussians."""
     return open_prior("gmm")
+
+
+def load_nemf() -> Prior:
+    """Load the shipped neural motion field."""
+    return open_prior("nemf")
 
 
 def load_pca() -> Prior:

@@ -106,7 +106,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_never_run(refused: Refused, vid
 
 
 def test_priors_that_are_missing_or_something_else(refused: Refused, video: Path, tmp_path: Path) -> None:
-    assert "nemf" in refused(video, "--prior", "nemf")
+    assert "no_such_prior" in refused(video, "--prior", "no_such_prior")
     assert "absent.safetensors" in refused(video, "--prior", tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("no weights")
     assert "text.safetensors" in refused(video, "--prior", tmp_path / "text.safetensors")

@@ -49,7 +49,7 @@ def test_the_table_of_commands_is_true(capsys: pytest.CaptureFixture[str]) -> No
         (["run", "a.mp4", "--init", "file"], "file:PATH"),
         (["run", "a.mp4", "--keypoints", "openpose"], "Unknown keypoint source 'openpose'; known: blend, "),
         (["run", "a.mp4", "--keypoints", "initializer"], "--init keypoints builds that hand from keypoints"),
-        (["run", "a.mp4", "--prior", "nemf"], "Unknown prior 'nemf'; known: default, gmm, none, pca"),
+        (["run", "a.mp4", "--prior", "field"], "Unknown prior 'field'; known: default, gmm, nemf, none, pca"),
         (["run", "a.mp4", "--solver", "sgd"], "Unknown solver 'sgd'; known: adam, gauss_newton"),
         (["run", "a.mp4", "--recipe", "papre"], "Unknown recipe 'papre'; known: default"),
         (["run", "a.mp4", "--set", "stages.1.weights.priro=3"], "'priro'; known: "),

@@ -10,6 +10,8 @@ from hmpfit.cards import card_path, read_card
 from hmpfit.geometry import rotations
 from hmpfit.priors.motion_field.loading import WEIGHTS, known_priors, load_default
 from hmpfit.priors.motion_field.network import MotionPrior
+from hmpfit.priors.motion_field.sizes import NEMF
+from hmpfit.priors.opening import open_prior
 from hmpfit.synthesis.motion import HELD_OUT, generate_motion
 
 
@@ -34,10 +36,11 @@ def decoded(prior: MotionPrior, hand_R: torch.Tensor, known: torch.Tensor) -> to
     return rotations.from_6d(prior.decode(prior.start(hand_R, known), prior.frame_times))
 
 
-def test_the_file_is_small_and_its_card_complete() -> None:
-    assert "default" in known_priors()
-    weights = WEIGHTS / "default.safetensors"
-    assert weights.stat().st_size <= 5 * 1024**2
+@pytest.mark.parametrize(("name", "most_mib"), [("default", 5), ("nemf", 10)])
+def test_the_file_is_small_and_its_card_complete(name: str, most_mib: int) -> None:
+    assert name in known_priors()
+    weights = WEIGHTS / f"{name}.safetensors"
+    assert weights.stat().st_size <= most_mib * 1024**2
     card = read_card(weights)
     assert tomllib.loads(card_path(weights).read_text(encoding="utf-8")) == card
     assert {"name", "licence", "data", "held_out", "command", "sha256", "sizes", "figures"} <= set(card)
@@ -82,3 +85,17 @@ def test_float32_and_float64_agree(prior: MotionPrior, unseen: torch.Tensor) -> 
     one, two = prior.encode(unseen[:2], known)[0], double.encode(unseen[:2].double(), known)[0]
     assert (one - two).abs().max() < 1e-2
     assert (prior.decode(one, prior.frame_times) - double.decode(one.double(), double.frame_times)).abs().max() < 1e-4
+
+
+def test_the_neural_field_reconstructs_unseen_motion_at_any_rate(unseen: torch.Tensor) -> None:
+    field = open_prior("nemf")
+    assert isinstance(field, MotionPrior) and field.sizes == NEMF and not field.has_path
+    known = torch.ones(unseen.shape[:2], dtype=torch.bool)
+    still = rotations.project_to_so3(unseen.mean(dim=1, keepdim=True)).expand_as(unseen)
+    error = error_mm(field, decoded(field, unseen, known), unseen).mean()
+    assert error < 8.0 and error < 0.65 * error_mm(field, still, unseen).mean()
+    z = field.start(unseen, known)
+    coarse, fine = field.decode(z, field.frame_times), field.decode(z, torch.arange(4 * 128 - 3) / 120)
+    assert torch.allclose(coarse, fine[:, ::4], atol=1e-4)
+    between = 0.5 * (coarse[:, :-1] + coarse[:, 1:])  # continuous in time: half way lies near the middle
+    assert (fine[:, 2::4] - between).abs().mean() < 0.3 * (coarse[:, 1:] - coarse[:, :-1]).abs().mean()
