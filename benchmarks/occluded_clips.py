@@ -49,8 +49,10 @@ class Clip:
     def fit(self, recipe: str, clean: bool) -> FitRecord:
         """Fit the clean or the occluded stretch."""
         name, *sets = recipe.split(";")
-        frames = self.frames if clean else None
-        settings = resolve_settings(name, tuple(sets), frames=frames, workers=1, overwrite=True)
+        inits = [one.removeprefix("init=") for one in sets if one.startswith("init=")]
+        changes = tuple(one for one in sets if not one.startswith("init="))
+        frames, init = self.frames if clean else None, (inits or ["keypoints"])[0]
+        settings = resolve_settings(name, changes, init=init, frames=frames, workers=1, overwrite=True)
         folder = self.folder.parent / f"{self.path.stem}-clean" if clean else self.folder / "run"
         return fit_in_folder(self.path if clean else self.occluded(), folder, settings)
 
@@ -117,7 +119,8 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", help="CLIP or CLIP@A:B, a half-open stretch of source frames")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--seeds", default="1", help="of the occluders, with commas")
-    parser.add_argument("--recipes", default="default", help="with commas; default;keypoints.views=0 changes a key")
+    change = "with commas; default;keypoints.views=0 changes a key, default;init=ifvonet the initializer"
+    parser.add_argument("--recipes", default="default", help=change)
     parser.add_argument("--truth", choices=("own", "kept"), default="own")
     chosen = parser.parse_args()
     seeds = np.array([int(n) for n in chosen.seeds.split(",")])

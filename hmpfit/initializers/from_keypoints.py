@@ -94,13 +94,18 @@ def normalized_pixels(xy_px: Floats, K: Floats, distortion: Floats | None) -> tu
     return xy, torch.as_tensor(np.array(focal), dtype=torch.float64)
 
 
-def _initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMotion:
-    assert tracks is not None
+def consistent_motion(context: RunContext, tracks: KeypointTracks) -> HandMotion:
+    """Return the motion of `initialize` without frames that one hand cannot have (a recipe's choice), gaps filled."""
     motion = initialize(tracks, context.camera, context.models)
     recipe = context.settings.recipe.initializer
     if recipe.consistent:
         motion = drop_inconsistent(motion, tracks, recipe.speeds)
-    return InitialMotion(fill_gaps(motion, motion.status == DETECTED, tracks.times_s))
+    return fill_gaps(motion, motion.status == DETECTED, tracks.times_s)
+
+
+def _initialize(context: RunContext, tracks: KeypointTracks | None) -> InitialMotion:
+    assert tracks is not None
+    return InitialMotion(consistent_motion(context, tracks))
 
 
 INITIALIZER = Initializer(_initialize, requires="landmarks_3d")

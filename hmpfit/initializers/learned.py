@@ -10,6 +10,7 @@ import numpy as np
 
 from hmpfit.errors import NoHandError
 from hmpfit.initializers import from_keypoints, from_network
+from hmpfit.initializers.consistency import without_rejected_frames
 from hmpfit.initializers.contradictions import replace_contradicted
 from hmpfit.initializers.fused_evidence import IN_BOXES, FusionOptions, describe_changes, fuse
 from hmpfit.initializers.gaps import fill_gaps
@@ -64,16 +65,19 @@ def _points_in_boxes(learned: Learned, context: RunContext, tracks: KeypointTrac
 
 
 def _from_both(name: str, estimates: HandEstimates, tracks: KeypointTracks, context: RunContext) -> InitialMotion:
-    """Start from the detector's and the network's landmarks as one evidence, which the fit then uses too."""
-    options = FusionOptions() if context.settings.boxes is None else IN_BOXES
+    """Start from the detector's landmarks as the network judges them, which are the evidence of the fit too."""
+    settings = context.settings
+    options = FusionOptions() if settings.boxes is None else IN_BOXES
     fused = fuse(estimates, tracks, context.camera, context.models, options)
     log.info("--init %s: %s.", name, describe_changes(tracks, fused))
     kept = np.flatnonzero(fused.seen.any(1))
     if not len(kept):
         raise NoHandError(f"--init {name} could place no hand in the camera; use --init keypoints.")
     fused = fused.select_hands(kept)
-    motion = from_keypoints.initialize(fused, context.camera, context.models)
-    return InitialMotion(fill_gaps(motion, motion.status == DETECTED, fused.times_s), evidence=fused)
+    motion = from_keypoints.consistent_motion(context, fused)
+    if settings.recipe.initializer.consistent:
+        fused = without_rejected_frames(fused, motion, from_keypoints.LEAST_LANDMARKS)
+    return InitialMotion(motion, evidence=fused)
 
 
 def _files(settings: RunSettings) -> dict[str, str | None]:
