@@ -1,7 +1,7 @@
 """Run feed, tracker and smoother side by side, each on a thread; estimates come out in order.
 
 The tracker takes frames as they come; the smoother takes whatever was tracked since its last update, so that a slow
-update makes the next one larger and never late for good.
+update makes the next one larger. Where it still falls behind, the tracker waits for it and the feed drops frames.
 """
 
 import threading
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from hmpfit.live.feed import LiveFeed
 from hmpfit.live.records import LiveCounts, LiveEstimate, LiveFrame, SeenFrame
 from hmpfit.live.smoother import FixedLagSmoother, Told
+from hmpfit.pipeline.devices import one_thread
 
 LEAST_NEW_S = 0.12  # of frames that an update waits for: each costs as much for one frame as for four
 MOST_NEW = 30  # frames that one update takes in
+MOST_WAITING_S = 0.4  # of tracked frames that wait for the smoother, before the tracker takes no more
 
 Track = Callable[[LiveFrame], SeenFrame]
 
@@ -51,7 +53,8 @@ class LiveEngine:
         thread.start()
         while True:
             new, ended = self._next()
-            told = self.smoother.update(new, last=ended)
+            with one_thread():
+                told = self.smoother.update(new, last=ended)
             if told:
                 yield self._estimated(told)
             if ended:
@@ -73,11 +76,19 @@ class LiveEngine:
             while not self._ended and not _enough(self._tracked):
                 self._changed.wait(0.5)
             new, self._tracked = self._tracked[:MOST_NEW], self._tracked[MOST_NEW:]
+            self._changed.notify_all()
             return new, self._ended and not self._tracked
+
+    def _take(self) -> LiveFrame | None:
+        """Wait until the smoother is not too far behind, then for a frame; None when there will be no more."""
+        with self._changed:
+            while _spans(self._tracked, MOST_WAITING_S) and not self.feed.ended:
+                self._changed.wait(0.1)
+        return self.feed.take()
 
     def _follow(self) -> None:
         try:
-            while (frame := self.feed.take()) is not None:
+            while (frame := self._take()) is not None:
                 seen = self.track(frame)
                 if self.on_frame is not None:
                     self.on_frame(frame, seen)
@@ -96,4 +107,8 @@ MOST_LAGS = 100_000  # that are kept for the statistics
 
 
 def _enough(tracked: Sequence[SeenFrame]) -> bool:
-    return len(tracked) > 1 and tracked[-1].time_s - tracked[0].time_s >= LEAST_NEW_S - 1e-3
+    return _spans(tracked, LEAST_NEW_S)
+
+
+def _spans(tracked: Sequence[SeenFrame], seconds: float) -> bool:
+    return len(tracked) > 1 and tracked[-1].time_s - tracked[0].time_s >= seconds - 1e-3

@@ -34,6 +34,11 @@ class LiveFeed:
     _ended: bool = False
     _thread: threading.Thread | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more frames will come than those that wait."""
+        return self._ended
+
     def start(self) -> None:
         """Begin to read."""
         self._thread = threading.Thread(target=self._read, name="hmpfit live feed", daemon=True)

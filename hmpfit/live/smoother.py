@@ -47,7 +47,8 @@ class SmootherOptions:
     least_sightings: int = 4  # until a hand's estimates go out
     steps: WindowSteps = field(default_factory=WindowSteps)
     rival: WindowSteps = field(default_factory=lambda: WindowSteps(6, 2))
-    rival_every_s: float = 0.5  # between solves that start from inverse kinematics, in case the other went astray
+    rival_every_s: float = 2.0  # between solves that start from inverse kinematics, in case the other went astray
+    late_s: float = 0.2  # of new frames in one update, from which on it is late and leaves the rival out
     first_steps: int = 10  # of inverse kinematics in a new frame
 
 
@@ -97,7 +98,7 @@ class FixedLagSmoother:
             return []
         evidence = self._problem.evidence(hands) if hands.ids else None
         if evidence is not None and new:
-            self._solve(evidence)
+            self._solve(evidence, new[-1].time_s - new[0].time_s >= self._options.late_s)
         stop, newest = self._told, hands.frames[-1].time_s
         while stop < len(hands.frames) and (last or hands.frames[stop].time_s <= newest - self._options.lookahead_s):
             stop += 1
@@ -106,7 +107,7 @@ class FixedLagSmoother:
         self._slide(evidence)
         return out
 
-    def _solve(self, evidence: Evidence) -> None:
+    def _solve(self, evidence: Evidence, late: bool) -> None:
         hands = self._hands
         assert hands.past is not None
         problem, start = self._problem.present(hands, evidence)
@@ -115,7 +116,8 @@ class FixedLagSmoother:
             start = _cheaper(problem, hands.past, start, problem.motion(replace(start, latent=self._latent[1])))
         found = solve_window(problem, start, hands.past, self._options.steps)
         newest = hands.frames[-1].time_s
-        if newest - self._tried_s >= self._options.rival_every_s and hands.guess is not None:
+        due = newest - self._tried_s >= self._options.rival_every_s
+        if due and not late and hands.guess is not None:
             self._tried_s = newest
             guessed = replace(hands.guess, betas=found.betas)
             rival = self._problem.start(problem, guessed)
