@@ -198,8 +198,9 @@ def measure_hand(
     alpha, presence, median = np.zeros(21) if viewed else None, float(base.presence[0]), float("nan")
     if options.views and viewed:
         alpha, others = confidence_of(network, image, region, is_left, frame, options, base.xy_px[0])
-        others = network(image, wide_views(region), is_left).presence.tolist() if wide else [presence, *others]
-        median = float(np.median(others))
+        if wide:
+            others = network(image, wide_views(region)[1:], is_left).presence.tolist()
+        median = float(np.median([presence, *others]))
     covered = None if classifier is None or base.features is None else classifier(base.features[0])
     return Sighting(base.xy_px[0], base.world_m[0], presence, float(base.right[0]), alpha, median, covered)
 

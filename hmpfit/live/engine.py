@@ -51,14 +51,14 @@ class LiveEngine:
         thread = threading.Thread(target=self._follow, name="hmpfit live tracker", daemon=True)
         self.feed.start()
         thread.start()
-        while True:
-            new, ended = self._next()
-            with one_thread():
+        with one_thread():  # once: limiting the libraries takes 2 ms
+            while True:
+                new, ended = self._next()
                 told = self.smoother.update(new, last=ended)
-            if told:
-                yield self._estimated(told)
-            if ended:
-                break
+                if told:
+                    yield self._estimated(told)
+                if ended:
+                    break
         if self._failure is not None:
             raise self._failure
 

@@ -148,9 +148,10 @@ def test_baselines_and_recordings(inputs: Path) -> None:
     assert set(found["gaps"]["15"]) == {"prior", "decoded", "slerp", "pca", "gmm", "ratio_to_slerp"}
     assert any(name.startswith("pinch") for name in found["files"])
     assert found["sources"]["recorded"]["mpjpe_mm"] < 4 and found["sources"]["generated"]["windows"] == 50
-    for gap, most in (("15", 0.65), ("30", 0.75), ("60", 0.85)):  # of 53 recorded and 50 generated windows
-        row = found["gaps"][gap]
-        assert row["ratio_to_slerp"] <= most and found["sources"]["recorded"]["gaps"][gap]["ratio_to_slerp"] <= most
+    for gap, most, of_recorded in (("15", 0.60, 0.65), ("30", 0.75, 0.75), ("60", 0.85, 0.85)):
+        row = found["gaps"][gap]  # of 53 recorded and 50 generated windows
+        assert row["ratio_to_slerp"] <= most
+        assert found["sources"]["recorded"]["gaps"][gap]["ratio_to_slerp"] <= of_recorded
         assert row["decoded"] < row["slerp"] < row["pca"]
 
 

@@ -33,13 +33,18 @@ def test_no_file_class_or_function_is_long(file: Path) -> None:
             assert lines_of(node) <= FUNCTION_LINES, node.name
 
 
-def test_a_public_class_name_exists_once() -> None:
+def public_twice(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, list[str]]:
+    """Return the public top-level names of this kind that more than one file defines, with the files."""
     places = defaultdict(list)
     for file in FILES:
         for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            if isinstance(node, kind) and not node.name.startswith("_"):
                 places[node.name].append(str(file.relative_to(ROOT)))
-    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+    return {name: files for name, files in places.items() if len(files) > 1}
+
+
+def test_a_public_class_name_exists_once() -> None:
+    assert public_twice(ast.ClassDef) == {}
 
 
 # What each member of a family provides under the same name, and functions of the Python API or of commands.
@@ -50,12 +55,7 @@ OF_A_FAMILY = {
 
 
 def test_a_public_function_name_exists_once() -> None:
-    places = defaultdict(list)
-    for file in FILES:
-        for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                places[node.name].append(str(file.relative_to(ROOT)))
-    twice = {name: files for name, files in places.items() if len(files) > 1}
+    twice = public_twice(ast.FunctionDef)
     assert {name: files for name, files in twice.items() if name not in OF_A_FAMILY} == {}
 
 
