@@ -4,21 +4,26 @@ MediaPipe's own network file is run without MediaPipe's graph, because tracking,
 need to say where to look. One instance serves one thread; LiteRT lets go of the interpreter lock while it computes.
 """
 
+import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.keypoints import regions as areas
+from hmpfit.keypoints.eight_bit_weights import with_eight_bit_weights
 from hmpfit.keypoints.network_taps import tap
 from hmpfit.keypoints.regions import Regions
 from hmpfit.records import Floats
+
+log = logging.getLogger("hmpfit")
+Built = TypeVar("Built")
 
 _CREATING = threading.Lock()
 
@@ -38,10 +43,7 @@ class LandmarkNetwork:
     """21 landmarks of the hand in a region, and with `with_features` inner layers where the file lets them be read."""
 
     def __init__(self, model: bytes, with_features: bool = False) -> None:
-        tapped = tap(model) if with_features else None
-        self._maps = () if tapped is None else tapped.maps
-        model = model if tapped is None else tapped.model
-        self._interpreter = interpreter(model, (1, areas.CROP, areas.CROP, 3))
+        self._interpreter, self._maps = _built(model, with_features)
         self._input = self._interpreter.get_input_details()[0]["index"]
         details = [one for one in self._interpreter.get_output_details() if one["index"] not in self._maps]
         outputs = sorted(details, key=lambda detail: str(detail["name"]))
@@ -79,6 +81,28 @@ def at_points(cells: Floats, xy: Floats) -> Floats:
     upper = (1 - u) * cells[y, x] + u * cells[y, x + 1]
     lower = (1 - u) * cells[y + 1, x] + u * cells[y + 1, x + 1]
     return np.asarray((1 - v) * upper + v * lower)
+
+
+def _built(model: bytes, with_features: bool) -> tuple[Any, tuple[int, ...]]:
+    """Build the landmark network with 8-bit weights where LiteRT takes them; with the numbers of its inner layers."""
+
+    def build(content: bytes) -> tuple[Any, tuple[int, ...]]:
+        tapped = tap(content) if with_features else None
+        shape = (1, areas.CROP, areas.CROP, 3)
+        return (interpreter(content, shape), ()) if tapped is None else (interpreter(tapped.model, shape), tapped.maps)
+
+    return build_rounded(model, build)
+
+
+def build_rounded(model: bytes, build: Callable[[bytes], Built]) -> Built:
+    """Build from the file with 8-bit weights, or from the file as it is where that fails."""
+    rounded = with_eight_bit_weights(model)
+    if rounded is not None:
+        try:
+            return build(rounded)
+        except InputError:
+            log.debug("LiteRT does not take 8-bit weights here; the network runs in single precision.")
+    return build(model)
 
 
 def interpreter(model: bytes, input_shape: tuple[int, ...]) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import regions as areas
-from hmpfit.keypoints.networks import interpreter
+from hmpfit.keypoints.networks import build_rounded, interpreter
 from hmpfit.keypoints.regions import Regions
 from hmpfit.records import Floats
 
@@ -33,7 +33,7 @@ class PalmDetector:
     """All palms of an image down to a score."""
 
     def __init__(self, model: bytes, minimum_score: float, most: int) -> None:
-        self._interpreter = interpreter(model, (1, INPUT, INPUT, 3))
+        self._interpreter = build_rounded(model, lambda content: interpreter(content, (1, INPUT, INPUT, 3)))
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: -int(detail["shape"][-1]))
         self._boxes, self._scores = (o["index"] for o in outputs)
