@@ -4,12 +4,13 @@ Separate from tracking (which sees no pixels) and from refinement (which looks a
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, Work, over_frames_and_back
-from hmpfit.keypoints.keyframes import Seen, between, key_frames, longest_gap, unsure
+from hmpfit.keypoints.frames import FrameSource, FurtherWork, Progress, over_frames_and_back
+from hmpfit.keypoints.keyframes import Seen, between, halved, key_frames, longest_gap, unsure
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.palm_detector import PalmDetector
@@ -40,7 +41,7 @@ def detect(
 ) -> HandDetections:
     """Detect hands all through the clip; hidden frames [T] are never read.
 
-    Key frames are processed on their own, and so are the frames between two that do not show the same hands; elsewhere
+    Key frames are processed on their own, and so are frames between two that do not show the same hands; elsewhere
     hands move on straight lines from key frame to key frame (see `keyframes`). `world_m` is in image axes. Results do
     not depend on the number of workers.
     """
@@ -59,16 +60,23 @@ def detect(
 
     keys = key_frames(wanted, times)
     seen: dict[int, Seen] = {}
+    keys_seen: dict[int, Seen] = {}
 
-    def follow_up(frame: int, found: Seen) -> list[tuple[int, Work[Tools, Seen]]]:
-        before = next(reversed(seen), None)
+    def follow_up(frame: int, found: Seen) -> list[FurtherWork]:
+        before = next(reversed(keys_seen), None)
+        seen[frame] = keys_seen[frame] = found
+        return [] if before is None else look_between(before, frame)
+
+    def look_between(a: int, b: int) -> list[FurtherWork]:
+        at = halved(a, b, times, lambda a, b: unsure(a, b, wanted, seen))
+        return [FurtherWork(frame, look, partial(keep, a, frame, b, len(at) == 1)) for frame in at]
+
+    def keep(a: int, frame: int, b: int, halves: bool, found: Seen) -> list[FurtherWork]:
         seen[frame] = found
-        return [] if before is None else [(earlier, look) for earlier in unsure(before, frame, wanted, seen)]
+        return look_between(a, frame) + look_between(frame, b) if halves else []
 
-    reach = longest_gap(keys)
-    closer = over_frames_and_back(clip, keys, make_tools, look, follow_up, reach, workers, on_progress)
-    seen |= dict(closer)
-    seen |= between(keys, wanted, times, seen)
+    over_frames_and_back(clip, keys, make_tools, look, follow_up, longest_gap(keys), workers, on_progress)
+    seen |= between(wanted, times, seen)
     hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
     return HandDetections(
         frame=np.array([frame for frame, _, score in hands for _ in score], dtype=np.int64),

@@ -6,8 +6,10 @@ pickling or log noise. Every frame's result depends on that frame alone: the num
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -21,9 +23,18 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MakeImage = Callable[[], NDArray[np.uint8]]
 Work = Callable[[Tools, int, NDArray[np.uint8]], Result]
-FollowUp = Callable[[int, Result], Iterable[tuple[int, Work[Tools, Any]]]]
+FollowUp = Callable[[int, Result], Iterable["FurtherWork"]]
 
 _WORTH_A_SEEK = 60  # frames: decoding through a shorter hole is cheaper than seeking over it
+
+
+@dataclass(frozen=True)
+class FurtherWork:
+    """Work on a frame that has passed; `then` gets its result and may ask for more between the same frames."""
+
+    frame: int
+    work: Callable[[Any, int, NDArray[np.uint8]], Any]
+    then: Callable[[Any], "Iterable[FurtherWork]"]
 
 
 class FrameSource(Protocol):
@@ -95,26 +106,33 @@ def over_frames_and_back(
     wanted: NDArray[np.bool_],
     make_tools: Callable[[], Tools],
     work: Work[Tools, Result],
-    follow_up: FollowUp[Result, Tools],
+    follow_up: FollowUp[Result],
     reach: int,
     workers: int | None = None,
     on_progress: Progress | None = None,
-) -> list[tuple[int, Any]]:
+) -> None:
     """Run `work` on the wanted frames [T] in order, and what `follow_up` returns on up to `reach` frames before each.
 
-    `follow_up(frame, result)` is called in order of frames; it returns (frame, work) pairs, whose results come back in
-    the order in which they were asked for. The clip is decoded once.
+    `follow_up(frame, result)` is called in order of frames, and so is `then` of the work that it asks for. The clip is
+    decoded once.
     """
     kept: dict[int, MakeImage] = {}
-    later: list[tuple[int, Any]] = []
     done = 0
     with _Workers(workers or usable_cores(), make_tools) as team:
+
+        def give(further: Iterable[FurtherWork], images: Mapping[int, MakeImage]) -> None:
+            for one in further:
+                team.add(one.frame, images[one.frame], one.work, partial(collect_further, one, images))
+
+        def collect_further(one: FurtherWork, images: Mapping[int, MakeImage], _: int, result: Any) -> None:
+            give(one.then(result), images)
 
         def collect(frame: int, result: Result) -> None:
             nonlocal done
             done += 1
-            for earlier, task in follow_up(frame, result):
-                team.add(earlier, kept[earlier], task, lambda at, found: later.append((at, found)))
+            further = list(follow_up(frame, result))
+            if further:
+                give(further, dict(kept))  # more may be asked for when these frames are no longer kept
             for old in [at for at in kept if at < frame - reach]:
                 del kept[old]
             if on_progress is not None:
@@ -126,7 +144,6 @@ def over_frames_and_back(
                 if wanted[frame]:
                     team.submit(frame, image, work, collect)
         team.finish()
-    return later
 
 
 class _Workers(Generic[Tools]):

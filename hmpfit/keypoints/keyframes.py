@@ -1,10 +1,10 @@
 """Choose the frames for the palm detector: a few every second, and more only where those disagree.
 
 Separate from detection because no pixels are needed to decide. The palm network costs more than the landmarks of a
-hand; between two looks a tenth of a second apart that show the same hands near the same places it tells nothing new.
+hand; between two looks a fifth of a second apart that show the same hands near the same places it tells nothing new.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +16,8 @@ from hmpfit.records import Bools, Floats
 
 Seen = tuple[Landmarks, Floats]  # the hands of a frame and their scores
 
-EVERY_S = 0.1
+EVERY_S = 0.2
+CLOSE_S = 0.1  # where two key frames disagree, frames so far apart are looked at, and where those disagree, all
 _SAME = 0.25  # mean landmark distance, in hand boxes' diagonals, up to which two detections show one hand
 _AMBIGUOUS = 2.0  # any other hand must be this many times farther
 _LEAST_SCORE = 0.6
@@ -36,10 +37,16 @@ def key_frames(wanted: Bools, times_s: Floats, every_s: float = EVERY_S) -> Bool
     return keys
 
 
-def unsure(a: int, b: int, wanted: Bools, seen: Mapping[int, Seen]) -> range:
-    """Return the wanted frames [T] between two key frames that do not show the same hands: they need their own look."""
-    need = wanted[a:b].all() and _partners(seen[a], seen[b]) is None
-    return range(a + 1, b) if need else range(0)
+def unsure(a: int, b: int, wanted: Bools, seen: Mapping[int, Seen]) -> bool:
+    """Return whether wanted frames [T] lie between two that do not show the same hands: they need their own look."""
+    return bool(b > a + 1 and wanted[a:b].all() and _partners(seen[a], seen[b]) is None)
+
+
+def halved(a: int, b: int, times_s: Floats, unsure: Callable[[int, int], bool]) -> list[int]:
+    """Return the frames to look at between `a` and `b`: none, the middle one, or, of frames close in time, all."""
+    if b <= a + 1 or not unsure(a, b):
+        return []
+    return [(a + b) // 2] if times_s[b] - times_s[a] > CLOSE_S + _SLACK_S else list(range(a + 1, b))
 
 
 def longest_gap(keys: Bools) -> int:
@@ -47,18 +54,17 @@ def longest_gap(keys: Bools) -> int:
     return int(np.diff(np.flatnonzero(keys)).max(initial=0))
 
 
-def between(keys: Bools, wanted: Bools, times_s: Floats, seen: Mapping[int, Seen]) -> dict[int, Seen]:
-    """Return hands for the wanted frames that were not processed: on straight lines from key frame to key frame."""
+def between(wanted: Bools, times_s: Floats, seen: Mapping[int, Seen]) -> dict[int, Seen]:
+    """Return hands for the wanted frames that were not processed: on straight lines between those that were."""
     out: dict[int, Seen] = {}
-    frames = np.flatnonzero(keys)
-    for a, b in pairwise(frames):
-        if b == a + 1 or not wanted[a:b].all() or int(a) + 1 in seen:
+    for a, b in pairwise(sorted(seen)):
+        if b == a + 1 or not wanted[a:b].all():
             continue
-        order = _partners(seen[int(a)], seen[int(b)])
+        order = _partners(seen[a], seen[b])
         assert order is not None
-        for frame in range(int(a) + 1, int(b)):
+        for frame in range(a + 1, b):
             share = float((times_s[frame] - times_s[a]) / (times_s[b] - times_s[a]))
-            out[frame] = _mixed(seen[int(a)], seen[int(b)], order, share)
+            out[frame] = _mixed(seen[a], seen[b], order, share)
     return out
 
 

@@ -4,17 +4,17 @@ Separate from detection because here the hand's identity is known. Left hands ar
 network only ever sees right hands and a mirrored video gives the mirrored result.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
 from hmpfit.keypoints.doubtful_hands import FEW_FRAMES, drop_doubtful, wide_views
-from hmpfit.keypoints.frames import FrameSource, Progress, Work, over_frames_and_back
-from hmpfit.keypoints.keyframes import key_frames, longest_gap
+from hmpfit.keypoints.frames import FrameSource, FurtherWork, Progress, over_frames_and_back
+from hmpfit.keypoints.keyframes import halved, key_frames, longest_gap
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.occlusion import OcclusionClassifier
@@ -68,8 +68,8 @@ def refine_tracks(
 
     `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned
     from each crop's viewing direction to the camera's. Landmarks are measured in every frame. Their confidence is
-    measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do not, every
-    frame between is measured.
+    measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do not, the
+    frame in their middle is measured, then all between that still disagree.
     """
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     found = _Measured.empty(tracks.seen.shape)
@@ -87,17 +87,18 @@ def refine_tracks(
 
         return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
 
-    def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> tuple[int, Floats]:
-        return h, confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])[0]
+    def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> Floats:
+        return confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])[0]
 
-    def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[tuple[int, Work[LandmarkNetwork, Any]]]:
-        asked: list[tuple[int, Work[LandmarkNetwork, Any]]] = []
+    between = _ViewsBetween(found, np.asarray(tracks.times_s), view)
+
+    def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[FurtherWork]:
+        asked: list[FurtherWork] = []
         for h, sighting in hands:
             found.keep(h, frame, sighting, options.presence)
             if viewed[h, frame]:
                 first, before[h] = before[h], frame
-                if options.views and first >= 0 and found.differ(h, first, frame):
-                    asked += [(n, partial(view, h)) for n in range(first + 1, frame) if found.seen[h, n]]
+                asked += between.ask(h, first, frame) if options.views and first >= 0 else []
         return asked
 
     def make_network() -> LandmarkNetwork:
@@ -105,9 +106,7 @@ def refine_tracks(
 
     reach = max((longest_gap(row) for row in viewed), default=0)
     frames = wanted.any(axis=0)
-    later = over_frames_and_back(clip, frames, make_network, look, follow_up, reach, workers, on_progress)
-    for frame, (h, views) in later:
-        found.confidence[h, frame], found.measured[h, frame] = views, True
+    over_frames_and_back(clip, frames, make_network, look, follow_up, reach, workers, on_progress)
     if options.views:
         _fill(found.confidence, found.measured, found.seen, tracks.times_s)
     world = to_camera_axes(without_wrist_bias(found.world_m), regions, found.seen, camera)
@@ -149,6 +148,31 @@ class _Measured:
         """Return whether two frames do not both show a hand with like confidence."""
         apart = np.abs(self.confidence[h, a] - self.confidence[h, b]).mean()
         return not (self.measured[h, a] and self.measured[h, b] and apart <= _AGREE)
+
+
+@dataclass(frozen=True)
+class _ViewsBetween:
+    """Views of frames between two that do not show the same: of their middle, then of all that still disagree."""
+
+    found: _Measured
+    times_s: Floats  # [T]
+    view: Callable[[int, LandmarkNetwork, int, NDArray[np.uint8]], Floats]  # hand, network, frame, image: alpha [21]
+
+    def ask(self, h: int, a: int, b: int) -> list[FurtherWork]:
+        """Return the work that a hand needs between two measured frames."""
+        frames = halved(a, b, self.times_s, partial(self.found.differ, h))
+        if len(frames) == 1 and not self.found.seen[h, frames[0]]:
+            frames = list(range(a + 1, b))
+        halves = len(frames) == 1
+        return [
+            FurtherWork(n, partial(self.view, h), partial(self._keep, h, a, n, b, halves))
+            for n in frames
+            if self.found.seen[h, n]
+        ]
+
+    def _keep(self, h: int, a: int, n: int, b: int, halves: bool, alpha: Floats) -> list[FurtherWork]:
+        self.found.confidence[h, n], self.found.measured[h, n] = alpha, True
+        return self.ask(h, a, n) + self.ask(h, n, b) if halves else []
 
 
 def _as_tracks(tracks: HandTracks, found: _Measured, world_m: Floats) -> KeypointTracks:
