@@ -136,7 +136,7 @@ def find_tracks(
     tracks = track(detections, tracklets, extensions, options.hands, options.max_hands)
     arms = count_votes(tracks.xy_px, bodies)
     arm_right = np.array([_SAID[arms.side(hand)] for hand in range(len(tracks.is_right))])
-    persons = group_hands(tracks.xy_px, tracks.is_right, tracks.hand_id, arms)
+    persons = group_hands(tracks.xy_px, tracks.is_right, tracks.hand_id, arms, tracks.color)
     return replace(tracks, person_id=persons, arm_right=arm_right)
 
 

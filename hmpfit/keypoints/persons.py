@@ -15,21 +15,30 @@ from hmpfit.records import Bools, Floats
 _FAR = 8.0  # hand diagonals: a person's hands are rarely farther apart, about 1.6 m
 _ARMS = 1000.0  # more than any distance: the arms decide
 _SIZE_SPREAD = 0.35  # of the logarithm of the ratio of a person's hands' sizes in the picture
+_COLOR_SPREAD = 4.0  # in Lab (see `appearance`), between a person's hands
+_MOST_COLOR = 6.0  # that colors count at most: lamps may light two hands differently
 
 
 def group_hands(
-    xy_px: Floats, is_right: Bools, hand_id: NDArray[np.int64], arms: ArmVotes | None = None
+    xy_px: Floats,
+    is_right: Bools,
+    hand_id: NDArray[np.int64],
+    arms: ArmVotes | None = None,
+    color: Floats | None = None,
 ) -> NDArray[np.int64]:
     """Return a person [H] for each hand [H, T, 21, 2] (NaN where unseen): right and left hands paired, others alone.
 
     Persons are numbered by their first hand. What `arms` say counts first. Else one right and one left hand are taken
     for one person's; among more, the pairs that are nearest to each other and most alike in size, over the frames that
-    show both, win.
+    show both, and in the `color` [H, 3] of their palms, where it is known, win.
     """
     right, left = np.flatnonzero(is_right), np.flatnonzero(~is_right)
     cost = np.array([[pair_cost(xy_px[one], xy_px[other]) for other in left] for one in right]).reshape(
         len(right), len(left)
     )
+    if color is not None:
+        apart = np.linalg.norm(color[right][:, None] - color[left][None], axis=-1)
+        cost = cost + np.minimum((apart / _COLOR_SPREAD) ** 2, _MOST_COLOR)
     if arms is not None:
         joined = (arms.together - arms.apart)[np.ix_(right, left)]
         cost = np.where(joined > 0, cost - _ARMS, np.where(joined < 0, cost + _ARMS, cost))

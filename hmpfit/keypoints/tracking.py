@@ -37,6 +37,7 @@ class HandTracks:
     hand_id: NDArray[np.int64]  # [H] in order of the first sighting
     person_id: NDArray[np.int64]  # [H] in order of the persons' first hands
     dropped: tuple[DroppedHand, ...] = ()
+    color: Floats | None = None  # [H, 3] median color of the palm (see `appearance`)
     arm_right: Floats | None = None  # [H] 1 where a body's right arm holds the hand, 0 its left arm, NaN unknown
 
 
@@ -84,6 +85,7 @@ def track(
     seen = np.isfinite(xy[:, :, 0, 0])
     votes = [evidence[n] for n in kept]
     ids = _in_order_of_appearance(seen, xy)
+    color = _colors(detections, table)
     return HandTracks(
         xy_px=xy,
         seen=seen,
@@ -92,9 +94,16 @@ def track(
         agreement=np.array([vote.agreement_with(bool(side)) for vote, side in zip(votes, labels, strict=True)]),
         times_s=detections.times_s,
         hand_id=ids,
-        person_id=group_hands(xy, labels, ids),
+        person_id=group_hands(xy, labels, ids, color=color),
         dropped=_dropped(detections, tracklets, found, evidence, why, max_hands if hands == "auto" else None),
+        color=color,
     )
+
+
+def _colors(detections: HandDetections, table: NDArray[np.int64]) -> Floats | None:
+    """Return the median color [H, 3] of hands whose detections are `table` [H, T], -1 for none."""
+    known = detections.color
+    return None if known is None else np.stack([np.median(known[rows[rows >= 0]], axis=0) for rows in table])
 
 
 def _chosen(
