@@ -1,11 +1,13 @@
 """Hands of several people that cross: identities (IDF1), each hand's error beside its clip alone, time per hand.
 
+A hand's clip alone is the clip without the other hands: the same skin, surroundings and noise, so that the errors
+differ by what other hands do to it.
+
 python -m benchmarks.several_people -o DIR [--clips N] [--people N] [--seconds S] [--seed N] [--fit]
 """
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from hmpfit.pipeline import run_video
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.results.npz import read_result
 from hmpfit.synthesis.clips import make_clip
-from hmpfit.synthesis.several_people import alone, people_camera, people_look, sample_people
+from hmpfit.synthesis.several_people import people_camera, people_look, sample_people
 from hmpfit.video.clip import open_clip
 
 FPS = 30.0
@@ -53,8 +55,7 @@ def _tracked(folder: Path, people: int, seconds: float, seed: int) -> float:
     camera, look = people_camera(), people_look(people, generator)
     if not (folder / "truth.npz").is_file():
         for hand in range(2 * people):
-            own = replace(look, skins=look.skins[hand : hand + 1])
-            make_clip(folder / f"hand{hand}", alone(motion, hand), models, camera, seed, FPS, own)
+            make_clip(folder / f"hand{hand}", motion, models, camera, seed, FPS, look, drawn=(hand,))
         make_clip(folder, motion, models, camera, seed, FPS, look)
     with np.load(folder / "truth.npz") as truth:
         true_px, visible, is_right = truth["keypoints_px"], truth["visibility"], truth["is_right"]

@@ -4,7 +4,7 @@ Separate from the renderer (any mesh) and from the motion (no pixels). The frame
 textured background or a room with depth (`room.py`), skin, a lamp, sensor noise, H.264.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,28 +62,32 @@ def make_clip(
     others: Callable[[int], list[Mesh]] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
     place: Place | None = None,
+    drawn: Sequence[int] | None = None,
 ) -> tuple[Path, Path]:
     """Render a motion into `folder` and return the paths of `clip.mp4` and `truth.npz`.
 
     The motion is in the camera's frame; its K is [1, 3, 3] and it has no distortion. The same seed gives the same
     pixels. `others` gives the meshes of a frame that are no hands (`occluders.py`). `on_frame(done, total)` reports
-    progress. `place` is the world of a moving camera; without it the camera is still, before a flat backdrop. Raises
-    RunFolderError when the clip cannot be written.
+    progress. `place` is the world of a moving camera; without it the camera is still, before a flat backdrop. `drawn`
+    are the hands of the motion that the clip shows (default: all); what they and the surroundings look like does not
+    depend on it. Raises RunFolderError when the clip cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     look = look or Appearance()
     generator = np.random.default_rng(seed)
-    posed = pose_hands(models, motion, vertices=True)
-    assert posed.vertices is not None
-    frames = posed.joints.shape[1]
-    times_s = np.arange(frames) / fps
+    times_s = np.arange(motion.transl.shape[1]) / fps
     sides = [(models.side(bool(is_right)), bool(is_right)) for is_right in motion.is_right]
     skins = look.skins or (look.skin,) * len(sides)
     arms = [
         Arm.of(model, is_right, skin_colors(model, skin, generator))
         for (model, is_right), skin in zip(sides, skins, strict=True)
     ]
+    if drawn is not None:
+        motion, arms = motion.select_hands(np.array(drawn)), [arms[hand] for hand in drawn]
+    posed = pose_hands(models, motion, vertices=True)
+    assert posed.vertices is not None
+    frames = len(times_s)
     flat = None if place is not None else background(camera.width, camera.height, times_s, look, generator)
     noise = sensor_noise(camera.width, camera.height, look.noise, generator)
     visibility = np.zeros(posed.joints.shape[:3], dtype=bool)
@@ -99,16 +103,10 @@ def make_clip(
             video.write(next(noise)(exposed), float(times_s[frame]))
             if on_frame is not None:
                 on_frame(frame + 1, frames)
+    world = world_truth(posed.joints, place)
     _write_truth(
-        folder / TRUTH_NAME,
-        motion,
-        posed.joints,
-        posed.vertices,
-        visibility,
-        camera,
-        times_s,
-        world_truth(posed.joints, place),
-    )
+        folder / TRUTH_NAME, motion, posed.joints, posed.vertices, visibility, camera, times_s, world
+    )  # fmt: skip
     return folder / CLIP_NAME, folder / TRUTH_NAME
 
 

@@ -74,15 +74,6 @@ def people_camera() -> Camera:
     return Camera(K, WIDTH, HEIGHT, None, "given")
 
 
-def alone(motion: HandMotion, hand: int) -> HandMotion:
-    """Return one hand of a motion."""
-    one = slice(hand, hand + 1)
-    return HandMotion(
-        motion.global_orient[one], motion.hand_pose[one], motion.transl[one], motion.betas[one],
-        motion.is_right[one], motion.status[one],
-    )  # fmt: skip
-
-
 def _paths(hands: int, frames: int, fps: float, generator: np.random.Generator) -> Floats:
     """Return the wrists' paths [H, T, 3]: at their places, and now and then a change of two neighbors."""
     x = (np.arange(hands) - (hands - 1) / 2) * _APART_M
