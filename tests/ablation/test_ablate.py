@@ -14,7 +14,9 @@ from hmpfit.ablation.withheld import withheld_stretches, without_fingers
 from hmpfit.command_line.ablate import ablate
 from hmpfit.command_line.bench import bench
 from hmpfit.command_line.synthesize import synthesize
+from hmpfit.command_line.train_prior import train_prior
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.priors.opening import load_gmm, load_pca
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21
@@ -109,13 +111,20 @@ def test_a_withheld_finger_leaves_no_trace() -> None:
     assert given.world_m is not None and np.isnan(given.world_m[0][gone]).all()
 
 
+def test_the_gmm_row_has_the_papers_one_component_and_another_row_has_8() -> None:
+    settings = resolve_settings()
+    made = plan(settings, ["keypoints"], NO_MMPOSE, ())
+    assert made.rows["GMM prior"][1] == replace(settings, prior="pca") and len(load_pca().shares) == 1
+    assert made.rows["GMM prior, 8 components"][1] == replace(settings, prior="gmm") and len(load_gmm().shares) == 8
+    (components,) = (one for one in train_prior.params if one.name == "components")
+    assert components.default == 1  # of a mixture that is learned
+
+
 def test_rows_that_cannot_run_say_why() -> None:
     settings = resolve_settings()
     made = plan(settings, ["keypoints"], NO_MMPOSE, ())
     assert list(made.rows) == RUNNABLE
     assert "--mmpose-config" in made.notes["stage 1 (mmpose)"]
-    assert made.rows["GMM prior"][1] == replace(settings, prior="pca")  # the paper's one component
-    assert made.rows["GMM prior, 8 components"][1] == replace(settings, prior="gmm")
     assert len(made.rows["stage 1 (blend)"][1].recipe.stages) == 1
     with pytest.raises(InputError, match="No row can run"):
         plan(settings, ["keypoints"], NO_MMPOSE, ["stage 1 (initializer)"])

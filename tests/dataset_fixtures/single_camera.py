@@ -98,16 +98,16 @@ def write_freihand(root: Path) -> tuple[Floats, Floats, Floats]:
     return K, joints, vertices
 
 
-def write_hic(root: Path) -> tuple[Floats, Floats]:
+def write_hic(root: Path, frames: int = FRAMES) -> tuple[Floats, Floats]:
     """Write sequence 01 of two hands (the left one lacks in frame 3) and 15 of a right one; returns chains and meshes.
 
     Chains [2, T, 16, 3] are in MANO's order, meshes [2, T, 778, 3].
     """
-    relative = np.random.default_rng(3).normal(scale=0.2, size=(2, FRAMES, 45))
-    motion, joints, meshes = moving_hands(FRAMES, relative, mano_sized())
+    relative = np.random.default_rng(3).normal(scale=0.2, size=(2, frames, 45))
+    motion, joints, meshes = moving_hands(frames, relative, mano_sized())
     chain = joints[:, :, list(OPENPOSE_TO_MANO21)][:, :, :16]
     for name in ("01", "15"):
-        for frame in range(FRAMES):
+        for frame in range(frames):
             write_picture(root / name / "1" / "rgb" / f"{frame:03d}.png", 640, 480)
             for hand, letter in enumerate("RL"):
                 if letter == "L" and (name == "15" or frame == 3):

@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hmpfit.ablation.with_truth import TruthDataset, _occluded_frames
 from hmpfit.datasets import dexycb, interhand
+from hmpfit.datasets.hand_clips import HandClips
 from hmpfit.datasets.json_lists import objects_of, points_of
 from hmpfit.datasets.opening import open_dataset, sequence_at
 from hmpfit.errors import InputError
+from hmpfit.evaluation.truth_files import of_sequence
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.dataset import Truth
+from hmpfit.regressors.checkpoints import load_plan
 from hmpfit.skeleton import MANO21_TO_OPENPOSE
 from tests.dataset_fixtures.hands import MODELS, mano_sized
 from tests.dataset_fixtures.many_cameras import (
@@ -78,6 +82,21 @@ def test_dexycb(tmp_path: Path) -> None:
         sequence_at(tmp_path / SUBJECT / "20200820_140004")
 
 
+def test_the_occluded_subset_of_dexycb_is_by_its_own_labels(tmp_path: Path) -> None:
+    write_dexycb(tmp_path)
+    folder = tmp_path / SUBJECT / "20200820_140004" / dexycb.SERIALS[1]
+    with np.load(folder / "labels_000002.npz") as stored:
+        label = dict(stored)
+    label["seg"][label["seg"] == dexycb.HAND_LABEL] = 2  # an object before the whole hand
+    np.savez(folder / "labels_000002.npz", **label)
+    clips = TruthDataset(f"dexycb:{tmp_path}", "s0-test")
+    first, second = clips.open().sequences
+    assert of_sequence(first, 0).occluded()[0].tolist() == [False, False, False, True]  # object 2 lies over the tips
+    assert of_sequence(second, 0).occluded()[0].tolist() == [False, False, True, True]
+    named = _occluded_frames(clips, (first.name, second.name))
+    assert named == (f"{first.name}/000003", f"{second.name}/000002", f"{second.name}/000003")
+
+
 def test_dexycb_splits_are_the_official_ones() -> None:
     counts = {}
     for split in dexycb.SPLITS:
@@ -139,6 +158,23 @@ def test_hic_is_cut_in_time_into_training_and_test(tmp_path: Path) -> None:
     names = [list(parts[split][0].frame_names) for split in ("train", "test")]
     assert names == [["000", "001", "002"], ["003"]]  # 806 of 1181 windows
     assert parts["test"][0].truth().valid.tolist() == [[True], [False]]
+
+
+def test_windows_of_20_on_hic_split_806_to_375(tmp_path: Path) -> None:
+    write_hic(tmp_path, frames=63)
+    view = load_plan("stc").view(load_plan("stc").switches("paper", {"window": "20"}))
+    assert view.frames == 20
+    train, test = (
+        HandClips("hic", open_dataset(f"hic:{tmp_path}", split, mano_sized()).sequences, view)
+        for split in ("train", "test")
+    )
+    cut = round(63 * 806 / (806 + 375))
+    both = [frame for frame in range(63) if frame != 3]  # where two hands are annotated
+    assert (len(train), len(test)) == (len([f for f in both if f < cut]), len([f for f in both if f >= cut]))
+    assert len(train) / len(test) == pytest.approx(806 / 375, rel=0.05)
+    assert train[len(train) - 1].images.shape[0] == 20
+    last, first = train[len(train) - 1].joints_m, test[0].joints_m
+    assert not np.allclose(last[:, -1], first[:, 0])  # the test's first window holds no frame of the training part
 
 
 def test_interhand(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def count(module: torch.nn.Module | None) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_paper_size_has_the_papers_weights() -> None:
+def test_paper_size_has_about_59_million_parameters() -> None:
     prior = MotionPrior(PAPER)
     assert count(prior) == pytest.approx(59e6, rel=0.02)
     assert count(prior.decoder) == pytest.approx(16.0e6, rel=0.02)

@@ -103,3 +103,8 @@ def test_keys_of_earlier_versions_are_read_with_a_warning(tmp_path: Path, caplog
     assert stage.resolve_penetration == PenetrationSettings(iterations=3, clearance_m=0.002)
     assert stage.options["prior"].latent_dim == 64
     assert "'apart' is called 'resolve_penetration' now" in caplog.text
+
+
+def test_gamma_is_4_pixels_in_the_papers_recipe_and_by_the_hands_size_elsewhere() -> None:
+    assert load_recipe("paper").keypoints.gamma_px == 4.0
+    assert load_recipe("default").keypoints.gamma_px == load_recipe("occluded").keypoints.gamma_px == 0.0

@@ -85,9 +85,9 @@ def test_hierarchy_of_any_mesh(mesh: str, models: HandModels) -> None:
     assert np.allclose(np.linalg.eigvalsh(laplacian(finest))[[0, -1]], [-1, 1])
 
 
-def test_inference_path_has_about_33_million_parameters(models: HandModels) -> None:
+def test_inference_path_has_32_9_million_parameters(models: HandModels) -> None:
     network = HandDgcl(replace(SIZES["paper"], disturbance="none"), models)
-    assert sum(p.numel() for p in network.parameters()) == pytest.approx(33e6, rel=0.02)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(32.9e6, abs=5e4)
 
 
 def test_both_models_of_a_pair_and_gradients_to_the_picture(network: HandDgcl) -> None:
@@ -259,7 +259,7 @@ def test_disturbed_edges_stay_a_laplacian() -> None:
 
 
 @pytest.mark.parametrize("kind", ["random_edge", "flip_edge"])
-def test_only_drawn_edges_change(kind: str, models: HandModels) -> None:
+def test_disturbance_draws_are_new_for_every_graph_and_change_only_drawn_edges(kind: str, models: HandModels) -> None:
     (graph, *_) = build_hierarchy(models.right.faces, models.right.v_template).adjacency
     edges, nodes = torch.as_tensor(graph, dtype=torch.float32), draw(3, len(graph), SMALL.dims[0])
     untouched = Disturbance(replace(SMALL, disturbance=kind, edge_share=0.0), len(graph))(nodes, edges)
