@@ -16,7 +16,7 @@ from hmpfit.errors import HmpfitError, InputError, MissingExtraError
 from hmpfit.files.structured import read_json_table
 from hmpfit.strict_json import to_json
 
-_START_WINDOWS, _HELD_OUT_BATCH = 512, 64
+_START_WINDOWS, _REFIT_WINDOWS, _HELD_OUT_BATCH = 512, 1500, 64
 _GAUSSIAN_WINDOWS = 6000
 PAPER_EPOCHS = 1000  # docs/method.md section 5
 
@@ -42,6 +42,7 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 )
 @click.option("--size", type=click.Choice(["small", "nemf", "paper"]), default="small", show_default=True)
 @click.option("--start", metavar="PRIOR", help="Begin with the weights of a prior of that size (a name or a file).")
+@click.option("--refit-codec", is_flag=True, help="With --start, size small: the linear codec anew from this data.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Run again to resume.")
 @click.option(
     "--additions",
@@ -65,9 +66,9 @@ PAPER_EPOCHS = 1000  # docs/method.md section 5
 @click.option("--quiet", is_flag=True, help="No progress; errors only.")
 def train_prior(
     amass: tuple[Path, ...], motion: tuple[Path, ...], generated: int, motion_share: float, hold_out: tuple[str, ...],
-    kind: str, size: str, start: str | None, out: Path, additions: bool, components: int, steps: int | None,
-    batch: int | None, learning_rate: float | None, device: str, devices: int, precision: str, hand_model: str,
-    seed: int, as_json: bool, quiet: bool,
+    kind: str, size: str, start: str | None, refit_codec: bool, out: Path, additions: bool, components: int,
+    steps: int | None, batch: int | None, learning_rate: float | None, device: str, devices: int, precision: str,
+    hand_model: str, seed: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a motion prior; `hmpfit run --prior DIR/prior.safetensors` uses it.
 
@@ -81,7 +82,7 @@ def train_prior(
         "motion_share": motion_share, "generated": generated, "hold_out": list(hold_out), "seed": seed,
         "hand_model": hand_model,
     }  # fmt: skip
-    _check_options(kind, size, start, additions, components)
+    _check_options(kind, size, start, refit_codec, additions, components)
     from hmpfit.training.priors.schedules import PRESETS
 
     batch, learning_rate = batch or PRESETS[size].batch, learning_rate or PRESETS[size].learning_rate
@@ -90,7 +91,7 @@ def train_prior(
         settings |= {
             "size": size, "steps": steps or f"{PAPER_EPOCHS} epochs", "batch": batch,
             "learning_rate": learning_rate, "precision": precision,
-        } | ({"additions": additions} if size == "paper" else {}) | ({"start": start} if start else {})  # fmt: skip
+        } | ({"additions": additions} if size == "paper" else {}) | _beginning(start, refit_codec)  # fmt: skip
     elif kind == "gmm":
         settings["components"] = components
     _same_settings(out, settings)
@@ -99,7 +100,7 @@ def train_prior(
 
     models = load_hand_models(hand_model)
     learn = _gaussians(kind, components) if kind != "motion_field" else _field(
-        size, start, additions, steps, batch, learning_rate,
+        size, start, refit_codec, additions, steps, batch, learning_rate,
         {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[device], devices, precision
     )  # fmt: skip
     rng = np.random.default_rng(seed)
@@ -125,6 +126,11 @@ def train_prior(
         click.echo(f"How good it is: hmpfit eval-prior {out / 'prior.safetensors'} --motion PATH")
 
 
+def _beginning(start: str | None, refit_codec: bool) -> dict[str, Any]:
+    """Return the settings that say what a training begins with, where that is not the data alone."""
+    return ({"start": start} if start else {}) | ({"refit_codec": True} if refit_codec else {})
+
+
 def _rest_hand(model: Any) -> tuple[Any, Any]:
     """Return the hand that the prior carries: joints [16, 3] and tips [5, 3] from the wrist, float32 meters."""
     import torch
@@ -134,10 +140,16 @@ def _rest_hand(model: Any) -> tuple[Any, Any]:
     return (joints - joints[0]).float(), (tips - joints[0]).float()
 
 
-def _check_options(kind: str, size: str, start: str | None, additions: bool, components: int) -> None:
+def _check_options(
+    kind: str, size: str, start: str | None, refit_codec: bool, additions: bool, components: int
+) -> None:  # fmt: skip
     """Refuse options that another kind or size has no use for."""
     if start is not None and kind != "motion_field":
         raise InputError(f"--start is for --kind motion_field; {kind} is learned in one step.")
+    if refit_codec and (start is None or size != "small"):
+        raise InputError(
+            "--refit-codec is for --size small with --start; without one the codec is from the data anyway."
+        )
     if additions and (kind != "motion_field" or size != "paper"):
         raise InputError("--additions is for --size paper; the small size has them already, Gaussians have no use.")
     if components > 1 and kind != "gmm":
@@ -170,6 +182,7 @@ def _gaussians(kind: str, components: int) -> Callable[..., tuple[str, dict[str,
 def _field(
     size: str,
     start: str | None,
+    refit_codec: bool,
     additions: bool,
     steps: int,
     batch: int,
@@ -197,7 +210,7 @@ def _field(
         from hmpfit.training.priors.sample_windows import sample_batch
 
         torch.manual_seed(seed)
-        prior = _begun(size, start, collections, hand, rng)
+        prior = _begun(size, start, refit_codec, collections, hand, rng)
         held_out = [sample_batch(held, _HELD_OUT_BATCH, prior.window_frames, np.random.default_rng(seed + 1))]
         preset, weights = schedules.PRESETS[size], objective.PriorLossWeights()
         if size == "nemf":
@@ -223,23 +236,27 @@ def _field(
     return learn
 
 
-def _begun(size: str, start: str | None, collections: Sequence[Any], hand: tuple[Any, Any], rng: Any) -> Any:
+def _begun(
+    size: str, start: str | None, refit: bool, collections: Sequence[Any], hand: tuple[Any, Any], rng: Any
+) -> Any:  # fmt: skip
     """Return the prior that training begins with: from the data's statistics, or another's weights. InputError."""
     from hmpfit.priors.motion_field.loading import load_prior
     from hmpfit.priors.motion_field.network import MotionPrior
     from hmpfit.priors.motion_field.sizes import KNOWN
     from hmpfit.training.priors.sample_windows import sample_batch
-    from hmpfit.training.priors.start import start_from_data
+    from hmpfit.training.priors.start import refit_codec, start_from_data, whole_windows
 
     if start is None:
         prior = MotionPrior(KNOWN[size])
         prior.skeleton.copy_(hand[0])
         prior.tips.copy_(hand[1])
-        start_from_data(prior, sample_batch(collections, _START_WINDOWS, prior.window_frames, rng).hand_R)
+        start_from_data(prior, whole_windows(sample_batch(collections, _START_WINDOWS, prior.window_frames, rng)))
         return prior
     prior = load_prior(start)
     if prior.sizes != KNOWN[size]:
         raise InputError(f"The prior '{start}' is not of size {size}; give the --size that it has.")
+    if refit:
+        refit_codec(prior, whole_windows(sample_batch(collections, _REFIT_WINDOWS, prior.window_frames, rng)))
     return prior.train().requires_grad_(True)
 
 

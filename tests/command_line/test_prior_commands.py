@@ -80,6 +80,8 @@ def test_training_begins_with_another_priors_weights_and_keeps_its_recordings(tm
         assert kept["pose_0"].shape == (90, 15, 3) and kept["valid_0"].all()
     with pytest.raises(InputError, match="'default' is not of size nemf"):
         invoke(train_prior, *recorded, "--start", "default", "--size", "nemf", "-o", tmp_path / "other", *SHORT)
+    with pytest.raises(InputError, match="--refit-codec is for --size small with --start"):
+        invoke(train_prior, *recorded, "--refit-codec", "-o", tmp_path / "other", *SHORT)
     with pytest.raises(InputError, match="--start is for --kind motion_field"):
         invoke(train_prior, *recorded, "--start", "default", "--kind", "gmm", "-o", tmp_path / "other", "--quiet")
 

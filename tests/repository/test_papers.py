@@ -1,4 +1,4 @@
-"""docs/papers.md says what the code does: files exist, and every setting it states is the code's own."""
+"""docs/papers.md says what the code does: files and tests exist, and every setting it states is the code's own."""
 
 import re
 from pathlib import Path
@@ -64,3 +64,9 @@ def test_named_files_exist(section: str) -> None:
     inside = ROOT / "hmpfit" / "regressors" / section.lower()
     assert len(files) > 5
     assert not [name for name in files if not ((ROOT / name).is_file() or (inside / name).is_file())]
+
+
+def test_named_tests_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", SECTIONS["Tests"])
+    assert len(named) > 25
+    assert not [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]

@@ -13,7 +13,7 @@ from hmpfit.priors.motion_field.sizes import SMALL
 from hmpfit.training.priors.masked_gaps import gap_loss, sample_gaps
 from hmpfit.training.priors.objective import PriorLossWeights, training_loss
 from hmpfit.training.priors.sample_windows import Batch, Clips, sample_batch
-from hmpfit.training.priors.start import start_from_data
+from hmpfit.training.priors.start import refit_codec, start_from_data, whole_windows
 from tests.made_motion import waving_fingers
 
 CHANNELS = 4
@@ -166,3 +166,30 @@ def test_a_truncated_prior_has_the_first_numbers_of_the_latent() -> None:
     moved = prior.decoder.path_basis.square().sum((1, 2))
     assert (moved.diff() <= 1e-12).all()  # the first move the hand most
     assert prior.truncated(0) is prior and prior.truncated(12) is prior
+
+
+def test_a_codec_refitted_to_other_motion_keeps_its_channels_in_their_places() -> None:
+    prior, batch = started(latent=96, windows=32)
+    axes, shipped = (
+        prior.encoder.to_path.weight.clone(),
+        {k: v.clone() for k, v in prior.encoder.gaps.state_dict().items()},
+    )
+    refit_codec(prior, batch.hand_R)  # the same motion: the same codec
+    assert torch.allclose(prior.encoder.to_path.weight, axes, atol=1e-4)
+    other = sample_batch([Clips(waving_fingers(16, (0.4, 2.0), 0.4, 0.7))], 32, 128, np.random.default_rng(7))
+    known = torch.ones(32, 128, dtype=torch.bool)
+
+    @torch.no_grad()
+    def error() -> float:
+        decoded = rotations.from_6d(prior.decode(prior.start(other.hand_R, known), prior.frame_times))
+        return float(rotations.angle_between(decoded, other.hand_R).mean())
+
+    before = error()
+    refit_codec(prior, other.hand_R)
+    assert error() < 0.9 * before
+    alike = torch.nn.functional.cosine_similarity(prior.encoder.to_path.weight, axes, dim=1)
+    assert (alike > 0).all() and alike.mean() > 0.5
+    for key, value in prior.encoder.gaps.state_dict().items():
+        assert key == "spread" or torch.equal(value, shipped[key])  # the network is not touched
+    padded = dataclasses.replace(batch, valid=batch.valid & (torch.arange(32) < 20)[:, None])
+    assert len(whole_windows(padded)) == 20

@@ -5,6 +5,7 @@ the network then learns is only what a linear transform cannot do. Training from
 """
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from hmpfit.priors.motion_field import features
@@ -12,10 +13,18 @@ from hmpfit.priors.motion_field.decoder import JOINTS
 from hmpfit.priors.motion_field.network import MotionPrior
 from hmpfit.priors.motion_field.path_encoder import PathEncoder
 from hmpfit.skeleton import MANO_HAND_JOINTS
+from hmpfit.training.priors.sample_windows import Batch
 
 # Turning a joint moves what hangs on it: relative lever arms of a finger's joints weigh rotations in the PCA.
 LEVER = {"1": 1.0, "2": 0.6, "3": 0.35}
 SMALLEST_STD = 1e-3
+LEAST_WHOLE = 16
+
+
+def whole_windows(batch: Batch) -> Tensor:
+    """Return the windows [N, T, 15, 3, 3] of which every frame is true motion; all, where hardly any is."""
+    whole = batch.valid.all(1)
+    return batch.hand_R[whole] if int(whole.sum()) >= LEAST_WHOLE else batch.hand_R
 
 
 @torch.no_grad()
@@ -55,3 +64,26 @@ def start_from_data(prior: MotionPrior, hand_R: Tensor) -> None:
     encoder.to_path.bias.copy_(-(axes * lever) @ mean)
     encoder.to_latent.weight.zero_()
     encoder.to_latent.weight[rows, kept] = 1 / scale
+
+
+@torch.no_grad()
+def refit_codec(prior: MotionPrior, hand_R: Tensor) -> None:
+    """Set statistics and linear codec of a trained prior anew, from windows hand_R [N, T, 15, 3, 3] of known frames.
+
+    Each new channel takes the place and the sign of the former one that it is most like, so that the in-betweening
+    network, which knows channels by their place, goes on from where it was.
+    """
+    encoder, decoder = prior.encoder, prior.decoder
+    assert isinstance(encoder, PathEncoder)
+    before = torch.nn.functional.normalize(encoder.to_path.weight.clone(), dim=1)
+    start_from_data(prior, hand_R)
+    alike = before @ torch.nn.functional.normalize(encoder.to_path.weight, dim=1).T  # [former, new]
+    places = torch.as_tensor(linear_sum_assignment(-alike.abs().numpy())[1])
+    sign = alike[torch.arange(len(places)), places].sign()
+    encoder.to_path.weight.copy_(encoder.to_path.weight[places] * sign[:, None])
+    encoder.to_path.bias.copy_(encoder.to_path.bias[places] * sign)
+    decoder.out.weight.copy_(decoder.out.weight[:, places] * sign)
+    decoder.path_basis.copy_(decoder.path_basis[..., places] * sign)
+    by_channel = encoder.to_latent.weight.unflatten(1, (-1, len(places)))
+    encoder.to_latent.weight.copy_((by_channel[..., places] * sign).flatten(1))
+    encoder.gaps.spread.copy_(encoder.gaps.spread[places])
