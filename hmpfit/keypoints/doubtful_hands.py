@@ -5,6 +5,7 @@ nothing, because the views are drawn for the confidence of landmarks; where ther
 """
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,11 @@ _PERCENTILE = 75  # over the frames of a hand: those that something covers do no
 # hands reaches 0.07, of two paws 0.01.
 _SURE, _LEAST_CONFIDENCE = 0.96, 0.03
 _CONFIDENCE_PERCENTILE = 90
+# A hand of a video below this needs a palm that the palm detector confirms close up (`close_up`): paws that reach 0.95
+# to 0.96 have 0.48, the weakest hand (it holds a cup, 0.97) 0.71.
+_CONFIRMED, _LEAST_PALM = 0.97, 0.6
+
+PalmScores = Callable[[Sequence[int]], Mapping[int, float]]
 
 _TURNS = (-0.5, -0.25, 0.25, 0.5)  # radians
 _SCALES = (0.8, 1.25, 1.6)
@@ -59,6 +65,11 @@ def sureness(view_presence: Floats) -> tuple[Floats, Floats]:
     return np.array(sure), np.array([_LEAST if len(row) >= FEW_FRAMES else _LEAST_OF_FEW for row in known])
 
 
+def doubtful_so_far(view_presence: Sequence[float]) -> bool:
+    """Return whether the views of a hand that is still being followed, one median a look, say that it is none."""
+    return len(view_presence) >= FEW_FRAMES and float(np.percentile(view_presence, _PERCENTILE)) < _LEAST
+
+
 def doubts(view_presence: Floats, confidence: Floats, seen: Bools) -> list[str | None]:
     """Return why each of H hands is doubtful, None where it is not or has no views.
 
@@ -80,20 +91,36 @@ def doubts(view_presence: Floats, confidence: Floats, seen: Bools) -> list[str |
     return why
 
 
+def unconfirmed(sure: Floats, least: Floats, why: Sequence[str | None], palm_scores: PalmScores) -> list[str | None]:
+    """Return `why` with reasons for those hands of videos, unsure and not doubtful yet, that show no palm close up."""
+    asked = [h for h, reason in enumerate(why) if reason is None and least[h] == _LEAST and sure[h] < _CONFIRMED]
+    out = list(why)
+    for hand, score in (palm_scores(asked) if asked else {}).items():
+        log.debug("palm of hand %d close up: %.3f", hand, score)
+        if score < _LEAST_PALM:
+            out[hand] = (
+                f"doubtful: its presence is {sure[hand]:.2f} over turned and scaled views, and the palm detector "
+                f"scores it {score:.2f} close up (hands: {_LEAST_PALM:.1f} or more)"
+            )
+    return out
+
+
 def _best_confidence(confidence: Floats, seen: Bools) -> float:
     return float(np.percentile(confidence[seen].mean(axis=-1), _CONFIDENCE_PERCENTILE)) if seen.any() else 0.0
 
 
-def drop_doubtful(measured: KeypointTracks, tracks: HandTracks, view_presence: Floats) -> KeypointTracks:
+def drop_doubtful(
+    measured: KeypointTracks, tracks: HandTracks, view_presence: Floats, palm_scores: PalmScores
+) -> KeypointTracks:
     """Return the measured hands without the doubtful ones, which it lists among the dropped.
 
-    `tracks` are the same hands as they were followed.
+    `tracks` are the same hands as they were followed; `palm_scores` looks at some of them close up.
     """
-    why = doubts(view_presence, measured.confidence, measured.seen)
+    sure, least = sureness(view_presence)
+    why = unconfirmed(sure, least, doubts(view_presence, measured.confidence, measured.seen), palm_scores)
     kept = np.array([reason is None for reason in why])
     if kept.all():
         return measured
-    sure = sureness(view_presence)[0]
     doubtful = [_dropped(tracks, hand, float(sure[hand]), reason) for hand, reason in enumerate(why) if reason]
     listed = sorted((*measured.dropped, *doubtful), key=lambda one: (one.first_frame, one.last_frame, one.center_px))
     return _select(measured, kept, tuple(listed))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints import confidence
+from hmpfit.keypoints.close_up import palm_scores
 from hmpfit.keypoints.doubtful_hands import FEW_FRAMES, drop_doubtful, wide_views
 from hmpfit.keypoints.frames import FrameSource, FurtherWork, Progress, over_frames_and_back
 from hmpfit.keypoints.keyframes import halved, key_frames, longest_gap
@@ -111,7 +112,8 @@ def refine_tracks(
         _fill(found.confidence, found.measured, found.seen, tracks.times_s)
     world = to_camera_axes(without_wrist_bias(found.world_m), regions, found.seen, camera)
     measured = _as_tracks(tracks, found, world)
-    return drop_doubtful(measured, tracks, found.view_presence) if options.drop_doubtful else measured
+    look_closer = partial(palm_scores, clip, measured, files=files, workers=workers)
+    return drop_doubtful(measured, tracks, found.view_presence, look_closer) if options.drop_doubtful else measured
 
 
 @dataclass(frozen=True)

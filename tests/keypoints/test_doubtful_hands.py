@@ -1,5 +1,6 @@
 """Hands that the landmark network doubts over turned and scaled views: dropped with a reason, others kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from hmpfit.errors import NoHandError
 from hmpfit.keypoints import doubtful_hands
-from hmpfit.keypoints.doubtful_hands import doubts, drop_doubtful, sureness, wide_views
-from hmpfit.keypoints.mediapipe import MediaPipeOptions, extract
+from hmpfit.keypoints.close_up import palm_scores
+from hmpfit.keypoints.doubtful_hands import doubts, drop_doubtful, sureness, unconfirmed, wide_views
+from hmpfit.keypoints.landmarker_files import load_landmarker
+from hmpfit.keypoints.mediapipe import MediaPipeOptions, extract, find_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.tracking import track
 from hmpfit.records import Camera, KeypointTracks
@@ -19,6 +22,10 @@ from tests.keypoints.test_tracking import scene, still
 def views(*rows: list[float], frames: int = 60) -> np.ndarray:
     """Return view presences [H, T]: those of each row in its first frames, NaN after."""
     return np.array([row + [np.nan] * (frames - len(row)) for row in rows])
+
+
+def confirm_all(hands: Sequence[int]) -> dict[int, float]:
+    return dict.fromkeys(hands, 1.0)
 
 
 def test_a_quarter_of_the_frames_decides() -> None:
@@ -38,6 +45,34 @@ def test_views_that_agree_on_no_landmark_must_be_surer() -> None:
     assert said[1:] == [None, None, None], "some frames, a surer hand, a photo"
 
 
+def test_an_unsure_hand_of_a_video_needs_a_palm_close_up() -> None:
+    sure, least = sureness(views([0.95] * 20, [0.95] * 20, [0.98] * 20, [0.9] * 20, [0.95]))
+    asked: list[int] = []
+
+    def score(hands: Sequence[int]) -> dict[int, float]:
+        asked.extend(hands)
+        return {0: 0.48, 1: 0.71}
+
+    said = unconfirmed(sure, least, [None, None, None, "doubtful", None], score)
+    assert asked == [0, 1], "neither a sure hand, nor one that is dropped anyway, nor a photo's"
+    assert said[0] is not None and "scores it 0.48 close up" in said[0]
+    assert said[1:] == [None, None, "doubtful", None]
+
+
+def test_the_palm_of_a_hand_is_confirmed_close_up_and_a_wall_has_none(inputs: Path) -> None:
+    clip = open_clip(inputs / "cases" / "base.mp4", (0, 8))
+    files = load_landmarker()
+    tracks = find_tracks(clip, files, MediaPipeOptions(workers=1))
+    elsewhere = tracks.xy_px + np.array([200.0 if np.nanmean(tracks.xy_px[..., 0]) < 320 else -200.0, 0.0])
+    shown = KeypointTracks(
+        np.concatenate((tracks.xy_px, elsewhere)), np.ones((2, 8, 21)), np.tile(tracks.seen, (2, 1)),
+        np.tile(tracks.is_right, 2), tracks.times_s,
+    )  # fmt: skip
+    scores = palm_scores(clip, shown, [0, 1], files=files, workers=1)
+    assert scores[0] > 0.8 and scores[1] < 0.2
+    assert palm_scores(clip, shown, [], files=files, workers=1) == {}
+
+
 def test_doubtful_hands_are_listed_and_the_others_numbered_anew() -> None:
     seen = (still(300, range(10, 60)), 0.9), (still(700, range(60)), 0.9), (still(1100, range(60)), 0.1)
     tracks = track(scene(*seen, frames=60))
@@ -48,7 +83,7 @@ def test_doubtful_hands_are_listed_and_the_others_numbered_anew() -> None:
     presence = np.full((3, 60), 0.99)
     first = int(np.argmin(tracks.hand_id))
     presence[first] = 0.8
-    kept = drop_doubtful(measured, tracks, presence)
+    kept = drop_doubtful(measured, tracks, presence, confirm_all)
     rows = [hand for hand in range(3) if hand != first]
     np.testing.assert_array_equal(kept.xy_px, measured.xy_px[rows])
     assert sorted(kept.hand_id) == [0, 1] and kept.person_id.min() == 0
@@ -58,7 +93,7 @@ def test_doubtful_hands_are_listed_and_the_others_numbered_anew() -> None:
         tracks.xy_px[first, 30, :, 0].mean()
     )
     presence[first] = np.nan
-    assert drop_doubtful(measured, tracks, presence) is measured
+    assert drop_doubtful(measured, tracks, presence, confirm_all) is measured
 
 
 def test_wide_views_keep_the_hand_inside() -> None:
