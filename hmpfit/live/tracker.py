@@ -4,12 +4,14 @@ The offline detector decides with the whole clip in view (`keypoints.tracking`);
 networks, regions, confidence and camera turn are the same.
 """
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 from hmpfit.keypoints.detection import distinct
+from hmpfit.keypoints.doubtful_hands import doubtful_so_far
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.occlusion import OcclusionClassifier
@@ -22,6 +24,7 @@ from hmpfit.records import Camera, Floats
 
 _SAME_HAND = 0.25  # mean landmark distance, in hand boxes' diagonals, below which two hands are one
 _OFF_CENTER, _OFF_TURN, _OFF_SIZE = 0.04, 0.2, 0.15  # share of the side, radians, logarithm: then it is cropped anew
+_VIEWS_KEPT = 150  # looks with views by which a hand is doubted: half a minute
 _REGION_MEMORY_S = 0.07  # time constant of the region that follows a hand
 
 
@@ -53,7 +56,13 @@ class _Followed:
     velocity: Floats = field(default_factory=lambda: np.zeros(2))
     region: Regions | None = None
     viewed_s: float = -np.inf
+    view_presence: deque[float] = field(default_factory=lambda: deque(maxlen=_VIEWS_KEPT))
     confidence: Floats = field(default_factory=lambda: np.zeros(21))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether its views say that it is no hand: a paw is followed, so that it is not found anew, and not shown."""
+        return doubtful_so_far(self.view_presence)
 
     def region_at(self, time_s: float) -> Regions:
         """Return the next region: around the last landmarks, extrapolated and smoothed."""
@@ -92,7 +101,8 @@ class HandTracker:
                 sighting = self._measure(one, image, region, frame)
             if sighting.presence >= self._options.presence:
                 self._move(one, sighting, region, time_s)
-                hands.append(self._seen(one, sighting, region))
+                if self._counts(one):
+                    hands.append(self._seen(one, sighting, region))
             elif time_s - one.seen_s > self._options.lost_s:
                 self._followed.remove(one)
         hands = self._without_twins(hands)
@@ -109,6 +119,7 @@ class HandTracker:
         )
         if sighting.alpha is not None:
             one.viewed_s, one.confidence = frame.time_s, sighting.alpha
+            one.view_presence.append(sighting.view_presence)
         return replace(sighting, alpha=one.confidence)
 
     def _move(self, one: _Followed, sighting: Sighting, region: Regions, time_s: float) -> None:
@@ -143,8 +154,15 @@ class HandTracker:
                 kept.append(hand)
         return kept
 
+    def _counts(self, one: _Followed) -> bool:
+        """Return whether a followed hand is one; what the user says is there is not doubted."""
+        return self._options.hands != "auto" or not one.doubtful
+
+    def _enough(self) -> bool:
+        return sum(map(self._counts, self._followed)) >= self._options.max_hands
+
     def _search_is_due(self, time_s: float) -> bool:
-        if len(self._followed) >= self._options.max_hands:
+        if self._enough():
             return False
         every = self._options.more_palms_every_s if self._followed else self._options.palms_every_s
         return time_s - self._searched_s >= every - 1e-4
@@ -159,7 +177,7 @@ class HandTracker:
         for row in distinct(found, found.presence * palms.score, self._options.presence):
             xy = found.xy_px[row]
             known = any(distance(xy, one.xy_px) < 2 * _SAME_HAND for one in self._followed)
-            if known or len(self._followed) >= self._options.max_hands:
+            if known or self._enough():
                 continue
             odds = float(log_odds(found.right[row]))
             is_right = self._side(odds)
