@@ -41,19 +41,14 @@ class Drawing:
             image[self.y : self.y + height, self.x : self.x + width], self.rgb, self.coverage * np.float32(opacity)
         )
 
-    def enlarged(self, times: int, width: int, height: int) -> "Drawing":
-        """Return the drawing `times` as large, cut off at an image of width x height; without its depth."""
+    def blurred(self) -> "Drawing":
+        """Return the drawing with each pixel the mean of it and its neighbors; without its depth."""
         import cv2
 
-        rows, columns = self.coverage.shape
-        if rows == 0 or columns == 0:
+        if self.coverage.size == 0:
             return self
-        size, drawn = (columns * times, rows * times), (self.coverage > 0)[..., None]
-        filled = np.where(drawn, self.rgb, self.rgb.sum((0, 1)) // max(int(drawn.sum()), 1)).astype(np.uint8)
-        rgb, coverage = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in (filled, self.coverage))
-        x, y = self.x * times, self.y * times
-        inside = slice(None, max(height - y, 0)), slice(None, max(width - x, 0))
-        return Drawing(x, y, np.asarray(rgb[inside], np.uint8), np.asarray(coverage[inside], np.float32), None)
+        rgb, coverage = (cv2.blur(part, (3, 3)) for part in (self.rgb, self.coverage))
+        return Drawing(self.x, self.y, np.asarray(rgb, np.uint8), np.asarray(coverage, np.float32), None)
 
 
 def blend_over(image: NDArray[np.uint8], over: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
@@ -105,8 +100,10 @@ def render(
         return _nothing()
     pixels[:, :2] -= low
     rgba = renderer.draw(mesh, vertex_normals(mesh), pixels, size, light or Light(), smooth)
-    coverage = rgba[..., 3].astype(np.float32) / 255
-    rgb = np.minimum(rgba[..., :3] / np.maximum(coverage, 1 / 255)[..., None], 255).astype(np.uint8)
+    coverage = rgba[..., 3] * np.float32(1 / 255)
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    if smooth:
+        rgb = np.minimum(rgb / np.maximum(coverage, 1 / 255)[..., None], 255).astype(np.uint8)
     return Drawing(int(low[0]), int(low[1]), rgb, coverage, renderer.depth(mesh, pixels, size) if depth else None)
 
 

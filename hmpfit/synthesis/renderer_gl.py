@@ -61,12 +61,12 @@ class OpenGL:
     def draw(
         self, mesh: Mesh, normals: Floats, clip: Floats, size: tuple[int, int], light: Light, smooth: bool
     ) -> NDArray[np.uint8]:
-        """Return RGBA [h, w, 4], colors multiplied with the coverage."""
+        """Return RGBA [h, w, 4], colors multiplied with the coverage; not `smooth`, the mean color where nothing is."""
         many, single = self._framebuffers(size, "smooth" if smooth else "plain")
         many.use()
         many.viewport = (0, 0, *size)
-        many.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
         colors = shade(mesh.colors, normals, mesh.vertices, light)
+        many.clear(*((0.0, 0.0, 0.0) if smooth else colors.mean(axis=0).tolist()), 0.0, depth=1.0)
         self._submit(self._color, np.concatenate((clip, colors), axis=1), ("pixel", "color"), "3f 3f", mesh, size)
         if smooth:
             self._context.copy_framebuffer(single, many)

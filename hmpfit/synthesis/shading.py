@@ -45,13 +45,12 @@ def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
 
 def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:
     """Return unit outward normals [V, 3]: the area-weighted mean over the faces around each vertex."""
-    corners = mesh.vertices[mesh.faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    count = len(mesh.vertices)
-    around = mesh.faces.ravel()
-    sums = [np.bincount(around, np.repeat(across[:, axis], 3), minlength=count) for axis in range(3)]
-    normals = np.stack(sums, axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    first, second, third = (mesh.vertices[mesh.faces[:, corner]].T for corner in range(3))
+    (ax, ay, az), (bx, by, bz) = second - first, third - first
+    across = (ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)  # np.cross takes four times as long
+    count, around = len(mesh.vertices), mesh.faces.T.ravel()
+    normals = np.stack([np.bincount(around, np.tile(part, 3), minlength=count) for part in across], axis=1)
+    return normals / np.maximum(np.sqrt(np.square(normals).sum(axis=1, keepdims=True)), 1e-20)
 
 
 def shade(colors: Floats, normals: Floats, vertices: Floats, light: Light) -> NDArray[np.float64]:

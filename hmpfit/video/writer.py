@@ -27,12 +27,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class VideoWriter:
     """A video being written, as a context manager: `with VideoWriter(path, fps, width, height) as video: ...`.
 
-    H.264, yuv420p, `+faststart`; a size that is odd gets one row or column repeated. `crf` and `preset` are x264's.
+    H.264, yuv420p, `+faststart`; a size that is odd gets one row or column repeated. `crf`, `preset` and
+    `more` (`name=value:...`) are x264's, as is the number of `threads` (0: its own choice, which follows the cores).
     When the block raises, nothing is left behind. Raises RunFolderError when the folder or the disk refuses.
     """
 
     def __init__(
-        self, path: str | Path, fps: float, width: int, height: int, crf: int = 23, preset: str = "veryfast"
+        self,
+        path: str | Path,
+        fps: float,
+        width: int,
+        height: int,
+        crf: int = 23,
+        preset: str = "veryfast",
+        more: str = "",
+        threads: int = 0,
     ) -> None:
         import av
 
@@ -47,10 +56,11 @@ class VideoWriter:
             self._container = av.open(f"file:{self._partial}", "w", format="mp4", options={"movflags": "+faststart"})
         rate = Fraction(fps).limit_denominator(1001)
         # x264's macroblock tree depends on memory alignment: the same frames would give one of several files.
-        options = {"crf": str(crf), "preset": preset, "x264-params": "no-mbtree=1:no-deblock=0"}
+        options = {"crf": str(crf), "preset": preset, "x264-params": f"no-mbtree=1:no-deblock=0{more and ':'}{more}"}
         stream = self._container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _TICKS)
+        stream.codec_context.thread_count = threads
         stream.codec_context.colorspace = _BT709
         stream.codec_context.color_primaries = _BT709
         stream.codec_context.color_trc = _BT709

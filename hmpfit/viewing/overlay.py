@@ -18,7 +18,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
 from hmpfit.records import DETECTED, INTERPOLATED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import OPENPOSE_WRIST
-from hmpfit.synthesis.renderer import Drawing, render
+from hmpfit.synthesis.renderer import render
 from hmpfit.synthesis.shading import Mesh
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
@@ -36,8 +36,8 @@ _CHUNK = 16  # frames whose vertices are in memory at once
 _STRIP_PX = 7
 _PALE, _GRAY = 245.0, 60.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
-_PRESET, _CRF = "superfast", 24  # of x264
-_COARSE_FROM_PX = 160  # longer side of a hand's box, from which its mesh is drawn at half of the resolution
+_PRESET, _CRF, _MORE = "superfast", 24, "weightp=0"  # of x264
+_SMOOTH_BELOW_PX = 160  # longer side of a hand's box, from which one sample a pixel will do, blurred
 
 Image = NDArray[np.uint8]
 
@@ -66,7 +66,8 @@ def write_overlay(
     strip, inset = _status_strip(result.motion, whole), _map(result)
     posed, legend = _posed(result, models, mesh or layout == "turntable"), _legend(result.motion)
     turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
-    with VideoWriter(path, clip.fps, whole, height, crf=_CRF, preset=_PRESET) as video, WriteBehind() as behind:
+    video_writer = VideoWriter(path, clip.fps, whole, height, _CRF, _PRESET, _MORE, threads=1)
+    with video_writer as video, WriteBehind() as behind:
         for frame, image in read_ahead(clip.images()):
             image, vertices = _resized(image, width, height), next(posed)
             raw = image.copy() if layout == "side-by-side" else None
@@ -156,8 +157,10 @@ def draw_frame(
             faces = faces if motion.is_right[hand] else faces[:, ::-1]
             points = _undistorted_like(vertices[hand], result.camera, frame)
             K = _K(result.camera, frame) * np.array([[scale], [scale], [1.0]])
-            coarse = np.ptp(result.landmarks_px[hand, frame] * scale, axis=0).max() >= _COARSE_FROM_PX
-            drawing = _rendered(Mesh(points, faces, color / 255), K, image, 2 if coarse else 1)
+            small = np.ptp(result.landmarks_px[hand, frame] * scale, axis=0).max() < _SMOOTH_BELOW_PX
+            height, width = image.shape[:2]
+            drawing = render([Mesh(points, faces, color / 255)], K, width, height, smooth=bool(small))
+            drawing = drawing if small else drawing.blurred()
             drawing.over(image, opacity if status == DETECTED else 0.7 * opacity)
             draw_contour(image, drawing, color)
         ink, thickness_px = (None, bone_width_px(image)) if mesh else (color, 2)
@@ -168,13 +171,6 @@ def draw_frame(
         text = name if status == DETECTED else f"{name} {STATUS_NAMES[status]}"
         wrist_px = result.landmarks_px[hand, frame, OPENPOSE_WRIST] * scale
         draw_tag(image, wrist_px, text, RIGHT_RGB if motion.is_right[hand] else LEFT_RGB)
-
-
-def _rendered(mesh: Mesh, K: Floats, image: Image, pixels: int) -> Drawing:
-    """Render a mesh at one sample area for `pixels` x `pixels` of the image, and enlarge it smoothly."""
-    height, width = (-(-side // pixels) for side in image.shape[:2])
-    drawing = render([mesh], K / np.array([[pixels], [pixels], [1.0]]), width, height)
-    return drawing if pixels == 1 else drawing.enlarged(pixels, image.shape[1], image.shape[0])
 
 
 def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
