@@ -3,7 +3,8 @@
 Separate from the terminal, so that the library can report without knowing how, or whether, anyone looks.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 
 class Advance(Protocol):
@@ -30,3 +31,16 @@ class Silent:
 
 def _ignore(count: int = 1) -> None:
     return None
+
+
+def count_from_total(progress: Progress, name: str) -> Callable[[int, int], None]:
+    """Turn a progress phase into a callback of (done, total); the phase begins with the first call."""
+    state: dict[str, Any] = {"done": 0}
+
+    def report(done: int, total: int) -> None:
+        if "advance" not in state:
+            state["advance"] = progress.phase(name, total)
+        state["advance"](done - state["done"])
+        state["done"] = done
+
+    return report

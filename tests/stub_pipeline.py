@@ -41,7 +41,7 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     made: list[Call] = []
 
     def run_video(
-        video: Path, out: Path, settings: RunSettings, progress: Any, told: str | None = None
+        video: Path, out: Path, settings: RunSettings, progress: Any, told: str | None = None, opened: Any = None
     ) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
         if video.stem == "bad":

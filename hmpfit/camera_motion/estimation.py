@@ -5,7 +5,7 @@ have a first place before the camera.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,14 @@ from hmpfit.camera_motion.classification import classify, refined_focal
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
 from hmpfit.camera_motion.odometry import camera_map
-from hmpfit.camera_motion.point_tracks import WORKING_SIDE, PointTracks, common_rows, track_points
+from hmpfit.camera_motion.point_tracks import (
+    WORKING_SIDE,
+    Image,
+    PointTracks,
+    common_rows,
+    track_points,
+    working_images,
+)
 from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
 from hmpfit.camera_motion.stillness import is_still_camera, sampled_frames
 from hmpfit.camera_motion.two_views import rotation_between
@@ -47,11 +54,17 @@ class CameraPath:
 
 
 def find_camera_path(
-    clip: Clip, tracks: KeypointTracks, camera: Camera, mode: str, advance: Callable[[int], None] | None = None
+    clip: Clip,
+    tracks: KeypointTracks,
+    camera: Camera,
+    mode: str,
+    advance: Callable[[int], None] | None = None,
+    samples: Iterable[tuple[int, Image, float]] | None = None,
 ) -> CameraPath:
     """Return how the camera of a clip moved; hands and forearms of `tracks` are left out of the static scene.
 
-    `mode`: see `check_camera_mode`. `advance(1)` is called once a frame when the clip is gone through. Raises
+    `mode`: see `check_camera_mode`. `samples` are the `sampled_frames` as `working_images`, where they are known
+    already. `advance(1)` is called once a frame when the clip is gone through. Raises
     InputError for an unknown mode and as `read_camera_path`.
     """
     check_camera_mode(mode)
@@ -65,8 +78,8 @@ def find_camera_path(
     masks = HandMasks.of(tracks)
     if mode == "auto":
         chosen = set(sampled_frames(clip.times_s).tolist())
-        images = ((frame, image()) for frame, image in clip.decoded() if frame in chosen)
-        found = is_still_camera(images, masks.outside, len(chosen))
+        read = ((frame, image()) for frame, image in clip.decoded() if frame in chosen)
+        found = is_still_camera(working_images(read) if samples is None else samples, masks.outside, len(chosen))
         if found:
             return CameraPath(STATIC, "the background stays where it is", still, np.zeros((0, 3)))
         if found is None:

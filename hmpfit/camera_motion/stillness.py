@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow_points, working_images
+from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow_points
 from hmpfit.records import Floats
 
 SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
@@ -25,18 +25,18 @@ def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
 
 
 def is_still_camera(
-    images: Iterable[tuple[int, Image]], outside: Callable[[int, int, int, float], Image], count: int
+    images: Iterable[tuple[int, Image, float]], outside: Callable[[int, int, int, float], Image], count: int
 ) -> bool | None:
     """Return whether a camera is still; None where half of the frames are too plain to follow anything.
 
-    `images` are `count` frames with their numbers, `outside` the mask of `HandMasks`. Stops as soon as it cannot be
+    `images` are `count` frames from `working_images`, `outside` the mask of `HandMasks`. Stops as soon as it cannot be
     still any more.
     """
     most_moved = count - int(np.ceil(_FRAMES_SHARE * (count - 1))) - 1
     reference: Image | None = None
     moved, compared, plain = 0, 0, 0
     at: Floats = np.zeros((0, 2), np.float32)
-    for frame, gray, scale in working_images(images):
+    for frame, gray, scale in images:
         height, width = gray.shape
         allowed = outside(frame, width, height, scale)
         if reference is None:

@@ -18,6 +18,7 @@ from hmpfit.errors import HmpfitError, InputError
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.strict_json import to_json
+from hmpfit.video.ahead_of_imports import opened_ahead
 from hmpfit.video.sources import Source, expand_sources, local_file
 
 DEFAULT_OUT = Path("hmpfit_out")
@@ -90,15 +91,16 @@ def output_folders(sources: Sequence[Source], out: Path | None) -> list[Path]:
 
 def run_one(video: str | Path, folder: Path, settings: RunSettings, quiet: bool) -> dict[str, Any]:
     """Run one input into its folder and return the summary; leave no empty folder behind when the input is no good."""
-    from hmpfit.pipeline import run_video
-
     with (
         _no_empty_folder(folder),
         TerminalProgress(quiet) as progress,
         local_file(video, progress) as path,
         _frames_of(path, settings) as (source, chosen),
+        opened_ahead(source, chosen, progress) as opened,
     ):
-        return run_video(source, folder, chosen, progress, None if path == Path(video) else str(video))
+        from hmpfit.pipeline import run_video
+
+        return run_video(source, folder, chosen, progress, None if path == Path(video) else str(video), opened)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ prior about the assumed focal length completes it. The hand's size does not ente
 same at any focal length.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,12 +51,15 @@ class FocalEstimate:
 
 
 def estimate_focal(
-    tracks: KeypointTracks, camera: Camera, models: HandModels, lines: LineEvidence | None = None
+    tracks: KeypointTracks,
+    camera: Camera,
+    models: HandModels,
+    find_lines: Callable[[], LineEvidence] | None = None,
 ) -> FocalEstimate:
     """Estimate the focal length of a clip whose `camera`, assumed, turned the tracks' 3D landmarks into its axes.
 
-    `lines` are weighed at `LINE_FOCALS`. The prior is log-normal about the camera's own focal length with the deviation
-    of assumed cameras. Deterministic.
+    The scene's lines, asked for when the hands are posed, are weighed at `LINE_FOCALS`. The prior is log-normal about
+    the camera's own focal length with the deviation of assumed cameras. Deterministic.
     """
     focals = GRID * max(camera.width, camera.height)
     costs, weight = np.zeros(len(focals)), 0.0
@@ -73,6 +77,7 @@ def estimate_focal(
     logs = np.linspace(np.log(LINE_FOCALS[0]), np.log(LINE_FOCALS[-1]), 600)
     log_density = -0.5 * INDEPENDENT_FRAMES * np.interp(logs, np.log(GRID), costs)
     log_density -= 0.5 * ((logs - np.log(prior / side)) / FOCAL_LOG_STD["assumed"]) ** 2
+    lines = None if find_lines is None else find_lines()
     if lines is not None:
         log_density += np.log(_blurred(np.exp(np.interp(logs, np.log(lines.focals), lines.log_likelihood)), logs))
     density = np.exp(log_density - log_density.max())

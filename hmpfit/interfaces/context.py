@@ -1,7 +1,10 @@
 """The context of one run, for every step and plug-in: settings, clip, camera and hand models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hmpfit.hands.model import HandModels
 from hmpfit.progress import Progress
@@ -10,6 +13,21 @@ from hmpfit.records import Bools, Camera
 from hmpfit.video.clip import Clip
 
 InputFiles = Callable[[RunSettings], Mapping[str, str | None]]  # the files that decide a plug-in's result, by option
+
+
+Samples = list[tuple[int, NDArray[np.uint8], float]]  # frame, small gray image, its size as a share of the clip's
+
+
+@dataclass
+class SceneSamples:
+    """Small images of the scene that one step read for a later one, which takes them: the clip is decoded once less."""
+
+    samples: Samples | None = None
+
+    def take_samples(self) -> Samples | None:
+        """Return the images, which are not kept any longer, or None where nobody read them."""
+        samples, self.samples = self.samples, None
+        return samples
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,7 @@ class RunContext:
     device: str
     progress: Progress
     detector_camera: Camera | None = None  # under which the detector works where `camera` was estimated from it
+    scene: SceneSamples = field(default_factory=SceneSamples, compare=False)
 
 
 def argument_of(choice: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError
+from hmpfit.free_memory import release_free_memory
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
@@ -124,7 +125,9 @@ def find_tracks(
     workers = options.workers
     report = _report(progress, "finding hands")
     detections = detect(clip, files, workers=workers, frames_hidden=frames_hidden, on_progress=report)
+    release_free_memory()  # of networks: the next pass has its own
     detections, bodies = detect_missed_hands(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
+    release_free_memory()
     tracklets = split_by_vote(detections, link(detections))
     if more_than_two(tracklets):
         detections = replace(detections, color=palm_colors(clip, detections, workers))
@@ -133,6 +136,7 @@ def find_tracks(
     extensions = extend_tracklets(
         clip, detections, tracklets, files, workers=workers, frames_hidden=frames_hidden, on_progress=report
     )
+    release_free_memory()
     tracks = track(detections, tracklets, extensions, options.hands, options.max_hands)
     arms = count_votes(tracks.xy_px, bodies)
     arm_right = np.array([_SAID[arms.side(hand)] for hand in range(len(tracks.is_right))])

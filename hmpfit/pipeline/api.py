@@ -1,5 +1,6 @@
 """What the commands and other people's scripts call: one video, several in one batch, or a run's steps alone."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,25 @@ from hmpfit.progress import Progress, Silent
 from hmpfit.recipes import RunSettings
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import FitRecord, Floats, KeypointTracks
+from hmpfit.video.clip import Clip
 from hmpfit.video.sources import local_file
 
 
 def run_video(
-    video: Path, out: Path, settings: RunSettings, progress: Progress | None = None, video_name: str | None = None
+    video: Path,
+    out: Path,
+    settings: RunSettings,
+    progress: Progress | None = None,
+    video_name: str | None = None,
+    opened: Callable[[], Clip] | None = None,
 ) -> dict[str, Any]:
     """Fit the hands of one video or photo into the run folder `out` and return the content of its `result.json`.
 
     A finished run with the same settings is returned as it is; a run that was cut off goes on where it was.
-    `video_name` is what the result calls its video where that is not the path, such as a web address.
-    Raises InputError, NoHandError and RunFolderError.
+    `video_name` is what the result calls its video where that is not the path, such as a web address. `opened` gives
+    the clip where somebody is opening it already. Raises InputError, NoHandError and RunFolderError.
     """
-    with one_thread(), Run.open(video, out, settings, progress or Silent(), video_name) as run:
+    with one_thread(), Run.open(video, out, settings, progress or Silent(), video_name, opened) as run:
         return run.finish()
 
 

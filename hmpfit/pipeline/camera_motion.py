@@ -52,7 +52,9 @@ def _find_path(context: RunContext, stage: StoreStage, start: FitStart) -> Camer
     mode = "static" if context.clip.still else context.settings.camera_motion
 
     def compute() -> CameraPath:
-        return find_camera_path(context.clip, start.evidence, context.camera, mode, _report_frames(context))
+        return find_camera_path(
+            context.clip, start.evidence, context.camera, mode, _report_frames(context), context.scene.take_samples()
+        )
 
     path: CameraPath = stage("camera_path", CameraPath, _path_depends_on(context, start), compute)
     return path

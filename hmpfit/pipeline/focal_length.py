@@ -1,10 +1,14 @@
 """Estimate an unknown camera's focal length from hands and scene, between detection and first guess."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from hmpfit.camera_motion.hand_masks import HandMasks
+from hmpfit.camera_motion.point_tracks import Image, working_images
+from hmpfit.camera_motion.stillness import sampled_frames
 from hmpfit.errors import InputError
 from hmpfit.geometry.intrinsics import ESTIMATE
 from hmpfit.initializers.focal_length import LINE_FOCALS, FocalEstimate, estimate_focal, with_focal
@@ -45,7 +49,9 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
     )  # fmt: skip
 
     def compute() -> FocalEstimate:
-        return estimate_focal(tracks, context.camera, context.models, _lines(context, tracks))
+        with ThreadPoolExecutor(1) as beside:  # pictures are read and searched while the hands are posed
+            lines = beside.submit(_lines, context, tracks)
+            return estimate_focal(tracks, context.camera, context.models, lines.result)
 
     found: FocalEstimate = stage("focal_length", FocalEstimate, depends_on, compute)
     camera = with_focal(context.camera, found.focal_px)
@@ -58,8 +64,28 @@ def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:
     clip = context.clip
     frames = np.unique(np.linspace(0, clip.frames - 1, min(LINE_FRAMES, clip.frames)).round().astype(int)).tolist()
     if clip.frames <= _READ_THROUGH:
-        images = [(frame, image()) for frame, image in clip.decoded() if frame in frames]
+        images = _read_through(context, set(frames))
     else:
         images = [pair for frame in frames for pair in clip.images(frame, frame + 1)]
     views = scene_segments(images, HandMasks.of(tracks).outside, context.camera.K[0, :2, 2])
     return focal_evidence(views, LINE_FOCALS)
+
+
+def _read_through(context: RunContext, frames: set[int]) -> list[tuple[int, Image]]:
+    """Return the images of some frames; in the same pass the camera's samples are read, where that step needs them."""
+    clip, samples = context.clip, set[int]()
+    if context.settings.camera_motion == "auto" and clip.frames > 2:
+        samples = set(sampled_frames(clip.times_s).tolist())
+    images: list[tuple[int, Image]] = []
+
+    def sampled() -> Iterator[tuple[int, Image]]:
+        for frame, make_image in clip.decoded():
+            if frame in frames or frame in samples:
+                image = make_image()
+                images.extend([(frame, image)] if frame in frames else [])
+                if frame in samples:
+                    yield frame, image
+
+    found = list(working_images(sampled()))
+    context.scene.samples = found or None
+    return images

@@ -11,7 +11,8 @@ from typing import Any
 from hmpfit.files.opening import reason_of
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.interfaces.context import RunContext
-from hmpfit.pipeline.timing import Timings, count_from_total
+from hmpfit.pipeline.timing import Timings
+from hmpfit.progress import count_from_total
 from hmpfit.records import FitRecord, Floats, KeypointTracks
 from hmpfit.results.npz import write_result
 from hmpfit.results.summary import summarize, write_summary

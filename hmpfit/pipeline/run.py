@@ -1,6 +1,7 @@
 """One run: open its inputs, compare its identity with the folder's, and take its steps in order."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from hmpfit.pipeline.devices import device_for
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import result_file
 from hmpfit.pipeline.stage_files import StoreStage, stage_store
-from hmpfit.pipeline.timing import Timings, count_from_total
+from hmpfit.pipeline.timing import Timings
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress
 from hmpfit.recipes import RunSettings
 from hmpfit.records import Bools, Camera, FitRecord, Floats, KeypointTracks
 from hmpfit.results.summary import read_summary
 from hmpfit.run_folder import RunFolder
-from hmpfit.video.clip import Clip, open_clip
+from hmpfit.video.ahead_of_imports import open_of_run
+from hmpfit.video.clip import Clip
 
 log = logging.getLogger("hmpfit")
 
@@ -46,14 +48,19 @@ class Run:
 
     @classmethod
     def open(
-        cls, video: Path, out: Path, settings: RunSettings, progress: Progress, video_name: str | None = None
+        cls,
+        video: Path,
+        out: Path,
+        settings: RunSettings,
+        progress: Progress,
+        video_name: str | None = None,
+        opened: Callable[[], Clip] | None = None,
     ) -> "Run":
-        """Open the clip, the models and the folder. Raises InputError and RunFolderError."""
+        """Open the clip, or take the `opened` one, the models and the folder. Raises InputError and RunFolderError."""
         timings = Timings()
         with timings.of("decode"):
             models = load_hand_models(settings.hand_model)
-            report = count_from_total(progress, "reading the video")
-            clip = open_clip(video, settings.frames, report, settings.fps, settings.mirrored)
+            clip = open_of_run(video, settings, progress) if opened is None else opened()
             camera = _camera(clip, settings)
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)

@@ -1,14 +1,12 @@
-"""Seconds of each step, and progress in counts of frames."""
+"""Seconds of each step."""
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from hmpfit.free_memory import release_free_memory
-from hmpfit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,3 @@ class Timings:
 def _cpu_seconds() -> float:
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
-
-
-def count_from_total(progress: Progress, name: str) -> Callable[[int, int], None]:
-    """Turn a progress phase into a callback of (done, total); the phase begins with the first call."""
-    state: dict[str, Any] = {"done": 0}
-
-    def report(done: int, total: int) -> None:
-        if "advance" not in state:
-            state["advance"] = progress.phase(name, total)
-        state["advance"](done - state["done"])
-        state["done"] = done
-
-    return report

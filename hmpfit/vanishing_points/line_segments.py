@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.camera_motion.point_tracks import working_images
 from hmpfit.camera_motion.stillness import is_still_camera
 from hmpfit.records import Floats
 
@@ -34,12 +35,12 @@ def scene_segments(images: list[tuple[int, Image]], outside: Outside, principal_
 def _same_place(images: list[tuple[int, Image]], outside: Outside) -> list[list[tuple[int, Image]]]:
     """Return the pictures in groups that the camera took from one place, the largest groups, at most `_MOST_VIEWS`."""
     groups: list[list[tuple[int, Image]]] = []
-    left = images
+    left = list(zip(images, working_images(images), strict=True))
     while left:
-        first, rest = left[0], left[1:]
-        same = [bool(is_still_camera((first, other), outside, 2)) for other in rest]
-        groups.append([first, *(other for other, still in zip(rest, same) if still)])
-        left = [other for other, still in zip(rest, same) if not still]
+        (first, reference), rest = left[0], left[1:]
+        same = [bool(is_still_camera((reference, working), outside, 2)) for _, working in rest]
+        groups.append([first, *(other for (other, _), still in zip(rest, same) if still)])
+        left = [one for one, still in zip(rest, same) if not still]
     most = max(len(group) for group in groups)
     kept = [group for group in groups if 2 * len(group) > most]
     return [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VIEWS)).round().astype(int))]

@@ -9,7 +9,7 @@ from hmpfit.camera_motion.classification import classify
 from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, path_from_points, with_scale
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
-from hmpfit.camera_motion.point_tracks import PointTracks
+from hmpfit.camera_motion.point_tracks import PointTracks, working_images
 from hmpfit.camera_motion.stillness import is_still_camera
 from hmpfit.errors import InputError
 from hmpfit.geometry.alignment import similarity_aligned
@@ -196,10 +196,10 @@ def test_stillness_is_not_fooled_by_noise_light_or_something_that_crosses():
     def everywhere(frame, width, height, scale):
         return np.full((height, width), 255, np.uint8)
 
-    assert is_still_camera(frames(0.0), everywhere, 8) is True
-    assert is_still_camera(frames(0.6), everywhere, 8) is False
+    assert is_still_camera(working_images(frames(0.0)), everywhere, 8) is True
+    assert is_still_camera(working_images(frames(0.6)), everywhere, 8) is False
     empty = ((frame, np.full((240, 320, 3), 99, np.uint8)) for frame in range(8))
-    assert is_still_camera(empty, everywhere, 8) is None
+    assert is_still_camera(working_images(empty), everywhere, 8) is None
 
 
 def test_transforms_interpolate_and_invert():

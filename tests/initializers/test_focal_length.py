@@ -57,10 +57,11 @@ def test_a_far_hand_leaves_the_prior_alone() -> None:
 def test_lines_of_the_scene_outweigh_a_far_hand_and_say_how_sure_they_are() -> None:
     tracks = seen_through(0.55, 1.5, frames=2)
     sharp = -0.5 * (np.log(LINE_FOCALS / 0.55) / 0.03) ** 2
-    found = estimate_focal(tracks, ASSUMED, MODELS, LineEvidence(LINE_FOCALS, sharp, 0.8))
+    found = estimate_focal(tracks, ASSUMED, MODELS, lambda: LineEvidence(LINE_FOCALS, sharp, 0.8))
     assert abs(np.log(found.focal_px / (640 * 0.55))) < 0.06
     assert LENS_LOG_STD < found.log_std < 1.3 * LENS_LOG_STD
-    flat = estimate_focal(tracks, ASSUMED, MODELS, LineEvidence(LINE_FOCALS, np.zeros(len(LINE_FOCALS)), 0.0))
+    plain = LineEvidence(LINE_FOCALS, np.zeros(len(LINE_FOCALS)), 0.0)
+    flat = estimate_focal(tracks, ASSUMED, MODELS, lambda: plain)
     without = estimate_focal(tracks, ASSUMED, MODELS)
     assert flat.focal_px == pytest.approx(without.focal_px, rel=1e-6)
 

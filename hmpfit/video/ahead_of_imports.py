@@ -1,0 +1,53 @@
+"""Open a run's clip, on a thread of its own where the modules that will fit it are imported meanwhile.
+
+Separate from `ahead`, which reads frames: here a whole file is gone through once, which needs no module of a fit.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from hmpfit.progress import Progress, count_from_total
+from hmpfit.recipes.settings import RunSettings
+from hmpfit.video.clip import Clip, open_clip
+
+_SWITCH_S = 0.0005  # importing lets go of the interpreter only when it is asked to
+
+
+def open_of_run(
+    video: Path, settings: RunSettings, progress: Progress, on_frame: Callable[[], None] | None = None
+) -> Clip:
+    """Open the clip that a run's settings choose; raises InputError as `open_clip`, and what `on_frame()` raises."""
+    advance = count_from_total(progress, "reading the video")
+
+    def report(done: int, expected: int) -> None:
+        if on_frame is not None:
+            on_frame()
+        advance(done, expected)
+
+    return open_clip(video, settings.frames, report, settings.fps, settings.mirrored)
+
+
+@contextmanager
+def opened_ahead(video: Path, settings: RunSettings, progress: Progress) -> Iterator[Callable[[], Clip]]:
+    """Begin to open a run's clip and yield the function that waits for it, or raises what opening raised.
+
+    Whoever leaves the block before that does not wait for the rest of the file.
+    """
+    before, left = sys.getswitchinterval(), Event()
+
+    def go_on() -> None:
+        if left.is_set():
+            raise InterruptedError
+
+    with ThreadPoolExecutor(1) as pool:
+        sys.setswitchinterval(_SWITCH_S)
+        opening = pool.submit(open_of_run, video, settings, progress, go_on)
+        opening.add_done_callback(lambda _: sys.setswitchinterval(before))
+        try:
+            yield opening.result
+        finally:
+            left.set()
