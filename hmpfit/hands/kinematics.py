@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -198,7 +199,7 @@ def _pose(rest: Tensor, global_R: Tensor, hand_R: Tensor, transl: Tensor) -> Pos
         rotations.append(rotation)
         positions.append(position)
         parent_rest = here
-    shape = torch.broadcast_shapes(*(r.shape[:-3] for r in rotations), *(p.shape[:-2] for p in positions))
+    shape = np.broadcast_shapes(*(r.shape[:-3] for r in rotations), *(p.shape[:-2] for p in positions))
     return PosedJoints(
         torch.cat([r.expand(*shape, *r.shape[-3:]) for r in rotations], dim=-3)[..., walked, :, :],
         torch.cat([p.expand(*shape, *p.shape[-2:]) for p in positions], dim=-2)[..., walked, :],

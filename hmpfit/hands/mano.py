@@ -56,7 +56,7 @@ class ManoHand:
         betas [..., 10], transl [..., 3] meters; the wrist comes to J0(betas) + transl, as in smplx. With
         `vertices=False` only the five fingertips are skinned.
         """
-        leading = torch.broadcast_shapes(
+        leading = np.broadcast_shapes(  # torch's own imports sympy
             global_orient.shape[:-1], hand_pose.shape[:-2], betas.shape[:-1], transl.shape[:-1]
         )
         root, fingers = global_orient[..., None, :].expand(*leading, 1, 3), hand_pose.expand(*leading, 15, 3)
