@@ -18,6 +18,7 @@ _FULL_LENGTH, _MOST_WEIGHT = 0.06, 2.0  # a segment of this length counts once, 
 _START_SHARE = 0.15  # of the segments along each direction, before anything is known
 _SHARE_PRIOR = 2.0  # segments with which the shares are smoothed
 _KEPT, _STEPS, _MOST_TURN = 6, 10, 0.1
+_SETTLED = 1e-4  # radians and shares: the likelihood changes by the square
 _LEAST_SINE = 1e-2  # between two segments that are to name a vanishing point
 
 
@@ -92,9 +93,12 @@ def refine_frames(segments: Segments, axes: Floats) -> Frames:
         residual, over = segments.residuals(axes)
         along = shares[:, :, None] * segments.likelihoods(residual)
         member = along / (1 - shares.sum(axis=1)[:, None, None] + along.sum(axis=1, keepdims=True)) * segments.weight
-        shares = (member.sum(axis=-1) + _SHARE_PRIOR) / (segments.weight.sum() + 6 * _SHARE_PRIOR)
+        before, shares = shares, (member.sum(axis=-1) + _SHARE_PRIOR) / (segments.weight.sum() + 6 * _SHARE_PRIOR)
         gradient, matrix = _normal_equations(segments, axes, residual, over, member)
-        axes = _turned(axes, _step(gradient, matrix))
+        step = _step(gradient, matrix)
+        axes = _turned(axes, step)
+        if max(np.abs(step).max(initial=0), np.abs(shares - before).max(initial=0)) < _SETTLED:
+            break
     along = shares[:, :, None] * segments.likelihoods(segments.residuals(axes)[0])
     likely = np.log(1 - shares.sum(axis=1)[:, None] + along.sum(axis=1)) @ segments.weight
     return Frames(axes, shares, likely, -0.5 * np.linalg.slogdet(matrix)[1])
@@ -106,7 +110,10 @@ def _normal_equations(
     """Return gradients [B, 3] and Gauss-Newton matrices [B, 3, 3] of the residuals by small rotations."""
     slope = member / over
     # A turn by w moves p . plane by w . (p x plane); summed over segments without forming it for each.
-    cross = np.stack([np.cross(np.eye(3)[i], axes) for i in range(3)], axis=1)  # [B, 3, axis, 3]
+    x, y, z = axes[..., 0], axes[..., 1], axes[..., 2]
+    none = np.zeros_like(x)
+    cross = np.stack((none, -z, y, z, none, -x, -y, x, none), axis=-1)  # unit vector i x p, for i = x, y, z
+    cross = np.moveaxis(cross.reshape(*axes.shape[:-1], 3, 3), -2, 1)  # [B, 3, axis, 3]
     rows = cross @ segments.plane.T  # [B, 3, axis, N]
     gradient = np.einsum("bian,ban->bi", rows, slope * residual)
     matrix = np.einsum("bian,ban,bjan->bij", rows, slope / over, rows) + 1e-3 * np.eye(3)
