@@ -39,6 +39,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "pose_smooth": "hmpfit.fitting.terms.smoothness:POSE",
         "keypoints_2d": "hmpfit.fitting.terms.keypoints:REPROJECTION",
         "anatomy": "hmpfit.fitting.terms.anatomy:ANATOMY",
+        "center_2d": "hmpfit.fitting.terms.keypoints:CENTER",
         "keypoints_3d": "hmpfit.fitting.terms.keypoints:LANDMARKS_3D",
         "penetration": "hmpfit.fitting.terms.two_hands:PENETRATION",
         "shape_consistency": "hmpfit.fitting.terms.two_hands:SHAPE",

@@ -102,6 +102,7 @@ def make(
         initial_betas=start.betas,
         initial_hand_R=start.hand_R,
         initial_confidence=confidence[..., 0],
+        frames_known=confidence[..., 0].sum(1),
         latent_mean=start.latent,
         latent_std=torch.full_like(latent, 0.5),
         overlap=layout.overlap.expand(hands, -1),

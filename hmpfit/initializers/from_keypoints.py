@@ -3,6 +3,9 @@
 Shape first (bone lengths do not depend on pose), then all frames in one batch. No smoothing: that is the fit's work.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +22,7 @@ from hmpfit.initializers.consistency import drop_inconsistent
 from hmpfit.initializers.gaps import fill_gaps
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer, InitialMotion
-from hmpfit.records import DETECTED, Camera, Floats, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, Bools, Camera, Floats, HandMotion, KeypointTracks
 
 LEAST_LANDMARKS = 11  # of 21: a hand of which fewer are known is not posed
 LEAST_WEIGHT = 0.1  # of a landmark that was seen, however little its views agree
@@ -36,40 +39,18 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
     if tracks.world_m is None:
         raise InputError("--init keypoints needs 3D landmarks, which these keypoints lack; choose --init file:PATH.")
     right = mirroring.tracks_as_right(tracks, camera.width)
-    K = mirroring.intrinsics_as_right(camera, tracks.is_right)
-    lenses = mirroring.distortion_as_right(camera, tracks.is_right)
-    assert right.world_m is not None
     hands, frames = tracks.seen.shape
     orient, transl = np.zeros((hands, frames, 3)), np.zeros((hands, frames, 3))
     pose, betas, solved = np.zeros((hands, frames, 15, 3)), np.zeros((hands, 10)), np.zeros((hands, frames), bool)
-    for hand in range(hands):
-        known = np.isfinite(right.world_m[hand]).all(-1) & np.isfinite(right.xy_px[hand]).all(-1)
-        seen = tracks.seen[hand] & (known.sum(-1) >= LEAST_LANDMARKS)
-        solved[hand] = seen
-        if not seen.any():
+    for hand, one in enumerate(hands_to_pose(tracks, camera, models)):
+        solved[hand] = one.seen
+        if not one.seen.any():
             continue
-        kin = Kinematics.of(models.side(bool(tracks.is_right[hand])))
-        world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
-        trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
-        weights = torch.as_tensor(trusted, dtype=torch.float64)
-        shape = torch.zeros(10, dtype=torch.float64)  # the mean hand: a detector gives neither size nor proportions
-        world = world * length_ratio(kin, shape, world, weights)
-        intrinsics = np.broadcast_to(K[hand], (frames, 3, 3))[seen]
-        lens = None if lenses is None else lenses[hand]
-        xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)
-        diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
-        targets = Targets(
-            points_m=world,
-            weights=weights,
-            xy=xy,
-            xy_weights=weights,
-            xy_std=PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal,
-        )
-        found = solve_pose(kin, shape, targets)
-        orient[hand, seen] = rotations.log(found.global_R).numpy()
-        transl[hand, seen] = found.transl.numpy()
-        pose[hand, seen] = rotations.log(rotations.exp(found.pose)).numpy()
-        betas[hand] = shape.numpy()
+        found = solve_pose(one.kinematics, one.betas, one.targets)
+        orient[hand, one.seen] = rotations.log(found.global_R).numpy()
+        transl[hand, one.seen] = found.transl.numpy()
+        pose[hand, one.seen] = rotations.log(rotations.exp(found.pose)).numpy()
+        betas[hand] = one.betas.numpy()
     motion = HandMotion(
         global_orient=orient,
         hand_pose=pose,
@@ -81,6 +62,44 @@ def initialize(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Ha
         person_id=tracks.person_id,
     )
     return mirroring.motion_as_sides(motion, tracks.is_right)
+
+
+@dataclass(frozen=True)
+class HandToPose:
+    """What the inverse kinematics of one hand, as a right hand, starts from: frames [T] that are known well enough."""
+
+    seen: Bools
+    kinematics: Kinematics
+    betas: Tensor  # [10] the mean hand's: a detector gives neither size nor proportions
+    targets: Targets  # of the seen frames
+
+
+def hands_to_pose(tracks: KeypointTracks, camera: Camera, models: HandModels) -> Iterator[HandToPose]:
+    """Yield each hand of tracks with 3D landmarks, which are scaled to the mean hand's bones."""
+    assert tracks.world_m is not None
+    right = mirroring.tracks_as_right(tracks, camera.width)
+    assert right.world_m is not None
+    K = mirroring.intrinsics_as_right(camera, tracks.is_right)
+    lenses = mirroring.distortion_as_right(camera, tracks.is_right)
+    for hand, is_right in enumerate(tracks.is_right):
+        known = np.isfinite(right.world_m[hand]).all(-1) & np.isfinite(right.xy_px[hand]).all(-1)
+        seen = tracks.seen[hand] & (known.sum(-1) >= LEAST_LANDMARKS)
+        kin, betas = Kinematics.of(models.side(bool(is_right))), torch.zeros(10, dtype=torch.float64)
+        world = torch.as_tensor(np.nan_to_num(right.world_m[hand, seen]), dtype=torch.float64)
+        trusted = np.where(known[seen], np.maximum(tracks.confidence[hand, seen], LEAST_WEIGHT), 0.0)
+        weights = torch.as_tensor(trusted, dtype=torch.float64)
+        intrinsics = np.broadcast_to(K[hand], (len(seen), 3, 3))[seen]
+        lens = None if lenses is None else lenses[hand]
+        xy, focal = normalized_pixels(np.nan_to_num(right.xy_px[hand, seen]), intrinsics, lens)
+        diagonal = torch.as_tensor(right.box_diagonal_px[hand, seen], dtype=torch.float64)
+        targets = Targets(
+            points_m=world * length_ratio(kin, betas, world, weights) if seen.any() else world,
+            weights=weights,
+            xy=xy,
+            xy_weights=weights,
+            xy_std=PIXEL_STD_PER_DIAGONAL * diagonal.clamp_min(1.0) / focal,
+        )
+        yield HandToPose(seen, kin, betas, targets)
 
 
 def normalized_pixels(xy_px: Floats, K: Floats, distortion: Floats | None) -> tuple[Tensor, Tensor]:

@@ -45,6 +45,7 @@ class Evidence:
     initial_betas: Tensor  # [B, 10]
     initial_hand_R: Tensor  # [B, T, 15, 3, 3]
     initial_confidence: Tensor  # [B, T] 1 where the initializer saw the hand, else 0
+    frames_known: Tensor  # [B] in how many frames of the clip the initializer saw the hand
     latent_mean: Tensor | None = None  # [B, W, L]
     latent_std: Tensor | None = None  # [B, W, L]
     overlap: Tensor | None = None  # [B, T] 1 where two windows cover the frame
@@ -137,7 +138,10 @@ def take_evidence(evidence: Evidence, rows: Tensor) -> Evidence:
 
 def take_frames(record: Tensors, first: int, last: int) -> Tensors:
     """Keep the frames first..last of a clip as views; what does not go by frames (shape, latents, lens) stays."""
-    kept = ("betas", "latent", "distortion", "initial_betas", "latent_mean", "latent_std", "pair_betas", "pair_weight")
+    kept = (
+        "betas", "latent", "distortion", "initial_betas", "frames_known", "latent_mean", "latent_std", "pair_betas",
+        "pair_weight",
+    )  # fmt: skip
     parts = {name: value for name, value in vars(record).items() if isinstance(value, Tensor) and name not in kept}
     if "K" in parts and parts["K"].shape[1] == 1:
         del parts["K"]  # a camera that does not move

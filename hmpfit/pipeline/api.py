@@ -80,7 +80,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
             for run, start in zip(runs, starts)
         ]
         first, settings = runs[0], runs[0].context.settings
-        fits = fit_batch(clips, first.prior, settings.recipe, settings.solver, first.context.device)
+        fits = fit_batch(clips, first.prior, settings.fit_recipe, settings.solver, first.context.device)
         for run, start, fitted in zip(runs, starts, fits, strict=True):
             run.store_fit(start, fitted)
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 
 from hmpfit import registry
+from hmpfit.initializers.depth_signs import DepthSigns, find_reversed_depths, with_depths
 from hmpfit.initializers.focal_length import turned_landmarks
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import Initializer
 from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints import mediapipe
-from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import Floats, KeypointTracks
 
@@ -52,8 +53,24 @@ def detect(context: RunContext, stage: StoreStage) -> Detected:
     own = None if source.requires else source_tracks(context, stage, name, SourceInputs())
     lacks_landmarks = own is not None and own.world_m is None and initializer.requires == "landmarks_3d"
     if own is not None and not source.shared and not lacks_landmarks:
-        return Detected(None, own)
-    return Detected(detector_tracks(context, stage), own)
+        return Detected(None, _with_settled_depths(context, stage, own))
+    detector = _with_settled_depths(context, stage, detector_tracks(context, stage))
+    if own is None or name == DETECTOR:
+        return Detected(detector, None if own is None else detector)
+    return Detected(detector, _with_settled_depths(context, stage, own))
+
+
+def _with_settled_depths(context: RunContext, stage: StoreStage, tracks: KeypointTracks) -> KeypointTracks:
+    """Return tracks whose 3D landmarks are turned round in frames in which the recipe's hand needs that."""
+    if not context.settings.recipe.initializer.turn_depths or tracks.world_m is None:
+        return tracks
+    depends_on = (tracks, context.camera, hand_model_fingerprints(context.models))
+
+    def compute() -> DepthSigns:
+        return find_reversed_depths(tracks, context.camera, context.models)
+
+    signs: DepthSigns = stage("depth_signs", DepthSigns, depends_on, compute)
+    return with_depths(tracks, context.camera, signs)
 
 
 def detector_tracks(context: RunContext, stage: StoreStage) -> KeypointTracks:

@@ -26,7 +26,7 @@ def fit_clip(
     context: RunContext, stage: StoreStage, start: FitStart, prior: Prior | None, video_name: str
 ) -> FitRecord:
     """Fit the clip of a run; `video_name` is what the result calls the video."""
-    settings, recipe = context.settings, context.settings.recipe
+    settings, recipe = context.settings, context.settings.fit_recipe
     on_step = _report_steps(context, sum(stage.steps for stage in recipe.stages))
 
     def compute() -> Fitted:
@@ -73,7 +73,7 @@ def store_fit(
     moves = found.world_from_camera if found is not None and found.moves else None
     depends_on = (
         start.motion, start.evidence, context.camera, hand_model_fingerprints(context.models), prior_name(prior),
-        settings.recipe, settings.solver, moves,
+        settings.fit_recipe, settings.solver, moves,
     )  # fmt: skip
     fitted: Fitted = stage("fit", Fitted, depends_on, compute)
     return fitted

@@ -53,9 +53,10 @@ class SpeedSettings:
 
 @dataclass(frozen=True)
 class InitializerSettings:
-    """Whether frames that one hand cannot have count as not seen."""
+    """Whether frames that one hand cannot have count as not seen, and depths that no hand has are turned round."""
 
     consistent: bool = True
+    turn_depths: bool = True
     speeds: SpeedSettings = field(default_factory=SpeedSettings)
 
 

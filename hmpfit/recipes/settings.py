@@ -3,7 +3,7 @@
 Kept apart from both, so that a script can say the same as `hmpfit run` without click.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hmpfit.errors import InputError, UnknownNameError
@@ -106,6 +106,14 @@ class RunSettings:
     def solver(self) -> str:
         """Name of the solver, a key of the recipe; "none" stops after the initializer and its filled gaps."""
         return self.recipe.solver
+
+    @property
+    def fit_recipe(self) -> Recipe:
+        """The recipe as the fit takes it: a size or shape that the user told is not fitted again."""
+        if self.hand_size_mm is None and self.shape_from is None:
+            return self.recipe
+        stages = [replace(one, free=[name for name in one.free if name != "betas"]) for one in self.recipe.stages]
+        return replace(self.recipe, stages=stages)
 
     def comparable(self) -> dict[str, Any]:
         """Return what decides the result, for `settings.json`: all but the contents of files."""

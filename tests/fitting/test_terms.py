@@ -182,3 +182,27 @@ def test_the_anatomy_of_the_fit_is_that_of_the_inverse_kinematics():
     angles = rotations.log(made.start.hand_R).flatten(-2)
     expected = (anatomy().cost(angles) * made.evidence.initial_confidence).sum(1)
     torch.testing.assert_close(problem.cost(made.start), expected)
+
+
+def test_the_center_of_a_hand_counts_whatever_its_landmarks_weigh():
+    made = make(frames=12)
+    stage = stage_of(made, "center_2d")
+    covered = replace(made.evidence, seen=0.1 * made.evidence.seen, confidence=0.0 * made.evidence.confidence)
+    costs = [
+        replace(made, evidence=one).problem(*FREE_POSE, stage=stage).cost(made.start)
+        for one in (made.evidence, covered)
+    ]
+    assert costs[0].min() > 0
+    torch.testing.assert_close(*costs, rtol=1e-12, atol=0)
+
+
+def test_the_pull_to_the_mean_shape_grows_with_the_clip_if_asked_and_holds_the_size_more():
+    made = make(frames=12)
+    moved = replace(made.truth, betas=made.evidence.initial_betas + torch.eye(10, dtype=torch.float64)[0])
+    other = replace(made.truth, betas=made.evidence.initial_betas + torch.eye(10, dtype=torch.float64)[3])
+    stage = stage_of(made, "betas_to_initial", per_frame=True, size=4.0)
+    stage = replace(stage, kernels={})
+    problem = made.problem(*FREE_POSE, stage=stage)
+    frames = made.evidence.initial_confidence.sum(1)
+    torch.testing.assert_close(problem.cost(other), 2.5 * frames)
+    torch.testing.assert_close(problem.cost(moved), 4.0 * 2.5 * frames)

@@ -1,6 +1,7 @@
 """Recipes: every shipped one reads, overrides reach their place, and a misspelt key lists the known ones."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from hmpfit.errors import InputError, UnknownNameError
 from hmpfit.fingerprints import file_fingerprint, fingerprint
 from hmpfit.recipes import RunSettings, apply_overrides, load_recipe, recipe_names
+from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.recipes.schema import PenetrationSettings
 
 
@@ -108,3 +110,10 @@ def test_keys_of_earlier_versions_are_read_with_a_warning(tmp_path: Path, caplog
 def test_gamma_is_4_pixels_in_the_papers_recipe_and_by_the_hands_size_elsewhere() -> None:
     assert load_recipe("paper").keypoints.gamma_px == 4.0
     assert load_recipe("default").keypoints.gamma_px == load_recipe("occluded").keypoints.gamma_px == 0.0
+
+
+@pytest.mark.parametrize("told", [{"hand_size_mm": 180.0}, {"shape_from": "earlier"}])
+def test_a_size_that_the_user_told_is_not_fitted_again(told: dict[str, Any]) -> None:
+    settings = resolve_settings(**told)
+    assert all("betas" not in stage.free for stage in settings.fit_recipe.stages)
+    assert all("betas" in stage.free for stage in settings.recipe.stages)

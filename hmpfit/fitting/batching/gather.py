@@ -125,7 +125,7 @@ def merge_evidence(items: list[BatchItem]) -> Evidence:
         if name == "K":
             values = [K.expand(-1, item.frames, -1, -1) for K, item in zip(values, items)]
         held = name in _HELD or (name.startswith("initial_") and name != "initial_confidence")
-        grows = name != "initial_betas"
+        grows = name not in ("initial_betas", "frames_known")
         parts[name] = torch.cat([_padded(value, frames, held) if grows else value for value in values])
     if any(lens is not None for lens in lenses):
         most = max(lens.shape[-1] for lens in lenses if lens is not None)
@@ -211,4 +211,5 @@ def evidence_tensors(
         initial_betas=tensor(start.betas),
         initial_hand_R=rotation(start.hand_pose),
         initial_confidence=tensor(known),
+        frames_known=tensor(known.sum(1)),
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry.cameras import project
-from hmpfit.interfaces.term import Evidence, Motion, Residual, Term
+from hmpfit.interfaces.term import Evidence, Motion, NoOptions, Residual, Term
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,18 @@ def reprojection_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
     return Residual(values, _weight(evidence.confidence, evidence.seen, options))
 
 
+def center_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
+    """Return projected minus detected center of the seen landmarks, [B, T, 1, 2] percent of the box's diagonal (ours).
+
+    Where single landmarks are not to be believed, behind a thing or in blur, their middle still tells the hand's place.
+    """
+    known = (evidence.seen > 0).to(points.dtype)
+    share = known / known.sum(-1, keepdim=True).clamp_min(1.0)
+    apart = project(points, evidence.K[:, :, None], evidence.distortion) - evidence.xy_px
+    values = (share[..., None] * apart).sum(-2, keepdim=True) * (100.0 / evidence.box_px[..., None, None])
+    return Residual(values, known.amax(-1, keepdim=True))
+
+
 def landmarks_3d_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: Keypoint3dOptions) -> Residual:
     """Return hand-centered landmark points minus the detector's world landmarks, [B, T, 21, 3] meters (L_3D, ours).
 
@@ -62,3 +74,4 @@ def _weight(confidence: Tensor, seen: Tensor, options: Keypoint2dOptions | Keypo
 
 REPROJECTION = Term("keypoints_2d", "point", reprojection_residuals, Keypoint2dOptions)
 LANDMARKS_3D = Term("keypoints_3d", "points", landmarks_3d_residuals, Keypoint3dOptions)
+CENTER = Term("center_2d", "points", center_residuals)

@@ -3,6 +3,8 @@
 Frames without an initial estimate have confidence 0, never an invented estimate.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -27,13 +29,29 @@ def initial_pose_residuals(motion: Motion, points: Tensor, evidence: Evidence, o
     return Residual(values, evidence.initial_confidence[..., None].expand(values.shape[:-1]))
 
 
-def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
-    """Return fitted minus initial shape, [B, 1, 1, 10] (L_beta; the poster names it without writing it)."""
+@dataclass(frozen=True)
+class BetasOptions:
+    """Options of `betas_to_initial`."""
+
+    per_frame: bool = False
+    size: float = 1.0
+
+
+def betas_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: BetasOptions) -> Residual:
+    """Return fitted minus initial shape, [B, 1, 1, 10] (L_beta; the poster names it without writing it).
+
+    Option `per_frame`: counts once for every frame that the initializer saw, because the detector errs in the same way
+    in all of them: a longer clip does not make the shape surer. Option `size`: how many times the first number counts,
+    which is the hand's size in most models, and which pixels tell from distance in close views alone.
+    """
     values = (motion.betas - evidence.initial_betas)[:, None, None]
-    return Residual(values, torch.ones_like(values[..., 0]))
+    first = torch.arange(values.shape[-1], device=values.device) == 0
+    values = torch.where(first, options.size**0.5 * values, values)
+    frames = evidence.frames_known if options.per_frame else torch.ones_like(evidence.frames_known)
+    return Residual(values, frames[:, None, None].to(values))
 
 
 ORIENT = Term("orient_to_initial", "frame", initial_orient_residuals)
 TRANSL = Term("transl_to_initial", "frame", initial_transl_residuals)
 POSE = Term("pose_to_initial", "frame", initial_pose_residuals)
-BETAS = Term("betas_to_initial", "betas", betas_residuals)
+BETAS = Term("betas_to_initial", "betas", betas_residuals, BetasOptions)
