@@ -195,6 +195,7 @@ class _Workers(Generic[Tools]):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        self._shelf = SimpleQueue()  # networks go at once: work that asks for more work refers to this in a circle
 
 
 def frame_ranges(frames: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, int]]:
