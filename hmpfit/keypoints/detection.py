@@ -3,6 +3,7 @@
 Separate from tracking (which sees no pixels) and from refinement (which looks again where tracking says).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -105,3 +106,26 @@ def distinct(found: Landmarks, score: Floats, presence: float) -> NDArray[np.int
         if found.presence[n] >= presence and all(distance > _DUPLICATE for distance in apart):
             chosen.append(int(n))
     return np.array(chosen, dtype=np.int64)
+
+
+def add_hands(detections: HandDetections, seen: Mapping[int, tuple[Landmarks, Floats]]) -> HandDetections:
+    """Return the detections with the hands and scores added that were seen in some frames, in order of frames."""
+    hands = [(frame, *found) for frame, found in sorted(seen.items()) if len(found[1])]
+    if not hands:
+        return detections
+    frame = np.concatenate([detections.frame, *([frame] * len(score) for frame, _, score in hands)]).astype(np.int64)
+    order = np.argsort(frame, kind="stable")
+
+    def joined(known: Floats, new: list[Floats]) -> Floats:
+        return np.concatenate([known, *new])[order]
+
+    return HandDetections(
+        frame=frame[order],
+        xy_px=joined(detections.xy_px, [found.xy_px for _, found, _ in hands]),
+        world_m=joined(detections.world_m, [found.world_m for _, found, _ in hands]),
+        right_probability=joined(detections.right_probability, [found.right for _, found, _ in hands]),
+        score=joined(detections.score, [score for _, _, score in hands]),
+        times_s=detections.times_s,
+        width=detections.width,
+        height=detections.height,
+    )

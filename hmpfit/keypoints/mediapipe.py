@@ -25,6 +25,7 @@ from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
+from hmpfit.keypoints.held_object_search import SearchOptions, search_missing_hands
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.persons import group_hands
@@ -43,7 +44,8 @@ _SAID = {None: np.nan, True: 1.0, False: 0.0}
 class MediaPipeOptions:
     """What the user may choose. `gamma` is in hand boxes' diagonals; `workers` None is one a core.
 
-    Views are drawn at most `views_every_s` apart (0: in every frame) and wherever that would not do.
+    Views are drawn at most `views_every_s` apart (0: in every frame) and wherever that would not do. Frames that lack
+    hands are searched for held objects `search_every_s` apart (0: never).
     """
 
     hands: str = "auto"
@@ -55,6 +57,7 @@ class MediaPipeOptions:
     workers: int | None = None
     views_every_s: float = 0.0
     max_hands: int | None = None
+    search_every_s: float = 0.0
 
 
 class Phases(Protocol):
@@ -128,6 +131,8 @@ def find_tracks(
     release_free_memory()  # of networks: the next pass has its own
     detections, bodies = detect_missed_hands(clip, detections, files, workers=workers, frames_hidden=frames_hidden)
     release_free_memory()
+    search = SearchOptions(every_s=options.search_every_s)
+    detections = search_missing_hands(clip, detections, files, search, workers=workers, frames_hidden=frames_hidden)
     tracklets = split_by_vote(detections, link(detections))
     if more_than_two(tracklets):
         detections = replace(detections, color=palm_colors(clip, detections, workers))
@@ -207,6 +212,7 @@ def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOpti
         landmarker=settings.hand_landmarker,
         workers=settings.workers,
         views_every_s=recipe.views_every_s,
+        search_every_s=recipe.search_every_s,
     )
 
 

@@ -5,6 +5,7 @@ layers are computed anyway.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,25 @@ def tap(model: bytes) -> TappedModel | None:
         maps = [_last_map(graph, subgraph, side) for side in _SIDES]
         if any(index is None for index in maps):
             return None
-        table = subgraph._tab
-        field = table.Pos + table.Offset(8)  # the vtable's slot of a subgraph's outputs
-        outputs = [*subgraph.OutputsAsNumpy().tolist(), *maps]
+        chosen = tuple(int(index) for index in maps if index is not None)
+        return TappedModel(add_outputs(model, chosen), chosen)
     except (struct.error, IndexError, AttributeError, TypeError):
         return None
+
+
+def add_outputs(model: bytes, tensors: Sequence[int]) -> bytes:
+    """Return the network file with more of its tensors as outputs."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    subgraph = schema.Model.GetRootAs(model, 0).Subgraphs(0)
+    table = subgraph._tab
+    field = table.Pos + table.Offset(8)  # the vtable's slot of a subgraph's outputs
+    outputs = [*subgraph.OutputsAsNumpy().tolist(), *tensors]
     longer = bytearray(model)
     longer += bytes(-len(longer) % 4)
     struct.pack_into("<I", longer, field, len(longer) - field)
     longer += struct.pack(f"<I{len(outputs)}i", len(outputs), *outputs)
-    return TappedModel(bytes(longer), tuple(int(index) for index in maps if index is not None))
+    return bytes(longer)
 
 
 def _last_map(graph: object, subgraph: object, side: int) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.keypoints.arms import crops_at_wrists
-from hmpfit.keypoints.detection import NOTHING, distinct
+from hmpfit.keypoints.detection import NOTHING, add_hands, distinct
 from hmpfit.keypoints.frames import FrameSource, over_frames
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
@@ -81,11 +81,11 @@ def detect_missed_hands(
 
     kinds = {int(frame): [1] * int(border[frame]) + [2] * int(tiles[frame]) for frame in np.flatnonzero(border | tiles)}
     seen = look(kinds, detections)
-    detections = _with(detections, seen)
+    detections = add_hands(detections, _hands(seen))
     if len(detections.frame) == 0:
         few = np.flatnonzero(wanted)
         few = few[np.linspace(0, len(few) - 1, 2 * options.small_frames + 1).round().astype(int)[1::2]]
-        detections = _with(detections, look({int(frame): [3] for frame in few}, detections))
+        detections = add_hands(detections, _hands(look({int(frame): [3] for frame in few}, detections)))
     return detections, {frame: bodies for frame, (_, _, bodies) in seen.items() if tiles[frame]}
 
 
@@ -179,24 +179,5 @@ def _cut(image: NDArray[np.uint8], area: Floats) -> NDArray[np.uint8]:
     return inside if not any(map(any, margins)) else np.pad(inside, margins)
 
 
-def _with(detections: HandDetections, seen: dict[int, Found]) -> HandDetections:
-    """Add what was seen to the detections, in order of frames; a hand that is there already is not added."""
-    hands = [(frame, found, score) for frame, (found, score, _) in sorted(seen.items()) if len(score)]
-    if not hands:
-        return detections
-    frame = np.concatenate([detections.frame, *([frame] * len(score) for frame, _, score in hands)]).astype(np.int64)
-    order = np.argsort(frame, kind="stable")
-
-    def joined(known: Floats, new: list[Floats]) -> Floats:
-        return np.concatenate([known, *new])[order]
-
-    return HandDetections(
-        frame=frame[order],
-        xy_px=joined(detections.xy_px, [found.xy_px for _, found, _ in hands]),
-        world_m=joined(detections.world_m, [found.world_m for _, found, _ in hands]),
-        right_probability=joined(detections.right_probability, [found.right for _, found, _ in hands]),
-        score=joined(detections.score, [score for _, _, score in hands]),
-        times_s=detections.times_s,
-        width=detections.width,
-        height=detections.height,
-    )
+def _hands(seen: dict[int, Found]) -> dict[int, tuple[Landmarks, Floats]]:
+    return {frame: (found, score) for frame, (found, score, _) in seen.items()}

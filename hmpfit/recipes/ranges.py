@@ -19,6 +19,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "iterations": (0, 1000), "scale": (1e-9, 1e9), "min_std": (1e-9, 1e3), "observed_std": (1e-9, 1e3),
     "depth_std": (1e-9, 1e3), "latent_dim": (1, 100_000), "overlap_frames": (0, 100_000), "confidence_power": (0, 10),
     "correlated_frames": (1e-3, 100_000), "damping": (0.0, 1e6), "views_every_s": (0.0, 3600.0),
+    "search_every_s": (0.0, 3600.0),
     "least_frame_confidence": (0.0, 1.0), "focal_per_longer_side": (0.1, 10.0), "focal_px": (0.0, 1e6),
     "learning_rate": (1e-9, 1e3), "tolerance": (0.0, 1.0),
 }  # fmt: skip

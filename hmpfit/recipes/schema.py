@@ -34,6 +34,7 @@ class KeypointSettings:
 
     views: int = 4
     views_every_s: float = 0.1
+    search_every_s: float = 0.0
     gamma: float = 0.025
     gamma_px: float = 0.0
     least_frame_confidence: float = 0.0

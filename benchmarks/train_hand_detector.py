@@ -1,0 +1,254 @@
+"""Train the detector of hands that hold something.
+
+`python benchmarks/train_hand_detector.py INPUTS BACKGROUNDS -o DIR`
+INPUTS is the folder with `clips/`, `cases/` and `truth/`, BACKGROUNDS one of pictures without hands. Pictures are drawn
+(`detector_pictures.py`), the palm detector's inner layers are computed once and kept in DIR, and the head learns from
+these. Sources named by `--hold-out` (clips and sets, repeatable) are never learned from; with them training stops at
+the epoch that is best there. The same command again takes what is in DIR. About ten CPU minutes with the defaults.
+Writes `hand_detector.safetensors` and its card.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from detector_pictures import (
+    Frame,
+    Image,
+    Label,
+    RenderedHands,
+    empty_picture,
+    frames_of_clip,
+    frames_of_truth,
+    read_backgrounds,
+    real_picture,
+)
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from hmpfit.cards import write_card
+from hmpfit.keypoints.center_network import DIRECTION, HEAT, OFFSET, RIGHT, SIZE, CenterNetwork
+from hmpfit.keypoints.hand_detector import decode_centers
+from hmpfit.keypoints.landmarker_files import load_landmarker
+from hmpfit.keypoints.palm_detector import INPUT
+from hmpfit.keypoints.palm_features import COARSE, FINE, PalmFeatures
+
+CLIPS = {"pinches": 120, "reach": 100, "fingerspelling": 120, "blocks_left_missed": 60, "cups": 80}
+TRUTH = {"desk": 80, "rig_near": 100, "stereo_fist": 80}  # frames at most of each clip and camera
+KINDS = {"real": 0.45, "rendered": 0.3, "empty": 0.25}  # shares of the pictures
+MOST_HANDS, BATCH, LEARNING_RATE, DECAY = 4, 32, 3e-3, 1e-2
+NAMES = ("fine", "coarse", "labels", "kinds")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """N pictures: the maps of each, its hands [N, 4, 8], what they are [N, 4] (`Label`), and its kind [N]."""
+
+    fine: NDArray[np.float16]
+    coarse: NDArray[np.float16]
+    labels: NDArray[np.float32]
+    uses: NDArray[np.int8]
+    kinds: NDArray[np.str_]
+
+    def maps(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        fine, coarse = (torch.from_numpy(one[rows].astype(np.float32)) for one in (self.fine, self.coarse))
+        return fine.permute(0, 3, 1, 2), coarse.permute(0, 3, 1, 2)
+
+
+def sources(inputs: Path, wanted: Callable[[str], bool]) -> list[list[Frame]]:
+    out = []
+    for name, most in CLIPS.items():
+        if wanted(name):
+            video = next(one for one in (inputs / "clips", inputs / "cases") if (one / f"{name}.mp4").is_file())
+            out.append(frames_of_clip(video / f"{name}.mp4", most))
+    for name, most in TRUTH.items():
+        if wanted(name):
+            out += [frames_of_truth(file, most) for file in sorted((inputs / "truth" / name).glob("*.truth.npz"))]
+    return out
+
+
+def draw(folder: Path, count: int, frames: list[list[Frame]], bank: list[Image], seed: int) -> Pictures:
+    """Draw pictures and keep their maps in a folder; what is there already is taken."""
+    if not (folder / "labels.npz").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        g, rendered = np.random.default_rng(seed), RenderedHands(9000)
+        look = PalmFeatures(load_landmarker().palm)
+        fine = np.lib.format.open_memmap(folder / "fine.npy", "w+", np.float16, (count, FINE, FINE, 256))
+        coarse = np.lib.format.open_memmap(folder / "coarse.npy", "w+", np.float16, (count, COARSE, COARSE, 256))
+        labels, uses = np.zeros((count, MOST_HANDS, 8), np.float32), np.zeros((count, MOST_HANDS), np.int8)
+        kinds = g.choice(list(KINDS), size=count, p=list(KINDS.values()))
+        for n, kind in enumerate(kinds):
+            image, hands = _picture(kind, frames, bank, rendered, g)
+            fine[n], coarse[n] = look(image)
+            for place, (row, use) in enumerate(hands[:MOST_HANDS]):
+                labels[n, place], uses[n, place] = row, use
+        np.savez(folder / "labels.npz", labels=labels, uses=uses, kinds=kinds)
+    with np.load(folder / "labels.npz") as stored:
+        maps = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("fine", "coarse"))
+        return Pictures(*maps, stored["labels"], stored["uses"], stored["kinds"])
+
+
+def _picture(
+    kind: str, frames: list[list[Frame]], bank: list[Image], rendered: RenderedHands, g: np.random.Generator
+) -> tuple[Image, list[Label]]:
+    if kind == "rendered":
+        return rendered(bank, g)
+    if kind == "empty":
+        return empty_picture(frames, bank, g)
+    return real_picture(frames[g.integers(len(frames))], bank, g)
+
+
+def targets(labels: NDArray[np.float32], uses: NDArray[np.int8]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the heat map, where it counts, and the numbers at the cells near a center with their weights."""
+    heat, counts, near = (np.full((len(labels), FINE, FINE), value, np.float32) for value in (0, 1, 0))
+    numbers = np.zeros((len(labels), 7, FINE, FINE), np.float32)
+    y, x = np.mgrid[0:FINE, 0:FINE] + 0.5
+    for n, place in zip(*np.nonzero(uses), strict=True):
+        row = labels[n, place]
+        cx, cy, width, height = row[:4] * FINE
+        away = (x - cx) ** 2 + (y - cy) ** 2
+        if uses[n, place] < 0:
+            counts[n][(abs(x - cx) < width / 2 + 1) & (abs(y - cy) < height / 2 + 1)] = 0
+            continue
+        spread = max(0.18 * np.sqrt(max(width * height, 1e-3)), 0.6)
+        bump = np.exp(-away / (2 * spread**2))
+        at = tuple(np.clip((cy, cx), 0, FINE - 1).astype(int))
+        bump[at] = 1
+        here = away < max(spread, 1.0) ** 2
+        here[at] = True
+        heat[n] = np.maximum(heat[n], bump)
+        counts[n][bump > 0.5] = 1
+        flat = np.zeros_like(x)
+        sides = np.log(np.maximum((width, height), 0.3))
+        values = np.stack((cx - x, cy - y, *(flat + number for number in (*sides, *row[4:7]))))
+        numbers[n][:, here], near[n][here] = values[:, here], bump[here]
+    return tuple(torch.from_numpy(one) for one in (heat, counts, numbers, near))  # type: ignore[return-value]
+
+
+def loss_of(out: Tensor, heat: Tensor, counts: Tensor, numbers: Tensor, near: Tensor) -> Tensor:
+    """Return CenterNet's focal loss and the losses of the numbers at centers."""
+    chance = torch.sigmoid(out[:, HEAT]).clamp(1e-5, 1 - 1e-5)
+    center = (heat == 1).float()
+    hits = center * (1 - chance) ** 2 * chance.log()
+    others = (1 - center) * (1 - heat) ** 4 * chance**2 * (1 - chance).log() * counts
+    total = -(hits + others).sum() / center.sum().clamp(min=1)
+    weight = near / near.sum().clamp(min=1)
+    total = total + 0.3 * ((out[:, OFFSET] - numbers[:, :2]).abs().sum(1) * weight).sum()
+    total = total + 0.8 * ((out[:, SIZE] - numbers[:, 2:4]).abs().sum(1) * weight).sum()
+    right = F.binary_cross_entropy_with_logits(out[:, RIGHT], numbers[:, 4], reduction="none")
+    cosine = (F.normalize(out[:, DIRECTION], dim=1) * numbers[:, 5:]).sum(1)
+    return total + 0.3 * (right * weight).sum() + 0.5 * ((1 - cosine) * weight).sum()
+
+
+@torch.no_grad()
+def score(network: CenterNetwork, pictures: Pictures) -> dict[str, float]:
+    """Return the share of hands found at the score that one empty picture in twenty exceeds, sides and angles."""
+    network.eval()
+    found = []
+    for first in range(0, len(pictures.kinds), BATCH):
+        out = network(*pictures.maps(np.arange(first, min(first + BATCH, len(pictures.kinds)))))
+        found += [decode_centers(cells.double().numpy(), 0.02, 8) for cells in out]
+    empty = [found[n].score.max(initial=0.0) for n in np.flatnonzero(pictures.kinds == "empty")]
+    least = float(np.quantile(empty, 0.95))
+    figures = {"least_score": least}
+    for kind in ("real", "rendered"):
+        hits, sides, angles = [], [], []
+        for n in np.flatnonzero(pictures.kinds == kind):
+            for row in pictures.labels[n][pictures.uses[n] > 0]:
+                boxes = found[n].xyxy_px
+                away = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - row[:2] * INPUT, axis=1)
+                size = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1) / np.linalg.norm(row[2:4] * INPUT)
+                good = (away < 0.35 * np.linalg.norm(row[2:4] * INPUT)) & (size > 0.5) & (size < 2)
+                best = int(np.where(good, found[n].score, -1).argmax()) if good.any() else -1
+                hits.append(best >= 0 and found[n].score[best] > least)
+                if hits[-1]:
+                    sides.append((found[n].right[best] > 0.5) == (row[4] > 0.5))
+                    angles.append(np.degrees(np.arccos(np.clip(found[n].direction[best] @ row[5:7], -1, 1))))
+        figures |= {f"{kind}_found": float(np.mean(hits)), f"{kind}_side": float(np.mean(sides or [0]))}
+        figures[f"{kind}_angle_deg"] = float(np.median(angles or [180]))
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def learn(
+    pictures: Pictures, held_out: Pictures | None, epochs: int, seed: int
+) -> tuple[CenterNetwork, dict[str, float]]:
+    """Train the head; with left-out pictures return the epoch that finds most of their real and rendered hands."""
+    torch.manual_seed(seed)
+    g, count = np.random.default_rng(seed), len(pictures.kinds)
+    network = CenterNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.set_statistics(*pictures.maps(np.sort(g.choice(count, min(count, 300), replace=False))))
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
+    steps = count // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * steps + 1)
+    best: tuple[float, dict[str, Tensor], dict[str, float]] = (-1.0, network.state_dict(), {})
+    for epoch in range(epochs):
+        network.train()
+        losses = []
+        for rows in np.array_split(g.permutation(count), steps):
+            loss = loss_of(network(*pictures.maps(np.sort(rows))), *targets(*_labels(pictures, np.sort(rows))))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        figures = {} if held_out is None else score(network, held_out)
+        print(f"epoch {epoch}: loss {np.mean(losses):.3f} {figures}", flush=True)
+        value = float(epoch) if held_out is None else figures["real_found"] + figures["rendered_found"]
+        if value > best[0]:
+            best = (value, {name: part.clone() for name, part in network.state_dict().items()}, figures)
+    network.load_state_dict(best[1])
+    return network, best[2]
+
+
+def _labels(pictures: Pictures, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    return pictures.labels[rows], pictures.uses[rows]
+
+
+def write(network: CenterNetwork, out: Path, about: dict[str, object], figures: dict[str, float]) -> None:
+    tensors = {
+        name: values.half() if name.endswith("weight") and values.ndim == 4 else values
+        for name, values in network.state_dict().items()
+    }
+    content = save({k: v.contiguous() for k, v in tensors.items() if not k.endswith("num_batches_tracked")})
+    weights = out / "hand_detector.safetensors"
+    weights.write_bytes(content)
+    tables = {"held_out": figures} if figures else {}
+    write_card(weights, hashlib.sha256(content).hexdigest(), about, tables)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("inputs", type=Path)
+    parser.add_argument("backgrounds", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--hold-out", action="append", default=[], help="clips and sets to score on, repeatable")
+    parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=11)
+    args = parser.parse_args()
+    bank = read_backgrounds(args.backgrounds)
+    held_out = None
+    if args.hold_out:
+        frames = sources(args.inputs, lambda name: name in args.hold_out)
+        held_out = draw(args.out / "held_out", args.pictures // 8, frames, bank[::4], args.seed + 1)
+        bank = [picture for n, picture in enumerate(bank) if n % 4]
+    frames = sources(args.inputs, lambda name: name not in args.hold_out)
+    pictures = draw(args.out / "pictures", args.pictures, frames, bank, args.seed)
+    torch.set_num_threads(1)
+    network, figures = learn(pictures, held_out, args.epochs, args.seed)
+    about = {
+        "name": "hand_detector", "pictures": len(pictures.kinds), "held_out": args.hold_out, "seed": args.seed,
+        "epochs": args.epochs,
+    }  # fmt: skip
+    write(network, args.out, about, figures)
+
+
+if __name__ == "__main__":
+    main()
