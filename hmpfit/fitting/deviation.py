@@ -19,9 +19,10 @@ from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
 TABLE = Path(__file__).with_name("joint_deviation.json")
 NAMES = (
     "thumb_base", "knuckle", "middle_joint", "tip", "confidence", "frame_confidence", "joint_along_ray",
-    "log_across_ray", "no_landmark", "one",
+    "log_across_ray", "log_extent", "palm_faced", "no_landmark", "one",
 )  # fmt: skip
 _GROUP = {"thumb1": 0, "thumb2": 1, "index1": 1, "middle1": 1, "ring1": 1, "pinky1": 1}
+_PALM = tuple(OPENPOSE_21.index(name) for name in ("wrist", "index1", "pinky1"))
 _FLOOR_M = 0.01  # of a distance whose logarithm is taken
 _NEAREST = 1e-6
 
@@ -79,11 +80,19 @@ def deviation_features(joints: Floats, tracks: KeypointTracks) -> NDArray[np.flo
         "frame_confidence": confidence.mean(-1, keepdims=True),
         "joint_along_ray": along / np.maximum(away, _FLOOR_M),
         "log_across_ray": np.log(np.sqrt(np.maximum(away**2 - along**2, 0.0)) + _FLOOR_M),
+        "log_extent": np.log(away.mean(-1, keepdims=True) + _FLOOR_M),  # of the hand: a fist is known less
+        "palm_faced": np.abs((_palm_normal(joints) * ray).sum(-1))[..., None],  # 1: seen flat, 0: edge-on
         "no_landmark": (seen & ~np.isfinite(tracks.xy_px).all(-1)).astype(np.float64),  # something covers it
         "one": np.ones(21),
     }
     shape = joints.shape[:3]
     return np.stack([np.broadcast_to(columns[name], shape) for name in NAMES], axis=-1)
+
+
+def _palm_normal(joints: Floats) -> Floats:
+    """Return unit normals [H, T, 3] of the palms."""
+    wrist, index, pinky = (joints[:, :, row] for row in _PALM)
+    return unit(np.cross(index - wrist, pinky - wrist), _NEAREST)
 
 
 @cache
