@@ -9,18 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from hmpfit.progress import Progress, count_from_total
 from hmpfit.recipes.settings import RunSettings
-from hmpfit.video.clip import Clip, open_clip
+
+if TYPE_CHECKING:
+    from hmpfit.video.clip import Clip
 
 _SWITCH_S = 0.0005  # importing lets go of the interpreter only when it is asked to
 
 
 def open_of_run(
     video: Path, settings: RunSettings, progress: Progress, on_frame: Callable[[], None] | None = None
-) -> Clip:
+) -> "Clip":
     """Open the clip that a run's settings choose; raises InputError as `open_clip`, and what `on_frame()` raises."""
+    from hmpfit.video.clip import open_clip  # numpy and PyAV, which the command's --help does without
+
     advance = count_from_total(progress, "reading the video")
 
     def report(done: int, expected: int) -> None:
@@ -32,7 +37,7 @@ def open_of_run(
 
 
 @contextmanager
-def opened_ahead(video: Path, settings: RunSettings, progress: Progress) -> Iterator[Callable[[], Clip]]:
+def opened_ahead(video: Path, settings: RunSettings, progress: Progress) -> Iterator[Callable[[], "Clip"]]:
     """Begin to open a run's clip and yield the function that waits for it, or raises what opening raised.
 
     Whoever leaves the block before that does not wait for the rest of the file.

@@ -64,7 +64,7 @@ def test_the_command_reports_both_ratios_of_one_run() -> None:
     assert set(ends) == {"adam", "adam_0.005", "adam_0.002"} and same["cost"] == ends[lowest] and same["of"] == lowest
     assert said["ratio_same_objective"] == pytest.approx(same[lowest] / same["gauss_newton"])
     assert one["reference"]["steps"] == 4 and len(one["reference"]["curve"]) == 4
-    assert ours["joint_error_mm"] < 10 and ours["stages"][1]["cost_end"] < adam["stages"][1]["cost_end"]
+    assert ours["joint_error_mm"] < 11 and ours["stages"][1]["cost_end"] < adam["stages"][1]["cost_end"]
     for solve in one["solvers"].values():
         for stage in solve["stages"]:
             assert len(stage["seconds"]) == len(stage["costs"]) and stage["seconds"] == sorted(stage["seconds"])

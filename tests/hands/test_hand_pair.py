@@ -16,7 +16,7 @@ from hmpfit.hands.left_right import mirror_arrays
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.hands.watertight import HandSurface
-from hmpfit.recipes import load_recipe
+from hmpfit.recipes import KernelSettings, load_recipe
 from hmpfit.records import Camera, KeypointTracks
 from hmpfit.synthesis.two_hands import sample_two_hands
 from tests.model_fixtures import smplx_arrays, write_released_pickle
@@ -83,6 +83,8 @@ def test_a_pair_of_files_is_fitted_as_one_problem(pair):
     start, tracks = meeting(pair)
     recipe = load_recipe("default")
     stage = replace(recipe.stages[1], free=recipe.stages[0].free)
+    weights = {**stage.weights, "orient_smooth": 1500.0, "orient_to_initial": 0.0}  # free to turn out of each other
+    stage = replace(stage, weights=weights, kernels={**stage.kernels, "orient_smooth": KernelSettings("huber", 0.1)})
     recipe = replace(recipe, stages=[stage])
     joint = fit(start, tracks, CAMERA, pair, None, recipe)
     stage = replace(stage, weights={k: v for k, v in stage.weights.items() if k not in COUPLED})
