@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from hmpfit.geometry.alignment import unit
 from hmpfit.geometry.cameras import rays
 from hmpfit.hands.inverse_kinematics import IKSettings, solve_pose
 from hmpfit.hands.model import HandModels
@@ -72,12 +73,10 @@ def _reversed(hand: HandToPose, along: Floats) -> Bools:
 
 
 def _lines_of_sight(tracks: KeypointTracks, camera: Camera) -> Floats:
-    """Return the directions [H, T, 3] from the camera to the middle of each hand's known landmarks, else along z."""
+    """Return the directions [H, T, 3] from the camera to the middle of each hand's known landmarks, else 0."""
     known = np.isfinite(tracks.xy_px).all(-1, keepdims=True)
     ray = rays(np.nan_to_num(tracks.xy_px), camera.K[:, None], camera.distortion)
-    middle = np.where(known, ray, 0.0).sum(-2)
-    length = np.linalg.norm(middle, axis=-1, keepdims=True)
-    return np.where(length > 0, middle / np.maximum(length, 1e-12), np.array([0.0, 0.0, 1.0]))
+    return unit(np.where(known, ray, 0.0).sum(-2))
 
 
 def _mirrored(points: Floats, along: Floats) -> Floats:

@@ -15,6 +15,7 @@ from hmpfit.errors import InputError, UnreadableFileError
 from hmpfit.files.archives import read_npz
 from hmpfit.files.opening import MIB, read_text
 from hmpfit.files.structured import read_json
+from hmpfit.keypoints.regions import box_overlap
 from hmpfit.records import Floats
 
 FORMS = (
@@ -157,12 +158,12 @@ def _tracks(boxes: list[_Box], frames: int) -> HandBoxes:
     for box in sorted(boxes, key=lambda box: (box.frame, -box.score)):
         free = [t for t in tracks if t.last < box.frame and t.is_right == box.is_right]
         if box.is_right is None:
-            overlap = [t for t in free if _iou(t.boxes[t.last], box.xyxy) > _OVERLAP]
+            overlap = [t for t in free if box_overlap(t.boxes[t.last], box.xyxy) > _OVERLAP]
             free = overlap or [t for t in free if box.frame - t.last > _LOST]
         taken = [t for t in tracks if t.is_right == box.is_right and box.is_right is not None and t.last == box.frame]
         if taken:
             continue  # a frame has one hand of a side
-        best = max(free, key=lambda t: (_iou(t.boxes[t.last], box.xyxy), t.last), default=None)
+        best = max(free, key=lambda t: (box_overlap(t.boxes[t.last], box.xyxy), t.last), default=None)
         if best is None:
             best = _Track(box.is_right)
             tracks.append(best)
@@ -173,9 +174,3 @@ def _tracks(boxes: list[_Box], frames: int) -> HandBoxes:
         for frame, xyxy in one.boxes.items():
             out[row, frame] = xyxy
     return HandBoxes(out, tuple(one.is_right for one in kept))
-
-
-def _iou(a: Floats, b: Floats) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = float(np.clip(high - low, 0, None).prod())
-    return common / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common, 1e-9)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hmpfit.keypoints.box_files import HandBoxes
 from hmpfit.keypoints.frames import FrameSource
-from hmpfit.keypoints.regions import Regions, from_landmarks
+from hmpfit.keypoints.regions import Regions, box_overlap, from_landmarks
 from hmpfit.records import Bools, Floats
 
 TURNS = np.arange(8) * (np.pi / 4)
@@ -100,7 +100,7 @@ def _tried(
     locator: LandmarkLocator, image: NDArray[np.uint8], regions: Regions, box: Floats, is_right: bool
 ) -> list[_Candidate]:
     found, presence, right = locator(image, regions, not is_right)
-    scores = [float(p) * _overlap(np.concatenate((xy.min(0), xy.max(0))), box) for xy, p in zip(found, presence)]
+    scores = [float(p) * box_overlap(np.concatenate((xy.min(0), xy.max(0))), box) for xy, p in zip(found, presence)]
     return [_Candidate(scores[n], float(regions.angle[n]), found[n], float(right[n])) for n in range(len(found))]
 
 
@@ -116,10 +116,3 @@ def _vote(locator: LandmarkLocator, clip: FrameSource, boxes: Floats, known: Boo
             right, left = (_best(locator, image, boxes[frame], TURNS, side) for side in (True, False))
             total += right.score * (right.right + 0.5) - left.score * (left.right + 0.5)
     return total >= 0
-
-
-def _overlap(a: Floats, b: Floats) -> float:
-    """Return the intersection over union of two boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = float(np.clip(high - low, 0, None).prod())
-    return common / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common, 1e-9)

@@ -56,8 +56,7 @@ def detect(
         palms = tools[0](image)
         found = tools[1](image, palms.regions) if len(palms.score) else NOTHING
         keep = distinct(found, found.presence * palms.score, options.presence)
-        kept = Landmarks(found.xy_px[keep], found.world_m[keep], found.presence[keep], found.right[keep])
-        return kept, (found.presence * palms.score)[keep]
+        return found.take(keep), (found.presence * palms.score)[keep]
 
     keys = key_frames(wanted, times)
     seen: dict[int, Seen] = {}

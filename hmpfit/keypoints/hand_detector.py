@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hmpfit.files.weights import read_tensors
 from hmpfit.keypoints.palm_detector import INPUT
 from hmpfit.keypoints.palm_features import FINE, PalmFeatures
-from hmpfit.keypoints.regions import Regions
+from hmpfit.keypoints.regions import Regions, box_overlap
 from hmpfit.records import Floats
 
 if TYPE_CHECKING:
@@ -90,14 +90,8 @@ def decode_centers(cells: Floats, minimum_score: float, most: int) -> FoundHands
     boxes = np.concatenate((center - half, center + half), -1)
     kept: list[int] = []
     for n in range(len(boxes)):
-        if len(kept) < most and all(_overlap(boxes[n], boxes[m]) < _SAME_HAND for m in kept):
+        if len(kept) < most and all(box_overlap(boxes[n], boxes[m]) < _SAME_HAND for m in kept):
             kept.append(n)
     direction = at[kept][:, DIRECTION]
     direction = direction / np.maximum(np.linalg.norm(direction, axis=-1, keepdims=True), 1e-9)
     return FoundHands(boxes[kept], heat[y, x][kept], 1 / (1 + np.exp(-at[kept][:, RIGHT])), direction)
-
-
-def _overlap(a: Floats, b: Floats) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    common = float(np.clip(high - low, 0, None).prod())
-    return common / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common, 1e-9)

@@ -101,7 +101,7 @@ def propose(tools: Tools, image: NDArray[np.uint8], known: Floats, options: Sear
     good = np.flatnonzero(steady & (again.presence >= options.confirmed))
     vote = again.right + found.right[new[keep]] - 1.0
     judged = replace(again, right=0.5 + options.side_vote * vote)
-    return _chosen(judged, good), score[keep][good]
+    return judged.take(good), score[keep][good]
 
 
 def _best_turns(network: LandmarkNetwork, image: NDArray[np.uint8], regions: Regions) -> Landmarks:
@@ -113,8 +113,4 @@ def _best_turns(network: LandmarkNetwork, image: NDArray[np.uint8], regions: Reg
     )  # fmt: skip
     seen = network(image, turned)
     best = seen.presence.reshape(count, turns).argmax(axis=1)
-    return _chosen(seen, np.arange(count) * turns + best)
-
-
-def _chosen(found: Landmarks, rows: NDArray[np.int64]) -> Landmarks:
-    return Landmarks(found.xy_px[rows], found.world_m[rows], found.presence[rows], found.right[rows])
+    return seen.take(np.arange(count) * turns + best)

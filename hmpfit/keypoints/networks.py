@@ -38,6 +38,11 @@ class Landmarks:
     right: Floats  # [N] that the hand, as the crop shows it, is a right hand
     features: Floats | None = None  # [N, 21, F] inner layers of the network at the landmarks (`visibility` reads them)
 
+    def take(self, rows: NDArray[np.int64]) -> "Landmarks":
+        """Return those of some regions."""
+        features = None if self.features is None else self.features[rows]
+        return Landmarks(self.xy_px[rows], self.world_m[rows], self.presence[rows], self.right[rows], features)
+
 
 class LandmarkNetwork:
     """21 landmarks of the hand in a region, and with `with_features` inner layers where the file lets them be read."""

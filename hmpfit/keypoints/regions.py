@@ -107,3 +107,10 @@ def cut(image: NDArray[np.uint8], region: Regions, mirrored: bool, size: int = C
     matrix = np.concatenate((axes, offset[:, None]), axis=1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags), dtype=np.uint8)
+
+
+def box_overlap(a: Floats, b: Floats) -> float:
+    """Return the intersection over union of two upright boxes, each x0, y0, x1, y1."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    common = float(np.clip(high - low, 0, None).prod())
+    return common / max(float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common, 1e-9)

@@ -167,7 +167,7 @@ def _look(
     again = network(image, from_landmarks(seen.xy_px[keep]))
     steady = distance(seen.xy_px[keep], again.xy_px) < options.farthest
     keep = keep[steady & (again.presence >= options.confirmed)]
-    return Landmarks(seen.xy_px[keep], seen.world_m[keep], seen.presence[keep], seen.right[keep]), strength[keep]
+    return seen.take(keep), strength[keep]
 
 
 def _cut(image: NDArray[np.uint8], area: Floats) -> NDArray[np.uint8]:
