@@ -34,12 +34,14 @@ class Anatomy:
     high: Tensor  # [45]
     limit_std: float = LIMIT_STD
 
-    def gradient_and_hessian(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return half the gradient [N, 45] and the Gauss-Newton matrix [N, 45, 45] of the cost at theta [N, 45]."""
+    def gradient_and_limits(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return half the gradient [N, 45] of the cost at theta [N, 45], and the weight of each angle's limit there.
+
+        The Gauss-Newton matrix is rows' rows + axes' weight axes.
+        """
         excess = self._excess(theta)
         gradient = (theta @ self.rows.T - self.target) @ self.rows + excess @ self.axes / self.limit_std**2
-        active = (excess != 0).to(theta.dtype) / self.limit_std**2
-        return gradient, self.rows.T @ self.rows + self.axes.T @ (active[..., None] * self.axes)
+        return gradient, (excess != 0).to(theta.dtype) / self.limit_std**2
 
     def residuals(self, theta: Tensor) -> Tensor:
         """Return the vector [..., M + 45] whose squared length is the cost of poses theta [..., 45]."""

@@ -10,15 +10,10 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry.light_roma import roma
-from hmpfit.geometry.rotations import exp, right_jacobian
+from hmpfit.geometry.rotations import exp
 from hmpfit.hands.anatomy import Anatomy, anatomy, flexion_row
-from hmpfit.hands.kinematics import (
-    ORIENT_COLUMNS,
-    POSE_COLUMNS,
-    Kinematics,
-    landmark_jacobian,
-    landmark_points,
-)
+from hmpfit.hands.kinematics import Kinematics, PosedJoints, landmark_points, pose_joints, posed_points
+from hmpfit.hands.pose_equations import PointPull, PoseEquations, pose_equations
 from hmpfit.skeleton import FINGERS, OPENPOSE_PALM, openpose
 
 NEAREST_DEPTH_M = 0.05
@@ -134,11 +129,8 @@ def _solve_chunk(
         # Outliers are judged late: at first every residual may be large.
         widening = 8.0 * (1 - 2 * index / settings.steps)
         outlier_std = settings.outlier_std * max(1.0, widening)
-        gradient, hessian, cost = _normal_equations(kin, betas, state, targets, rules, settings, outlier_std)
-        diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-        damped = hessian + torch.diag_embed(damping[:, None] * diagonal + 1e-9 * diagonal.amax(-1, keepdim=True))
-        step = -torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(damped))[..., 0]
-        proposed = state.moved(step)
+        equations, cost = _linearized(kin, betas, state, targets, rules, settings, outlier_std)
+        proposed = state.moved(equations.step(damping))
         new_cost = _cost(kin, betas, proposed, targets, rules, settings, outlier_std)
         better = new_cost < cost
         ended = better & (cost - new_cost <= settings.tolerance * cost) & (widening <= 1.0)
@@ -213,6 +205,13 @@ def _weights(weights: Tensor | None) -> Tensor:
     return weights
 
 
+def _posed(kin: Kinematics, betas: Tensor, state: _State) -> tuple[PosedJoints, Tensor]:
+    """Return the joints and the points [N, 21, 3] of a state with transl 0."""
+    hand_R = exp(state.pose.unflatten(-1, (15, 3)))
+    posed = pose_joints(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
+    return posed, posed_points(kin, posed, betas)
+
+
 def _residuals(points: Tensor, state: _State, targets: Targets, settings: IKSettings) -> tuple[Tensor, Tensor | None]:
     """Return 3D [N, 21, 3] and ray [N, 21, 2] residuals in standard deviations; `points` have transl 0."""
     spatial = (points + state.origin[:, None] - targets.points_m) / settings.axes_std(points)
@@ -234,33 +233,23 @@ def _cost(
     kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
     outlier_std: float,
 ) -> Tensor:  # fmt: skip
-    hand_R = exp(state.pose.unflatten(-1, (15, 3)))
-    points = landmark_points(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
+    _, points = _posed(kin, betas, state)
     spatial, rays = _residuals(points, state, targets, settings)
     cost = _robust(spatial, targets.weights, outlier_std)[0] + rules.cost(state.pose)
     return cost if rays is None else cost + _robust(rays, _weights(targets.xy_weights), outlier_std)[0]
 
 
-def _normal_equations(
+def _linearized(
     kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
     outlier_std: float,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return gradient [N, 54], Gauss-Newton matrix [N, 54, 54] and cost [N]; columns as in `_State.moved`.
-
-    Both evidences weigh a point by a 3 x 3 matrix each, so that one product over the points serves them both.
-    """
-    angles = state.pose.unflatten(-1, (15, 3))
-    points, by_all = landmark_jacobian(kin, state.global_R, exp(angles), betas, torch.zeros_like(state.transl))
-    by_angles = by_all[..., POSE_COLUMNS].unflatten(-1, (15, 3))
-    by_angles = torch.einsum("npcjk,njkl->npcjl", by_angles, right_jacobian(angles)).flatten(-2)
-    by_turn_angles = torch.cat((by_all[..., ORIENT_COLUMNS], by_angles), dim=-1).flatten(1, 2)  # [N, 63, 48]
-
+) -> tuple[PoseEquations, Tensor]:  # fmt: skip
+    """Return the Gauss-Newton model at a state and its cost [N]."""
+    posed, points = _posed(kin, betas, state)
     spatial, rays = _residuals(points, state, targets, settings)
     cost, weights = _robust(spatial, targets.weights, outlier_std)
     precision = 1 / settings.axes_std(points)
-    pull_origin = weights[..., None] * spatial * precision  # [N, 21, 3]
-    by_origin = torch.diag_embed(weights[..., None] * precision**2)  # [N, 21, 3, 3]
-    pull_transl, by_transl = torch.zeros_like(pull_origin), torch.zeros_like(by_origin)
+    by_space = PointPull(weights[..., None] * spatial * precision, torch.diag_embed(weights[..., None] * precision**2))
+    by_rays = None
     if rays is not None and targets.xy_std is not None:
         placed = points + state.transl[:, None]
         depth = placed[..., 2:].clamp_min(NEAREST_DEPTH_M)
@@ -269,26 +258,6 @@ def _normal_equations(
         by_point = by_point / targets.xy_std[:, None, None, None]
         more_cost, weights = _robust(rays, _weights(targets.xy_weights), outlier_std)
         weighted = weights[..., None, None] * by_point
-        pull_transl = (weighted * rays[..., None]).sum(-2)
-        by_transl = weighted.mT @ by_point
+        by_rays = PointPull((weighted * rays[..., None]).sum(-2), weighted.mT @ by_point)
         cost = cost + more_cost
-    rest_gradient, rest_hessian = _sum_points(by_turn_angles, pull_origin + pull_transl, by_origin + by_transl)
-    gradient = torch.cat((rest_gradient[:, :3], pull_transl.sum(1), pull_origin.sum(1), rest_gradient[:, 3:]), dim=-1)
-    hessian = points.new_zeros(len(points), 54, 54)
-    rest = torch.cat((torch.arange(3), torch.arange(9, 54))).to(points.device)
-    hessian[:, rest[:, None], rest] = rest_hessian
-    for start, weight in ((3, by_transl), (6, by_origin)):
-        place = slice(start, start + 3)
-        hessian[:, place, place] = weight.sum(1)
-        with_rest = weight.transpose(1, 2).flatten(2) @ by_turn_angles
-        hessian[:, place, rest], hessian[:, rest, place] = with_rest, with_rest.mT
-    rule_gradient, rule_hessian = rules.gradient_and_hessian(state.pose)
-    gradient[:, 9:] += rule_gradient
-    hessian[:, 9:, 9:] += rule_hessian
-    return gradient, hessian, cost + rules.cost(state.pose)
-
-
-def _sum_points(rows: Tensor, pull: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return J'f [N, C] and J'WJ [N, C, C] of J [N, 63, C] for forces f [N, 21, 3] and weights W [N, 21, 3, 3]."""
-    weighted = (weight @ rows.unflatten(1, (-1, 3))).flatten(1, 2)
-    return (rows.mT @ pull.flatten(1)[..., None])[..., 0], rows.mT @ weighted
+    return pose_equations(posed, points, state.pose, by_space, by_rays, rules), cost + rules.cost(state.pose)

@@ -29,11 +29,13 @@ class DepthSigns:
     reversed: Bools
 
 
-def find_reversed_depths(tracks: KeypointTracks, camera: Camera, models: HandModels) -> DepthSigns:
+def find_reversed_depths(
+    tracks: KeypointTracks, camera: Camera, models: HandModels, only: Bools | None = None
+) -> DepthSigns:
     """Return the frames whose 3D landmarks cost the inverse kinematics less when mirrored along the line of sight.
 
     The costs hold pixels, 3D landmarks and anatomy. Frames without 3D landmarks, and those whose landmarks no view
-    confirms, stay as they are.
+    confirms, stay as they are, and so do all but `only` [H, T].
     """
     found = np.zeros(tracks.seen.shape, dtype=bool)
     if tracks.confidence.any():
@@ -43,7 +45,8 @@ def find_reversed_depths(tracks: KeypointTracks, camera: Camera, models: HandMod
     lines = _lines_of_sight(tracks, camera)
     for hand, one in enumerate(hands_to_pose(tracks, camera, models)):
         along = lines[hand, one.seen] * (1.0 if tracks.is_right[hand] else MIRROR_X)
-        found[hand, np.flatnonzero(one.seen)[_reversed(one, along)]] = True
+        asked = np.ones(len(along), dtype=bool) if only is None else only[hand, one.seen]
+        found[hand, np.flatnonzero(one.seen)[_reversed(one, along, asked)]] = True
     return DepthSigns(found)
 
 
@@ -55,10 +58,10 @@ def with_depths(tracks: KeypointTracks, camera: Camera, signs: DepthSigns) -> Ke
     return replace(tracks, world_m=np.where(signs.reversed[..., None, None], mirrored, tracks.world_m))
 
 
-def _reversed(hand: HandToPose, along: Floats) -> Bools:
-    """Return which of the hand's seen frames [N] cost less mirrored along the directions [N, 3]."""
+def _reversed(hand: HandToPose, along: Floats, asked: Bools) -> Bools:
+    """Return which of the `asked` seen frames [N] of a hand cost less mirrored along the directions [N, 3]."""
     found = np.zeros(len(along), dtype=bool)
-    rows = np.arange(len(along))
+    rows = np.flatnonzero(asked)
     for settings, share in ((FIRST_LOOK, WORTH_SOLVING), (IKSettings(), 1.0)):
         if len(rows):
             given = hand.targets.take(torch.as_tensor(rows))

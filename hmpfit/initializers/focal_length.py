@@ -20,7 +20,7 @@ from hmpfit.hands.inverse_kinematics import IKSettings, Targets, solve_pose
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS, LEAST_WEIGHT, normalized_pixels
-from hmpfit.records import Camera, Floats, KeypointTracks
+from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
 GRID = np.exp(np.linspace(np.log(0.4), np.log(1.6), 9))  # of the assumed focal length's longer side
@@ -86,6 +86,14 @@ def estimate_focal(
     std = float(np.sqrt(density @ (logs - mean) ** 2))
     order = 0.0 if lines is None else lines.order
     return FocalEstimate(float(np.exp(mean)) * side, std, focals, costs / max(weight, 1e-9), order)
+
+
+def weighed_frames(tracks: KeypointTracks) -> Bools:
+    """Return the frames [H, T] of hands that `estimate_focal` poses."""
+    chosen = np.zeros(tracks.seen.shape, dtype=bool)
+    for hand in range(len(chosen)):
+        chosen[hand, _rows(tracks, hand)] = True
+    return chosen
 
 
 def with_focal(camera: Camera, focal_px: float) -> Camera:

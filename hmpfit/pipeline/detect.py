@@ -46,18 +46,25 @@ def load_initializer(context: RunContext) -> Initializer:
     return initializer
 
 
-def detect(context: RunContext, stage: StoreStage) -> Detected:
-    """Return the tracks that the source and the initializer of a run require, without the withheld frames."""
+def detect(context: RunContext, stage: StoreStage, settle_depths: bool = True) -> Detected:
+    """Return the tracks that the source and the initializer of a run require, without the withheld frames.
+
+    `settle_depths` False leaves the 3D landmarks as the detector has them.
+    """
+
+    def settled(tracks: KeypointTracks) -> KeypointTracks:
+        return _with_settled_depths(context, stage, tracks) if settle_depths else tracks
+
     name, initializer = source_name(context), load_initializer(context)
     source = load_source(name)
     own = None if source.requires else source_tracks(context, stage, name, SourceInputs())
     lacks_landmarks = own is not None and own.world_m is None and initializer.requires == "landmarks_3d"
     if own is not None and not source.shared and not lacks_landmarks:
-        return Detected(None, _with_settled_depths(context, stage, own))
-    detector = _with_settled_depths(context, stage, detector_tracks(context, stage))
+        return Detected(None, settled(own))
+    detector = settled(detector_tracks(context, stage))
     if own is None or name == DETECTOR:
         return Detected(detector, None if own is None else detector)
-    return Detected(detector, _with_settled_depths(context, stage, own))
+    return Detected(detector, settled(own))
 
 
 def _with_settled_depths(context: RunContext, stage: StoreStage, tracks: KeypointTracks) -> KeypointTracks:

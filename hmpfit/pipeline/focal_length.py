@@ -11,7 +11,8 @@ from hmpfit.camera_motion.point_tracks import Image, working_images
 from hmpfit.camera_motion.stillness import sampled_frames
 from hmpfit.errors import InputError
 from hmpfit.geometry.intrinsics import ESTIMATE
-from hmpfit.initializers.focal_length import LINE_FOCALS, FocalEstimate, estimate_focal, with_focal
+from hmpfit.initializers.depth_signs import find_reversed_depths, with_depths
+from hmpfit.initializers.focal_length import LINE_FOCALS, FocalEstimate, estimate_focal, weighed_frames, with_focal
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.detect import detect
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
@@ -38,25 +39,33 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
     """
     if not estimates_focal(context):
         return context
-    tracks = detect(context, stage).start
+    tracks = detect(context, stage, settle_depths=False).start
     if tracks is None or tracks.world_m is None:
         if context.settings.intrinsics is None:
             return context
         raise InputError("--intrinsics estimate needs 3D landmarks, which these keypoints lack; use --keypoints blend.")
     depends_on = (
         tracks, context.camera, hand_model_fingerprints(context.models), clip_fingerprint(context),
-        context.clip.first_frame, context.clip.frames,
+        context.clip.first_frame, context.clip.frames, context.settings.recipe.initializer.turn_depths,
     )  # fmt: skip
 
     def compute() -> FocalEstimate:
         with ThreadPoolExecutor(1) as beside:  # pictures are read and searched while the hands are posed
             lines = beside.submit(_lines, context, tracks)
-            return estimate_focal(tracks, context.camera, context.models, lines.result)
+            return estimate_focal(_settled(context, tracks), context.camera, context.models, lines.result)
 
     found: FocalEstimate = stage("focal_length", FocalEstimate, depends_on, compute)
     camera = with_focal(context.camera, found.focal_px)
     camera = replace(camera, source="estimated", focal_log_std=found.log_std)
     return replace(context, camera=camera, detector_camera=context.camera)
+
+
+def _settled(context: RunContext, tracks: KeypointTracks) -> KeypointTracks:
+    """Return tracks whose 3D landmarks are turned round where the recipe wants that, in the frames that count."""
+    if not context.settings.recipe.initializer.turn_depths:
+        return tracks
+    signs = find_reversed_depths(tracks, context.camera, context.models, weighed_frames(tracks))
+    return with_depths(tracks, context.camera, signs)
 
 
 def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:

@@ -54,6 +54,8 @@ def test_mirrored_depths_are_found_and_turned_back(is_right: bool) -> None:
     signs = find_reversed_depths(seen, CAMERA, MODELS)
 
     np.testing.assert_array_equal(signs.reversed, wrong)
+    some = np.arange(FRAMES)[None] < 3
+    np.testing.assert_array_equal(find_reversed_depths(seen, CAMERA, MODELS, some).reversed, wrong & some)
     turned = with_depths(seen, CAMERA, signs)
     np.testing.assert_allclose(turned.world_m, true.world_m, atol=1e-9)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.normal_equations.light_autograd import pull_rows
 from hmpfit.fitting.problem import Problem, WeightedTerm
 from hmpfit.fitting.two_hands.contact_points import contact_jacobian
 from hmpfit.geometry import rotations
@@ -60,11 +61,8 @@ class LinearizationPoint:
             return at.new_zeros(len(separate(values)), *at.shape)
         sums = separate(values.detach())
         at_a_time = max(_NUMBERS // values.numel(), 1) if at.device.type == "cpu" else len(sums)
-        parts = (
-            torch.autograd.grad(values, moved, part, retain_graph=True, is_grads_batched=True)[0]
-            for part in sums.split(at_a_time)
-        )
-        return torch.cat(list(parts)).to(self.d_points)
+        parts = [pull_rows(values, moved, part) for part in sums.split(at_a_time)]
+        return torch.cat(parts).to(self.d_points)
 
 
 def _each_number(values: Tensor) -> Tensor:
