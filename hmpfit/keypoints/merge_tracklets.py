@@ -24,22 +24,27 @@ def merge_tracklets(
 ) -> tuple[list[Tracklet], list[TrackletExtension]]:
     """Join tracklets along unbroken arrivals and return them, ordered by first frame, with extensions renumbered.
 
-    Tracklets whose consistent votes name different sides are joined last, and only if they were followed both ways over
-    some frames. Before that, arrivals both ways come first, then shorter extensions. Nothing is joined that would put
-    one hand at two places at once.
+    What was followed both ways over some frames is joined first, then what speaks less clearly; of each the shorter
+    ways first. Tracklets, and groups of them, whose consistent votes name different sides are joined last, and only
+    along a way of the first kind: a chain of short tracklets joins no right hand to a left one. Nothing is joined that
+    would put one hand at two places at once.
     """
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
     doubtful = contested(detections, extensions)
-    opposed = {link for link in _links(extensions) if _opposed(detections, tracklets[link[0]], tracklets[link[1]])}
-    for before, after in sorted(_links(extensions), key=lambda link: link in opposed):
-        a, b = group[before], group[after]
-        if (before, after) in doubtful or a == b or not _compatible(detections, rows[a], rows[b]):
-            continue
-        if (before, after) in opposed and not _surely_followed(extensions, before, after):
-            continue
-        rows[a] = np.concatenate((rows[a], rows.pop(b)))
-        group = [a if g == b else g for g in group]
+    links = [link for link in _links(extensions) if link not in doubtful]
+    sure = [link for link in links if _surely_followed(extensions, *link)]
+    unsure = [link for link in links if link not in sure]
+    for some, opposed_too in ((sure, False), (unsure, False), (sure, True)):
+        for before, after in some:
+            a, b = group[before], group[after]
+            if a == b or not _compatible(detections, rows[a], rows[b]):
+                continue
+            pairs = (rows[a], rows[b]), (tracklets[before].rows, tracklets[after].rows)
+            if not opposed_too and any(_opposed(detections, *pair) for pair in pairs):
+                continue
+            rows[a] = np.concatenate((rows[a], rows.pop(b)))
+            group = [a if g == b else g for g in group]
     joined = {g: gather(detections, _one_a_frame(detections, r)) for g, r in rows.items()}
     for g, tracklet in joined.items():
         own = [extension for extension in extensions if group[extension.tracklet] == g]
@@ -96,12 +101,13 @@ def _followed_links(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, 
     return found
 
 
-def _opposed(detections: HandDetections, a: Tracklet, b: Tracklet) -> bool:
-    """Return whether consistent votes, or colors where they are known, speak for two hands."""
+def _opposed(detections: HandDetections, a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether consistent votes, or colors where they are known, of two sets of rows speak for two hands."""
     color = detections.color
-    if color is not None and differ(color[a.rows], color[b.rows]):
+    if color is not None and differ(color[a], color[b]):
         return True
-    return a.consistent and b.consistent and a.right_log_odds * b.right_log_odds < 0
+    one, other = gather(detections, a), gather(detections, b)
+    return one.consistent and other.consistent and one.right_log_odds * other.right_log_odds < 0
 
 
 def _surely_followed(extensions: Sequence[TrackletExtension], before: int, after: int) -> bool:

@@ -20,6 +20,8 @@ _AMBIGUOUS = 2.0  # the second-best partner must be this many times farther than
 _VELOCITY_MEMORY_S = 0.1
 _LOG_ODDS_LIMIT = 3.0  # one frame's word about the side counts at most this much
 _JUMPS = 0.08  # hand diagonals from one detection to the next where one hand takes another's place
+_STRAYS = 0.15  # hand diagonals off a tracklet's way where its last detections are another hand's
+_MET = 0.5  # hand diagonals from those to what is found soon after, where hands meet
 _CONSISTENT_FRAMES, _CLEAR_ODDS, _AGREEMENT = 8, 1.0, 0.85  # a vote that is never outbid
 
 
@@ -126,13 +128,47 @@ def gather(detections: HandDetections, rows: NDArray[np.int64]) -> Tracklet:
 def split_by_vote(detections: HandDetections, pieces: list[Tracklet]) -> list[Tracklet]:
     """Cut tracklets in two where a consistent vote for one side turns into one for the other: two hands, not one.
 
-    Each part must be consistent as a whole, so that a wrong spell between right ones cuts nothing.
+    Each part must be consistent as a whole, so that a wrong spell between right ones cuts nothing. At either end of a
+    consistent tracklet a few detections that vote otherwise and lie off its way are cut off: where hands meet and one
+    is not detected, its last detections are the other hand.
     """
     out = []
     for piece in pieces:
         at = _change_of_side(detections, piece)
-        out += [piece] if at is None else [gather(detections, piece.rows[:at]), gather(detections, piece.rows[at:])]
+        parts = [piece] if at is None else [gather(detections, piece.rows[:at]), gather(detections, piece.rows[at:])]
+        cut = [(part, *_own_rows(detections, part)) for part in parts]
+        out += [gather(detections, rows) for part, a, b in cut for rows in np.split(part.rows, [a, b]) if len(rows)]
     return sorted(out, key=lambda piece: (piece.frames[0], detections.xy_px[piece.rows[0]].mean(), piece.rows[0]))
+
+
+def _own_rows(detections: HandDetections, piece: Tracklet) -> tuple[int, int]:
+    """Return where the detections of a tracklet begin and end without those at its ends that are another hand's."""
+    start, stop = 0, len(piece.rows)
+    if not piece.consistent:
+        return start, stop
+    against = -np.sign(piece.right_log_odds) * log_odds(detections.right_probability[piece.rows])
+    for at in range(1, min(_CONSISTENT_FRAMES, len(piece.rows) // 2)):
+        if (against[:at] >= _CLEAR_ODDS).all() and _on_another(detections, piece.rows[::-1], len(piece.rows) - at):
+            start = at
+        if (against[-at:] >= _CLEAR_ODDS).all() and _on_another(detections, piece.rows, len(piece.rows) - at):
+            stop = len(piece.rows) - at
+    return start, stop
+
+
+def _on_another(detections: HandDetections, rows: NDArray[np.int64], at: int) -> bool:
+    """Return whether detections from `at` on lie off the way of those before, where other hands are found soon after.
+
+    `rows` are in the order of time, or all the other way round.
+    """
+    near, row = rows[max(at - 8, 0) : at], rows[at]
+    seen_s, xy = detections.times_s[detections.frame], detections.xy_px
+    gap = seen_s[row] - seen_s[near[-1]]
+    predicted = xy[near[-1]] + velocity(xy[near], seen_s[near], at_end=True) * gap
+    if min(distance(predicted, xy[row]), distance(xy[near[-1]], xy[row])) < _STRAYS:
+        return False
+    after = (seen_s - seen_s[rows[-1]]) * np.sign(gap)
+    soon = np.flatnonzero((after > 0) & (after <= _LONGEST_GAP_S + 1e-9))
+    return bool((distance(xy[rows[-1]], xy[soon]) < _MET).any())
 
 
 def _change_of_side(detections: HandDetections, piece: Tracklet) -> int | None:

@@ -13,13 +13,15 @@ from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.appearance import split_by_color
 from hmpfit.keypoints.assignment import Hand, assign
+from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
+from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.minimum_cost_paths import PathEdge, PathNode, PathPiece, minimum_cost_paths
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracking import HandTracks, track
 from hmpfit.keypoints.tracklet_evidence import rejection_reason, tracklet_evidence
-from hmpfit.keypoints.tracklets import Tracklet, link, split_by_vote
+from hmpfit.keypoints.tracklets import Tracklet, gather, link, split_by_vote
 from hmpfit.records import HandDetections
 from hmpfit.synthesis.several_people import sample_people
 from hmpfit.video.clip import open_clip
@@ -103,6 +105,51 @@ def test_tracklet_whose_votes_turn_for_good_is_split() -> None:
     tracks = track(detections)
     assert sorted(tracks.is_right) == [False, True]
     assert (tracks.seen.sum(0) == 1).all()
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+def test_short_tracklets_between_join_no_right_hand_to_a_left_one(frames: int) -> None:
+    starts = (0, 30 + frames, 33 + 2 * frames)  # of a right hand, three frames that say little, and a left hand
+    paths = [{frame: (300.0 + 4 * frame, 300.0) for frame in range(starts[0], 30)}]
+    paths += [{frame: (300.0 + 4 * frame, 300.0) for frame in range(starts[1], starts[1] + 3)}]
+    paths += [{frame: (300.0 + 4 * frame, 300.0) for frame in range(starts[2], 80)}]
+    detections = scene(*zip(paths, (0.95, 0.4, 0.05), strict=True), frames=80)
+    pieces = split_by_vote(*jumping(detections, (starts[1], starts[2])))
+    assert [int(one.frames[0]) for one in pieces] == list(starts)
+    between = [TrackletExtension(0, True, [], [], [], arrived=1), TrackletExtension(1, False, [], [], [], arrived=0)]
+    followed = list(range(starts[1] + 3, starts[2]))
+    shapes = [SHAPE + np.array((300.0 + 4 * frame, 300.0)) for frame in followed]
+    between.append(TrackletExtension(1, True, followed, shapes, [0.9] * frames, arrived=2))
+    between.append(TrackletExtension(2, False, followed[::-1], shapes[::-1], [0.9] * frames, arrived=1))
+    merged, _ = merge_tracklets(detections, pieces, between)
+    own = [one for one in merged if one.frames[0] == 0]
+    assert own[0].consistent and own[0].frames[-1] < starts[2]
+    assert [hand.is_right for hand in assign(detections, merged)] == [True, False]
+
+
+def jumping(detections: HandDetections, starts: tuple[int, ...]) -> tuple[HandDetections, list[Tracklet]]:
+    """Cut the one tracklet of detections, whose hands meet, at the given frames."""
+    rows = np.split(np.arange(len(detections.frame)), np.searchsorted(detections.frame, starts))
+    return detections, [gather(detections, part) for part in rows]
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_end_that_lies_on_the_other_hand_is_cut_off(at_start: bool) -> None:
+    path = {frame: (300.0 if frame < 30 else 330.0, 300.0) for frame in range(32)}
+    told = {frame: 0.97 if frame < 30 else 0.15 for frame in range(32)}
+    other = {frame: (355.0, 300.0) for frame in range(32, 40)}
+    if at_start:
+        path, told, other = ({39 - frame: value for frame, value in one.items()} for one in (path, told, other))
+
+    def lengths(*hands: tuple[dict[int, tuple[float, float]], float | dict[int, float]]) -> list[int]:
+        detections = scene(*hands, frames=40)
+        pieces = jumping(detections, (8 if at_start else 32,))[1] if len(hands) > 1 else link(detections)
+        return sorted(len(part.rows) for part in split_by_vote(detections, pieces))
+
+    assert lengths((path, told), (other, 0.1)) == [2, 8, 30]
+    assert lengths((path, told)) == [32], "no other hand is near"
+    assert lengths((path, 0.97), (other, 0.1)) == [8, 32], "a leap alone cuts nothing"
+    assert lengths((dict.fromkeys(path, (300.0, 300.0)), told), (other, 0.1)) == [8, 32], "votes alone cut nothing"
 
 
 def test_same_sided_hands_keep_their_identity_through_a_crossing() -> None:
