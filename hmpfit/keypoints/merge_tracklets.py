@@ -26,9 +26,10 @@ def merge_tracklets(
 
     What was followed both ways over some frames is joined first, then what speaks less clearly; of each the shorter
     ways first. Tracklets, and groups of them, whose consistent votes name different sides are joined last, and only
-    along a way of the first kind: a chain of short tracklets joins no right hand to a left one. Nothing is joined that
-    would put one hand at two places at once.
+    along a way of the first kind that has no rival: a chain of short tracklets joins no right hand to a left one.
+    Nothing is joined that would put one hand at two places at once.
     """
+    extensions = _without_outvoted(detections, tracklets, extensions)
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
     doubtful = contested(detections, extensions)
@@ -108,6 +109,26 @@ def _opposed(detections: HandDetections, a: np.ndarray, b: np.ndarray) -> bool:
         return True
     one, other = gather(detections, a), gather(detections, b)
     return one.consistent and other.consistent and one.right_log_odds * other.right_log_odds < 0
+
+
+def _without_outvoted(
+    detections: HandDetections, tracklets: Sequence[Tracklet], extensions: Sequence[TrackletExtension]
+) -> list[TrackletExtension]:
+    """Return the extensions without arrivals that votes contradict where they do not contradict a rival arrival.
+
+    Where one hand covers another, both are followed to the one in front, and from there back to either.
+    """
+    found = _followed_links(extensions)
+    opposed = {pair for pair in found if _opposed(detections, *(tracklets[n].rows for n in pair))}
+    outvoted = {
+        (before, after)
+        for before, after in opposed
+        if any((before == a) != (after == b) for a, b in found.keys() - opposed)
+    }
+    return [
+        replace(one, arrived=None) if {(one.tracklet, one.arrived), (one.arrived, one.tracklet)} & outvoted else one
+        for one in extensions
+    ]
 
 
 def _surely_followed(extensions: Sequence[TrackletExtension], before: int, after: int) -> bool:

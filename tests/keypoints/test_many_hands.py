@@ -127,6 +127,24 @@ def test_short_tracklets_between_join_no_right_hand_to_a_left_one(frames: int) -
     assert [hand.is_right for hand in assign(detections, merged)] == [True, False]
 
 
+@pytest.mark.parametrize("rival", [True, False])
+def test_hand_in_front_is_not_joined_to_the_covered_one_against_the_votes(rival: bool) -> None:
+    covered, front = still(300, range(30)), still(500, range(26)) | still(320, range(36, 70))
+    detections = scene((covered, 0.05), (front, 0.95), frames=70)
+    pieces = link(detections)
+    assert [(one.frames[0], one.right_log_odds > 0) for one in pieces] == [(0, False), (0, True), (36, True)]
+    between = [SHAPE + np.array((300.0 + 3 * k, 300.0)) for k in range(6)]
+    ways = [TrackletExtension(0, True, list(range(30, 36)), between, [0.9] * 6, arrived=2)]
+    ways.append(TrackletExtension(2, False, list(range(35, 29, -1)), between[::-1], [0.9] * 6, arrived=0))
+    if rival:
+        own = [SHAPE + np.array((500.0 - 18 * k, 300.0)) for k in range(10)]
+        ways.append(TrackletExtension(1, True, list(range(26, 36)), own, [0.9] * 10, arrived=2))
+    merged, kept = merge_tracklets(detections, pieces, ways)
+    assert len(merged) == 2 and [extension.arrived is None for extension in kept][:2] == [rival, rival]
+    joined = next(one for one in merged if one.frames[-1] == 69)
+    assert (joined.right_log_odds > 0 and joined.agreement == 1) == rival
+
+
 def jumping(detections: HandDetections, starts: tuple[int, ...]) -> tuple[HandDetections, list[Tracklet]]:
     """Cut the one tracklet of detections, whose hands meet, at the given frames."""
     rows = np.split(np.arange(len(detections.frame)), np.searchsorted(detections.frame, starts))
