@@ -139,7 +139,10 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[Caution]:
         where = "before it first appears" if a == 0 else "after it was last seen"
         why = _why(result, hand, a, b)
         where = where if why == "not seen" else why
-        said = f"{side} hand {where}; the pose continues from the nearest seen frame."
+        then = "the pose continues from the nearest seen frame"
+        if not (status == DETECTED).any():
+            then = "its pose is a guess, and it may be no hand"
+        said = f"{side} hand {where}; {then}."
         yield Caution(f"{_frames(a, b, first)}: {said}", (a, b))
     diagonal = np.nanmedian(result.tracks.box_diagonal_px[hand]) if result.tracks.seen[hand].any() else np.nan
     poor = _steady((medians(residuals_px(result)[hand]) > POOR_FIT * diagonal) & (status == DETECTED))
@@ -159,8 +162,9 @@ def _of_hand(result: StoredResult, hand: int, first: int) -> Iterator[Caution]:
 
 def _why(result: StoredResult, hand: int, a: int, b: int) -> str:
     """Return why frames a..b do not count as detected."""
-    sighted = result.tracks.sighted
-    if sighted is None or sighted[hand, a:b].mean() <= 0.5:
+    tracks = result.tracks
+    sighted = tracks.seen if tracks.sighted is None else tracks.sighted
+    if sighted[hand, a:b].mean() <= 0.5:
         return "not seen"
     return f"seen, but fewer than {LEAST_TRUSTED} of its landmarks are trusted"
 

@@ -37,7 +37,9 @@ def stored(models: HandModels) -> StoredResult:
 def with_status(stored: StoredResult, hand: int, start: int, end: int, status: int) -> StoredResult:
     changed = stored.motion.status.copy()
     changed[hand, start:end] = status
-    return replace(stored, motion=replace(stored.motion, status=changed))
+    seen = stored.tracks.seen.copy()
+    seen[hand, start:end] = False
+    return replace(stored, motion=replace(stored.motion, status=changed), tracks=replace(stored.tracks, seen=seen))
 
 
 def test_a_clean_run_has_nothing_to_warn_of(stored: StoredResult) -> None:
@@ -53,6 +55,12 @@ def test_gaps_are_named_in_source_frames(stored: StoredResult) -> None:
     assert "Frames 0–8: left hand before it first appears" in sentence
     (sentence,) = warnings(with_status(stored, 1, 59, 60, EXTRAPOLATED), summary_of(stored))
     assert "Frame 59: left hand after it was last seen" in sentence
+
+
+def test_hand_that_no_view_confirms_is_said_to_be_a_guess(stored: StoredResult) -> None:
+    unsure = with_status(stored, 1, 0, FRAMES, EXTRAPOLATED)
+    sentence, *_ = warnings(replace(unsure, tracks=stored.tracks), summary_of(stored))
+    assert "left hand seen, but fewer than 5 of its landmarks are trusted; its pose is a guess" in sentence
 
 
 def test_poor_fits_unsure_joints_and_cameras_are_named(stored: StoredResult) -> None:
