@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hmpfit.camera_motion.classification import classify, refined_focal
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
-from hmpfit.camera_motion.odometry import camera_map
+from hmpfit.camera_motion.odometry import LOST_SHARE, camera_map
 from hmpfit.camera_motion.point_tracks import (
     WORKING_SIDE,
     Image,
@@ -36,7 +36,6 @@ from hmpfit.video.clip import Clip
 ROTATION, MOVING, GIVEN = "rotation", "moving", "given"
 UNSCALED, LOST, UNKNOWN = "moving, scale unobserved", "moving, path not found", "unknown, taken as static"
 
-_LOST_SHARE = 0.1  # of the frames without a pose of their own: more is no path
 _LEAST_COSINE = 0.17  # of a ray's angle from the optical axis: a fisheye's plane has no bound
 _CHAIN_POINTS = 60  # common points below which rotations are chained to a new reference frame
 
@@ -106,7 +105,7 @@ def path_from_points(points: PointTracks, camera: Camera, times_s: Floats, mode:
     if mode == "auto" and classification.status == ROTATION:
         return CameraPath(ROTATION, classification.reason, _rotations(points, xy, focal_px), none)
     found = camera_map(points, xy, times_s, focal_px)
-    if found is None or found.frames_lost > _LOST_SHARE * points.frames:
+    if found is None or found.frames_lost > LOST_SHARE * points.frames:
         return CameraPath(LOST, "the static scene does not give the camera's path", still, none)
     lost = f"{found.frames_lost} frames without a pose, reprojection {found.reprojection_px:.2f} px"
     reason = f"{classification.reason}; {lost}"

@@ -18,11 +18,14 @@ from hmpfit.records import Floats
 _KEY_PX, _KEY_S = 20.0, (0.09, 0.35)  # a key frame after so much motion, and least and most seconds
 _MOST_KEYS = 120  # of one adjustment
 _FEWEST = 20  # points for a pose
-_OUTLIER_PX, _HUBER_PX = 3.0, 1.0
+_OUTLIER_PX, _HUBER_PX = 3.0, 0.5
 _LEAST_ANGLE = np.deg2rad(0.7)  # between the rays that make a point
 _LOCAL, _ADJUST_EVERY = 10, 2  # key frames of a local adjustment; one after so many new key frames
-_STARTS = 10  # key frames that are tried as the first of the first pair
+_STARTS, _PAIRS = 10, 6  # key frames that are tried as the first of the first pair; pairs that are tried
+LOST_SHARE = 0.1  # of the frames without a pose of their own: more is no path
 _SEED = 5
+
+_Pair = tuple[int, int, Floats, Floats]  # key frames, and the second's rotation and translation from the first
 
 
 @dataclass
@@ -54,9 +57,20 @@ def camera_map(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: float
     `xy` [N, 2] are the sightings normalized, `focal_px` the focal length at the working size.
     """
     keys = map_key_frames(tracks, xy, times_s, focal_px)
-    start = _first_pair(tracks, xy, keys, focal_px)
-    if start is None:
-        return None
+    best: CameraMap | None = None
+    for start in _first_pairs(tracks, xy, keys, focal_px):
+        found = _map_from(start, tracks, xy, times_s, keys, focal_px)
+        if found is not None and (best is None or found.frames_lost < best.frames_lost):
+            best = found
+        if best is not None and best.frames_lost <= LOST_SHARE * tracks.frames:
+            break
+    return best
+
+
+def _map_from(
+    start: _Pair, tracks: PointTracks, xy: Floats, times_s: Floats, keys: list[int], focal_px: float
+) -> CameraMap | None:
+    """Return the path that grows from a first pair of key frames."""
     frames = tracks.frames
     state = _Map(
         np.repeat(np.eye(3)[None], frames, axis=0), np.zeros((frames, 3)), np.zeros(frames, dtype=bool),
@@ -95,10 +109,11 @@ def map_key_frames(tracks: PointTracks, xy: Floats, times_s: Floats, focal_px: f
     return keys if keys[-1] == tracks.frames - 1 else [*keys, tracks.frames - 1]
 
 
-def _first_pair(
-    tracks: PointTracks, xy: Floats, keys: list[int], focal_px: float
-) -> tuple[int, int, Floats, Floats] | None:
-    """Return two key frames with much parallax and many points, and the second's pose from the first."""
+def _first_pairs(tracks: PointTracks, xy: Floats, keys: list[int], focal_px: float) -> list[_Pair]:
+    """Return pairs of key frames with much parallax and many points, and the second's pose from the first.
+
+    Those that most points agree with come first: from few pixels of parallax the essential matrix may be a wrong one.
+    """
     import cv2
 
     scored = []
@@ -112,8 +127,8 @@ def _first_pair(
             turn = rotation_between(xy[here], xy[there], 2.0 / focal_px)
             parallax = float(np.median(rotation_errors(turn, xy[here], xy[there]))) * focal_px
             scored.append((min(parallax, 15.0) * np.sqrt(min(len(here), 200)), a, b))
-    best: tuple[float, int, int, Floats, Floats] | None = None
-    for _, a, b in sorted(scored, reverse=True)[:6]:
+    pairs: list[tuple[int, _Pair]] = []
+    for _, a, b in sorted(scored, reverse=True)[:_PAIRS]:
         here, there = common_rows(tracks, a, b)
         cv2.setRNGSeed(_SEED)
         essential, inlier = cv2.findEssentialMat(
@@ -122,9 +137,10 @@ def _first_pair(
         if essential is None or essential.shape != (3, 3):
             continue
         count, rotation, translation, _ = cv2.recoverPose(essential, xy[here], xy[there], np.eye(3), mask=inlier)
-        if best is None or count > best[0]:
-            best = count, a, b, np.asarray(rotation, np.float64), np.asarray(translation[:, 0], np.float64)
-    return None if best is None or best[0] < _FEWEST else best[1:]
+        if count >= _FEWEST:
+            pose = np.asarray(rotation, np.float64), np.asarray(translation[:, 0], np.float64)
+            pairs.append((count, (a, b, *pose)))
+    return [pair for _, pair in sorted(pairs, key=lambda one: -one[0])]
 
 
 def _sightings(state: _Map, tracks: PointTracks, xy: Floats, frames: list[int], known: bool) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ _CORNERS, _QUALITY, _APART_PX = 350, 0.004, 11
 _REFILL = 0.75  # of the corners still followed: below it new ones are detected
 _WINDOW_PX, _LEVELS, _THERE_AND_BACK_PX = 17, 3, 0.6
 _BORDER_PX, _CELL_PX = 4, 100
+_REFERENCE_FRAMES, _DRIFT_PX = 12, 1.5  # how long a point is compared with one frame; more drift is another point
 _LEAST_STRENGTH = 1.2e-5  # of a corner (the least eigenvalue): plain walls, noise and compression stay below it
 
 
@@ -93,18 +94,61 @@ def follow_points(
     return there, good
 
 
+class _References:
+    """The frame that each followed point is compared with, so that errors from frame to frame do not add up."""
+
+    def __init__(self) -> None:
+        self._frame = np.zeros(0, np.int64)  # [N]
+        self._at = np.zeros((0, 2), np.float32)  # [N, 2] where the point is there
+        self._images: dict[int, Image] = {}
+
+    def keep(self, good: NDArray[np.bool_]) -> None:
+        """Drop the points that are lost."""
+        self._frame, self._at = self._frame[good], self._at[good]
+
+    def corrected(self, frame: int, gray: Image, at: Floats) -> Floats:
+        """Return points [N, 2] of a new image moved to where they look as in their reference frame.
+
+        Points that do not look so any more, or whose reference is old, get this frame as their reference.
+        """
+        import cv2
+
+        at, again = at.copy(), frame - self._frame >= _REFERENCE_FRAMES
+        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
+        for reference in np.unique(self._frame[self._frame < frame - 1]):
+            rows = np.flatnonzero(self._frame == reference)
+            found, ok, _ = cv2.calcOpticalFlowPyrLK(
+                self._images[int(reference)], gray, self._at[rows], at[rows], winSize=(_WINDOW_PX, _WINDOW_PX),
+                maxLevel=0, criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+            )  # fmt: skip
+            near = (ok[:, 0] > 0) & (np.linalg.norm(found - at[rows], axis=1) < _DRIFT_PX)
+            at[rows[near]] = found[near]
+            again[rows[~near]] = True
+        self._frame[again], self._at[again] = frame, at[again]
+        return at
+
+    def add(self, frame: int, gray: Image, at: Floats) -> None:
+        """Make this frame the reference of the points [N, 2] that have none, which come last."""
+        new = at[len(self._frame) :]
+        self._frame = np.concatenate((self._frame, np.full(len(new), frame)))
+        self._at = np.concatenate((self._at, new))
+        self._images = {one: image for one, image in self._images.items() if (self._frame == one).any()}
+        self._images[frame] = gray
+
+
 def track_points(
     images: Iterable[tuple[int, Image]],
     frames: int,
     outside: Callable[[int, int, int, float], Image],
     advance: Callable[[int], None] | None = None,
 ) -> PointTracks:
-    """Follow corners through a clip's RGB images.
+    """Follow corners through a clip's RGB images, from frame to frame and then against an earlier frame.
 
     `outside(frame, width, height, scale)` gives the mask of `HandMasks`. `advance(1)` is called once a frame.
     """
     kept: list[tuple[int, Ints, Floats]] = []
     ids, at, before, count = np.zeros(0, np.int64), np.zeros((0, 2), np.float32), None, 0
+    references = _References()
     for frame, gray, scale in working_images(images):
         height, width = gray.shape
         allowed = outside(frame, width, height, scale)
@@ -113,6 +157,8 @@ def track_points(
             pixels = np.clip(at.astype(int), 0, (width - 1, height - 1))
             good &= allowed[pixels[:, 1], pixels[:, 0]] > 0
             ids, at = ids[good], at[good]
+            references.keep(good)
+            at = references.corrected(frame, gray, at)
         if len(ids) < _REFILL * _CORNERS:
             free = allowed.copy()
             for x, y in at.astype(int):
@@ -120,6 +166,7 @@ def track_points(
             new = corners(gray, free, _CORNERS - len(ids))
             ids, at = np.concatenate((ids, count + np.arange(len(new)))), np.concatenate((at, new))
             count += len(new)
+        references.add(frame, gray, at)
         kept.append((frame, ids, (at + 0.5) / scale))
         before = gray
         if advance is not None:

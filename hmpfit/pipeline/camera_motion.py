@@ -1,26 +1,39 @@
 """The step between first guess and fit: how the camera moved, and how long its path is in meters."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hmpfit.camera_motion.estimation import CameraPath, find_camera_path, with_scale
+from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.evidence import FitStart
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import hand_size
 from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.recipes import RunSettings
 from hmpfit.recipes.camera_modes import FILE
 from hmpfit.records import DETECTED, CameraMotion, HandMotion
 from hmpfit.skeleton import OPENPOSE_PALM
+from hmpfit.video.clip import Clip
 
 
 def camera_files(context: RunContext) -> dict[str, str | None]:
     """Return the file that gives the camera's path, by option."""
     mode = context.settings.camera_motion
     return {"camera_motion": mode.removeprefix(FILE) if mode.startswith(FILE) else None}
+
+
+def check_camera_file(clip: Clip, settings: RunSettings) -> None:
+    """Read the file that gives the camera's path, so that a wrong one is refused before anything is computed.
+
+    Raises InputError as `read_camera_path`.
+    """
+    if settings.camera_motion.startswith(FILE) and not clip.still:
+        read_camera_path(Path(settings.camera_motion.removeprefix(FILE)), ClipTimes(clip.times_s, clip.first_frame))
 
 
 def find_camera_motion(context: RunContext, stage: StoreStage, start: FitStart) -> CameraMotion:

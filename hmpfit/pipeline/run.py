@@ -62,6 +62,7 @@ class Run:
             models = load_hand_models(settings.hand_model)
             clip = open_of_run(video, settings, progress) if opened is None else opened()
             camera = _camera(clip, settings)
+            camera_motion.check_camera_file(clip, settings)
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
             context = RunContext(settings, clip, camera, models, hidden, device, progress)
             prior = prior_of(settings)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hmpfit.camera_motion import odometry
 from hmpfit.camera_motion.bundle_adjustment import Observations, adjust, pose_step
 from hmpfit.camera_motion.classification import classify
 from hmpfit.camera_motion.estimation import UNSCALED, CameraPath, path_from_points, with_scale
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.metric_scale import WristPositions, hidden_bound, metric_scale
-from hmpfit.camera_motion.point_tracks import PointTracks, working_images
+from hmpfit.camera_motion.point_tracks import PointTracks, track_points, working_images
 from hmpfit.camera_motion.stillness import is_still_camera
 from hmpfit.errors import InputError
 from hmpfit.geometry.alignment import similarity_aligned
@@ -222,3 +223,44 @@ def test_a_thing_that_moves_before_a_plain_wall_is_no_moving_camera():
         tracks.frame[near_middle], tracks.point[near_middle], tracks.xy_px[near_middle], FRAMES, tracks.points
     )
     assert classify(thing, normalized(thing), TIMES_S, FOCAL).status == "unknown"
+
+
+def test_followed_points_do_not_drift_away_from_what_they_show():
+    import cv2
+
+    generator = np.random.default_rng(0)
+    wall = cv2.resize(generator.uniform(110, 150, (90, 110)).astype(np.float32), (700, 500))
+    shift = 0.37 * np.stack((np.arange(40), -0.7 * np.arange(40)), axis=1)  # pixels, of what is shown
+
+    def images():
+        for frame, (x, y) in enumerate(shift):
+            moved = cv2.warpAffine(wall, np.float32([[1, 0, x - 60], [0, 1, y - 40]]), (480, 360))
+            noisy = moved + generator.normal(0, 6, moved.shape)
+            yield frame, np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+    tracks = track_points(images(), 40, lambda frame, width, height, scale: np.full((height, width), 255, np.uint8))
+    start = {}
+    for row, point in enumerate(tracks.point):
+        start.setdefault(int(point), row)
+    first = np.array([start[int(point)] for point in tracks.point])
+    age = tracks.frame - tracks.frame[first]
+    wrong = tracks.xy_px - tracks.xy_px[first] - (shift[tracks.frame] - shift[tracks.frame[first]])
+    old = age >= 30
+    assert old.sum() > 500
+    assert np.sqrt((wrong[old] ** 2).mean()) < 0.6  # 1.0 without references
+
+
+def test_a_wrong_first_pair_does_not_end_the_path(monkeypatch):
+    true = sway(0.1, 4.0)
+    tracks = seen_points(true)
+    first_pairs = odometry._first_pairs
+
+    def wrong_one_first(*arguments):
+        a, b, rotation, _ = first_pairs(*arguments)[0]
+        return [(a, b, rotation, np.array([0.0, 0.0, -1.0])), *first_pairs(*arguments)]
+
+    monkeypatch.setattr(odometry, "_first_pairs", wrong_one_first)
+    found = odometry.camera_map(tracks, normalized(tracks), TIMES_S, FOCAL)
+    assert found is not None and found.frames_lost == 0
+    place, truth = found.map_from_camera[:, :3, 3], true[:, :3, 3]
+    assert np.abs(similarity_aligned(place, truth) - truth).max() < 0.02

@@ -74,6 +74,14 @@ def test_a_video_without_a_hand(refused: Refused, video: Path) -> None:
     assert "hand" in refused(video)
 
 
+def test_a_camera_path_is_refused_before_hands_are_looked_for(refused: Refused, video: Path, tmp_path: Path) -> None:
+    assert "there is no" in refused(video, "--camera", f"file:{tmp_path / 'absent.txt'}")
+    (tmp_path / "letter.txt").write_text("hello world\n")
+    assert "cannot be read" in refused(video, "--camera", f"file:{tmp_path / 'letter.txt'}")
+    (tmp_path / "later.txt").write_text("0 0 0 0 0 0 0 1\n0.1 0 0 0 0 0 0 1\n9 0 0 0 0 0 0 1\n")
+    assert "hand" in refused(video, "--camera", f"file:{tmp_path / 'later.txt'}")  # this one would do
+
+
 def test_ranges_outside_the_video(refused: Refused, video: Path) -> None:
     assert "--frames 3:60 lies outside" in refused(video, "--frames", "3:60")
     assert "--hide-keypoints 3:60 lies outside" in refused(video, "--hide-keypoints", "3:60")
