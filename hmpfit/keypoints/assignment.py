@@ -33,6 +33,7 @@ _COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
 _LEFT_OUT = 1.5  # per thirtieth of a second, times score
 _MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
 _COUNTED_WEIGHT, _TOGETHER_FRAMES = 3.0, 5  # of tracklets, and for how long, to count as hands at once
+_UNPAIRED = 6.0  # each hand of a side beyond half of all: people have one right and one left hand
 _NEXT = 24  # tracklets that are considered as a tracklet's continuation, in order of their start
 _MOST_DOUBLED = 15  # frames that two tracklets of one hand may share
 
@@ -66,7 +67,8 @@ def assign(
         for tracklet in tracklets
     ]
     most = min(_most_hands(tracklets), len(tracklets) if most is None else most)
-    parts = minimum_cost_paths(stretches, _moves(detections, tracklets, extensions, jump, left_out), start, jump, most)
+    moves = _moves(detections, tracklets, extensions, jump, left_out)
+    parts = minimum_cost_paths(stretches, moves, start, jump, most, _UNPAIRED)
     return _hands(detections, tracklets, parts)
 
 

@@ -75,11 +75,17 @@ class _Program:
 
 
 def minimum_cost_paths(
-    stretches: Sequence[PathNode], edges: Sequence[PathEdge], start: float, jump: float, most: int | None = None
+    stretches: Sequence[PathNode],
+    edges: Sequence[PathEdge],
+    start: float,
+    jump: float,
+    most: int | None = None,
+    unpaired: float = 0.0,
 ) -> list[PathPiece]:
     """Return the unbroken parts of the paths, in order of time.
 
-    `start` is the cost of a path, of which there are at most `most`; `jump` that of coming back from the pool.
+    `start` is the cost of a path, of which there are at most `most`; `jump` that of coming back from the pool;
+    `unpaired` that of each path on one side that goes beyond half of `most`.
     """
     program = _Program()
     columns = {side: _lay_side(program, stretches, edges, start, jump, side) for side in SIDES}
@@ -89,6 +95,10 @@ def minimum_cost_paths(
     if most is not None:
         starts = [(1.0, column) for side in SIDES for column in columns[side].start.values()]
         program.row(0, most, *starts)
+        for side in SIDES:
+            beyond = program.column(unpaired, most)
+            starts = [(1.0, column) for column in columns[side].start.values()]
+            program.row(-np.inf, -(-most // 2), *starts, (-1.0, beyond))
     found = program.solve()
     parts = [part for side in SIDES for part in columns[side].parts(found, side)]
     return sorted(parts, key=lambda part: (stretches[part.stretches[0]].first, part.stretches))

@@ -23,6 +23,7 @@ _JUMPS = 0.08  # hand diagonals from one detection to the next where one hand ta
 _STRAYS = 0.15  # hand diagonals off a tracklet's way where its last detections are another hand's
 _MET = 0.5  # hand diagonals from those to what is found soon after, where hands meet
 _CONSISTENT_FRAMES, _CLEAR_ODDS, _AGREEMENT = 8, 1.0, 0.85  # a vote that is never outbid
+_SURE_SCORE = 0.7  # mean score, below which the detector hardly knows the hand, and misnames its side for seconds
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Tracklet:
 
     @property
     def consistent(self) -> bool:
-        """Whether nearly all of enough detections say the same side clearly."""
-        enough = len(self.rows) >= _CONSISTENT_FRAMES
+        """Whether nearly all of enough detections say the same side clearly, and the detector is sure of the hand."""
+        enough = len(self.rows) >= _CONSISTENT_FRAMES and self.weight >= _SURE_SCORE * len(self.rows)
         return enough and abs(self.right_log_odds) >= _CLEAR_ODDS and self.agreement >= _AGREEMENT
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -175,3 +177,20 @@ def test_bad_requests() -> None:
         track(scene(frames=10))
     with pytest.raises(UnknownNameError, match="auto"):
         track(scene((still(300, range(4)), 0.9), frames=4), hands="feet")
+
+
+@pytest.mark.parametrize(("score", "outbid"), [(0.6, True), (0.9, False)])
+def test_a_vote_about_a_hand_that_is_hardly_seen_may_be_outbid(score: float, outbid: bool) -> None:
+    """A right hand that comes back with a cup is called left at a low score, while the left hand is in sight."""
+    found = scene(
+        (still(300, range(40)), 0.95), (still(900, range(100)), 0.45), (still(310, range(60, 100)), 0.15), frames=100
+    )
+    back = (found.frame >= 60) & (found.xy_px.mean(axis=(1, 2)) < 500)
+    tracks = track(replace(found, score=np.where(back, score, 0.9)))
+    assert bool(np.isclose(centers(tracks, True)[80:, 0], 310).all()) is outbid
+
+
+def test_two_hands_of_doubtful_sides_are_a_right_and_a_left_one() -> None:
+    tracks = track(scene((still(300, range(40)), 0.65), (still(900, range(40)), 0.55), frames=40))
+    assert sorted(tracks.is_right) == [False, True]
+    assert centers(tracks, True)[0, 0] == pytest.approx(300)
