@@ -191,7 +191,7 @@ def main() -> None:
         "moving": len(moving),
         "ate_at_most_3_percent": sum(float(row["ATE %"]) <= 3 for row in moving),
         "wa_at_most_half_of_still": sum(float(row["WA/still"]) <= 0.5 for row in moving),
-        "median_ate_percent": float(np.median([float(row["ATE %"]) for row in moving])) if moving else None,
+        "median_ate_percent": float(np.nanmedian([float(row["ATE %"]) for row in moving])) if moving else None,
     }
     print(json.dumps({"summary": summary, "clips": rows} if arguments.json else summary, indent=1))
 

@@ -49,6 +49,19 @@ def test_gauss_newton_is_at_least_as_low_as_adam():
     assert ours.outcome == "converged" and ours.cost_end <= 1.01 * adam.cost_end
 
 
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_shape_that_is_not_free_stays_and_the_rest_is_solved_for(name):
+    made = make(hands=1, frames=30)
+    free = made.problem()
+    held = replace(free, free=tuple(one for one in free.free if one != "betas"))
+    solved = registry.load("solvers", name)(held, made.start, replace(made.stage, **STAGE))
+    assert torch.equal(solved.motion.betas, made.start.betas)
+    assert solved.report.cost_end < 0.9 * solved.report.cost_start
+    if name == "gauss_newton":
+        adam = registry.load("solvers", "adam")(held, made.start, replace(made.stage, **STAGE)).report
+        assert solved.report.cost_end <= 1.01 * adam.cost_end
+
+
 def test_hands_in_a_batch_end_where_they_end_alone():
     made = make(hands=2, frames=30)
     solve = registry.load("solvers", "gauss_newton")

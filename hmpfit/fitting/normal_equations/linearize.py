@@ -20,6 +20,7 @@ from hmpfit.interfaces.term import Motion, cast, take_frames
 
 __all__ = ["POSE", "RIGID", "SHAPE", "ArrowheadSystem", "linearize", "with_gradient"]
 
+HELD_STD = 1e-4  # of betas that are not free
 FRAMES = {"cpu": 384, "cuda": 8192}  # of a piece where no latent is free; with latents it is a group of windows
 
 
@@ -55,7 +56,19 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
         _put(blocks, sums, piece, first)
         if piece.group is not None:
             tail = add_latents(blocks, take_frames(low, first, last), sums, piece.group, first, tail)
-    return blocks
+    return blocks if "betas" in problem.free else _with_shape_held(blocks)
+
+
+def _with_shape_held(blocks: ArrowheadSystem) -> ArrowheadSystem:
+    """Return the blocks of a problem whose shape is known: nothing depends on it, and it does not move."""
+    known = torch.eye(blocks.betas.shape[-1]).to(blocks.betas) / HELD_STD**2
+    return replace(
+        blocks,
+        frame_betas=torch.zeros_like(blocks.frame_betas),
+        latent_betas=torch.zeros_like(blocks.latent_betas),
+        betas=known.expand(blocks.betas.shape).clone(),
+        g_betas=torch.zeros_like(blocks.g_betas),
+    )
 
 
 def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> ArrowheadSystem:
@@ -78,7 +91,7 @@ def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> 
     return replace(
         blocks,
         g_frame=torch.cat([part for part in frame if part is not None], dim=-1).to(like),
-        g_betas=half["betas"].to(like),
+        g_betas=half["betas"].to(like) if "betas" in half else blocks.g_betas,
         g_latent=half["latent"].to(like) if "latent" in half else blocks.g_latent,
     )
 
