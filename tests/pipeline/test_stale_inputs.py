@@ -36,6 +36,11 @@ def keypoints(file: Path, shift_px: float) -> None:
     np.savez(file, xy_px=xy, is_right=np.array([True]))
 
 
+def trajectory(file: Path, x_m: float) -> None:
+    """Write a camera's path as TUM has it, `x_m` to the right."""
+    file.write_text("".join(f"{frame / 30} {x_m} 0 0 0 0 0 1\n" for frame in range(FRAMES)))
+
+
 def text(file: Path, content: str) -> None:
     """Write a text."""
     file.write_text(content)
@@ -71,7 +76,7 @@ CASES: dict[str, tuple[str, str, Callable[..., None], tuple[object, object]]] = 
     "checkpoint": ("{}", "net.safetensors", text, ("one", "two")),
     "hand_model": ("{}", "mano.npz", hand, (3, 4)),
     "boxes": ("{}", "boxes.json", text, ("one", "two")),
-    "camera_motion": ("file:{}", "path.txt", text, ("one", "two")),
+    "camera_motion": ("file:{}", "path.txt", trajectory, (0.1, 0.2)),
     "shape_from": ("{}", "result.npz", text, ("one", "two")),
 }
 MMPOSE = {"keypoints": "mmpose", "mmpose_config": "a", "mmpose_checkpoint": "b"}
