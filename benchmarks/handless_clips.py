@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError
+from hmpfit.geometry.cameras import assumed_intrinsics
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, extract
 from hmpfit.records import Camera
 from hmpfit.video.clip import open_clip
@@ -57,8 +58,7 @@ def main() -> None:
 def look(video: Path) -> tuple[int, int, str, float]:
     """Return how many hands a clip's keypoints hold, in how many frames, what was dropped why, and the seconds."""
     clip = open_clip(video)
-    focal = float(max(clip.width, clip.height))
-    K = np.array([[[focal, 0, clip.width / 2], [0, focal, clip.height / 2], [0, 0, 1.0]]])
+    K = assumed_intrinsics(clip.width, clip.height, focal_per_longer_side=1.0)[None]
     lasts = float(clip.times_s[-1] - clip.times_s[0]) + 1 / FPS
     try:
         found = extract(clip, Camera(K, clip.width, clip.height, None, "given"), MediaPipeOptions(workers=1))

@@ -12,7 +12,7 @@ from torch import Tensor
 from hmpfit.geometry.light_roma import roma
 from hmpfit.geometry.rotations import exp
 from hmpfit.hands.anatomy import Anatomy, anatomy, flexion_row
-from hmpfit.hands.kinematics import Kinematics, PosedJoints, landmark_points, pose_joints, posed_points
+from hmpfit.hands.kinematics import Kinematics, PosedJoints, joints_and_points, landmark_points
 from hmpfit.hands.pose_equations import PointPull, PoseEquations, pose_equations
 from hmpfit.skeleton import FINGERS, OPENPOSE_PALM, openpose
 
@@ -208,8 +208,7 @@ def _weights(weights: Tensor | None) -> Tensor:
 def _posed(kin: Kinematics, betas: Tensor, state: _State) -> tuple[PosedJoints, Tensor]:
     """Return the joints and the points [N, 21, 3] of a state with transl 0."""
     hand_R = exp(state.pose.unflatten(-1, (15, 3)))
-    posed = pose_joints(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
-    return posed, posed_points(kin, posed, betas)
+    return joints_and_points(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
 
 
 def _residuals(points: Tensor, state: _State, targets: Targets, settings: IKSettings) -> tuple[Tensor, Tensor | None]:

@@ -133,15 +133,18 @@ def landmark_points(kin: Kinematics, global_R: Tensor, hand_R: Tensor, betas: Te
 
     Shapes as in `pose_joints`. Differentiable by autograd; each point is rigid, pose blend shapes play no part.
     """
-    return posed_points(kin, pose_joints(kin, global_R, hand_R, betas, transl), betas)
+    return joints_and_points(kin, global_R, hand_R, betas, transl)[1]
 
 
-def posed_points(kin: Kinematics, posed: PosedJoints, betas: Tensor) -> Tensor:
-    """Return the landmark points [..., 21, 3] of posed joints of the shape betas [..., 10]."""
+def joints_and_points(
+    kin: Kinematics, global_R: Tensor, hand_R: Tensor, betas: Tensor, transl: Tensor
+) -> tuple[PosedJoints, Tensor]:
+    """Return the posed joints of `pose_joints` and the points of `landmark_points` together."""
     rest, rest_points = kin.rest(betas)
+    posed = _pose(rest, global_R, hand_R, transl)
     arm = rest_points - rest[..., kin.point_joint, :]
     turned = (posed.rotations[..., kin.point_joint, :, :] @ arm[..., None])[..., 0]
-    return posed.positions[..., kin.point_joint, :] + turned
+    return posed, posed.positions[..., kin.point_joint, :] + turned
 
 
 def landmark_jacobian(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hmpfit.geometry.rotations import right_jacobian
+from hmpfit.geometry.rotations import hat, right_jacobian
 from hmpfit.hands.anatomy import Anatomy
 from hmpfit.hands.kinematics import PosedJoints
 from hmpfit.skeleton import FINGERS, chain
@@ -73,7 +73,7 @@ def pose_equations(
     """
     rays = rays or PointPull(torch.zeros_like(spatial.force), torch.zeros_like(spatial.weight))
     force, weight = spatial.force + rays.force, spatial.weight + rays.weight
-    by_turn = _crosses(points - posed.positions[:, :1])
+    by_turn = hat(points - posed.positions[:, :1]).mT  # turn x arm
     moved = torch.cat((weight @ by_turn, rays.weight, spatial.weight), dim=-1)  # [N, 21, 3, 9]
     wrist = points.new_zeros(len(points), 9, 9)
     wrist[:, :3] = (by_turn.mT @ moved).sum(1)
@@ -88,13 +88,6 @@ def pose_equations(
     rows = by_angles.flatten(2, 3).mT
     gradient, hessian = _rules_by_finger(rules, angles)
     return PoseEquations(rows @ weighted + hessian, rows @ border, wrist, (rows @ pulled)[..., 0] + gradient, g_wrist)
-
-
-def _crosses(arms: Tensor) -> Tensor:
-    """Return how points move [..., 3, 3] as they turn about where their arms [..., 3] begin: d x arm."""
-    x, y, z = arms.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack((zero, z, -y, -z, zero, x, y, -x, zero), dim=-1).unflatten(-1, (3, 3))
 
 
 def _by_angles(posed: PosedJoints, points: Tensor, angles: Tensor) -> Tensor:

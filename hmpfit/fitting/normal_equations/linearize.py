@@ -20,7 +20,7 @@ from hmpfit.interfaces.term import Motion, cast, take_frames
 
 __all__ = ["POSE", "RIGID", "SHAPE", "ArrowheadSystem", "linearize", "with_gradient"]
 
-HELD_STD = 1e-4  # of betas that are not free
+_HELD_STD = 1e-4  # of betas that are not free
 FRAMES = {"cpu": 384, "cuda": 8192}  # of a piece where no latent is free; with latents it is a group of windows
 
 
@@ -61,7 +61,7 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
 
 def _with_shape_held(blocks: ArrowheadSystem) -> ArrowheadSystem:
     """Return the blocks of a problem whose shape is known: nothing depends on it, and it does not move."""
-    known = torch.eye(blocks.betas.shape[-1]).to(blocks.betas) / HELD_STD**2
+    known = torch.eye(blocks.betas.shape[-1]).to(blocks.betas) / _HELD_STD**2
     return replace(
         blocks,
         frame_betas=torch.zeros_like(blocks.frame_betas),
