@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from hmpfit.evaluation.rigid_lengths import bone_length_ratio
 from hmpfit.geometry.alignment import best_similarity
 from hmpfit.hands.open_hand.proportions import FINGER_SHARES
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
@@ -26,7 +27,8 @@ class RealErrors:
     pa_mpjpe_mm: float
     ra_mpjpe_mm: float
     camera_mm: float
-    size_ratio: float  # of the estimate to the truth
+    size_ratio: float  # of the estimate to the truth, by alignment, which errors shrink: this reads too large
+    length_ratio: float  # of the bones, whatever the pose
     depth_ratio: float  # of the wrist's
     ra_acc_mm: float  # mm per frame^2
     peak_speed_ratio: float  # 95th percentile of wrist-relative speed, estimate to truth
@@ -65,12 +67,17 @@ def real_errors(
         _mean(rooted, known),
         _mean(apart, known),
         float(np.median(1 / scales[frames])) if frames.any() else float("nan"),
+        _lengths(joints, truth, known),
         float(np.median((wrist / true_wrist)[frames, 0, 2])) if frames.any() else float("nan"),
         _differences(relative, true_relative, known),
         _peak(relative, known) / max(_peak(true_relative, known), 1e-9),
         *_calibration(apart, joint_std_mm, known),
         *_calibration(rooted, joint_std_wrist_mm, fingers),
     )
+
+
+def _lengths(joints: Points, truth: Points, known: NDArray[np.bool_]) -> float:
+    return bone_length_ratio(*(np.where(known[..., None], points, np.nan) for points in (joints, truth)))
 
 
 def _calibration(error: Points, std: Points | None, known: NDArray[np.bool_]) -> tuple[float, float, float]:
