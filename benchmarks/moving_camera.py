@@ -1,13 +1,15 @@
 """Render clips with moving cameras, fit them, and print how well camera, scale and world motion are found.
 
-    python benchmarks/moving_camera.py --seeds 9301:9306 [--kinds walk,pan] [--frames 72] [--files] [--out DIR] [--json]
+    python benchmarks/moving_camera.py --seeds 9301:9306 [--kinds walk,pan] [--frames 72] [--files]
+        [--tell-size] [--out DIR] [--json]
 
 One row per clip (`hmpfit synthesize --camera KIND`, one right hand, true intrinsics); pans are classified, not fitted.
 WA is WA-MPJPE in pieces of 128 frames, mm; its causes are split by putting the truth in for one part each: `WA hands`
 has the true camera path and the found hands, `WA camera` the found path and the true hands; `length` is the found
 path's over the true one's. Static clips are fitted with `--camera static` too: is everything equal, and how much more
 processor time does finding out take. With --files a moving clip of each kind is fitted with its true path as COLMAP,
-TUM and our own file: how far apart are joints in the world. Runs stay in --out.
+TUM and our own file: how far apart are joints in the world. With --tell-size every fit has the
+`--hand-size` of the true hand (what a ruler would give). Runs stay in --out.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
+from hmpfit.evaluation.rigid_lengths import ruler_length
 from hmpfit.evaluation.world_motion import world_scores
 from hmpfit.geometry.alignment import best_similarity
 from hmpfit.geometry.rigid_transforms import apply, inverse
@@ -36,6 +39,7 @@ from hmpfit.synthesis.clips import make_clip
 from hmpfit.synthesis.scenes import FPS, sample_scene
 
 KINDS = ("handheld", "walk", "pan", "static")
+HANDS_IN_PICTURE = ("source_tracks.npz", "tracks.npz")
 STATUS = {"static": "static", "pan": "rotation"}
 SIZE = (640, 480)
 Row = dict[str, float | str]
@@ -51,10 +55,13 @@ def render(out: Path, kind: str, seed: int, frames: int) -> Path:
     return folder
 
 
-def fit(sequence: Sequence, folder: Path, camera: str, solver: str | None = None) -> tuple[FitRecord, float]:
+def fit(
+    sequence: Sequence, folder: Path, camera: str, solver: str | None = None, size_mm: float | None = None
+) -> tuple[FitRecord, float]:
     """Return the fit of a clip with its true intrinsics, and the processor seconds it took (NaN where it was there)."""
     job = sequence_job(sequence, sequence.name, folder, folder)
-    settings = replace(of_job(job, resolve_settings(camera_motion=camera, solver=solver)), workers=1)
+    choices = resolve_settings(camera_motion=camera, solver=solver, hand_size_mm=size_mm)
+    settings = replace(of_job(job, choices), workers=1)
     there, began = (folder / "fit.npz").exists(), time.process_time()
     found = fit_in_folder(job.video, folder, settings)
     return found, float("nan") if there else time.process_time() - began
@@ -91,7 +98,15 @@ def measure(found: FitRecord, sequence: Sequence, kind: str) -> Row:
     return row
 
 
-def given_path(sequence: Sequence, folder: Path) -> float:
+def take_stages(earlier: Path, folder: Path, names: tuple[str, ...]) -> None:
+    """Copy what an earlier run has found into a run folder that has not; what does not fit is computed anew there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (earlier / name).exists() and not (folder / name).exists():
+            shutil.copy(earlier / name, folder / name)
+
+
+def given_path(sequence: Sequence, folder: Path, way: str = "auto") -> float:
     """Return how far apart, in mm, world joints are with the true path as COLMAP, TUM and our own file."""
     truth = sequence.truth()
     assert truth.world_from_camera is not None
@@ -102,8 +117,7 @@ def given_path(sequence: Sequence, folder: Path) -> float:
         write(file, truth.world_from_camera, sequence.times_s)
         run = folder / file.stem
         run.mkdir(exist_ok=True)
-        for stage in ("source_tracks.npz", "tracks.npz"):  # the hands in the picture do not depend on the path
-            shutil.copy(folder / "auto" / stage, run / stage)
+        take_stages(folder / way, run, HANDS_IN_PICTURE)
         found, _ = fit(sequence, run, f"file:{file}")
         assert found.camera_motion is not None
         worlds.append(apply(found.camera_motion.world_from_camera[None], found.joints))
@@ -163,6 +177,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=72)
     parser.add_argument("--out", type=Path, default=Path("moving_camera_out"))
     parser.add_argument("--files", action="store_true", help="also the runs with the path given")
+    parser.add_argument("--tell-size", action="store_true", help="fit with --hand-size of the true hand")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     first, end = map(int, arguments.seeds.split(":"))
@@ -173,13 +188,17 @@ def main() -> None:
             clips = open_dataset(f"synthetic:{arguments.out / 'clips' / kind}").sequences
             sequence = next(one for one in clips if one.name == name)
             folder = arguments.out / "runs" / kind / sequence.name
-            found, took_s = fit(sequence, folder / "auto", "auto", "none" if kind == "pan" else None)
+            way, size_mm = "auto", None
+            if arguments.tell_size:
+                way, size_mm = "told", round(1000 * ruler_length(sequence.truth().joints_m[0]), 1)
+                take_stages(folder / "auto", folder / way, (*HANDS_IN_PICTURE, "camera_path.npz"))
+            found, took_s = fit(sequence, folder / way, "auto", "none" if kind == "pan" else None, size_mm)
             row: Row = {"clip": f"{kind} {seed}", **measure(found, sequence, kind)}
             if kind == "static":
-                still, still_s = fit(sequence, folder / "static", "static")
+                still, still_s = fit(sequence, folder / "static", "static", size_mm=size_mm)
                 row |= {"same": float(same(found, still)), "time": took_s / still_s}
             elif kind != "pan" and seed == first and arguments.files:
-                row["files mm"] = given_path(sequence, folder)
+                row["files mm"] = given_path(sequence, folder, way)
             rows.append(row)
             if not arguments.json:
                 print("  ".join(f"{key} {_text(value)}" for key, value in row.items()), flush=True)

@@ -131,6 +131,25 @@ def test_the_scale_is_found_where_the_camera_shakes_and_the_hand_does_not():
     assert scale.std < 0.1
 
 
+def test_a_drifting_depth_leaves_the_scale_right_on_average_and_within_its_deviation():
+    path = sway(0.05, 2.0)
+    hand = np.array([0.0, 0.05, 0.5]) + 0.03 * np.stack([np.sin(TIMES_S), np.cos(TIMES_S), 0.3 * TIMES_S], axis=1)
+    errors, stds = [], []
+    for seed in range(8):
+        generator, drift = np.random.default_rng(seed), np.zeros(FRAMES)
+        for frame in range(1, FRAMES):
+            keep = np.exp(-(TIMES_S[frame] - TIMES_S[frame - 1]) / 1.2)
+            drift[frame] = keep * drift[frame - 1] + 0.055 * np.sqrt(1 - keep**2) * generator.normal()
+        hands = hands_before(path, hand)
+        hands.place[:] *= np.exp(drift - drift.mean())[:, None]
+        scale = metric_scale(hands, path)
+        assert scale.observed
+        errors.append(np.log(scale.meters_per_unit))
+        stds.append(scale.std)
+    assert abs(np.mean(errors)) < 0.015  # -0.034 where the mean of the drift is free
+    assert np.sqrt(np.mean((np.array(errors) / stds) ** 2)) < 2
+
+
 @pytest.mark.parametrize("kind", ["smooth camera", "carried hand", "unseen hand"])
 def test_the_scale_is_called_unobserved_rather_than_invented(kind):
     path = sway(0.05, 2.0)
