@@ -1,4 +1,4 @@
-"""Pair the right and the left hand of one person.
+"""Pair the two hands of one person: a right and a left one, or two that are called the same side.
 
 Separate from `assignment`, which follows single hands. The arms of bodies in the picture decide where they are seen,
 else the hands' places, sizes and times.
@@ -30,7 +30,9 @@ def group_hands(
 
     Persons are numbered by their first hand. What `arms` say counts first. Else one right and one left hand are taken
     for one person's; among more, the pairs that are nearest to each other and most alike in size, over the frames that
-    show both, and in the `color` [H, 3] of their palms, where it is known, win.
+    show both, and in the `color` [H, 3] of their palms, where it is known, win. Two hands of one side that are left
+    over are one person's (one of them is called wrongly) where arms say so or where their color tells them from all
+    others.
     """
     right, left = np.flatnonzero(is_right), np.flatnonzero(~is_right)
     cost = np.array([[pair_cost(xy_px[one], xy_px[other]) for other in left] for one in right]).reshape(
@@ -47,7 +49,35 @@ def group_hands(
         only = max(len(right), len(left)) == 1 and cost[one, other] < _ARMS
         if only or cost[one, other] < _FAR:
             person[right[one]] = person[left[other]] = min(hand_id[right[one]], hand_id[left[other]])
+    for one, other in _same_side_pairs(xy_px, is_right, person, arms, color):
+        person[one] = person[other] = min(hand_id[one], hand_id[other])
     return np.unique(person, return_inverse=True)[1].astype(np.int64)
+
+
+def _same_side_pairs(
+    xy_px: Floats, is_right: Bools, person: NDArray[np.int64], arms: ArmVotes | None, color: Floats | None
+) -> list[tuple[int, int]]:
+    """Return the pairs of hands of one side, each alone so far, that arms or colors say are one person's."""
+    alone = [hand for hand in range(len(person)) if (person == person[hand]).sum() == 1]
+    found: list[tuple[int, int]] = []
+    for place, one in enumerate(alone):
+        for other in alone[place + 1 :]:
+            if is_right[one] != is_right[other] or any({one, other} & set(pair) for pair in found):
+                continue
+            joined = 0 if arms is None else int(arms.together[one, other] - arms.apart[one, other])
+            alike = color is not None and _color_tells(color, one, other)
+            if joined > 0 or (joined == 0 and alike and pair_cost(xy_px[one], xy_px[other]) < _FAR):
+                found.append((one, other))
+    return found
+
+
+def _color_tells(color: Floats, one: int, other: int) -> bool:
+    """Return whether two palms are alike, and each other hand is much less like either of them; colors are [H, 3]."""
+    apart = np.linalg.norm(color[[one, other]][:, None] - color[None], axis=-1)
+    others = np.delete(apart, [one, other], axis=1)
+    return bool(
+        apart[0, other] < _COLOR_SPREAD and others.size and others.min() > max(2 * apart[0, other], _COLOR_SPREAD)
+    )
 
 
 def pair_cost(a_px: Floats, b_px: Floats) -> float:

@@ -4,7 +4,7 @@ Separate from the report, because the viewer and scripts say the same sentences.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,7 @@ def _of_the_whole(result: StoredResult, summary: Mapping[str, Any]) -> list[str]
     """Return sentences on hands, camera and fit that hold for every frame."""
     said = [_other_arm(hand) for hand in summary.get("hands", ()) if _arm_differs(hand)]
     said += [_mixed_votes(hand) for hand in summary.get("hands", ()) if _is_mixed(hand.get("vote"))]
+    said += _same_side(summary.get("hands", ()))
     said += _of_camera(float(result.camera.K[0, 0, 0]), summary.get("camera") or {})
     said += _of_world(result.camera_motion)
     for stage in summary.get("stages") or ():
@@ -184,6 +185,25 @@ def _other_arm(hand: Mapping[str, Any]) -> str:
         f"The {hand.get('name', side)} hand is at a {hand['vote']['arm']} arm: one of the two is taken for the other "
         "side. If it is the hand, its 3D pose is mirrored; --hands or --mirrored may set it right."
     )
+
+
+def _same_side(hands: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each two hands of one person that are taken for the same side."""
+    groups: dict[tuple[int, bool], list[Mapping[str, Any]]] = {}
+    for hand in hands:
+        if hand.get("person_id") is not None:
+            groups.setdefault((int(hand["person_id"]), bool(hand["is_right"])), []).append(hand)
+    said = []
+    for pair in groups.values():
+        if len(pair) == 2 and all(hand.get("vote") for hand in pair):
+            doubted = min(pair, key=lambda hand: float(hand["vote"]["agreement"]))
+            share = f"{doubted['vote']['agreement']:.0%}"
+            said.append(
+                f"The {pair[0]['name']} and the {pair[1]['name']} hand seem to be one person's: one of them is taken "
+                f"for the other side, more likely the {doubted['name']} hand ({share} of its "
+                "sightings agree about its side), and its 3D pose is then mirrored."
+            )
+    return said
 
 
 def _mixed_votes(hand: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.matching import match_hands, pick_hands
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.keypoints.appearance import split_by_color
+from hmpfit.keypoints.arms import ArmVotes
 from hmpfit.keypoints.assignment import Hand, assign
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.landmarker_files import load_landmarker
@@ -216,6 +217,22 @@ def test_persons_who_changed_places_are_paired_by_their_skin() -> None:
     assert group_hands(hands, right, np.arange(4), color=color[[0, 1, 1, 0]]).tolist() == [0, 1, 1, 0]
     lit_apart = np.array([[60.0, 16.0, 20.0], [10.0, 12.0, 14.0]])
     assert group_hands(hands[:2], right[:2], np.arange(2), color=lit_apart).tolist() == [0, 0]
+
+
+def test_two_hands_called_the_same_side_are_one_persons_where_colors_or_arms_say_so() -> None:
+    hands = np.stack([np.tile(SHAPE + np.array([x, 300.0]), (5, 1, 1)) for x in (200, 500, 650, 950)])
+    right, color = np.array([True, False, True, True]), np.array([[30.0, 16.0, 20.0], [44.0, 12.0, 14.0]])
+    own = color[[0, 0, 1, 1]]
+    assert group_hands(hands, right, np.arange(4), color=own).tolist() == [0, 0, 1, 1]
+    assert group_hands(hands, right, np.arange(4), color=color[[0, 0, 0, 0]]).tolist() == [0, 1, 1, 2]
+    assert group_hands(hands, right, np.arange(4)).tolist() == [0, 1, 1, 2]
+    none = np.zeros(4, np.int64)
+    for together, apart, expected in (((2, 3), (0, 0), [0, 0, 1, 1]), ((0, 0), (2, 3), [0, 0, 1, 2])):
+        votes = ArmVotes(none, none, np.zeros((4, 4), np.int64), np.zeros((4, 4), np.int64))
+        for table, (one, other) in ((votes.together, together), (votes.apart, apart)):
+            table[one, other] = table[other, one] = 3 if one != other else 0
+        votes.together[0, 1] = votes.together[1, 0] = 3
+        assert group_hands(hands, right, np.arange(4), votes, own).tolist() == expected
 
 
 def test_hands_are_matched_by_side_and_place() -> None:

@@ -78,6 +78,18 @@ def test_poor_fits_unsure_joints_and_cameras_are_named(stored: StoredResult) -> 
     assert "No solver ran" in warnings(stored, summary_of(stored, stages=[]))[0]
 
 
+def test_two_hands_of_one_person_that_are_called_the_same_side_are_named(stored: StoredResult) -> None:
+    hands = [
+        {"name": name, "is_right": side, "person_id": person, "vote": {"agreement": share, "arm": None}}
+        for name, side, person, share in (("right", True, 0, 0.99), ("right2", True, 0, 0.85), ("left", False, 1, 0.9))
+    ]
+    (sentence,) = warnings(stored, summary_of(stored, hands=hands))
+    assert "The right and the right2 hand seem to be one person's" in sentence
+    assert "more likely the right2 hand (85% of its sightings" in sentence
+    hands[1]["person_id"] = 1
+    assert warnings(stored, summary_of(stored, hands=hands)) == []
+
+
 def test_stretches_and_medians_of_known_values() -> None:
     assert list(flagged_ranges(np.array([1, 1, 0, 1], dtype=bool))) == [(0, 2), (3, 4)]
     values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4])
