@@ -54,19 +54,21 @@ def bridge_unseen(motion: Motion, evidence: Evidence, options: UnseenFrameSettin
     weight, trusted = evidence.seen.cpu().numpy(), (evidence.confidence > 0).cpu().numpy()
     if not trusted.any():
         trusted = weight > 0  # no confidence was measured
+    covered_noise = {"place": options.place_noise, "turn": options.turn_noise, "joints": options.weak_noise}
     out = replace(motion, global_R=motion.global_R.clone(), transl=motion.transl.clone(), hand_R=motion.hand_R.clone())
     for hand in range(len(weight)):
         sighted, blurred = weight[hand].any(-1), trusted[hand].sum(-1) < options.least_trusted
         for part in _parts():
-            # A covered landmark informs about a hand's place and turn, and not about its finger.
-            seen = weight[hand] > (_FULL if part.kind == "joints" else 0)
-            share, few = seen[:, part.landmarks].mean(-1), seen.sum(-1) < options.least_seen
             place = part.kind == "place"
+            # A covered landmark informs about a hand's place, less about its turn, and not about its finger.
+            seen = weight[hand] > (_FULL if part.kind == "joints" else 0)
+            known = weight[hand] if part.kind == "turn" else seen
+            share, few = known[:, part.landmarks].mean(-1), seen.sum(-1) < options.least_seen
             covered = few | (share < 0.5)
             weak = covered if place else covered | blurred
             noise = np.where(blurred, options.noise if place else options.blur_noise, options.noise)
-            shown = np.maximum(np.minimum(share, seen.mean(-1)), _LEAST_SHARE)
-            hidden = (options.place_noise if place else options.weak_noise) * (1 / shown**2 - 1) + options.noise
+            shown = np.maximum(np.minimum(share, known.mean(-1)), _LEAST_SHARE)
+            hidden = covered_noise[part.kind] * (1 / shown**2 - 1) + options.noise
             noise = np.where(covered, hidden, noise)
             for start, stop in gaps(~weak):
                 since, until = times_s[start] - options.span_s, times_s[stop - 1] + options.span_s

@@ -66,8 +66,9 @@ class UnseenFrameSettings:
     """How frames with little evidence follow those around them: a Matern-3/2 process of unknown mean.
 
     Noises are shares of its variance. A frame with fewer than `least_seen` landmarks is covered, and so is a finger
-    with less than half of its own. The noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`)
-    times 1 / share^2 - 1 for the share of its landmarks, or of the hand's if that is less, that were seen. A frame with
+    with less than half of its own. The noise of a covered part is `weak_noise` (of the wrist's place: `place_noise`, of
+    the hand's turn: `turn_noise`) times 1 / share^2 - 1 for the share of its landmarks, or of the hand's if that is
+    less, that were seen; a covered landmark counts its weight in the share of the turn. A frame with
     fewer than `least_trusted` landmarks of any confidence is blurred: its pose has the noise `blur_noise`, and its
     place stays.
     """
@@ -78,6 +79,7 @@ class UnseenFrameSettings:
     span_s: float = 0.5  # how far from a weak stretch frames still inform it
     weak_noise: float = 0.02
     place_noise: float = 0.0005
+    turn_noise: float = 0.00012
     blur_noise: float = 0.001
     least_trusted: int = 5
     least_seen: int = 14
