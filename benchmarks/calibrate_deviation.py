@@ -29,7 +29,7 @@ from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.skeleton import OPENPOSE_WRIST
 
-RIDGE = 0.05
+RIDGE = 0.3
 ERROR_FLOOR_MM = 3.0
 WITHIN = 0.67
 GAP_S = 1.0  # how long a withheld stretch is
@@ -58,7 +58,9 @@ def samples(sequence: Sequence, out: Path, withheld: bool) -> dict[str, np.ndarr
     joints = pose_hands(models, result.motion).joints
     rows = match_hands(joints, result.motion.is_right, true, truth.is_right)
     kept, true = rows[rows >= 0], true[rows >= 0]
-    values = deviation_features(joints, result.tracks)[kept]
+    with np.load(folder / "fit.npz") as stored:
+        linear_mm = stored["linear_std_mm"]
+    values = deviation_features(joints, result.tracks, linear_mm)[kept]
     joints, seen = joints[kept], result.tracks.seen[kept]
     relative = (joints - joints[:, :, :1]) - (true - true[:, :, :1])
     error = 1e3 * np.linalg.norm(relative, axis=-1)

@@ -19,11 +19,14 @@ from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
 TABLE = Path(__file__).with_name("joint_deviation.json")
 NAMES = (
     "thumb_base", "knuckle", "middle_joint", "tip", "confidence", "frame_confidence", "joint_along_ray",
-    "log_across_ray", "log_extent", "palm_faced", "no_landmark", "one",
+    "log_across_ray", "log_extent", "palm_faced", "no_landmark", "log_speed", "log_linear", "one",
 )  # fmt: skip
 _GROUP = {"thumb1": 0, "thumb2": 1, "index1": 1, "middle1": 1, "ring1": 1, "pinky1": 1}
 _PALM = tuple(OPENPOSE_21.index(name) for name in ("wrist", "index1", "pinky1"))
 _FLOOR_M = 0.01  # of a distance whose logarithm is taken
+_FLOOR_MM = 1.0  # of the fit's own deviation
+_FLOOR_M_S = 0.015
+_SPEED_OVER_S = 0.3  # to either side
 _NEAREST = 1e-6
 
 
@@ -49,7 +52,8 @@ def calibrate(
     focal length's share and what the fit says of the wrist. NaN where `linear_mm` is.
     """
     table = _table()
-    known = np.clip(deviation_features(joints, tracks), table["low"], table["high"])  # nothing is extrapolated
+    features = deviation_features(joints, tracks, linear_mm)
+    known = np.clip(features, table["low"], table["high"])  # nothing is extrapolated
     wrist_mm = np.exp(known @ table["weights"]) * table["scale"]
     seconds = _seconds_to_evidence(tracks)
     growth = np.sqrt(1 + (seconds / table["gap_time_s"]) ** 2)
@@ -63,8 +67,11 @@ def calibrate(
     return JointDeviation(camera_mm, np.where(unknown, np.nan, wrist_mm))
 
 
-def deviation_features(joints: Floats, tracks: KeypointTracks) -> NDArray[np.float64]:
-    """Return what the deviation is read from, [H, T, 21, len(NAMES)]; frames without evidence have confidence 0."""
+def deviation_features(joints: Floats, tracks: KeypointTracks, linear_mm: Floats) -> NDArray[np.float64]:
+    """Return what the deviation is read from, [H, T, 21, len(NAMES)]; frames without evidence have confidence 0.
+
+    `joints` [H, T, 21, 3] are in the camera's frame, `linear_mm` [H, T, 21] is the fit's own deviation (NaN: unknown).
+    """
     groups = np.zeros((21, 4))
     for row, name in enumerate(OPENPOSE_21):
         if row != OPENPOSE_WRIST:
@@ -83,10 +90,23 @@ def deviation_features(joints: Floats, tracks: KeypointTracks) -> NDArray[np.flo
         "log_extent": np.log(away.mean(-1, keepdims=True) + _FLOOR_M),  # of the hand: a fist is known less
         "palm_faced": np.abs((_palm_normal(joints) * ray).sum(-1))[..., None],  # 1: seen flat, 0: edge-on
         "no_landmark": (seen & ~np.isfinite(tracks.xy_px).all(-1)).astype(np.float64),  # something covers it
+        "log_speed": np.log(_speed(from_wrist, tracks.times_s) + _FLOOR_M_S)[..., None],  # a moving hand is blurred
+        "log_linear": np.log(np.nan_to_num(linear_mm) + _FLOOR_MM),
         "one": np.ones(21),
     }
     shape = joints.shape[:3]
     return np.stack([np.broadcast_to(columns[name], shape) for name in NAMES], axis=-1)
+
+
+def _speed(from_wrist: Floats, times_s: Floats) -> Floats:
+    """Return the mean speed [H, T] in m/s of joints [H, T, 21, 3] around every frame; 0 in a clip of one frame."""
+    if len(times_s) < 2:
+        return np.zeros(from_wrist.shape[:2])
+    steps = np.linalg.norm(np.diff(from_wrist, axis=1), axis=-1).mean(-1) / np.diff(times_s)
+    middles = (times_s[1:] + times_s[:-1]) / 2
+    apart = np.abs(times_s[:, None] - middles)
+    near = apart <= np.maximum(_SPEED_OVER_S, apart.min(1, keepdims=True))
+    return np.asarray(steps @ near.T / near.sum(1))
 
 
 def _palm_normal(joints: Floats) -> Floats:

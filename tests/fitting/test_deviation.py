@@ -56,7 +56,8 @@ def test_unknown_stays_unknown() -> None:
 
 def test_features_are_finite_and_named() -> None:
     joints, tracks = hand(np.arange(FRAMES) > 3)
-    values = deviation_features(joints, tracks)
+    linear = np.where(np.arange(21) > 4, 2.0, np.nan) * np.ones((1, FRAMES, 1))
+    values = deviation_features(joints, tracks, linear)
     assert values.shape == (1, FRAMES, 21, len(NAMES)) and np.isfinite(values).all()
     assert set(json.loads(TABLE.read_text())["weights"]) == set(NAMES)
 
@@ -74,6 +75,8 @@ def test_a_covered_landmark_is_marked_and_its_place_in_the_picture_does_not_matt
     joints, tracks = hand(np.ones(FRAMES, dtype=bool))
     xy = tracks.xy_px.copy()
     xy[0, 3, 8] = np.nan
-    marked = deviation_features(joints, replace(tracks, xy_px=xy)) - deviation_features(joints, tracks)
+    linear = np.ones((1, FRAMES, 21))
+    without = deviation_features(joints, replace(tracks, xy_px=xy), linear)
+    marked = without - deviation_features(joints, tracks, linear)
     changed = np.argwhere(marked != 0)
     np.testing.assert_array_equal(changed, [[0, 3, 8, NAMES.index("no_landmark")]])
