@@ -98,19 +98,20 @@ _STD = {
 AXES = tuple(_STD)
 
 
-def reproportion(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Return a MANO-schema hand's arrays with the average proportions and shapedirs along `AXES`.
+def reproportion(arrays: dict[str, Any], middle: Proportions | None = None) -> dict[str, Any]:
+    """Return a MANO-schema hand's arrays with proportions and with shapedirs along `AXES`.
 
-    The skin follows the joints by a thin-plate spline, so that a finger keeps its girth where its bones change length.
+    `middle` is the hand of zero betas (the average adult's). The skin follows the joints by a thin-plate spline, so
+    that a finger keeps its girth where its bones change length.
     """
     template = np.asarray(arrays["v_template"], dtype=np.float64)
     old = _skeleton_of(arrays)
-    average = Proportions.average()
-    placed = skeleton(average, old)
+    middle = middle or Proportions.average()
+    placed = skeleton(middle, old)
     vertices = _warp(old, placed, template)
     shapes, joint_shapes = [], []
     for axis in AXES:
-        ends = [average.moved(axis, amount) for amount in (1.0, -1.0)]
+        ends = [middle.moved(axis, amount) for amount in (1.0, -1.0)]
         targets = [skeleton(end, old) for end in ends]
         skins = [_warp(placed, target, vertices) for target in targets]
         if axis == "thickness":
