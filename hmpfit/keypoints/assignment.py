@@ -61,14 +61,14 @@ def assign(
     left_out = _LEFT_OUT * _independence(detections.times_s)
     # In a short clip no hand has enough frames to pay the full price; the best seen one must always be worth keeping.
     start = min(_NEW_HAND, 0.5 * left_out * max(tracklet.weight for tracklet in tracklets))
-    jump = min(_JUMP, start / 2)
+    jump, unpaired = min(_JUMP, start / 2), min(_UNPAIRED, start / 2)
     stretches = [
         PathNode(int(tracklet.frames[0]), int(tracklet.frames[-1]), left_out * tracklet.weight, side_costs(tracklet))
         for tracklet in tracklets
     ]
     most = min(_most_hands(tracklets), len(tracklets) if most is None else most)
     moves = _moves(detections, tracklets, extensions, jump, left_out)
-    parts = minimum_cost_paths(stretches, moves, start, jump, most, _UNPAIRED)
+    parts = minimum_cost_paths(stretches, moves, start, jump, most, unpaired)
     return _hands(detections, tracklets, parts)
 
 

@@ -181,6 +181,12 @@ def test_same_sided_hands_keep_their_identity_through_a_crossing() -> None:
     assert sorted(way) == pytest.approx([-480, 480])
 
 
+def test_a_picture_of_two_hands_called_left_has_both() -> None:
+    """What a second hand of a side costs is no more than a short clip can pay (`inputs/stills/two_hands.jpg`)."""
+    tracks = track(scene((still(300, range(1)), 0.05), (still(800, range(1)), 0.05), frames=1))
+    assert list(tracks.is_right) == [False, False]
+
+
 def test_hand_that_leaves_and_comes_back_is_the_same_hand() -> None:
     path = {frame: (200.0, 300.0) if frame < 40 else (1000.0, 500.0) for frame in range(160) if not 40 <= frame < 120}
     tracks = track(scene((path, 0.9), frames=160))

@@ -265,7 +265,7 @@ def test_landmarks_equal_the_tasks_api(inputs: Path, tmp_path: Path) -> None:
             ours = found.xy_px[0]
         # Theirs lacks the half-pixel between pixel corners and centers: a constant shift below half a crop pixel.
         assert np.abs(ours - theirs).max() < 2.0
-        assert np.abs(found.world_m[0] - world).max() < 1e-3
+        assert np.abs(found.world_m[0] - world).max() < 1.5e-3  # our weights of the 1 x 1 convolutions have 8 bits
         assert seen.handedness[0][0].category_name == "Right" and found.right[0] > 0.5
 
 
