@@ -6,7 +6,7 @@
 the recipe's numbers were chosen on them. Here, for each set,
 
 - the open hand gets the proportions of the other sets' people and of the literature alone, and
-- of the recipes in `RECIPES`, around the shipped one, that is taken whose PA and RA-MPJPE on the other sets, in shares
+- of the recipes around the shipped one (`recipes`), that is taken whose PA and RA-MPJPE on the other sets, in shares
   of the first guess's, are lowest on average.
 
 Prints both errors of the first guess and of the fit, with that hand, on the set left out: with the shipped recipe, and
@@ -23,42 +23,43 @@ from pathlib import Path
 
 import numpy as np
 import real_truth
+from real_truth import GUESS
 
 from hmpfit.datasets.opening import open_dataset
 from hmpfit.hands.model_files import OPEN_HAND
 from hmpfit.hands.open_hand import proportions
 from hmpfit.interfaces.dataset import Sequence
-from hmpfit.skeleton import FINGERS, OPENPOSE_21, OPENPOSE_WRIST
+from hmpfit.recipes.resolving import resolve_settings
+from hmpfit.records import MIRROR_X
+from hmpfit.skeleton import FINGERS, OPENPOSE_WRIST, openpose
 
-GUESS = "first guess"
 LITERATURE = 0.5  # share of the finger bones' lengths that is not these people's
-MIRROR = np.array([-1.0, 1.0, 1.0])
-BOTH, SECOND = (0, 1), (1,)  # stages that a number belongs to
 SHIPPED = "shipped"
-RECIPES = {
-    SHIPPED: (),
-    **{
-        f"{name} x {factor}": tuple(f"stages.{stage}.weights.{name}={value * factor}" for stage in stages)
-        for name, value, stages in (
-            ("orient_smooth", 15000.0, BOTH),
-            ("keypoints_3d", 4500.0, BOTH),
-            ("prior", 10.0, SECOND),
-        )
-        for factor in (0.5, 2.0)
-    },
-}
+VARIED = ("orient_smooth", "keypoints_3d", "prior")  # weights of the recipe, in every stage that has them
 Person = tuple[np.ndarray, np.ndarray]  # thumb's saddle and knuckles [5, 3], finger bones [5, 3], in palms; NaN unknown
 Errors = dict[str, float]
 
 
+def recipes() -> dict[str, tuple[str, ...]]:
+    """Return the shipped recipe and, with each weight of `VARIED` halved and doubled, those around it, as changes."""
+    stages = resolve_settings().recipe.stages
+    found: dict[str, tuple[str, ...]] = {SHIPPED: ()}
+    for name in VARIED:
+        weights = {number: stage.weights[name] for number, stage in enumerate(stages) if name in stage.weights}
+        for factor in (0.5, 2.0):
+            changes = (f"stages.{number}.weights.{name}={weight * factor}" for number, weight in weights.items())
+            found[f"{name} x {factor}"] = tuple(changes)
+    return found
+
+
 def person_of(sequences: list[Sequence]) -> Person:
     """Return a set's proportions as `open_hand.proportions` writes them: medians over frames, cameras and hands."""
-    rows = [[OPENPOSE_21.index(f"{finger}{part}") for part in ("1", "2", "3", "_tip")] for finger in FINGERS]
+    rows = [[openpose(f"{finger}{part}") for part in ("1", "2", "3", "_tip")] for finger in FINGERS]
     palms, bones = [], []
     for sequence in sequences:
         for hand, is_right in zip(real_truth.true_joints(sequence), sequence.truth().is_right):
-            points = hand if is_right else hand * MIRROR
-            palm = np.linalg.norm(points[:, OPENPOSE_21.index("middle1")] - points[:, OPENPOSE_WRIST], axis=-1)
+            points = hand if is_right else hand * MIRROR_X
+            palm = np.linalg.norm(points[:, openpose("middle1")] - points[:, OPENPOSE_WRIST], axis=-1)
             first = points[:, [row[0] for row in rows]] - points[:, [OPENPOSE_WRIST]]
             for t in np.flatnonzero(np.isfinite(first).all((1, 2)) & np.isfinite(palm)):
                 palms.append(first[t] @ proportions.palm_axes(points[t]).T / palm[t])
@@ -82,14 +83,12 @@ def write_hand(people: dict[str, Person], left_out: str, path: Path) -> None:
     np.savez(path, **proportions.reproportion(arrays, without))
 
 
-def score(
-    sequences: Iterable[Sequence], out: Path, hand: Path, recipes: dict[str, tuple[str, ...]]
-) -> dict[str, Errors]:
+def score(sequences: Iterable[Sequence], out: Path, hand: Path, tried: dict[str, tuple[str, ...]]) -> dict[str, Errors]:
     """Return PA and RA-MPJPE, mm, of the first guess and of every recipe, over all frames of the sequences."""
     ways: dict[str, real_truth.Choices] = {
-        f"{hand.stem} {name}": {"assignments": changes, "hand_model": str(hand)} for name, changes in recipes.items()
+        f"{hand.stem} {name}": {"assignments": changes, "hand_model": str(hand)} for name, changes in tried.items()
     }
-    ways[f"{hand.stem} {GUESS}"] = {"solver": "none", "hand_model": str(hand)}
+    ways[f"{hand.stem} {GUESS}"] = {**real_truth.WAYS[GUESS], "hand_model": str(hand)}
     found: dict[str, list[real_truth.RealErrors]] = {}
     for sequence in sequences:
         for way, errors in real_truth.measure(sequence, out, ways).items():
@@ -112,15 +111,16 @@ def main() -> None:
     sets: dict[str, list[Sequence]] = {}
     for sequence in open_dataset(f"truth:{arguments.truth}").sequences:
         sets.setdefault(sequence.name.split("/")[0], []).append(sequence)
-        real_truth.measure(sequence, arguments.out, {GUESS: {"solver": "none"}})  # finds the hands once
+        real_truth.measure(sequence, arguments.out, {GUESS: real_truth.WAYS[GUESS]})  # finds the hands once
+    tried = recipes()
     people = {name: person_of(sequences) for name, sequences in sets.items()}
     print("| left out | recipe | first guess, PA / RA, mm | fit | change |\n|---|---|---:|---:|---:|")
     for name, sequences in sets.items():
         hand = arguments.out / f"without_{name}.npz"
         write_hand(people, name, hand)
-        others = [score(theirs, arguments.out, hand, RECIPES) for other, theirs in sets.items() if other != name]
-        best = min(RECIPES, key=lambda way: np.mean([share(found, way) for found in others]))
-        found = score(sequences, arguments.out, hand, {way: RECIPES[way] for way in (SHIPPED, best)})
+        others = [score(theirs, arguments.out, hand, tried) for other, theirs in sets.items() if other != name]
+        best = min(tried, key=lambda way: np.mean([share(found, way) for found in others]))
+        found = score(sequences, arguments.out, hand, {way: tried[way] for way in (SHIPPED, best)})
         for way, shown in ((SHIPPED, SHIPPED), (best, f"of the others: {best}")):
             guess, fit = found[GUESS].values(), found[way].values()
             numbers = (" / ".join(f"{value:.1f}" for value in values) for values in (guess, fit))

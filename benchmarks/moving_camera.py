@@ -14,13 +14,13 @@ TUM and our own file: how far apart are joints in the world. With --tell-size ev
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from earlier_runs import take_stages
 from scipy.spatial.transform import Rotation
 
 from hmpfit.batch import of_job, sequence_job
@@ -98,14 +98,6 @@ def measure(found: FitRecord, sequence: Sequence, kind: str) -> Row:
     return row
 
 
-def take_stages(earlier: Path, folder: Path, names: tuple[str, ...]) -> None:
-    """Copy what an earlier run has found into a run folder that has not; what does not fit is computed anew there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        if (earlier / name).exists() and not (folder / name).exists():
-            shutil.copy(earlier / name, folder / name)
-
-
 def given_path(sequence: Sequence, folder: Path, way: str = "auto") -> float:
     """Return how far apart, in mm, world joints are with the true path as COLMAP, TUM and our own file."""
     truth = sequence.truth()
@@ -116,8 +108,7 @@ def given_path(sequence: Sequence, folder: Path, way: str = "auto") -> float:
         folder.mkdir(parents=True, exist_ok=True)
         write(file, truth.world_from_camera, sequence.times_s)
         run = folder / file.stem
-        run.mkdir(exist_ok=True)
-        take_stages(folder / way, run, HANDS_IN_PICTURE)
+        take_stages(folder / way, run, *HANDS_IN_PICTURE)
         found, _ = fit(sequence, run, f"file:{file}")
         assert found.camera_motion is not None
         worlds.append(apply(found.camera_motion.world_from_camera[None], found.joints))
@@ -191,7 +182,7 @@ def main() -> None:
             way, size_mm = "auto", None
             if arguments.tell_size:
                 way, size_mm = "told", round(1000 * ruler_length(sequence.truth().joints_m[0]), 1)
-                take_stages(folder / "auto", folder / way, (*HANDS_IN_PICTURE, "camera_path.npz"))
+                take_stages(folder / "auto", folder / way, *HANDS_IN_PICTURE, "camera_path.npz")
             found, took_s = fit(sequence, folder / way, "auto", "none" if kind == "pan" else None, size_mm)
             row: Row = {"clip": f"{kind} {seed}", **measure(found, sequence, kind)}
             if kind == "static":

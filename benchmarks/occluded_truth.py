@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import paste_occluders
+from earlier_runs import take_stages
+from occluded_clips import LEAST_COVERED
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
@@ -22,16 +24,14 @@ from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import FitRecord, Floats
 
-LEAST_COVERED = 8
 PARTS = ("covered", "others")
 
 
 def fit(sequence: Sequence, folder: Path, prior: str) -> FitRecord:
     """Fit a clip with a prior; detections of another prior's run of the same clip are shared."""
     folder.mkdir(parents=True, exist_ok=True)
-    for other in sorted(folder.parent.glob("*/tracks.npz")):
-        if not (folder / "tracks.npz").exists():
-            shutil.copyfile(other, folder / "tracks.npz")
+    for other in sorted(folder.parent.iterdir()):
+        take_stages(other, folder, "tracks.npz")
     job = sequence_job(sequence, sequence.name, folder, folder.parent)
     return fit_in_folder(job.video, folder, replace(of_job(job, resolve_settings(prior=prior)), workers=1))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier_runs import take_stages
 
 from hmpfit.batch import of_job, sequence_job
 from hmpfit.datasets.opening import open_dataset
@@ -37,14 +38,12 @@ from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.skeleton import OPENPOSE_WRIST
 
 COLUMN = 24  # characters
+GUESS, TOLD, FOCAL = "first guess", "size told", "focal"
 WAYS = {
-    "first guess": {"solver": "none"},
+    GUESS: {"solver": "none"},
     "no prior": {"prior": "none"},
     "default": {},
 }
-
-
-TOLD, FOCAL = "size told", "focal"
 VARIED = 0.3  # of a hand's depth, from which on a clip's focal length can be told
 FOCAL_AIM = 0.15
 Choices = dict[str, Any]
@@ -59,12 +58,11 @@ def measure(sequence: Sequence, out: Path, ways: dict[str, Choices]) -> dict[str
     found: dict[str, list[RealErrors]] = {}
     for way, choices in ways.items():
         folder = out / way.replace(" ", "_") / sequence.name
-        folder.mkdir(parents=True, exist_ok=True)
+        take_tracks(out, sequence, folder)
         job = sequence_job(sequence, sequence.name, folder, out)
         settings: RunSettings = replace(of_job(job, resolve_settings(**choices)), workers=1)
-        take_tracks(out, sequence, folder)
         result = fit_in_folder(job.video, folder, settings)
-        if way == "first guess":
+        if way == GUESS:
             tracks, _ = keypoints_in_folder(job.video, folder, settings)
             if tracks.world_m is not None:
                 found["MediaPipe 3D"] = _scored(tracks.world_m, tracks.is_right, joints, truth.is_right)
@@ -84,11 +82,9 @@ def true_joints(sequence: Sequence) -> np.ndarray:
 
 
 def take_tracks(out: Path, sequence: Sequence, folder: Path) -> None:
-    """Copy the hands that another way has found in the picture into a run folder that has none."""
+    """Make a run folder and copy into it the hands that another way has found in the picture."""
     for way in (*WAYS, TOLD, FOCAL):
-        earlier = out / way.replace(" ", "_") / sequence.name / "tracks.npz"
-        if earlier.exists() and not (folder / "tracks.npz").exists():
-            (folder / "tracks.npz").write_bytes(earlier.read_bytes())
+        take_stages(out / way.replace(" ", "_") / sequence.name, folder, "tracks.npz")
 
 
 def measure_size(sequence: Sequence, out: Path) -> list[Row]:
@@ -109,7 +105,6 @@ def measure_size(sequence: Sequence, out: Path) -> list[Row]:
 def measure_focal(sequence: Sequence, out: Path) -> Row:
     """Return the focal length found without intrinsics beside the true one, both in longer sides."""
     folder = out / FOCAL / sequence.name
-    folder.mkdir(parents=True, exist_ok=True)
     take_tracks(out, sequence, folder)
     job = replace(sequence_job(sequence, sequence.name, folder, out), intrinsics=None)
     settings = replace(of_job(job, resolve_settings(solver="none")), workers=1)

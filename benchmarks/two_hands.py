@@ -9,12 +9,12 @@ The table holds MMPD (mm) as the fit placed the hands and at their true distance
 """
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier_runs import take_stages
 
 import hmpfit.pipeline.fit as fit_step
 from hmpfit.errors import HmpfitError
@@ -59,10 +59,7 @@ def run(clip: Path, out: Path, way: str, sets: tuple[str, ...]) -> dict[str, flo
     with np.load(clip / "truth.npz") as stored:
         K = stored["K"][0]
     folder, other = out / way / clip.name, out / "apart" / clip.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("tracks.npz", "initial.npz"):
-        if (other / name).exists() and not (folder / name).exists():
-            shutil.copyfile(other / name, folder / name)
+    take_stages(other, folder, "tracks.npz", "initial.npz")
     lens = ",".join(repr(float(value)) for value in (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
     settings = resolve_settings(
         hands="both", intrinsics=lens, assignments=(*sets, *WAYS[way]), workers=1, overwrite=True

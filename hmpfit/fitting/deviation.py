@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.geometry.alignment import unit
+from hmpfit.geometry.near_in_time import mean_around, seconds_to_nearest
 from hmpfit.records import Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_21, OPENPOSE_WRIST
 
@@ -24,8 +25,7 @@ NAMES = (
 _GROUP = {"thumb1": 0, "thumb2": 1, "index1": 1, "middle1": 1, "ring1": 1, "pinky1": 1}
 _PALM = tuple(OPENPOSE_21.index(name) for name in ("wrist", "index1", "pinky1"))
 _FLOOR_M = 0.01  # of a distance whose logarithm is taken
-_FLOOR_MM = 1.0  # of the fit's own deviation
-_FLOOR_M_S = 0.015
+_FLOOR_MM, _FLOOR_M_S = 1.0, 0.015  # of the fit's own deviation and of a speed, likewise
 _SPEED_OVER_S = 0.3  # to either side
 _NEAREST = 1e-6
 
@@ -103,10 +103,7 @@ def _speed(from_wrist: Floats, times_s: Floats) -> Floats:
     if len(times_s) < 2:
         return np.zeros(from_wrist.shape[:2])
     steps = np.linalg.norm(np.diff(from_wrist, axis=1), axis=-1).mean(-1) / np.diff(times_s)
-    middles = (times_s[1:] + times_s[:-1]) / 2
-    apart = np.abs(times_s[:, None] - middles)
-    near = apart <= np.maximum(_SPEED_OVER_S, apart.min(1, keepdims=True))
-    return np.asarray(steps @ near.T / near.sum(1))
+    return mean_around(steps, (times_s[1:] + times_s[:-1]) / 2, times_s, _SPEED_OVER_S)
 
 
 def _palm_normal(joints: Floats) -> Floats:
@@ -125,9 +122,5 @@ def _seconds_to_evidence(tracks: KeypointTracks) -> Floats:
     out = np.zeros(tracks.seen.shape)
     for hand, seen in enumerate(tracks.seen):
         if seen.any() and not seen.all():
-            times = tracks.times_s[seen]
-            right = np.searchsorted(times, tracks.times_s).clip(0, len(times) - 1)
-            left = (right - 1).clip(0)
-            near = np.minimum(np.abs(times[right] - tracks.times_s), np.abs(tracks.times_s - times[left]))
-            out[hand] = near
+            out[hand] = seconds_to_nearest(tracks.times_s[seen], tracks.times_s)
     return out

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from hmpfit.geometry.near_in_time import mean_around
 from hmpfit.recipes.schema import OcclusionThresholds
 from hmpfit.records import Bools, Floats, KeypointTracks
 
@@ -83,9 +84,7 @@ def _accepted(tracks: KeypointTracks, limits: OcclusionThresholds) -> Bools:
 def _averaged(values: Floats, times_s: Floats, over_s: float) -> Floats:
     """Return the mean of values [T] over what is known nearby in time, NaN where a value is unknown."""
     known = np.flatnonzero(np.isfinite(values))
-    sums = np.concatenate(([0.0], np.cumsum(values[known])))
-    first = np.searchsorted(times_s[known], times_s[known] - over_s - 1e-9)
-    last = np.searchsorted(times_s[known], times_s[known] + over_s + 1e-9, side="right")
     out = np.full(len(values), np.nan)
-    out[known] = (sums[last] - sums[first]) / (last - first)
+    if len(known):
+        out[known] = mean_around(values[known], times_s[known], times_s[known], over_s)
     return out

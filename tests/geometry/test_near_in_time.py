@@ -1,0 +1,25 @@
+"""Means around moments equal the plain comparison of all moments with all."""
+
+import numpy as np
+import pytest
+
+from hmpfit.geometry.near_in_time import mean_around, seconds_to_nearest
+
+
+@pytest.mark.parametrize("count, over_s", [(1, 0.3), (2, 0.0), (50, 0.3), (50, 0.02), (50, 100.0)])
+def test_means_are_those_of_all_that_is_near_or_of_the_nearest(count: int, over_s: float) -> None:
+    rng = np.random.default_rng(count)
+    times, asked = np.sort(rng.uniform(0, 5, count)), np.sort(rng.uniform(-1, 6, 40))
+    values = rng.normal(size=(2, count))
+    apart = np.abs(asked[:, None] - times)
+    np.testing.assert_allclose(seconds_to_nearest(times, asked), apart.min(1))
+    near = apart <= np.maximum(over_s, apart.min(1, keepdims=True)) + 1e-9
+    np.testing.assert_allclose(mean_around(values, times, asked, over_s), values @ near.T / near.sum(1), atol=1e-12)
+
+
+def test_two_that_are_as_near_count_both_and_a_limit_is_reached_in_spite_of_rounding() -> None:
+    assert mean_around(np.array([1.0, 3.0]), np.array([0.0, 2.0]), np.array([1.0]), 0.1) == pytest.approx([2.0])
+    frames = np.arange(60) / 25  # 0.3 s are seven and a half of these, from one middle to the next
+    middles = (frames[1:] + frames[:-1]) / 2
+    found = mean_around(np.arange(59.0), middles, frames[20:40], 0.3)
+    np.testing.assert_allclose(found, np.arange(19.5, 39.5), atol=1e-9)
