@@ -14,7 +14,8 @@ from hmpfit.records import Floats
 
 SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
 _STILL_PX = 0.75  # at the working size: a tripod's tremble and the codec's
-_STILL_SHARE, _FRAMES_SHARE = 0.25, 0.97  # of the corners of a frame; of the frames
+_STILL_SHARE, _FRAMES_SHARE = 0.2, 0.97  # of the corners of a frame; of the frames
+PAIR_SHARE = 0.25  # of the corners, where two pictures are all there is
 _FEWEST, _FEWEST_CELLS = 12, 5  # corners, and places in which some are: people leave that much of a room free
 
 
@@ -25,12 +26,15 @@ def sampled_frames(times_s: Floats) -> NDArray[np.int64]:
 
 
 def is_still_camera(
-    images: Iterable[tuple[int, Image, float]], outside: Callable[[int, int, int, float], Image], count: int
+    images: Iterable[tuple[int, Image, float]],
+    outside: Callable[[int, int, int, float], Image],
+    count: int,
+    still_share: float = _STILL_SHARE,
 ) -> bool | None:
     """Return whether a camera is still; None where half of the frames are too plain to follow anything.
 
-    `images` are `count` frames from `working_images`, `outside` the mask of `HandMasks`. Stops as soon as it cannot be
-    still any more.
+    `images` are `count` frames from `working_images`, `outside` the mask of `HandMasks`. A frame is
+    still where `still_share` of its corners are. Stops as soon as the camera cannot be still any more.
     """
     most_moved = count - int(np.ceil(_FRAMES_SHARE * (count - 1))) - 1
     reference: Image | None = None
@@ -51,7 +55,7 @@ def is_still_camera(
             continue
         compared += 1
         still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
-        few = still.sum() < _STILL_SHARE * max(good.sum(), 0.5 * len(good))
+        few = still.sum() < still_share * max(good.sum(), 0.5 * len(good))
         moved += bool(few or cells(at[shown][good][still]) < _FEWEST_CELLS)
         if moved > most_moved:
             return False

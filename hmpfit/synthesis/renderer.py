@@ -85,6 +85,8 @@ def render(
     `smooth` averages four samples a pixel where the backend can. `backend`: "gl", "painter", or None for the
     process's choice. Raises InputError for another name.
     """
+    import cv2
+
     renderer = _renderer(backend or default_backend())
     mesh = join_meshes(meshes)
     pixels = pixels_and_depth(mesh.vertices, K)
@@ -100,8 +102,8 @@ def render(
         return _nothing()
     pixels[:, :2] -= low
     rgba = renderer.draw(mesh, vertex_normals(mesh), pixels, size, light or Light(), smooth)
-    coverage = rgba[..., 3] * np.float32(1 / 255)
-    rgb = np.ascontiguousarray(rgba[..., :3])
+    coverage = cv2.extractChannel(rgba, 3) * np.float32(1 / 255)
+    rgb = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
     if smooth:
         rgb = np.minimum(rgb / np.maximum(coverage, 1 / 255)[..., None], 255).astype(np.uint8)
     return Drawing(int(low[0]), int(low[1]), rgb, coverage, renderer.depth(mesh, pixels, size) if depth else None)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.camera_motion.point_tracks import working_images
-from hmpfit.camera_motion.stillness import is_still_camera
+from hmpfit.camera_motion.stillness import PAIR_SHARE, is_still_camera
 from hmpfit.records import Floats
 
 Image = NDArray[np.uint8]
@@ -38,7 +38,7 @@ def _same_place(images: list[tuple[int, Image]], outside: Outside) -> list[list[
     left = list(zip(images, working_images(images), strict=True))
     while left:
         (first, reference), rest = left[0], left[1:]
-        same = [bool(is_still_camera((reference, working), outside, 2)) for _, working in rest]
+        same = [bool(is_still_camera((reference, working), outside, 2, PAIR_SHARE)) for _, working in rest]
         groups.append([first, *(other for (other, _), still in zip(rest, same) if still)])
         left = [one for one, still in zip(rest, same) if not still]
     most = max(len(group) for group in groups)

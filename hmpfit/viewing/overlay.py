@@ -36,7 +36,7 @@ _CHUNK = 16  # frames whose vertices are in memory at once
 _STRIP_PX = 7
 _PALE, _GRAY = 245.0, 60.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
-_PRESET, _CRF, _MORE = "superfast", 24, "weightp=0"  # of x264
+_PRESET, _CRF, _MORE = "superfast", 24, "weightp=0:b-adapt=0"  # of x264
 _SMOOTH_BELOW_PX = 160  # longer side of a hand's box, from which one sample a pixel will do, blurred
 
 Image = NDArray[np.uint8]

@@ -222,6 +222,28 @@ def test_stillness_is_not_fooled_by_noise_light_or_something_that_crosses():
     assert is_still_camera(working_images(empty), everywhere, 8) is None
 
 
+def test_a_camera_is_still_where_a_wide_quarter_of_the_scene_is_however_much_moves_before_it():
+    import cv2
+
+    small = np.random.default_rng(0).uniform(40, 200, (120, 160)).astype(np.float32)
+    wall = cv2.resize(small, (800, 600), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    still = wall[:240, :320].copy()
+
+    def frames(share: float):
+        for frame in range(8):
+            image = wall[40 + 3 * frame :, 3 * frame :][:240, :320].copy()  # moves as a whole
+            for left in range(0, 320, 40):  # but for stripes all over the picture
+                stripe = slice(left, left + round(40 * share))
+                image[:, stripe] = still[:, stripe]
+            yield frame, np.repeat(image[..., None], 3, axis=2)
+
+    def everywhere(frame, width, height, scale):
+        return np.full((height, width), 255, np.uint8)
+
+    assert is_still_camera(working_images(frames(0.425)), everywhere, 8) is True
+    assert is_still_camera(working_images(frames(0.15)), everywhere, 8) is False
+
+
 def test_transforms_interpolate_and_invert():
     path = sway(0.2, 20.0)
     assert np.allclose(path @ inverse(path), np.eye(4))
