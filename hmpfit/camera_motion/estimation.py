@@ -76,8 +76,8 @@ def find_camera_path(
         return CameraPath(STATIC, "as said" if mode == STATIC else "too short to tell", still, np.zeros((0, 3)))
     masks = HandMasks.of(tracks)
     if mode == "auto":
-        chosen = set(sampled_frames(clip.times_s).tolist())
-        read = ((frame, image()) for frame, image in clip.decoded() if frame in chosen)
+        chosen = sampled_frames(clip.times_s)
+        read = ((frame, image()) for frame, image in clip.chosen(chosen.tolist()))
         found = is_still_camera(working_images(read) if samples is None else samples, masks.outside, len(chosen))
         if found:
             return CameraPath(STATIC, "the background stays where it is", still, np.zeros((0, 3)))

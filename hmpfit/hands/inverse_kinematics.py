@@ -53,7 +53,7 @@ class IKSettings:
     anatomy_strength: float = 1.0
     steps: int = 20
     tolerance: float = 1e-5  # relative fall of the cost, at the last outlier scale, from which a frame no longer moves
-    chunk: int = 256
+    chunk: int = 640
 
     def axes_std(self, like: Tensor) -> Tensor:
         """Return the standard deviations [3] of a 3D landmark along the camera's axes."""

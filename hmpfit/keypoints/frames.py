@@ -68,6 +68,18 @@ def decoded(
         yield frame, lambda image=image: image  # type: ignore[misc]
 
 
+def chosen_frames(clip: FrameSource, frames: NDArray[np.int64]) -> Iterator[tuple[int, MakeImage]]:
+    """Yield some frames, ascending; long holes between them are sought over (`Clip.chosen` does without more)."""
+    choose = getattr(clip, "chosen", None)
+    for start, stop in frame_ranges(frames):
+        part = frames[(frames >= start) & (frames < stop)]
+        if choose is not None:
+            yield from choose(part)
+        else:
+            asked = set(part.tolist())
+            yield from ((frame, image) for frame, image in decoded(clip, start, stop) if frame in asked)
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -93,10 +105,8 @@ def over_frames(
             if on_progress is not None:
                 on_progress(len(results), int(wanted.sum()))
 
-        for start, stop in frame_ranges(np.flatnonzero(wanted)):
-            for frame, image in decoded(clip, start, stop):
-                if wanted[frame]:
-                    team.submit(frame, image, work, collect)
+        for frame, image in chosen_frames(clip, np.flatnonzero(wanted)):
+            team.submit(frame, image, work, collect)
         team.finish()
     return results
 

@@ -88,12 +88,11 @@ def _read_through(context: RunContext, frames: set[int]) -> list[tuple[int, Imag
     images: list[tuple[int, Image]] = []
 
     def sampled() -> Iterator[tuple[int, Image]]:
-        for frame, make_image in clip.decoded():
-            if frame in frames or frame in samples:
-                image = make_image()
-                images.extend([(frame, image)] if frame in frames else [])
-                if frame in samples:
-                    yield frame, image
+        for frame, make_image in clip.chosen(sorted(frames | samples)):
+            image = make_image()
+            images.extend([(frame, image)] if frame in frames else [])
+            if frame in samples:
+                yield frame, image
 
     found = list(working_images(sampled()))
     context.scene.samples = found or None

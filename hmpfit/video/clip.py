@@ -37,8 +37,11 @@ class FrameStore(Protocol):
     focal_px: float | None  # from the file's metadata, for the shown size
     stored_size: tuple[int, int]  # width, height before turns and before pixels are made square
 
-    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], Image]]:
-        """Yield for each of the frames start..stop the function that makes its image, on any thread."""
+    def decoded(self, start: int, stop: int, only: Sequence[int] | None = None) -> Iterator[Callable[[], Image]]:
+        """Yield for each of the frames start..stop the function that makes its image, on any thread.
+
+        With `only`, some of these in order, for those alone.
+        """
 
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the stored bytes to a digest."""
@@ -95,6 +98,14 @@ class Clip:
         images = self.store.decoded(self.first_frame + first, self.first_frame + last)
         for frame, image in enumerate(images, start=first):
             yield frame, partial(_mirror_image, image) if self.mirrored else image
+
+    def chosen(self, frames: Sequence[int]) -> Iterator[tuple[int, Callable[[], Image]]]:
+        """Do as `decoded` for some frames of the clip, ascending; others are decoded where these need them alone."""
+        if not len(frames):
+            return
+        only = [self.first_frame + int(frame) for frame in frames]
+        for frame, image in zip(frames, self.store.decoded(only[0], only[-1] + 1, only), strict=False):
+            yield int(frame), partial(_mirror_image, image) if self.mirrored else image
 
     def fingerprint(self) -> str:
         """Return a digest of the source's contents and of the chosen frames; it does not depend on the path.

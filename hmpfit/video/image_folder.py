@@ -71,9 +71,12 @@ class ImageFiles:
         self.height, self.width = first.shape[:2]
         self.stored_size = (self.width, self.height)
 
-    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], NDArray[np.uint8]]]:
-        """Yield for each of the images start..stop the function that reads it as RGB [height, width, 3]."""
-        return (partial(self._image, number) for number in range(*slice(start, stop).indices(len(self._files))))
+    def decoded(
+        self, start: int, stop: int, only: Sequence[int] | None = None
+    ) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+        """Yield for each of the images start..stop, or `only` for some, what reads it as RGB [height, width, 3]."""
+        numbers = range(*slice(start, stop).indices(len(self._files))) if only is None else only
+        return (partial(self._image, number) for number in numbers)
 
     def _image(self, number: int) -> NDArray[np.uint8]:
         if number in self._lost:

@@ -7,7 +7,8 @@ because headers lie about what decodes.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.files.opening import explained, open_regular
+from hmpfit.video.decoding import decoded_frames, opened, video_stream
 from hmpfit.video.metadata import focal_from_metadata
 from hmpfit.video.placement import Placement, letterboxed
 
@@ -30,12 +32,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("hmpfit")
 _WORTH_A_SEEK = 30  # frames: decoding this many costs no more than a seek
-# Left out on purpose: playlists, which fetch other files, and "tty", which draws any text file as a film of letters.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,gif,apng,mxf,dv,rm,wtv,nut,ivf,y4m,"
-    "yuv4mpegpipe,h264,hevc,av1,obu,m4v,mjpeg,vc1,wav,mp3,aac,flac,image2,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,tiff_pipe"
-)
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 _UNKNOWN_FPS = 30.0
 
 
@@ -58,8 +54,8 @@ class VideoFile:
         self.path = path
         if path.stat().st_size == 0:
             raise InputError(f"'{path}' is empty; give a video with at least one frame.")
-        with _opened(path) as container:
-            stream = _video_stream(container, path)
+        with opened(path) as container:
+            stream = video_stream(container, path)
             found = _Pass(stream, end, on_frame)
             found.decode_all(container)
             metadata = {**container.metadata, **stream.metadata}
@@ -83,8 +79,16 @@ class VideoFile:
         self._keys = np.array(found.keys or [0])
         self._pts = pts
 
-    def decoded(self, start: int, stop: int) -> Iterator[Callable[[], NDArray[np.uint8]]]:
-        """Yield for each of the frames start..stop the function that converts it to RGB, as players show it."""
+    def decoded(
+        self, start: int, stop: int, only: Sequence[int] | None = None
+    ) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+        """Yield for each of the frames start..stop the function that converts it to RGB, as players show it.
+
+        With `only` [ascending] for those alone; frames to which no other refers are then not decoded.
+        """
+        if only is not None:
+            yield from self._chosen(deque(only))
+            return
         next_wanted = start
         for index, frame in self._frames_from(start):
             if index >= stop:
@@ -93,28 +97,47 @@ class VideoFile:
                 yield partial(self._rgb, frame)
                 next_wanted = index + 1
 
+    def _chosen(self, left: deque[int]) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+        for skips in (True, False):  # the second time for what a decoder that skips did not give
+            frames = self._frames_from(left[0], {self._pts[n] for n in left} if skips else None) if left else ()
+            for index, frame in frames:
+                if skips and index > left[0]:
+                    break
+                if index >= left[0]:
+                    left.popleft()
+                    yield partial(self._rgb, frame)
+                    if not left:
+                        return
+
     def hash_into(self, digest: "hashlib._Hash") -> None:
         """Feed the file's bytes to a digest."""
         with explained(self.path), open_regular(self.path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
 
-    def _frames_from(self, start: int) -> Iterator[tuple[int, "av.video.frame.VideoFrame"]]:
-        """Yield (index, frame) beginning at or before `start`; from a key frame where a seek can be trusted."""
+    def _frames_from(
+        self, start: int, stamps: set[int | None] | None = None
+    ) -> Iterator[tuple[int, "av.video.frame.VideoFrame"]]:
+        """Yield (index, frame) beginning at or before `start`; from a key frame where a seek can be trusted.
+
+        With `stamps`, `start` among them, others may be left out.
+        """
         key = int(self._keys[self._keys <= start].max(initial=0))
-        with _opened(self.path) as container:
-            stream = _video_stream(container, self.path)
+        stamps = stamps if self._index else None
+        with opened(self.path) as container:
+            stream = video_stream(container, self.path)
             stamp = self._pts[key]
             if key >= _WORTH_A_SEEK and self._index and stamp is not None:
                 container.seek(stamp, stream=stream)
-                sought = self._counted(_decoded(container, stream, []), start)
+                sought = self._counted(decoded_frames(container, stream, [], stamps=stamps), start)
                 first = next(sought, None)
                 if first is not None:
                     yield first
                     yield from sought
                     return
-        with _opened(self.path) as container:
-            yield from enumerate(_decoded(container, _video_stream(container, self.path), []))
+        with opened(self.path) as container:
+            frames = decoded_frames(container, video_stream(container, self.path), [], stamps=stamps)
+            yield from enumerate(frames) if stamps is None else self._counted(frames, start)
 
     def _counted(
         self, frames: Iterator["av.video.frame.VideoFrame"], start: int
@@ -179,7 +202,7 @@ class _Pass:
     def decode_all(self, container: "av.container.InputContainer") -> None:
         """Decode up to the asked-for end and note what comes."""
         aspect = self._stream.sample_aspect_ratio
-        for frame in _decoded(container, self._stream, self.damage, self._trimmed):
+        for frame in decoded_frames(container, self._stream, self.damage, self._trimmed):
             size = (frame.width, frame.height)
             if size not in self.placements:
                 self.placements[size] = [Placement.of(frame, aspect), len(self.pts), 0]
@@ -210,75 +233,6 @@ class _Pass:
                 "shape kept, and intrinsics are of that size",
                 path, one.width, one.height, other.width, other.height, index, kept.width, kept.height,
             )  # fmt: skip
-
-
-def _opened(path: Path) -> "av.container.InputContainer":
-    import av
-
-    with explained(path):
-        open_regular(path).close()  # FFmpeg would wait for a pipe, and read a device without end
-    try:
-        # A colon in a bare name would name a protocol; titles may be in any encoding.
-        return av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(
-            f"'{path}' is not a video or photo that can be read; MP4, MOV, WebM, MKV, JPG, PNG, HEIC and others can."
-        ) from error
-
-
-def _video_stream(container: "av.container.InputContainer", path: Path) -> "av.video.stream.VideoStream":
-    if not container.streams.video:
-        raise InputError(f"'{path}' holds no pictures ({container.format.long_name}); give a video.")
-    readable = [stream for stream in container.streams.video if stream.codec_context is not None]
-    if not readable:
-        raise InputError(f"'{path}' is coded in a way that cannot be decoded here; convert it to H.264.")
-    stream = max(readable, key=_rank)
-    stream.thread_type = "NONE"  # damaged frames come out the same each time; the steps after this fill the cores
-    return stream
-
-
-def _rank(stream: "av.video.stream.VideoStream") -> tuple[bool, bool, bool, int]:
-    """Return how likely a stream is the film: cover pictures and thumbnails come last, then the largest wins."""
-    from av.stream import Disposition
-
-    kind = stream.disposition
-    picture = bool(kind & (Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image))
-    moves = stream.frames != 1 and len(stream.index_entries) != 1
-    return not picture, moves, bool(kind & Disposition.default), stream.width * stream.height
-
-
-def _decoded(
-    container: "av.container.InputContainer",
-    stream: "av.video.stream.VideoStream",
-    damage: list[str],
-    trimmed: list[int] | None = None,
-) -> Iterator["av.video.frame.VideoFrame"]:
-    """Yield every frame that decodes, in order of showing; what does not is skipped and noted in `damage`.
-
-    `trimmed[0]` counts packets that the file itself says are not to be shown (edit lists).
-    """
-    import av
-
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError as error:
-            damage.append(f"it cannot be read to its end: {error.strerror}")
-            packet = None
-        if packet is not None and packet.is_corrupt:
-            damage.append("it breaks off")
-            continue
-        if packet is not None and packet.is_discard and trimmed is not None:
-            trimmed[0] += 1
-        try:
-            yield from stream.decode(packet)
-        except av.EOFError:
-            return  # the flushing packet of `demux` had already emptied the decoder
-        except av.FFmpegError as error:
-            damage.append(f"parts of it do not decode: {error.strerror}")
-        if packet is None:
-            return
 
 
 def _increasing(times: NDArray[np.float64], step: float) -> NDArray[np.float64]:

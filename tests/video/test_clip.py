@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
+from hmpfit.video import video_file
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
 
@@ -103,6 +104,53 @@ def test_seeking_lands_on_the_very_frame(tmp_path: Path, name: str) -> None:
         index, image = next(clip.images(start))
         assert index == start
         np.testing.assert_array_equal(image, everything[start])
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.avi"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_chosen_frames_are_those_of_the_whole(tmp_path: Path, name: str, mirrored: bool) -> None:
+    path = write_video(tmp_path / name, 58, key_every=45)
+    clip = open_clip(path, frames=(3, 57), mirrored=mirrored)
+    everything = dict(clip.images())
+    for asked in ([0], [53], [5, 6, 7, 30, 51], list(range(54)), []):
+        found = {frame: image() for frame, image in clip.chosen(asked)}
+        assert list(found) == asked
+        for frame, image in found.items():
+            np.testing.assert_array_equal(image, everything[frame])
+
+
+def test_frames_to_which_no_other_refers_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with VideoWriter(tmp_path / "v.mp4", 25, 64, 48, more="b-adapt=0") as video:  # three B frames between two others
+        for index in range(58):
+            video.write(np.full((48, 64, 3), brightness(index), np.uint8))
+    clip = open_clip(tmp_path / "v.mp4")
+    decoded = video_file.decoded_frames
+    came = []
+
+    def counted(*arguments, **options):
+        for frame in decoded(*arguments, **options):
+            came.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(video_file, "decoded_frames", counted)
+    assert [seen_index(image()) for _, image in clip.chosen([10, 40])] == [10, 40]
+    assert len(came) < 0.8 * 41
+
+
+def test_chosen_frames_that_a_skipping_decoder_does_not_give_are_decoded_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = open_clip(write_video(tmp_path / "v.mp4", 30))
+    decoded = video_file.decoded_frames
+
+    def lossy(*arguments, stamps=None, **options):
+        for n, frame in enumerate(decoded(*arguments, stamps=stamps, **options)):
+            if stamps is None or n < 5:
+                yield frame
+
+    monkeypatch.setattr(video_file, "decoded_frames", lossy)
+    asked = [1, 3, 12, 28]
+    assert [(frame, seen_index(image())) for frame, image in clip.chosen(asked)] == [(n, n) for n in asked]
 
 
 def turn_by_metadata(path: Path) -> None:
