@@ -25,7 +25,7 @@ def projected_tracks(
     Only frames that the initializer estimated count: interpolated and extrapolated ones are guesses, not evidence, and
     come back unseen with confidence 0, as do points behind the camera.
     """
-    points = _landmark_points(motion, models)
+    points = posed_landmarks(motion, models)
     seen = motion.status == DETECTED
     in_front = points[..., 2] > 1e-2
     seen = seen & in_front.any(axis=-1)
@@ -58,7 +58,8 @@ def initial_keypoints(context: RunContext, inputs: SourceInputs) -> KeypointTrac
     return projected_tracks(inputs.initial.motion, context.models, context.camera, context.clip.times_s)
 
 
-def _landmark_points(motion: HandMotion, models: HandModels) -> Floats:
+def posed_landmarks(motion: HandMotion, models: HandModels) -> Floats:
+    """Return the points [H, T, 21, 3] of a motion that a detector's landmarks stand for, meters, axes of the motion."""
     import torch
 
     from hmpfit.geometry.rotations import exp

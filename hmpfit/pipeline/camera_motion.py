@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from hmpfit.camera_motion.estimation import CameraPath, find_camera_path, with_scale
+from hmpfit.camera_motion.palm_distance import SHARE, distance_ratio
 from hmpfit.camera_motion.pose_files import ClipTimes, read_camera_path
+from hmpfit.geometry.cameras import rays
 from hmpfit.hands.mano import pose_hands
 from hmpfit.interfaces.context import RunContext
+from hmpfit.keypoints.projected import posed_landmarks
 from hmpfit.pipeline.evidence import FitStart
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, file_fingerprints, hand_model_fingerprints
 from hmpfit.pipeline.size import hand_size
@@ -19,6 +22,9 @@ from hmpfit.recipes.camera_modes import FILE
 from hmpfit.records import DETECTED, CameraMotion, HandMotion
 from hmpfit.skeleton import OPENPOSE_PALM
 from hmpfit.video.clip import Clip
+
+_PALM = list(OPENPOSE_PALM)
+_LEAST_COSINE = 0.17  # of a landmark's angle from the optical axis
 
 
 def camera_files(context: RunContext) -> dict[str, str | None]:
@@ -83,11 +89,14 @@ def _path_depends_on(context: RunContext, start: FitStart) -> tuple[Any, ...]:
 
 
 def _scaled(context: RunContext, path: CameraPath, start: FitStart, motion: HandMotion) -> CameraMotion:
-    palm = pose_hands(context.models, motion).joints[:, :, list(OPENPOSE_PALM)].mean(axis=2)
-    seen = (motion.status == DETECTED) & ~context.hidden
-    palm = np.where(seen[..., None], palm, np.nan)
+    seen = ((motion.status == DETECTED) & ~context.hidden)[..., None]
+    center = np.where(seen, pose_hands(context.models, motion).joints[:, :, _PALM].mean(axis=2), np.nan)
+    palm = np.where(seen[..., None], posed_landmarks(motion, context.models)[:, :, _PALM], np.nan)
+    ray = rays(start.evidence.xy_px[:, :, _PALM], context.camera.K[:, None], context.camera.distortion)
+    xy = np.where(ray[..., 2:] > _LEAST_COSINE, ray[..., :2] / ray[..., 2:], np.nan)
+    nearer = np.array([distance_ratio(one, landmarks) ** SHARE for one, landmarks in zip(palm, xy)])
     size_std, rescale = hand_size(context, motion).relative_std, context.settings.camera_scale == "hands"
-    return with_scale(path, start.evidence, palm, context.camera, size_std, rescale)
+    return with_scale(path, start.evidence, nearer[:, None, None] * center, context.camera, size_std, rescale)
 
 
 def _report_frames(context: RunContext) -> Callable[[int], None]:
