@@ -42,7 +42,6 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
         "center_2d": "hmpfit.fitting.terms.keypoints:CENTER",
         "keypoints_3d": "hmpfit.fitting.terms.keypoints:LANDMARKS_3D",
         "penetration": "hmpfit.fitting.terms.two_hands:PENETRATION",
-        "shape_consistency": "hmpfit.fitting.terms.two_hands:SHAPE",
         "prior": "hmpfit.fitting.terms.prior:LATENT",
         "overlap": "hmpfit.fitting.terms.prior:OVERLAP",
     },

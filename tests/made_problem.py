@@ -48,7 +48,7 @@ def make(
 ) -> Made:
     """Make `hands` problems of `frames` frames at 25 fps with a hole in the evidence; noise 0 is exact evidence.
 
-    With `pair` each has evidence of another hand: a shape to agree with, and contacts.
+    With `pair` each has evidence of contacts with another hand.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -113,7 +113,7 @@ def make(
 
 
 def _with_another_hand(evidence: Evidence, truth: Motion, points: Tensor, draw: Callable[..., Tensor]) -> Evidence:
-    """Add another hand's shape and four vertices in contact per frame, each 1 mm behind its plane at the truth.
+    """Add four vertices in contact with another hand per frame, each 1 mm behind its plane at the truth.
 
     So nothing is penetrated at the truth, and about half of the vertices are before their planes at a start with noise.
     """
@@ -122,8 +122,6 @@ def _with_another_hand(evidence: Evidence, truth: Motion, points: Tensor, draw: 
     normal = torch.nn.functional.normalize(draw(hands, frames, 4, 3), dim=-1)
     evidence = replace(
         evidence,
-        pair_betas=truth.betas.clone(),
-        pair_weight=torch.ones_like(truth.betas[:, 0]),
         contact_joint=joint,
         contact_offset=draw(hands, frames, 4, 3, scale=0.01),
         contact_normal=normal,

@@ -31,7 +31,11 @@ class WeightedTerm:
 
 @dataclass(frozen=True)
 class Problem:
-    """One stage for B hands at once; each hand is a problem of its own with its own cost."""
+    """One stage for B hands at once; each hand is a problem of its own with its own cost.
+
+    Where `shape_rows` says so, hands share one shape, that of the first of them, and are one problem: the cost of each
+    is the mean of theirs.
+    """
 
     kinematics: Kinematics
     evidence: Evidence
@@ -41,9 +45,12 @@ class Problem:
     reduction: str = "sum"
     low_dtype: torch.dtype | None = None  # of derivatives and matrices, where it is not the unknowns' own
     low_field: PoseField | None = None
+    shape_rows: Tensor | None = None  # [B] the first row of those that share a shape, its own for a hand alone
 
     def motion(self, motion: Motion) -> Motion:
-        """Fill in what follows from the unknowns: the finger poses decoded from the latents."""
+        """Fill in what follows from the unknowns: the finger poses decoded from the latents, and shared shapes."""
+        if self.shape_rows is not None:
+            motion = replace(motion, betas=motion.betas[self.shape_rows])
         if self.field is None or motion.latent is None or "latent" not in self.free:
             return motion
         rot6d = self.field.decode(motion.latent)
@@ -63,7 +70,13 @@ class Problem:
 
     def rows(self, rows: Tensor) -> "Problem":
         """Return some problems of the batch."""
-        return replace(self, kinematics=self.kinematics.rows(rows), evidence=take_evidence(self.evidence, rows))
+        shared = None if self.shape_rows is None else torch.searchsorted(rows, self.shape_rows[rows])
+        evidence = take_evidence(self.evidence, rows)
+        return replace(self, kinematics=self.kinematics.rows(rows), evidence=evidence, shape_rows=shared)
+
+    def mean_of_sharing(self, values: Tensor) -> Tensor:
+        """Return values [B, ...] with the mean over the hands that share a shape in the place of each."""
+        return values if self.shape_rows is None else mean_by_first(values, self.shape_rows)
 
     def scale(self, item: WeightedTerm, residual: Residual) -> float | Tensor:
         """Return what multiplies a term's summed cost: its weight, over the count of numbers where means are meant.
@@ -91,12 +104,19 @@ class Problem:
 
     def cost(self, motion: Motion) -> Tensor:
         """Return the cost per problem, [B]."""
-        return torch.stack(list(self.term_costs(motion).values())).sum(0)
+        return self.mean_of_sharing(torch.stack(list(self.term_costs(motion).values())).sum(0))
 
     def _cost(self, item: WeightedTerm, motion: Motion, points: Tensor) -> Tensor:
         residual = item.term.residuals(motion, points, self.evidence, item.options)
         rho = item.kernel.rho((residual.values**2).sum(-1))
         return (self.scale(item, residual) * residual.confidence * rho).sum((1, 2))
+
+
+def mean_by_first(values: Tensor, first: Tensor) -> Tensor:
+    """Return values [B, ...] with the mean over the rows of one `first` row [B] in the place of each."""
+    sums = torch.zeros_like(values).index_add(0, first, values)
+    counts = torch.bincount(first, minlength=len(first)).to(values)
+    return (sums / counts.clamp_min(1).reshape(-1, *[1] * (values.ndim - 1)))[first]
 
 
 def read_terms(stage: Stage, free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:

@@ -19,7 +19,7 @@ from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, PoseField
 from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
-from hmpfit.fitting.two_hands.solve import solve_two_hands, without_coupling
+from hmpfit.fitting.two_hands.solve import solve_two_hands, without_penetration
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.unseen_frames import bridge_unseen
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
@@ -161,7 +161,11 @@ def _fit_batch(
     points = problem.points(motion)
     xy = project(points, evidence.K[:, :, None], evidence.distortion).cpu().numpy()
     correlated = recipe.uncertainty.correlated_frames
-    std = joint_std_mm(without_coupling(problem), motion, correlated) if reports else np.full(points.shape[:-1], np.nan)
+    std = (
+        joint_std_mm(without_penetration(problem), motion, correlated)
+        if reports
+        else np.full(points.shape[:-1], np.nan)
+    )
     arrays = {
         "global_orient": rotations.log(motion.global_R).cpu().numpy(),
         "hand_pose": rotations.log(motion.hand_R).cpu().numpy(),

@@ -54,11 +54,6 @@ class Evidence:
     world_shift: Tensor | None = None  # [B, T, 3] the wrist in the world is world_turn transl + world_shift, meters
     exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
     # The other hand of the clip, as a term sees it (two_hands.HandPairs); None where there is none.
-    pair_betas: Tensor | None = None  # [B, 10] the middle of both shapes
-    pair_weight: Tensor | None = None  # [B] 1 where there is another hand
-    near_landmark: Tensor | None = None  # [B, T, 21] shares of the landmarks where the hands' pictures meet, sum 1 or 0
-    near_depth: Tensor | None = None  # [B, T] half way to touching the other hand there, meters
-    near_share: Tensor | None = None  # [B, T] 0..1 how much the pictures meet
     contact_joint: Tensor | None = None  # [B, T, K] the joint that a vertex near the other hand is fixed to, MANO order
     contact_offset: Tensor | None = None  # [B, T, K, 3] of the vertex from the joint's landmark, in the joint's frame
     contact_plane: Tensor | None = None  # [B, T, K, 3] a point, from the wrist, of the plane it must get behind
@@ -138,10 +133,7 @@ def take_evidence(evidence: Evidence, rows: Tensor) -> Evidence:
 
 def take_frames(record: Tensors, first: int, last: int) -> Tensors:
     """Keep the frames first..last of a clip as views; what does not go by frames (shape, latents, lens) stays."""
-    kept = (
-        "betas", "latent", "distortion", "initial_betas", "frames_known", "latent_mean", "latent_std", "pair_betas",
-        "pair_weight",
-    )  # fmt: skip
+    kept = ("betas", "latent", "distortion", "initial_betas", "frames_known", "latent_mean", "latent_std")
     parts = {name: value for name, value in vars(record).items() if isinstance(value, Tensor) and name not in kept}
     if "K" in parts and parts["K"].shape[1] == 1:
         del parts["K"]  # a camera that does not move

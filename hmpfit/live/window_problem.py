@@ -25,7 +25,7 @@ from hmpfit.recipes.schema import Recipe, Stage
 
 FREE = ("global_orient", "transl", "betas", "hand_pose")
 FREE_LATENT = ("global_orient", "transl", "betas", "latent")
-_LEFT_OUT = ("penetration", "shape_consistency", "overlap")  # of two hands, and of two windows of the prior
+_LEFT_OUT = ("penetration", "overlap")  # of two hands, and of two windows of the prior
 _NOT_OF_THE_PAST = ("pose_to_initial", "orient_to_initial", "transl_to_initial")
 
 

@@ -139,6 +139,7 @@ class Stage:
     free: list[FreeVariable] = field(default_factory=list)
     pose: Literal["initial", "prior"] = "initial"
     reduction: Literal["sum", "mean"] = "sum"
+    share_shape: bool = False  # by the right and the left hand of a person
     steps: int = 40
     tolerance: float = 1e-5
     damping: float = 1e-3

@@ -78,6 +78,25 @@ def test_the_step_solves_the_dense_system(free, frames):
 
 
 @pytest.mark.parametrize("free", [FREE_LATENT, FREE_POSE, RIGID])
+def test_hands_of_one_shape_solve_the_dense_system_of_their_summed_costs(free):
+    made = make(hands=3, frames=40)
+    first = torch.tensor([0, 1, 0])  # the first and the last hand are one person's
+    problem = replace(made.problem(*free), shape_rows=first)
+    motion = problem.motion(made.start)
+    damping = torch.full((3,), 1e-3, dtype=torch.float64)
+    blocks = linearize(problem, motion)
+    step = factor(blocks, segmentation_of(problem, motion), damping, first).solve()
+    matrix, gradient = dense(blocks, made.field.layout.own.tolist())
+    found = torch.cat((step.frame.flatten(1), step.latent.flatten(1), step.betas), dim=1)
+    left = (damped(matrix, damping[:, None]) @ found[..., None])[..., 0] + gradient
+    assert left[:, :-10].abs().max() < 1e-9 * gradient.abs().max()
+    assert left[1, -10:].abs().max() < 1e-9 * gradient.abs().max()
+    assert (left[0, -10:] + left[2, -10:]).abs().max() < 1e-9 * gradient.abs().max() < left[0, -10:].abs().max()
+    torch.testing.assert_close(step.betas[0], step.betas[2])
+    assert (step.betas[0] - step.betas[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("free", [FREE_LATENT, FREE_POSE, RIGID])
 def test_the_gradient_alone_is_that_of_the_whole_model(free):
     made = make(frames=12)
     problem = made.problem(*free)

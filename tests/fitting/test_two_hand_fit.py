@@ -28,7 +28,7 @@ from hmpfit.synthesis.two_hands import sample_two_hands
 FREE = ("global_orient", "transl", "betas", "hand_pose")
 STAGE = replace(
     load_recipe("default").stages[1],
-    weights={"penetration": 100.0, "shape_consistency": 3.0},
+    weights={"penetration": 100.0},
     kernels={"penetration": KernelSettings("tanh", 0.02)},
 )
 CAMERA = Camera(np.array([[[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]]), 640, 480, None, "given")
@@ -71,7 +71,7 @@ def pushed(models):
     motion = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
     problem = Problem(Kinematics.of(models.right), evidence, read_terms(STAGE, FREE), FREE)
     pairs = HandPairs.of(true, models, evidence)
-    coupled, touching = pairs.planes(pairs.with_mean_shape(evidence, motion), motion, problem.points(motion))
+    coupled, touching = pairs.planes(evidence, motion, problem.points(motion))
     assert touching
     return replace(problem, evidence=coupled), motion, pairs
 
@@ -161,7 +161,7 @@ def test_the_fit_takes_hands_out_of_each_other_and_stays_at_the_evidence(models)
     stage = replace(recipe.stages[1], free=recipe.stages[0].free)
     recipe = replace(recipe, stages=[stage])
     joint = fit(start, tracks, CAMERA, models, None, recipe)
-    uncoupled = replace(stage, weights={**stage.weights, "penetration": 0.0, "shape_consistency": 0.0})
+    uncoupled = replace(stage, weights={**stage.weights, "penetration": 0.0})
     apart = fit(start, tracks, CAMERA, models, None, replace(recipe, stages=[uncoupled]))
     assert overlap_of(joint.motion, models) < 0.35 * overlap_of(apart.motion, models) > 20
     errors = [
@@ -177,7 +177,35 @@ def test_one_hand_is_fitted_as_if_there_were_no_such_terms(models):
     stage = recipe.stages[0]
     recipe = replace(recipe, stages=[stage])
     found = fit(one, tracks, CAMERA, models, None, recipe)
-    weights = {k: v for k, v in stage.weights.items() if k not in ("penetration", "shape_consistency")}
-    plain = fit(one, tracks, CAMERA, models, None, replace(recipe, stages=[replace(stage, weights=weights)]))
+    weights = {k: v for k, v in stage.weights.items() if k != "penetration"}
+    apart = replace(stage, weights=weights, share_shape=False)
+    plain = fit(one, tracks, CAMERA, models, None, replace(recipe, stages=[apart]))
     assert all(np.array_equal(a, b) for a, b in zip(vars(found.motion).values(), vars(plain.motion).values()))
     assert np.array_equal(found.linear_std_mm, plain.linear_std_mm)
+
+
+@pytest.mark.parametrize("solver", ["gauss_newton", "adam", "lbfgs"])
+def test_both_hands_of_a_person_find_the_shape_that_both_show(models, solver):
+    true = sample_two_hands("clasping", 0.4, 30.0, models, np.random.default_rng(3))
+    own = np.zeros((2, 10))
+    own[:, 1] = (1.0, 2.0)  # what the evidence of each hand alone says
+    true = replace(true, betas=own)
+    start, recipe = replace(true, betas=np.zeros((2, 10))), load_recipe("default")
+    weights = {"keypoints_2d": 1.0, "keypoints_3d": 4500.0, "betas_to_initial": 1e-3}
+    stage = replace(recipe.stages[0], weights=weights, adam_steps=60)
+    found = fit(start, tracks_of(true, models), CAMERA, models, None, replace(recipe, stages=[stage]), solver)
+    betas = found.motion.betas
+    np.testing.assert_allclose(betas[0], betas[1], atol=1e-9)
+    assert (1.2 if solver == "gauss_newton" else 0.1) < betas[0, 1] < 1.8  # the others are still on their way
+    alone = replace(stage, share_shape=False)
+    apart = fit(start, tracks_of(true, models), CAMERA, models, None, replace(recipe, stages=[alone]), solver)
+    assert abs(apart.motion.betas[0, 1] - apart.motion.betas[1, 1]) > 1e-3
+
+
+def test_told_shapes_stay_each_hand_s_own(models):
+    true = sample_two_hands("clasping", 0.3, 30.0, models, np.random.default_rng(2))
+    told = replace(true, betas=np.array([[1.0] + [0.0] * 9, [-1.0] + [0.0] * 9]))
+    recipe = load_recipe("default")
+    stage = replace(recipe.stages[0], free=["global_orient", "transl"])
+    found = fit(told, tracks_of(told, models), CAMERA, models, None, replace(recipe, stages=[stage]))
+    np.testing.assert_array_equal(found.motion.betas, told.betas)

@@ -22,6 +22,7 @@ from hmpfit.fitting.normal_equations.elimination import (
     last_frames,
 )
 from hmpfit.fitting.normal_equations.linearize import SHAPE
+from hmpfit.fitting.problem import mean_by_first
 
 FRAMES = {"cpu": 384, "cuda": 65536}  # gone through together: a CPU keeps to its cache, a GPU wants many
 
@@ -153,11 +154,14 @@ def segment_frames(frames: int, every: int) -> Segmentation:
     return Segmentation(tuple((a, min(a + every, frames)) for a in range(0, frames, every)))
 
 
-def factor(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> ArrowheadFactor:
+def factor(
+    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, shape_rows: Tensor | None = None
+) -> ArrowheadFactor:
     """Factor the blocks with Levenberg-Marquardt damping [B]: the diagonal times (1 + damping), plus a floor of 1e-9.
 
     The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
     damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
+    Problems of one row in `shape_rows` [B] have one shape, that of the mean of their costs, and one damping.
     """
     chain = _Chain(blocks, damping, len(cut.segments))
     runs = []
@@ -167,7 +171,7 @@ def factor(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> Arrow
         eliminated, bad = eliminate(part, frame, part_cut)
         chain.add(_outer(part, frame, part_cut, damping, eliminated), bad)
         runs.append(SegmentRun(first, last, None if eliminated is None else eliminated.inner))
-    return chain.close(cut, tuple(runs))
+    return chain.close(cut, tuple(runs), shape_rows)
 
 
 @dataclass(frozen=True)
@@ -274,13 +278,17 @@ class _Chain:
         self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
         self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
 
-    def close(self, cut: Segmentation, runs: tuple[SegmentRun, ...]) -> ArrowheadFactor:
+    def close(self, cut: Segmentation, runs: tuple[SegmentRun, ...], shape_rows: Tensor | None) -> ArrowheadFactor:
         """Factor the last segment and the shape."""
         self._settle(None)
+        bad = self._bad
+        if shape_rows is not None:
+            parts = (self._corner, self._corner_right, bad)
+            self._corner, self._corner_right, bad = (mean_by_first(part, shape_rows) for part in parts)
         corner, info = torch.linalg.cholesky_ex(self._corner)
         return ArrowheadFactor(
             self._blocks.without_latents(), self._damping, cut, runs, self._lowers, self._couplings,
-            tuple(self._borders), corner, tuple(self._rights), self._corner_right, self._bad + info == 0,
+            tuple(self._borders), corner, tuple(self._rights), self._corner_right, bad + info == 0,
         )  # fmt: skip
 
 

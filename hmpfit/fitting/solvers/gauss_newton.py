@@ -80,12 +80,12 @@ def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int,
 def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: bool = False) -> tuple[_Search, Tensor]:
     """Try one step of every running problem; also return which took it. `on_host`: asking for a number is cheap."""
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
-    move, ok = _solved(blocks, segmentation_of(problem, motion), damping)
+    move, ok = _solved(blocks, segmentation_of(problem, motion), damping, problem.shape_rows)
     running = search.running & ok
     delta = step_by_variable(problem, move, running, cost.dtype)
     candidate = problem.motion(retract(motion, delta))
     new_cost = problem.cost(candidate)
-    expected = _expected_fall(blocks, move, damping)
+    expected = problem.mean_of_sharing(_expected_fall(blocks, move, damping))
     gain = (cost - new_cost) / expected.clamp_min(1e-300)
     candidate, new_cost = _search_along(problem, motion, delta, cost, (candidate, new_cost), running, on_host)
     fall = cost - new_cost
@@ -131,9 +131,11 @@ def _search_along(
     return best, best_cost
 
 
-def _solved(blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor) -> tuple[LinearSolution, Tensor]:
+def _solved(
+    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, shape_rows: Tensor | None
+) -> tuple[LinearSolution, Tensor]:
     """Return the damped step and whether it could be solved for, [B]; the factor is not kept."""
-    solved = factor(blocks, cut, damping)
+    solved = factor(blocks, cut, damping, shape_rows)
     return solved.solve(), solved.ok
 
 

@@ -32,7 +32,7 @@ class SolveHistory:
     def __init__(self, problem: Problem, start: Motion) -> None:
         self._problem = problem
         self._first_terms = problem.term_costs(start)
-        self.first_cost = torch.stack(list(self._first_terms.values())).sum(0)
+        self.first_cost = problem.mean_of_sharing(torch.stack(list(self._first_terms.values())).sum(0))
         self._history = [self.first_cost]
         self._running = torch.isfinite(self.first_cost)
         self._steps = torch.zeros_like(self.first_cost, dtype=torch.long)
@@ -56,6 +56,7 @@ class SolveHistory:
         charged an equal share of the seconds.
         """
         last_terms = self._problem.term_costs(motion)
+        end = self._problem.mean_of_sharing(torch.stack(list(last_terms.values())).sum(0)).tolist()
         history = torch.stack(self._history).T.tolist()
         first, last = ({k: v.tolist() for k, v in terms.items()} for terms in (self._first_terms, last_terms))
         steps, running = self._steps.tolist(), self._running.tolist()
@@ -70,7 +71,7 @@ class SolveHistory:
                     outcome=(outcome or ended) if finite else "not_finite",
                     steps=steps[row] if outcome is None else self.taken,
                     cost_start=history[row][0],
-                    cost_end=sum(values[row] for values in last.values()),
+                    cost_end=end[row],
                     seconds=seconds / len(history),
                     terms_start={name: values[row] for name, values in first.items()},
                     terms_end={name: values[row] for name, values in last.items()},

@@ -1,6 +1,6 @@
-"""Terms between the two hands of a clip: out of each other (STC's L_inter), and of one shape (STC's L_mano).
+"""The term between the two hands of a clip: out of each other (STC's L_inter).
 
-Both read what `two_hands.HandPairs` says of the other hand; without another hand they are 0.
+It reads what `two_hands.HandPairs` says of the other hand; without another hand it is 0.
 """
 
 from torch import Tensor
@@ -26,14 +26,4 @@ def penetration_residuals(motion: Motion, points: Tensor, evidence: Evidence, op
     return Residual(depth.clamp_min(0), 0.5 * evidence.contact_weight)
 
 
-def shape_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
-    """Return the difference of both hands' shapes, [B, 1, 1, 10]: twice that to their middle; each bears half."""
-    if evidence.pair_betas is None or evidence.pair_weight is None:
-        values = motion.betas[:, None, None] * 0.0
-        return Residual(values, values[..., 0].detach())
-    values = 2 * (motion.betas - evidence.pair_betas)[:, None, None]
-    return Residual(values, 0.5 * evidence.pair_weight[:, None, None])
-
-
 PENETRATION = Term("penetration", "contact", penetration_residuals)
-SHAPE = Term("shape_consistency", "betas", shape_residuals)

@@ -60,13 +60,12 @@ class HandPairs:
             self.models.left, self.flips.device
         )
 
-    def with_mean_shape(self, evidence: Evidence, motion: Motion) -> Evidence:
-        """Return the evidence with the middle of both shapes, to which each hand is drawn."""
-        middle, weight = motion.betas.clone(), motion.betas.new_zeros(len(motion.betas))
-        for right, left in self.rows:
-            middle[right] = middle[left] = (motion.betas[right] + motion.betas[left]) / 2
-            weight[right] = weight[left] = 1.0
-        return replace(evidence, pair_betas=middle, pair_weight=weight)
+    def first_rows(self) -> Tensor:
+        """Return for every hand [B] the first row of its pair, its own for a hand alone."""
+        first = torch.arange(len(self.flips), device=self.flips.device)
+        for pair in self.rows:
+            first[list(pair)] = min(pair)
+        return first
 
     def close_frames(self, motion: Motion, points: Tensor) -> list["CloseFrames"]:
         """Return the pairs whose hands are near in some frames, with their meshes there.
