@@ -24,7 +24,7 @@ def log(matrix: Tensor) -> Tensor:
     of the work of roma's way through quaternions, which half turns need.
     """
     cosine = 0.5 * (torch.diagonal(matrix, dim1=-2, dim2=-1).sum(-1) - 1)
-    if matrix.device.type != "cpu" or bool((cosine < _FAR_COSINE).any()):  # a GPU would have to be waited for
+    if not _known_to_be_near(cosine):
         return roma.rotmat_to_rotvec(matrix)
     (_, xy, xz), (yx, _, yz), (zx, zy, _) = (row.unbind(-1) for row in matrix.unbind(-2))
     axis_sine = 0.5 * torch.stack((zy - yz, xz - zx, yx - xy), dim=-1)
@@ -33,6 +33,10 @@ def log(matrix: Tensor) -> Tensor:
     sine = torch.where(small, torch.ones_like(squared), squared).sqrt()
     factor = torch.where(small, 1 + squared / 6, torch.atan2(sine, cosine) / sine)
     return factor[..., None] * axis_sine
+
+
+def _known_to_be_near(cosine: Tensor) -> bool:
+    return cosine.device.type == "cpu" and not bool((cosine < _FAR_COSINE).any())  # a GPU would have to be waited for
 
 
 def angle_between(a: Tensor, b: Tensor) -> Tensor:
