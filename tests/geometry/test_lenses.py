@@ -110,9 +110,9 @@ def test_the_initializer_finds_a_hand_at_the_edge_through_any_lens(name: str, is
 
 def landmarks(motion: HandMotion, models: object) -> np.ndarray:
     """Return the landmark points [H, T, 21, 3] of a motion."""
-    from hmpfit.keypoints.projected import _landmark_points
+    from hmpfit.keypoints.projected import posed_landmarks
 
-    return _landmark_points(motion, models)
+    return posed_landmarks(motion, models)
 
 
 @pytest.mark.parametrize("is_right", [True, False])

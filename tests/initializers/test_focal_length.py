@@ -17,7 +17,7 @@ from hmpfit.initializers.focal_length import (
     turned_landmarks,
     with_focal,
 )
-from hmpfit.keypoints.projected import _landmark_points, projected_tracks
+from hmpfit.keypoints.projected import posed_landmarks, projected_tracks
 from hmpfit.records import Camera, HandMotion, KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence
 
@@ -35,7 +35,7 @@ def seen_through(focal_per_side: float, depth: float, is_right: bool = True, fra
         np.array([is_right]), np.full((1, frames), 2, np.uint8),
     )  # fmt: skip
     tracks = projected_tracks(motion, MODELS, camera, np.arange(frames) / 30, confidence=1.0)
-    world = _landmark_points(motion, MODELS)
+    world = posed_landmarks(motion, MODELS)
     tracks = replace(tracks, world_m=world - world.mean(axis=2, keepdims=True))
     return turned_landmarks(tracks, camera, ASSUMED)
 
