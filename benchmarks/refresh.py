@@ -104,7 +104,7 @@ def differences(measurement: Measurement, answer: Any) -> list[tuple[Figure, str
     return found
 
 
-def rewrite(measurement: Measurement, answer: Any) -> None:
+def rewrite(measurement: Measurement, answer: Any, commit: str) -> None:
     """Put the measured numbers on their pages, and date and commit into `figures.toml`."""
     for figure, _, measured in differences(measurement, answer):
         page = ROOT / figure.page
@@ -114,12 +114,13 @@ def rewrite(measurement: Measurement, answer: Any) -> None:
     start = table.index(f"[{measurement.name}]")
     end = table.find("\n[", start + 1)
     section = table[start : end if end >= 0 else len(table)]
-    for key, value in (("date", datetime.date.today().isoformat()), ("commit", _commit())):
+    for key, value in (("date", datetime.date.today().isoformat()), ("commit", commit)):
         section = re.sub(rf'^{key} = ".*"$', f'{key} = "{value}"', section, flags=re.MULTILINE)
     TABLE.write_text(table[:start] + section + (table[end:] if end >= 0 else ""))
 
 
-def _commit() -> str:
+def measured_commit() -> str:
+    """Return the commit of the checkout; to be asked before pages are rewritten, which makes it dirty."""
     done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
 
@@ -136,7 +137,7 @@ def main() -> None:
     unknown = set(arguments.names) - {one.name for one in known}
     if unknown:
         parser.error(f"no measurement {', '.join(sorted(unknown))}; known: {', '.join(one.name for one in known)}")
-    differing = 0
+    differing, commit = 0, measured_commit()
     for one in known:
         if (arguments.names and one.name not in arguments.names) or (arguments.quick and not one.quick):
             continue
@@ -148,7 +149,7 @@ def main() -> None:
             differing += 1
             print(f"{figure.page}: '{figure.text}' says {stated}, measured {measured}")
         if not arguments.check:
-            rewrite(one, answer)
+            rewrite(one, answer, commit)
     sys.exit(1 if arguments.check and differing else 0)
 
 

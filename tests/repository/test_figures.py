@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +45,6 @@ def test_a_figure_is_rewritten_with_date_and_commit(tmp_path: Path, monkeypatch:
     (tmp_path / "page.md").write_text("Off by 1.5 mm\nand 2,000 of 3 frames.\n")
     monkeypatch.setattr(refresh, "ROOT", tmp_path)
     monkeypatch.setattr(refresh, "TABLE", tmp_path / "benchmarks" / "figures.toml")
-    monkeypatch.setattr(refresh, "_commit", lambda: "abc1234")
     figures = (
         refresh.Figure("a.0.mm", "page.md", "Off by {} mm and {_} of"),
         refresh.Figure("count", "page.md", "and {} of {_} frames", form=",.0f", factor=1000),
@@ -55,10 +55,35 @@ def test_a_figure_is_rewritten_with_date_and_commit(tmp_path: Path, monkeypatch:
         ("1.5", "2.4"),
         ("2,000", "1,200"),
     ]
-    refresh.rewrite(measurement, answer)
+    refresh.rewrite(measurement, answer, "abc1234")
     assert (tmp_path / "page.md").read_text() == "Off by 2.4 mm\nand 1,200 of 3 frames.\n"
     assert refresh.differences(measurement, answer) == []
     after = {one.name: one for one in refresh.measurements()}
     assert after["demo"].commit == "abc1234" and after["gaps"].commit == KNOWN["gaps"].commit
     with pytest.raises(LookupError, match="0 times"):
         refresh.Figure("a", "page.md", "no such {} mm").stated((tmp_path / "page.md").read_text())
+
+
+def test_the_commit_is_that_of_the_measured_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that are rewritten make the checkout dirty; what was measured was not."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    table = (ROOT / "benchmarks" / "figures.toml").read_text()
+    (tmp_path / "figures.toml").write_text(table)
+    (tmp_path / "page.md").write_text("Off by 1.5 mm.\n")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(refresh, "ROOT", tmp_path)
+    monkeypatch.setattr(refresh, "TABLE", tmp_path / "figures.toml")
+    figures = (refresh.Figure("mm", "page.md", "Off by {} mm"),)
+    monkeypatch.setattr(
+        refresh,
+        "measurements",
+        lambda: [dataclasses.replace(KNOWN[name], figures=figures) for name in ("gaps", "demo")],
+    )
+    monkeypatch.setattr(refresh.Measurement, "run", lambda self: {"mm": 2.4 if self.name == "gaps" else 2.6})
+    monkeypatch.setattr(sys, "argv", ["refresh"])
+    with pytest.raises(SystemExit) as ended:
+        refresh.main()
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert not ended.value.code and (tmp_path / "page.md").read_text() == "Off by 2.6 mm.\n"
+    assert (tmp_path / "figures.toml").read_text().count(f'commit = "{head.strip()}"') == 2
