@@ -9,8 +9,8 @@ import numpy as np
 
 from hmpfit.records import Floats
 
-# Weight of the palm's own distance. Beside the size's error the fit's distance was off by 3.2 % and the palm's by 2.8 %
-# (standard deviations over the eleven hands of shared/inputs/truth; benchmarks/palm_distance.py).
+# Weight of the palm's own distance. Beside the size's error the fit's distance is off by 3.1 %, the palm's by 2.2 % and
+# this mean by 2.1 % (standard deviations over the eleven hands of shared/inputs/truth; benchmarks/palm_distance.py).
 SHARE = 0.6
 _FEWEST = 8  # frames
 
