@@ -49,7 +49,7 @@ class SmootherOptions:
     rival: WindowSteps = field(default_factory=lambda: WindowSteps(6, 2))
     rival_every_s: float = 2.0  # between solves that start from inverse kinematics, in case the other went astray
     late_s: float = 0.2  # of new frames in one update, from which on it is late and leaves the rival out
-    first_steps: int = 10  # of inverse kinematics in a new frame
+    first_steps: int = 6  # of inverse kinematics in a new frame
 
 
 class FixedLagSmoother:
