@@ -52,7 +52,6 @@ Row = dict[str, float | str]
 
 def measure(sequence: Sequence, out: Path, ways: dict[str, Choices]) -> dict[str, list[RealErrors]]:
     """Return the errors of each hand of one clip for every way, MediaPipe's 3D landmarks first."""
-    models = load_hand_models("open")
     truth = sequence.truth()
     joints = true_joints(sequence)
     found: dict[str, list[RealErrors]] = {}
@@ -66,7 +65,7 @@ def measure(sequence: Sequence, out: Path, ways: dict[str, Choices]) -> dict[str
             tracks, _ = keypoints_in_folder(job.video, folder, settings)
             if tracks.world_m is not None:
                 found["MediaPipe 3D"] = _scored(tracks.world_m, tracks.is_right, joints, truth.is_right)
-        posed = pose_hands(models, result.motion).joints
+        posed = pose_hands(load_hand_models(settings.hand_model), result.motion).joints
         tracks = result.tracks  # frames that the detector saw are scored, believed or not
         seen = (tracks.seen if tracks.sighted is None else tracks.sighted)[..., None, None]
         found[way] = _scored(

@@ -13,15 +13,16 @@ from torch import Tensor
 from hmpfit.fitting.batching.world import to_world
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
+from hmpfit.geometry.cameras import rays
 from hmpfit.geometry.lenses import FISHEYE, lens_name
 from hmpfit.hands import as_right_hands as mirroring
-from hmpfit.hands.bone_lengths import length_ratio
 from hmpfit.hands.kinematics import Kinematics
 from hmpfit.hands.model import HandModel, HandModels
 from hmpfit.interfaces.term import Evidence
 from hmpfit.records import DETECTED, Camera, CameraMotion, HandMotion, KeypointTracks
 
 SAME_TIMES_S = 1e-6
+LEAST_SPREAD = 11  # landmarks that a frame needs to tell how far they spread
 _HELD = ("xy_px", "box_px", "K", "world_turn", "world_shift")  # by padding; other evidence is 0 there
 
 
@@ -150,7 +151,7 @@ def _padded(values: Tensor, frames: int, held: bool) -> Tensor:
 def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[Evidence, HandMotion]:
     """Return the evidence of a clip's hands and their first guess as right hands."""
     start = mirroring.motion_as_right(sequence.initial)
-    tracks = _scaled_to_shape(sequence.tracks, start, sequence.models)
+    tracks = _scaled_to_pixels(sequence.tracks, sequence.initial, sequence.camera)
     evidence = evidence_tensors(start, tracks, sequence.camera, sequence.initial.is_right, dtype, device)
     if sequence.camera_motion is not None and sequence.camera_motion.moves:
         turn, shift = to_world(sequence.camera_motion, sequence.initial, sequence.models)
@@ -159,17 +160,33 @@ def gather_hands(sequence: ClipToFit, dtype: torch.dtype, device: str) -> tuple[
     return evidence, start
 
 
-def _scaled_to_shape(tracks: KeypointTracks, start: HandMotion, models: HandModels) -> KeypointTracks:
-    """Return tracks whose hand-centered landmarks are of each hand's initial size, so that they carry no size."""
+def _scaled_to_pixels(tracks: KeypointTracks, initial: HandMotion, camera: Camera) -> KeypointTracks:
+    """Return tracks whose hand-centered landmarks spread in the picture as the pixels do, so that they carry no size.
+
+    The pixels are taken at the first guess's depth; each hand has one scale, the median of its frames. By the lengths
+    of their bones, which errors of depth make longer, landmarks would be a tenth to a quarter too small, and so would
+    the hand.
+    """
     if tracks.world_m is None:
         return tracks
     world = tracks.world_m.copy()
-    for hand, side in enumerate(tracks.is_right):
-        known = np.isfinite(world[hand]).all(-1) & tracks.seen[hand, :, None]
-        points, weights = (torch.as_tensor(a, dtype=torch.float64) for a in (np.nan_to_num(world[hand]), known))
-        kin = Kinematics.of(models.side(bool(side)))
-        world[hand] *= length_ratio(kin, torch.as_tensor(start.betas[hand], dtype=torch.float64), points, weights)
+    away = rays(tracks.xy_px, camera.K[None, :, None], camera.distortion)
+    pixels, spread = away[..., :2] / away[..., 2:] * initial.transl[..., None, 2:], world[..., :2]
+    known = tracks.seen[..., None] & np.isfinite(pixels).all(-1) & np.isfinite(spread).all(-1)
+    pixels, spread = (_centered(points, known) for points in (pixels, spread))
+    spreads = [np.sqrt((points**2).sum((2, 3))) for points in (pixels, spread)]
+    told = (known.sum(-1) >= LEAST_SPREAD) & (spreads[1] > 0)
+    for hand, frames in enumerate(told):
+        if frames.any():
+            world[hand] *= np.median(spreads[0][hand, frames] / spreads[1][hand, frames])
     return replace(tracks, world_m=world)
+
+
+def _centered(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return points [..., N, 2] about the middle of the known ones, 0 where unknown."""
+    kept = np.where(known[..., None], points, 0.0)
+    middle = kept.sum(-2) / np.maximum(known.sum(-1), 1)[..., None]
+    return np.where(known[..., None], points - middle[..., None, :], 0.0)
 
 
 def evidence_tensors(
