@@ -99,6 +99,8 @@ def test_without_its_modules_the_head_stands_on_the_pooled_vector_alone(folders:
     with torch.no_grad():
         last, before = network(seen, both=True)
         blind = network(replace(seen, maps=torch.zeros_like(seen.maps)))[0]
-    assert torch.equal(last.joints_2d, blind.joints_2d) and not torch.equal(last.joints_2d, before.joints_2d)
+    # a batch of two is summed in another order than one alone
+    torch.testing.assert_close(last.joints_2d, blind.joints_2d, rtol=0, atol=1e-5)
+    assert (last.joints_2d - before.joints_2d).abs().max() > 1e-3
     with pytest.raises(InputError, match="spatial = false is for backbone = 'mediapipe'"):
         IfvonetSwitches(spatial=False)

@@ -13,7 +13,8 @@ from torch import Tensor
 from hmpfit.fitting.batching.world import to_world
 from hmpfit.fitting.windows import WindowLayout
 from hmpfit.geometry import rotations
-from hmpfit.geometry.cameras import rays
+from hmpfit.geometry.alignment import unit
+from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 from hmpfit.geometry.lenses import FISHEYE, lens_name
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics
@@ -171,9 +172,14 @@ def _scaled_to_pixels(tracks: KeypointTracks, initial: HandMotion, camera: Camer
         return tracks
     world = tracks.world_m.copy()
     away = rays(tracks.xy_px, camera.K[None, :, None], camera.distortion)
-    pixels, spread = away[..., :2] / away[..., 2:] * initial.transl[..., None, 2:], world[..., :2]
-    known = tracks.seen[..., None] & np.isfinite(pixels).all(-1) & np.isfinite(spread).all(-1)
-    pixels, spread = (_centered(points, known) for points in (pixels, spread))
+    known = tracks.seen[..., None] & np.isfinite(away).all(-1) & np.isfinite(world).all(-1)
+    towards = unit(np.where(known[..., None], away, 0.0).sum(-2))
+    view = rotation_from_optical_axis(towards)  # the spread is told across the line of sight
+    away, across = away @ view, world @ view
+    distance = (initial.transl * towards).sum(-1)[..., None, None]
+    pixels, spread = (
+        _centered(points, known) for points in (away[..., :2] / away[..., 2:] * distance, across[..., :2])
+    )
     spreads = [np.sqrt((points**2).sum((2, 3))) for points in (pixels, spread)]
     told = (known.sum(-1) >= LEAST_SPREAD) & (spreads[1] > 0)
     for hand, frames in enumerate(told):
