@@ -192,7 +192,7 @@ def test_both_hands_of_a_person_find_the_shape_that_both_show(models, solver):
     true = replace(true, betas=own)
     start, recipe = replace(true, betas=np.zeros((2, 10))), load_recipe("default")
     weights = {"keypoints_2d": 1.0, "keypoints_3d": 4500.0, "betas_to_initial": 1e-3}
-    stage = replace(recipe.stages[0], weights=weights, adam_steps=60)
+    stage = replace(recipe.stages[0], weights=weights, adam_steps=300)
     found = fit(start, tracks_of(true, models), CAMERA, models, None, replace(recipe, stages=[stage]), solver)
     betas = found.motion.betas
     np.testing.assert_allclose(betas[0], betas[1], atol=1e-9)
