@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import HmpfitError
-from hmpfit.keypoints.frames import usable_cores
+from hmpfit.process_copies import usable_cores
 from hmpfit.worker_pool import worker_pool
 
 WIDTH, HEIGHT, FPS, CYCLE_S = 640, 480, 30.0, 10.0

@@ -84,7 +84,7 @@ def _plain(timing: Any) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import platform
 
-    from hmpfit.keypoints.frames import usable_cores
+    from hmpfit.process_copies import usable_cores
 
     return {"cores": usable_cores(), "processor": platform.processor() or platform.machine()}
 

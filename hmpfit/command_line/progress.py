@@ -21,7 +21,7 @@ from hmpfit.command_line.literal import literal_console
 from hmpfit.command_line.standard_error import say
 from hmpfit.progress import Advance
 
-_LINE_EVERY_S = 10.0
+_LINE_EVERY_S, _BAR_EVERY_S = 10.0, 0.1
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,7 +47,8 @@ class TerminalProgress:
                 TextColumn("left"),
                 TimeRemainingColumn(),
             )
-            self._bars = Progress(*columns, console=literal_console(stderr=True))
+            # Drawn anew by those who advance it: with a thread for that the process could not be copied.
+            self._bars = Progress(*columns, console=literal_console(stderr=True), auto_refresh=False)
             self._bars.start()
         return self
 
@@ -74,12 +75,13 @@ class TerminalProgress:
 
     def _start_bar(self, bars: Progress, name: str, total: int) -> TaskID:
         self._task = bars.add_task(name, total=total or None)  # None: moves without an end in sight
+        bars.refresh()
         return self._task
 
     def _end_phase(self, completed: bool) -> None:
         if self._bars is not None and self._task is not None and completed:
             total = self._bars.tasks[self._task].total
-            self._bars.update(self._task, completed=total)
+            self._bars.update(self._task, completed=total, refresh=True)
         if self._lines is not None and completed:
             self._lines.end()
         self._task = self._lines = None
@@ -119,9 +121,15 @@ class _Warnings(logging.Handler):
 
 
 def _bar(bars: Progress, task: TaskID) -> Advance:
+    drawn = time.monotonic()
+
     def advance(count: int = 1) -> None:
+        nonlocal drawn
         stop_if_asked()
         bars.advance(task, count)
+        if time.monotonic() - drawn >= _BAR_EVERY_S:
+            drawn = time.monotonic()
+            bars.refresh()
 
     return advance
 

@@ -3,14 +3,22 @@
 Separate from tracking (which sees no pixels) and from refinement (which looks again where tracking says).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, FurtherWork, Progress, over_frames_and_back
+from hmpfit.keypoints.frames import (
+    FrameSource,
+    FurtherWork,
+    Progress,
+    Work,
+    over_frames_and_back,
+    over_stretches,
+    stretches,
+)
 from hmpfit.keypoints.keyframes import Seen, between, halved, key_frames, longest_gap, unsure
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
@@ -58,24 +66,15 @@ def detect(
         keep = distinct(found, found.presence * palms.score, options.presence)
         return found.take(keep), (found.presence * palms.score)[keep]
 
-    keys = key_frames(wanted, times)
+    def find(part: NDArray[np.int64], threads: int, advance: Callable[[], None]) -> dict[int, Seen]:
+        return _find(clip, wanted, part, make_tools, look, threads, advance)
+
+    parts = stretches(np.flatnonzero(key_frames(wanted, times)), workers)
+    following = [part[:1] for part in parts[1:]] + [parts[0][:0]]  # frames between two stretches belong to the first
+    parts = [np.concatenate(pair) for pair in zip(parts, following, strict=True)]
     seen: dict[int, Seen] = {}
-    keys_seen: dict[int, Seen] = {}
-
-    def follow_up(frame: int, found: Seen) -> list[FurtherWork]:
-        before = next(reversed(keys_seen), None)
-        seen[frame] = keys_seen[frame] = found
-        return [] if before is None else look_between(before, frame)
-
-    def look_between(a: int, b: int) -> list[FurtherWork]:
-        at = halved(a, b, times, lambda a, b: unsure(a, b, wanted, seen))
-        return [FurtherWork(frame, look, partial(keep, a, frame, b, len(at) == 1)) for frame in at]
-
-    def keep(a: int, frame: int, b: int, halves: bool, found: Seen) -> list[FurtherWork]:
-        seen[frame] = found
-        return look_between(a, frame) + look_between(frame, b) if halves else []
-
-    over_frames_and_back(clip, keys, make_tools, look, follow_up, longest_gap(keys), workers, on_progress)
+    for found in over_stretches(parts, find, sum(map(len, parts)), workers, on_progress):
+        seen |= found
     seen |= between(wanted, times, seen)
     hands = [(frame, found, score) for frame, (found, score) in sorted(seen.items()) if len(score)]
     return HandDetections(
@@ -88,6 +87,39 @@ def detect(
         width=int(clip.width),
         height=int(clip.height),
     )
+
+
+def _find(
+    clip: FrameSource,
+    wanted: NDArray[np.bool_],
+    at: NDArray[np.int64],
+    make_tools: Callable[[], Tools],
+    look: Work[Tools, Seen],
+    threads: int,
+    advance: Callable[[], None],
+) -> dict[int, Seen]:
+    """Return what the key frames `at` show, and frames between two of them that do not agree."""
+    times, keys = np.asarray(clip.times_s, dtype=np.float64), np.zeros(len(wanted), dtype=bool)
+    keys[at] = True
+    seen: dict[int, Seen] = {}
+    keys_seen: list[int] = []
+
+    def follow_up(frame: int, found: Seen) -> list[FurtherWork]:
+        seen[frame] = found
+        advance()
+        keys_seen.append(frame)
+        return look_between(keys_seen[-2], frame) if len(keys_seen) > 1 else []
+
+    def look_between(a: int, b: int) -> list[FurtherWork]:
+        at = halved(a, b, times, lambda a, b: unsure(a, b, wanted, seen))
+        return [FurtherWork(frame, look, partial(keep, a, frame, b, len(at) == 1)) for frame in at]
+
+    def keep(a: int, frame: int, b: int, halves: bool, found: Seen) -> list[FurtherWork]:
+        seen[frame] = found
+        return look_between(a, frame) + look_between(frame, b) if halves else []
+
+    over_frames_and_back(clip, keys, make_tools, look, follow_up, longest_gap(keys), threads)
+    return seen
 
 
 NOTHING = Landmarks(np.zeros((0, 21, 2)), np.zeros((0, 21, 3)), np.zeros(0), np.zeros(0))

@@ -15,12 +15,13 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.keypoints.frames import FrameSource, Progress, decoded, frame_ranges, usable_cores
+from hmpfit.keypoints.frames import FrameSource, Progress, decoded, frame_ranges
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.recent_frames import EarlierFrames, RecentFrames
 from hmpfit.keypoints.regions import Regions, from_landmarks
 from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
+from hmpfit.process_copies import usable_cores
 from hmpfit.records import Bools, Floats, HandDetections
 
 

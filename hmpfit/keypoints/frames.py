@@ -1,13 +1,12 @@
-"""Spread one clip's frames over threads, in order and with bounded memory.
+"""Spread one clip's frames over the cores, in order and with bounded memory.
 
-LiteRT, OpenCV and PyAV all let go of the interpreter lock, so threads scale like processes here, without start-up,
-pickling or log noise. Every frame's result depends on that frame alone: the number of workers changes nothing.
+Stretches of frames go to copies of this process, which do not wait for each other's interpreter lock; where it cannot
+be copied, frames go to threads. A frame's result depends on that frame alone: the number of workers changes nothing.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -16,15 +15,19 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.process_copies import can_copy, side_by_side, usable_cores
 from hmpfit.records import Floats
 
 Tools = TypeVar("Tools")
 Result = TypeVar("Result")
+Part = TypeVar("Part")  # of what is to be done with the frames of a stretch
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MakeImage = Callable[[], NDArray[np.uint8]]
 Work = Callable[[Tools, int, NDArray[np.uint8]], Result]
 FollowUp = Callable[[int, Result], Iterable["FurtherWork"]]
 
+MOST_COPIES = 4  # of the process: each has networks of its own, and further cores get threads in them
+_LEAST_STRETCH = 16  # frames
 _WORTH_A_SEEK = 60  # frames: decoding through a shorter hole is cheaper than seeking over it
 
 
@@ -80,9 +83,33 @@ def chosen_frames(clip: FrameSource, frames: NDArray[np.int64]) -> Iterator[tupl
             yield from ((frame, image) for frame, image in decoded(clip, start, stop) if frame in asked)
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def stretches(frames: NDArray[np.int64], workers: int | None = None) -> list[NDArray[np.int64]]:
+    """Cut frames into stretches that processes work on side by side; into one where this process cannot be copied."""
+    count = min(workers or usable_cores(), MOST_COPIES, len(frames) // _LEAST_STRETCH) if can_copy(workers) else 1
+    return np.array_split(frames, max(count, 1))
+
+
+def over_stretches(
+    parts: Sequence[Part],
+    compute: Callable[[Part, int, Callable[[], None]], Result],
+    total: int,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> list[Result]:
+    """Return `compute(part, threads, advance)` of every part; `advance` is called after each of the `total` frames."""
+    threads = max((workers or usable_cores()) // len(parts), 1)
+    done = 0
+
+    def count(_: None) -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, total)
+
+    def work(part: Part, send: Callable[[None], None]) -> Result:
+        return compute(part, threads, partial(send, None))
+
+    return side_by_side([partial(work, part) for part in parts], count, workers)
 
 
 def over_frames(
@@ -92,23 +119,33 @@ def over_frames(
     work: Work[Tools, Result],
     workers: int | None = None,
     on_progress: Progress | None = None,
+    in_copies: bool = True,
 ) -> dict[int, Result]:
     """Run `work(tools, frame, image)` on the wanted frames [T] and return the results by frame, in frame order.
 
     Each worker (default: one a core) has its own tools. Unwanted frames are decoded at most, never handed out.
+    `in_copies` False keeps to threads: for results that are large, or tools that a copy cannot use.
     """
-    results: dict[int, Result] = {}
-    with _Workers(min(workers or usable_cores(), int(wanted.sum())), make_tools) as team:
+
+    def compute(part: NDArray[np.int64], threads: int, advance: Callable[[], None]) -> dict[int, Result]:
+        results: dict[int, Result] = {}
 
         def collect(frame: int, result: Result) -> None:
             results[frame] = result
-            if on_progress is not None:
-                on_progress(len(results), int(wanted.sum()))
+            advance()
 
-        for frame, image in chosen_frames(clip, np.flatnonzero(wanted)):
-            team.submit(frame, image, work, collect)
-        team.finish()
-    return results
+        with _Workers(min(threads, len(part)), make_tools) as team:
+            for frame, image in chosen_frames(clip, part):
+                team.submit(frame, image, work, collect)
+            team.finish()
+        return results
+
+    frames = np.flatnonzero(wanted)
+    parts = stretches(frames, workers) if in_copies else [frames]
+    found: dict[int, Result] = {}
+    for results in over_stretches(parts, compute, len(frames), workers, on_progress):
+        found |= results
+    return found
 
 
 def over_frames_and_back(
@@ -118,8 +155,7 @@ def over_frames_and_back(
     work: Work[Tools, Result],
     follow_up: FollowUp[Result],
     reach: int,
-    workers: int | None = None,
-    on_progress: Progress | None = None,
+    threads: int = 1,
 ) -> None:
     """Run `work` on the wanted frames [T] in order, and what `follow_up` returns on up to `reach` frames before each.
 
@@ -127,8 +163,7 @@ def over_frames_and_back(
     decoded once.
     """
     kept: dict[int, MakeImage] = {}
-    done = 0
-    with _Workers(workers or usable_cores(), make_tools) as team:
+    with _Workers(threads, make_tools) as team:
 
         def give(further: Iterable[FurtherWork], images: Mapping[int, MakeImage]) -> None:
             for one in further:
@@ -138,15 +173,11 @@ def over_frames_and_back(
             give(one.then(result), images)
 
         def collect(frame: int, result: Result) -> None:
-            nonlocal done
-            done += 1
             further = list(follow_up(frame, result))
             if further:
                 give(further, dict(kept))  # more may be asked for when these frames are no longer kept
             for old in [at for at in kept if at < frame - reach]:
                 del kept[old]
-            if on_progress is not None:
-                on_progress(done, int(wanted.sum()))
 
         for start, stop in frame_ranges(np.flatnonzero(wanted)):
             for frame, image in decoded(clip, start, stop):
@@ -157,21 +188,21 @@ def over_frames_and_back(
 
 
 class _Workers(Generic[Tools]):
-    """Threads with tools of their own; results are handed on in the order in which the work was given."""
+    """Threads with tools of their own, or this one alone; results come in the order in which the work was given."""
 
     def __init__(self, count: int, make_tools: Callable[[], Tools]) -> None:
         self._count = max(count, 1)
-        self._pool = ThreadPoolExecutor(self._count)
+        self._pool = ThreadPoolExecutor(self._count) if self._count > 1 else None
         self._make_tools, self._made = make_tools, False
         self._shelf: SimpleQueue[Tools] = SimpleQueue()
-        self._waiting: deque[tuple[int, Future[Any], Callable[[int, Any], None]]] = deque()
+        self._waiting: deque[tuple[int, Callable[[], Any], Callable[[int, Any], None]]] = deque()
 
     def submit(
         self, frame: int, image: MakeImage, work: Work[Tools, Result], collect: Callable[[int, Result], None]
     ) -> None:
         """Give work and wait while too much of it is not done; `collect` gets the result later, on this thread."""
         self.add(frame, image, work, collect)
-        while len(self._waiting) > 2 * self._count:
+        while len(self._waiting) > (2 * self._count if self._pool is not None else 0):
             self._collect()
 
     def add(
@@ -182,7 +213,8 @@ class _Workers(Generic[Tools]):
             for _ in range(self._count):
                 self._shelf.put(self._make_tools())
             self._made = True
-        self._waiting.append((frame, self._pool.submit(self._run, frame, image, work), collect))
+        run = partial(self._run, frame, image, work)
+        self._waiting.append((frame, run if self._pool is None else self._pool.submit(run).result, collect))
 
     def finish(self) -> None:
         """Wait for everything."""
@@ -190,8 +222,8 @@ class _Workers(Generic[Tools]):
             self._collect()
 
     def _collect(self) -> None:
-        frame, future, collect = self._waiting.popleft()
-        collect(frame, future.result())
+        frame, result, collect = self._waiting.popleft()
+        collect(frame, result())
 
     def _run(self, frame: int, image: MakeImage, work: Work[Tools, Result]) -> Result:
         tools = self._shelf.get()
@@ -204,7 +236,8 @@ class _Workers(Generic[Tools]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=kind is not None)
         self._shelf = SimpleQueue()  # networks go at once: work that asks for more work refers to this in a circle
 
 

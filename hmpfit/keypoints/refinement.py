@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from hmpfit.keypoints import confidence
 from hmpfit.keypoints.close_up import palm_scores
 from hmpfit.keypoints.doubtful_hands import FEW_FRAMES, drop_doubtful, wide_views
-from hmpfit.keypoints.frames import FrameSource, FurtherWork, Progress, over_frames_and_back
+from hmpfit.keypoints.frames import (
+    FrameSource,
+    FurtherWork,
+    Progress,
+    over_frames_and_back,
+    over_stretches,
+    stretches,
+)
 from hmpfit.keypoints.keyframes import halved, key_frames, longest_gap
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
+from hmpfit.keypoints.measured_hands import MeasuredHands, Sighting
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.occlusion import OcclusionClassifier
 from hmpfit.keypoints.regions import Regions, from_landmarks
@@ -24,8 +32,6 @@ from hmpfit.keypoints.smooth_regions import smooth_regions
 from hmpfit.keypoints.tracking import HandTracks
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_PALM, OPENPOSE_WRIST
-
-_AGREE = 0.3  # mean difference of confidence up to which two views show the same: 0.1 is what redrawn views differ by
 
 
 @dataclass(frozen=True)
@@ -39,19 +45,6 @@ class RefineOptions:
     presence: float = 0.5  # a crop or view that is less surely a hand shows none
     drop_doubtful: bool = False  # see `doubtful_hands`
     views_every_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """One hand in one frame."""
-
-    xy_px: Floats  # [21, 2]
-    world_m: Floats  # [21, 3] image axes
-    presence: float
-    right: float  # that the crop (mirrored for left hands) shows a right hand
-    alpha: Floats | None  # [21], or None where no views were drawn
-    view_presence: float  # median over the crop and its views, NaN where none were drawn
-    covered: Floats | None  # [21] probability that something lies over it, or None without a classifier
 
 
 def refine_tracks(
@@ -73,90 +66,91 @@ def refine_tracks(
     frame in their middle is measured, then all between that still disagree.
     """
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
-    found = _Measured.empty(tracks.seen.shape)
-    classifier = OcclusionClassifier.load()
-    wanted, left = tracks.seen & (True if only is None else only), ~tracks.is_right
+    wanted = tracks.seen & (True if only is None else only)
     viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
     few = viewed.sum(axis=1) < (FEW_FRAMES if options.drop_doubtful and options.views else 0)
-    before = [-1] * len(wanted)  # the last frame with views, by hand
-
-    def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
-        def at(h: int) -> Sighting:
-            views = bool(viewed[h, frame])
-            region, wide = regions[h, frame], bool(few[h])
-            return measure_hand(network, image, region, left[h], frame, options, views, classifier, wide)
-
-        return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
-
-    def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> Floats:
-        return confidence_of(network, image, regions[h, frame], left[h], frame, options, found.xy_px[h, frame])[0]
-
-    between = _ViewsBetween(found, np.asarray(tracks.times_s), view)
-
-    def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[FurtherWork]:
-        asked: list[FurtherWork] = []
-        for h, sighting in hands:
-            found.keep(h, frame, sighting, options.presence)
-            if viewed[h, frame]:
-                first, before[h] = before[h], frame
-                asked += between.ask(h, first, frame) if options.views and first >= 0 else []
-        return asked
-
-    def make_network() -> LandmarkNetwork:
-        return LandmarkNetwork(files.landmarks, with_features=True)
-
-    reach = max((longest_gap(row) for row in viewed), default=0)
-    frames = wanted.any(axis=0)
-    over_frames_and_back(clip, frames, make_network, look, follow_up, reach, workers, on_progress)
+    measuring = _Measuring(clip, tracks, files, options, regions, viewed, few, OcclusionClassifier.load())
+    parts = [wanted & part for part in _between_views(viewed, stretches(np.flatnonzero(wanted.any(axis=0)), workers))]
+    found, total = MeasuredHands.empty(wanted.shape), sum(int(part.any(axis=0).sum()) for part in parts)
+    for part, measured in zip(parts, over_stretches(parts, measuring, total, workers, on_progress), strict=True):
+        found.take(measured, part)
     if options.views:
-        _fill(found.confidence, found.measured, found.seen, tracks.times_s)
+        found.fill_confidence(tracks.times_s)
     world = to_camera_axes(without_wrist_bias(found.world_m), regions, found.seen, camera)
-    measured = _as_tracks(tracks, found, world)
-    look_closer = partial(palm_scores, clip, measured, files=files, workers=workers)
-    return drop_doubtful(measured, tracks, found.view_presence, look_closer) if options.drop_doubtful else measured
+    refined = _as_tracks(tracks, found, world)
+    look_closer = partial(palm_scores, clip, refined, files=files, workers=workers)
+    return drop_doubtful(refined, tracks, found.view_presence, look_closer) if options.drop_doubtful else refined
+
+
+def _between_views(viewed: Bools, frames: list[NDArray[np.int64]]) -> list[Bools]:
+    """Return for each stretch of frames its frames by hand [H, T], from one with views [H, T] up to the next's first.
+
+    That one belongs to both, so that the frames between two with views are in one part.
+    """
+    at = np.arange(viewed.shape[1])
+    starts = [np.zeros(len(viewed), dtype=np.int64)]
+    for first in (int(part[0]) for part in frames[1:]):
+        starts.append(np.where(viewed & (at <= first), at, 0).max(axis=1))
+    ends = [*starts[1:], np.full(len(viewed), len(at))]
+    return [(at >= start[:, None]) & (at <= end[:, None]) for start, end in zip(starts, ends, strict=True)]
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """What is measured of H hands in T frames, filled as the frames come."""
+class _Measuring:
+    """Measures tracked hands in a part of their frames."""
 
-    xy_px: Floats  # [H, T, 21, 2] NaN where unseen
-    world_m: Floats  # [H, T, 21, 3] image axes
-    confidence: Floats  # [H, T, 21]
-    covered: Floats  # [H, T, 21]
-    seen: Bools  # [H, T]
-    measured: Bools  # [H, T] where views were drawn
-    view_presence: Floats  # [H, T] NaN where no views were drawn
+    clip: FrameSource
+    tracks: HandTracks
+    files: LandmarkerFiles
+    options: RefineOptions
+    regions: Regions  # [H, T]
+    viewed: Bools  # [H, T] where views are drawn first
+    few: Bools  # [H] hands with few of those
+    classifier: OcclusionClassifier | None
 
-    @classmethod
-    def empty(cls, shape: tuple[int, ...]) -> "_Measured":
-        points, unseen = (*shape, 21), np.zeros(shape, dtype=bool)
-        nothing = np.full((*points, 2), np.nan), np.full((*points, 3), np.nan)
-        return cls(*nothing, np.zeros(points), np.zeros(points), unseen, unseen.copy(), np.full(shape, np.nan))
+    def __call__(self, wanted: Bools, threads: int, advance: Callable[[], None]) -> MeasuredHands:
+        """Measure the hands in the wanted frames [H, T]; `advance` is called after each frame."""
+        found, left = MeasuredHands.empty(wanted.shape), ~self.tracks.is_right
+        before = [-1] * len(wanted)  # the last frame with views, by hand
 
-    def keep(self, h: int, frame: int, sighting: Sighting, presence: float) -> None:
-        """Keep what was seen of a hand, where it is a hand."""
-        self.view_presence[h, frame] = sighting.view_presence
-        if sighting.presence < presence:
-            return
-        self.seen[h, frame] = True
-        self.xy_px[h, frame], self.world_m[h, frame] = sighting.xy_px, sighting.world_m
-        if sighting.covered is not None:
-            self.covered[h, frame] = sighting.covered
-        if sighting.alpha is not None:
-            self.confidence[h, frame], self.measured[h, frame] = sighting.alpha, True
+        def look(network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> list[tuple[int, Sighting]]:
+            def at(h: int) -> Sighting:
+                region, views, wide = self.regions[h, frame], bool(self.viewed[h, frame]), bool(self.few[h])
+                return measure_hand(
+                    network, image, region, left[h], frame, self.options, views, self.classifier, wide
+                )  # fmt: skip
 
-    def differ(self, h: int, a: int, b: int) -> bool:
-        """Return whether two frames do not both show a hand with like confidence."""
-        apart = np.abs(self.confidence[h, a] - self.confidence[h, b]).mean()
-        return not (self.measured[h, a] and self.measured[h, b] and apart <= _AGREE)
+            return [(int(h), at(h)) for h in np.flatnonzero(wanted[:, frame])]
+
+        def view(h: int, network: LandmarkNetwork, frame: int, image: NDArray[np.uint8]) -> Floats:
+            region, base_px = self.regions[h, frame], found.xy_px[h, frame]
+            return confidence_of(network, image, region, left[h], frame, self.options, base_px)[0]
+
+        between = _ViewsBetween(found, np.asarray(self.tracks.times_s), view)
+
+        def follow_up(frame: int, hands: list[tuple[int, Sighting]]) -> list[FurtherWork]:
+            asked: list[FurtherWork] = []
+            for h, sighting in hands:
+                found.keep(h, frame, sighting, self.options.presence)
+                if self.viewed[h, frame]:
+                    first, before[h] = before[h], frame
+                    asked += between.ask(h, first, frame) if self.options.views and first >= 0 else []
+            advance()
+            return asked
+
+        def make_network() -> LandmarkNetwork:
+            return LandmarkNetwork(self.files.landmarks, with_features=True)
+
+        reach = max((longest_gap(row) for row in self.viewed), default=0)
+        over_frames_and_back(self.clip, wanted.any(axis=0), make_network, look, follow_up, reach, threads)
+        return found
 
 
 @dataclass(frozen=True)
 class _ViewsBetween:
     """Views of frames between two that do not show the same: of their middle, then of all that still disagree."""
 
-    found: _Measured
+    found: MeasuredHands
     times_s: Floats  # [T]
     view: Callable[[int, LandmarkNetwork, int, NDArray[np.uint8]], Floats]  # hand, network, frame, image: alpha [21]
 
@@ -177,7 +171,7 @@ class _ViewsBetween:
         return self.ask(h, a, n) + self.ask(h, n, b) if halves else []
 
 
-def _as_tracks(tracks: HandTracks, found: _Measured, world_m: Floats) -> KeypointTracks:
+def _as_tracks(tracks: HandTracks, found: MeasuredHands, world_m: Floats) -> KeypointTracks:
     """Return measured landmarks as tracks, with the sides, identities and votes from tracking."""
     return KeypointTracks(
         xy_px=found.xy_px,
@@ -194,15 +188,6 @@ def _as_tracks(tracks: HandTracks, found: _Measured, world_m: Floats) -> Keypoin
         dropped=tracks.dropped,
         arm_right=tracks.arm_right,
     )
-
-
-def _fill(alpha: Floats, measured: Bools, seen: Bools, times_s: Floats) -> None:
-    """Lay the confidence [H, T, 21] of seen frames without views on lines between the measured ones, in place."""
-    for h in range(len(seen)):
-        rest, known = np.flatnonzero(seen[h] & ~measured[h]), np.flatnonzero(measured[h])
-        if len(rest) and len(known):
-            for joint in range(alpha.shape[-1]):
-                alpha[h, rest, joint] = np.interp(times_s[rest], times_s[known], alpha[h, known, joint])
 
 
 def measure_hand(

@@ -13,10 +13,11 @@ from hmpfit.geometry.cameras import rays, rotation_from_optical_axis
 from hmpfit.keypoints.detection import distinct
 from hmpfit.keypoints.doubtful_hands import doubtful_so_far
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
+from hmpfit.keypoints.measured_hands import Sighting
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.occlusion import OcclusionClassifier
 from hmpfit.keypoints.palm_detector import PalmDetector
-from hmpfit.keypoints.refinement import RefineOptions, Sighting, measure_hand
+from hmpfit.keypoints.refinement import RefineOptions, measure_hand
 from hmpfit.keypoints.regions import Regions, from_landmarks
 from hmpfit.keypoints.tracklets import distance, log_odds
 from hmpfit.live.records import Image, LiveFrame, SeenFrame, SeenHand

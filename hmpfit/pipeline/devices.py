@@ -1,4 +1,4 @@
-"""Choose the torch device of a run, and the number of threads of its matrix products."""
+"""Choose the torch device of a run, and the number of threads of its matrix products and pictures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,19 +17,23 @@ def device_for(name: str) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch, NumPy and SciPy compute on one thread inside the block.
+    """Let torch, NumPy, SciPy and OpenCV compute on one thread inside the block.
 
     The products of one clip's fit are small: a second thread costs a third more processor time and hardly shortens it.
     And sums would be split otherwise on another number of threads: so results are equal, bit for bit, on any number.
+    Other cores get copies of the process (`process_copies`), which needs that it has no other threads.
     """
+    import cv2
     import scipy.linalg  # noqa: F401  (brings a BLAS of its own, and only those that are loaded are limited)
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads = torch.get_num_threads()
+    threads, of_pictures = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     try:
         with threadpool_limits(1, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(threads)
+        cv2.setNumThreads(of_pictures)

@@ -38,7 +38,10 @@ def publish(
             else:
                 with _optional("overlay.mp4", missing, scratch):
                     report = count_from_total(context.progress, "drawing the overlay")
-                    write_overlay(scratch / "overlay.mp4", clip, result, context.models, on_frame=report, layout=layout)
+                    write_overlay(
+                        scratch / "overlay.mp4", clip, result, context.models, on_frame=report, layout=layout,
+                        workers=context.settings.workers,
+                    )  # fmt: skip
         timings.seconds["total"] = time.perf_counter() - timings.began
         summary = summarize(result, clip.fps, timings.seconds, hidden_px, timings.cpu_seconds)
         write_summary(scratch / "result.json", {**summary, **({"missing": missing} if missing else {})})

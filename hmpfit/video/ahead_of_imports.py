@@ -52,7 +52,13 @@ def opened_ahead(video: Path, settings: RunSettings, progress: Progress) -> Iter
         sys.setswitchinterval(_SWITCH_S)
         opening = pool.submit(open_of_run, video, settings, progress, go_on)
         opening.add_done_callback(lambda _: sys.setswitchinterval(before))
+
+        def opened() -> "Clip":
+            clip = opening.result()
+            pool.shutdown()  # its thread goes: a process of one thread can be copied
+            return clip
+
         try:
-            yield opening.result
+            yield opened
         finally:
             left.set()

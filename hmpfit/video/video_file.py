@@ -157,7 +157,7 @@ class VideoFile:
         if (frame.width, frame.height) != here.stored_size:
             here = Placement.of(frame, here.aspect)
         width, height = here.unturned_size
-        shown = _reformatter().reformat(frame, width=width, height=height, format="rgb24")
+        shown = _reformatter().reformat(frame, width=width, height=height, format="rgb24", threads=1)
         return letterboxed(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)), self.width, self.height)
 
 

@@ -5,7 +5,8 @@ its confidence; the strip at the bottom is the status over time with a cursor. S
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from hmpfit.geometry.cameras import project
 from hmpfit.geometry.rigid_transforms import apply
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model import HandModels
+from hmpfit.process_copies import side_by_side
 from hmpfit.records import DETECTED, INTERPOLATED, STATUS_NAMES, Camera, FitRecord, Floats, HandMotion, hand_names
 from hmpfit.skeleton import OPENPOSE_WRIST
 from hmpfit.synthesis.renderer import render
 from hmpfit.synthesis.shading import Mesh
 from hmpfit.video.ahead import WriteBehind, read_ahead
 from hmpfit.video.clip import Clip
+from hmpfit.video.joining import join_videos
 from hmpfit.video.writer import VideoWriter
 from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_dots, draw_legend, draw_tag
 from hmpfit.viewing.map_chart import MapInset
@@ -33,6 +36,7 @@ LONGEST_SIDE_OF_A_PHOTO_PX = 2048
 RIGHT_RGB, LEFT_RGB = (250, 60, 170), (50, 150, 255)  # far from skin and from each other
 STATUS_RGB = ((225, 70, 70), (245, 200, 60), (90, 200, 110))  # extrapolated, interpolated, detected
 _CHUNK = 16  # frames whose vertices are in memory at once
+_LEAST_PART = 64  # frames, of a part that is drawn and encoded on its own
 _STRIP_PX = 7
 _PALE, _GRAY = 245.0, 60.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
@@ -51,35 +55,74 @@ def write_overlay(
     opacity: float = 0.55,
     on_frame: Callable[[int, int], None] | None = None,
     layout: str = "overlay",
+    workers: int | None = None,
 ) -> None:
     """Write the clip with the fitted hands over it: H.264, the longer side at most 1280, the clip's own timestamps.
 
     `layout` is one of `LAYOUTS`: the overlay alone, the clip beside it, or a view that turns around the hands beside it
     (each picture's longer side at most 960). `mesh` False draws the skeleton alone. `on_frame(done, total)` is called
-    after each frame. Raises RunFolderError when the file cannot be written.
+    after each frame. Both halves are drawn side by side where `workers` (default: one a core) lets them; the file is
+    the same. Raises RunFolderError when the file cannot be written.
     """
-    scale = min(
-        1.0, (LONGEST_SIDE_PX if layout == "overlay" else LONGEST_SIDE_OF_TWO_PX) / max(clip.width, clip.height)
-    )
-    width, height = max(2, round(clip.width * scale)), max(2, round(clip.height * scale))
-    whole = width if layout == "overlay" else 2 * width
-    strip, inset = _status_strip(result.motion, whole), _map(result)
-    posed, legend = _posed(result, models, mesh or layout == "turntable"), _legend(result.motion)
-    turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
-    video_writer = VideoWriter(path, clip.fps, whole, height, _CRF, _PRESET, _MORE, threads=1)
-    with video_writer as video, WriteBehind() as behind:
-        for frame, image in read_ahead(clip.images()):
-            image, vertices = _resized(image, width, height), next(posed)
-            raw = image.copy() if layout == "side-by-side" else None
-            draw_frame(image, result, frame, vertices, models, scale, opacity, mesh)
-            draw_legend(image, legend)
-            if inset is not None:
-                inset.draw(image, frame)
-            image = _beside(raw, image, turning, frame, vertices)
-            _draw_strip(image, strip, frame, clip.frames)
-            behind(video.write, image, float(clip.times_s[frame] - clip.times_s[0]))
-            if on_frame is not None:
-                on_frame(frame + 1, clip.frames)
+    path, drawing = Path(path), _Overlay.of(clip, result, models, mesh, opacity, layout)
+    bounds = [0, clip.frames // 2, clip.frames] if clip.frames >= 2 * _LEAST_PART else [0, clip.frames]
+    parts = [path.with_name(f".{path.stem}.{n}{path.suffix}") for n in range(len(bounds) - 1)]
+    done = 0
+
+    def count(_: None) -> None:
+        nonlocal done
+        done += 1
+        if on_frame is not None:
+            on_frame(done, clip.frames)
+
+    try:
+        side_by_side([partial(drawing.write, *one) for one in zip(parts, bounds, bounds[1:])], count, workers)
+        join_videos(path, parts, [float(clip.times_s[start] - clip.times_s[0]) for start in bounds[:-1]])
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Overlay:
+    """What is drawn of a clip's overlay, of any of its frames."""
+
+    clip: Clip
+    result: FitRecord
+    models: HandModels
+    mesh: bool
+    opacity: float
+    layout: str
+    scale: float  # of the clip's pixels
+
+    @classmethod
+    def of(
+        cls, clip: Clip, result: FitRecord, models: HandModels, mesh: bool, opacity: float, layout: str
+    ) -> "_Overlay":
+        longest = LONGEST_SIDE_PX if layout == "overlay" else LONGEST_SIDE_OF_TWO_PX
+        return cls(clip, result, models, mesh, opacity, layout, min(1.0, longest / max(clip.width, clip.height)))
+
+    def write(self, path: Path, start: int, stop: int, send: Callable[[None], None]) -> None:
+        """Write the frames start..stop as a video of their own that begins at 0, and `send` None after each."""
+        clip, result, layout = self.clip, self.result, self.layout
+        width, height = (max(2, round(side * self.scale)) for side in (clip.width, clip.height))
+        whole = width if layout == "overlay" else 2 * width
+        strip, inset, legend = _status_strip(result.motion, whole), _map(result), _legend(result.motion)
+        posed = _posed(result, self.models, self.mesh or layout == "turntable", start, stop)
+        turning = TurningView(result, self.models, width, height, hand_color) if layout == "turntable" else None
+        video_writer = VideoWriter(path, clip.fps, whole, height, _CRF, _PRESET, _MORE, threads=1)
+        with video_writer as video, WriteBehind() as behind:
+            for frame, image in read_ahead(clip.images(start, stop)):
+                image, vertices = _resized(image, width, height), next(posed)
+                raw = image.copy() if layout == "side-by-side" else None
+                draw_frame(image, result, frame, vertices, self.models, self.scale, self.opacity, self.mesh)
+                draw_legend(image, legend)
+                if inset is not None:
+                    inset.draw(image, frame)
+                image = _beside(raw, image, turning, frame, vertices)
+                _draw_strip(image, strip, frame, clip.frames)
+                behind(video.write, image, float(clip.times_s[frame] - clip.times_s[start]))
+                send(None)
 
 
 def _resized(image: Image, width: int, height: int) -> Image:
@@ -123,7 +166,7 @@ def write_overlay_picture(
     width, height = max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
     image = np.ascontiguousarray(_resized(next(clip.images())[1], width, height))
     raw = image.copy() if layout == "side-by-side" else None
-    vertices = next(_posed(result, models, True))
+    vertices = next(_posed(result, models, True, 0, 1))
     turning = TurningView(result, models, width, height, hand_color) if layout == "turntable" else None
     draw_frame(image, result, 0, vertices, models, scale)
     image = _beside(raw, image, turning, 0, vertices)
@@ -181,13 +224,12 @@ def hand_color(is_right: bool, status: int) -> NDArray[np.float64]:
     return 0.7 * side + 0.3 * (_PALE if status == INTERPOLATED else _GRAY)
 
 
-def _posed(result: FitRecord, models: HandModels, mesh: bool) -> Iterator[Floats | None]:
-    """Yield the vertices [H, V, 3] of frame after frame."""
-    frames = result.joints.shape[1]
-    for start in range(0, frames, _CHUNK):
-        part = slice(start, min(start + _CHUNK, frames))
+def _posed(result: FitRecord, models: HandModels, mesh: bool, start: int, stop: int) -> Iterator[Floats | None]:
+    """Yield the vertices [H, V, 3] of the frames start..stop, one after the other."""
+    for first in range(start, stop, _CHUNK):
+        part = slice(first, min(first + _CHUNK, stop))
         if not mesh:
-            yield from [None] * (part.stop - start)
+            yield from [None] * (part.stop - first)
             continue
         vertices = pose_hands(models, _frames(result.motion, part), vertices=True).vertices
         assert vertices is not None

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hmpfit.bench.pipeline_speed import Timing, lengthened, linearity, time_run
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import HmpfitError, InputError
-from hmpfit.keypoints.frames import usable_cores
+from hmpfit.process_copies import usable_cores
 from hmpfit.video.clip import open_clip
 from hmpfit.video.writer import VideoWriter
 

@@ -12,10 +12,11 @@ import pytest
 
 from hmpfit.errors import InputError, NoHandError
 from hmpfit.geometry.cameras import assumed_intrinsics
-from hmpfit.keypoints import mediapipe, refinement
+from hmpfit.keypoints import frames, mediapipe, refinement
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.frames import FurtherWork, over_frames_and_back
 from hmpfit.keypoints.landmarker_files import load_landmarker
+from hmpfit.keypoints.measured_hands import MeasuredHands, Sighting
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.refinement import WRIST_TOO_DEEP, to_camera_axes, without_wrist_bias
 from hmpfit.keypoints.regions import Regions, cut, from_landmarks, to_image
@@ -92,13 +93,40 @@ def test_workers_change_nothing(pinches: Pixels, measured: KeypointTracks) -> No
         assert np.array_equal(getattr(spread, name), getattr(measured, name), equal_nan=True)
 
 
+@pytest.mark.parametrize("views_every_s", [0.0, 0.2])
+def test_stretches_of_frames_change_nothing(
+    pinches: Pixels, monkeypatch: pytest.MonkeyPatch, views_every_s: float
+) -> None:
+    camera = Camera(assumed_intrinsics(pinches.width, pinches.height)[None], pinches.width, pinches.height)
+    options = mediapipe.MediaPipeOptions(workers=3, views_every_s=views_every_s)
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(frames, "can_copy", lambda most: False)
+    whole = mediapipe.extract(pinches, camera, options)
+    monkeypatch.setattr(frames, "can_copy", lambda most: True)
+    monkeypatch.setattr(frames, "_LEAST_STRETCH", 2)
+    assert [list(part) for part in frames.stretches(np.arange(7), 3)] == [[0, 1, 2], [3, 4], [5, 6]]
+    parts = mediapipe.extract(pinches, camera, options)
+    for name in ("xy_px", "confidence", "world_m", "seen"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name), equal_nan=True)
+    detect(pinches, load_landmarker(None), workers=3, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(n + 1, len(told)) for n in range(len(told))]
+
+
+def test_a_view_lies_in_both_of_the_stretches_beside_it() -> None:
+    viewed = np.zeros((2, 12), dtype=bool)
+    viewed[0, [0, 5, 11]], viewed[1, [7, 9]] = True, True
+    first, second = refinement._between_views(viewed, [np.arange(6), np.arange(6, 12)])
+    assert [list(np.flatnonzero(row)) for row in first] == [list(range(6)), [0]]
+    assert [list(np.flatnonzero(row)) for row in second] == [list(range(5, 12)), list(range(12))]
+
+
 def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidence(
     pinches: Pixels, measured: KeypointTracks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
     plain = refinement.measure_hand
 
-    def counted(*arguments: Any) -> refinement.Sighting:
+    def counted(*arguments: Any) -> Sighting:
         looks.append((arguments[4], arguments[6]))
         return plain(*arguments)
 
@@ -114,7 +142,7 @@ def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidenc
 
 
 def test_where_confidence_changes_every_frame_is_viewed() -> None:
-    found = refinement._Measured.empty((1, 9))
+    found = MeasuredHands.empty((1, 9))
     found.measured[0, ::2] = found.seen[0] = True
     found.confidence[0, :5] = 0.8
     assert [found.differ(0, a, a + 2) for a in (0, 2, 4, 6)] == [False, False, True, False]

@@ -16,6 +16,7 @@ from hmpfit.synthesis.renderer import Drawing, pixels_and_depth, render
 from hmpfit.synthesis.shading import Mesh
 from hmpfit.video.clip import Clip, open_clip
 from hmpfit.video.writer import VideoWriter
+from hmpfit.viewing import overlay
 from hmpfit.viewing.drawing import bone_width_px, draw_bones, draw_contour, draw_legend, draw_tag
 from hmpfit.viewing.overlay import LEFT_RGB, RIGHT_RGB, STATUS_RGB, draw_frame, hand_color, write_overlay
 from hmpfit.viewing.turning_view import TurningView
@@ -211,3 +212,19 @@ def test_a_blurred_drawing_of_one_sample_a_pixel_covers_what_the_smooth_one_does
     covered = [(image != GRAY).any(axis=-1) for image in images]
     assert (covered[0] & covered[1]).sum() > 0.95 * (covered[0] | covered[1]).sum()
     assert np.abs(images[0].astype(int) - images[1]).mean() < 2.0
+
+
+def test_halves_drawn_apart_are_the_overlay_drawn_at_once(
+    tmp_path: Path, models: HandModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = gray_clip(tmp_path, 320, 240)
+    result, done = fitted(models, clip), list[tuple[int, int]]()
+    write_overlay(tmp_path / "whole.mp4", clip, result, models)
+    monkeypatch.setattr(overlay, "_LEAST_PART", 3)
+    write_overlay(tmp_path / "o.mp4", clip, result, models, on_frame=lambda i, n: done.append((i, n)))
+    assert done == [(i + 1, FRAMES) for i in range(FRAMES)]
+    halves, whole = open_clip(tmp_path / "o.mp4"), open_clip(tmp_path / "whole.mp4")
+    np.testing.assert_allclose(halves.times_s, clip.times_s, atol=1e-3)
+    for (_, a), (_, b) in zip(halves.images(), whole.images(), strict=True):
+        assert np.abs(a.astype(int) - b).mean() < 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gray.mp4", "o.mp4", "whole.mp4"]

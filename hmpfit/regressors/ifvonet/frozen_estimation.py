@@ -49,7 +49,7 @@ def estimate_frozen(network: IFVONet, request: EstimateRequest, points: Floats) 
     for start in range(0, clip.frames, BLOCK):
         block = np.zeros(clip.frames, dtype=bool)
         block[start : start + BLOCK] = known[:, start : start + BLOCK].any(0)
-        found = over_frames(clip, block, FrozenTower, look)
+        found = over_frames(clip, block, FrozenTower, look, in_copies=False)
         here = {(hand, frame): row for frame, rows in found.items() for hand, row in rows}
         places = sorted(here, key=lambda place: place[::-1])
         for first in range(0, len(places), BATCH):
