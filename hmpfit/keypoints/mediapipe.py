@@ -142,7 +142,7 @@ def find_tracks(
         clip, detections, tracklets, files, workers=workers, frames_hidden=frames_hidden, on_progress=report
     )
     release_free_memory()
-    tracks = track(detections, tracklets, extensions, options.hands, options.max_hands)
+    tracks = track(detections, tracklets, extensions, options.hands, options.max_hands, frames_hidden)
     arms = count_votes(tracks.xy_px, bodies)
     arm_right = np.array([_SAID[arms.side(hand)] for hand in range(len(tracks.is_right))])
     persons = group_hands(tracks.xy_px, tracks.is_right, tracks.hand_id, arms, tracks.color)

@@ -3,8 +3,9 @@
 Separate from `tracklets`, `following`, `assignment` and `earning`, whose answers it puts together. No pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.persons import group_hands
 from hmpfit.keypoints.tracklet_evidence import TrackletEvidence, rejection_reason, tracklet_evidence
-from hmpfit.keypoints.tracklets import Tracklet, distance, link, split_by_vote
+from hmpfit.keypoints.tracklets import LONGEST_GAP_S, Tracklet, distance, link, split_by_vote
 from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
 HANDS = ("auto", "left", "right", "both")
@@ -47,10 +48,12 @@ def track(
     extensions: Sequence[TrackletExtension] = (),
     hands: str = "auto",
     max_hands: int | None = None,
+    frames_hidden: Bools | None = None,
 ) -> HandTracks:
     """Follow the hands of a clip, at most `max_hands`; most seen first.
 
-    `tracklets` are the detections' tracklets, `extensions` where they were followed to (see `extend_tracklets`).
+    `tracklets` are the detections' tracklets, `extensions` where they were followed to (see `extend_tracklets`). No
+    hand is seen in hidden frames [T].
     `hands`: "auto" keeps whatever earns it (see `earning`); "both" keeps a right and a left hand however rarely seen
     (half of `max_hands` each); "left" and "right" keep hands of one side, and trust the user about it when only
     others are found. Raises NoHandError and UnknownNameError.
@@ -81,7 +84,8 @@ def track(
     seen = table >= 0
     xy = np.where(seen[..., None, None], detections.xy_px[table], np.nan)
     owner = {tracklet: h for h, n in enumerate(kept) for tracklet in found[n].tracklets}
-    xy = fill(xy, tracklets, [owner.get(n, -1) for n in range(len(tracklets))], extensions)
+    owners = [owner.get(n, -1) for n in range(len(tracklets))]
+    xy = fill(xy, tracklets, owners, extensions, detections.times_s, frames_hidden)
     seen = np.isfinite(xy[:, :, 0, 0])
     votes = [evidence[n] for n in kept]
     ids = _in_order_of_appearance(seen, xy)
@@ -187,11 +191,18 @@ def _dropped(
 
 
 def fill(
-    xy_px: Floats, tracklets: Sequence[Tracklet], hand: Sequence[int], extensions: Sequence[TrackletExtension]
+    xy_px: Floats,
+    tracklets: Sequence[Tracklet],
+    hand: Sequence[int],
+    extensions: Sequence[TrackletExtension],
+    times_s: Floats,
+    hidden: Bools | None = None,
 ) -> Floats:
     """Fill unseen frames [H, T, 21, 2] with sightings of followed tracklets; `hand` is each tracklet's row or -1.
 
-    Of several sightings the one nearest in time to its tracklet wins. A sighting that lies on another hand's is none.
+    Of several sightings the one nearest in time to its tracklet wins. Short gaps inside a tracklet, which the detector
+    leaves in hands that are in full sight, are laid on straight lines: close enough for a crop, which shows whether
+    there is a hand; those of `hidden` frames [T] stay. A sighting that lies on another hand's is none.
     """
     filled = xy_px.copy()
     steps = np.full(xy_px.shape[:2], np.inf)
@@ -204,6 +215,9 @@ def fill(
             away = abs(frame - origin)
             if np.isnan(xy_px[h, frame, 0, 0]) and away < steps[h, frame]:
                 filled[h, frame], steps[h, frame] = seen, away
+    for h, frame, xy in _on_lines(xy_px, tracklets, hand, times_s):
+        if np.isnan(filled[h, frame, 0, 0]) and not (hidden is not None and hidden[frame]):
+            filled[h, frame], steps[h, frame] = xy, 0
     for frame in np.flatnonzero(np.isfinite(filled[:, :, 0, 0]).sum(axis=0) > 1):
         guessed = np.flatnonzero(np.isfinite(steps[:, frame]))
         for h in sorted(guessed, key=lambda h: -steps[h, frame]):
@@ -211,6 +225,19 @@ def fill(
             if np.nanmin(distance(filled[h, frame], others), initial=np.inf) < _SAME_HAND:
                 filled[h, frame] = np.nan
     return filled
+
+
+def _on_lines(
+    xy_px: Floats, tracklets: Sequence[Tracklet], hand: Sequence[int], times_s: Floats
+) -> Iterator[tuple[int, int, Floats]]:
+    """Yield hand, frame and landmarks [21, 2] on the line between detections of a tracklet that are close in time."""
+    for tracklet, h in zip(tracklets, hand, strict=True):
+        for a, b in pairwise(tracklet.frames if h >= 0 else ()):
+            lasts = times_s[b] - times_s[a]
+            if lasts <= LONGEST_GAP_S + 1e-9 and np.isfinite(xy_px[h, [a, b], 0, 0]).all():
+                for frame in range(a + 1, b):
+                    share = (times_s[frame] - times_s[a]) / lasts
+                    yield h, frame, (1 - share) * xy_px[h, a] + share * xy_px[h, b]
 
 
 def _rows_by_frame(detections: HandDetections, tracklets: Sequence[Tracklet], own: Sequence[int]) -> NDArray[np.int64]:

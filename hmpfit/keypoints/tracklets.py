@@ -15,7 +15,7 @@ from hmpfit.records import Floats, HandDetections
 # Distances are mean landmark distances in units of the hand box's diagonal (about 20 cm).
 _REACH = 0.25  # how far from its prediction a hand is still surely the same in the next frame
 _REACH_PER_S = 1.5  # how much farther per second without sight
-_LONGEST_GAP_S = 0.2
+LONGEST_GAP_S = 0.2
 _AMBIGUOUS = 2.0  # the second-best partner must be this many times farther than the best
 _VELOCITY_MEMORY_S = 0.1
 _LOG_ODDS_LIMIT = 3.0  # one frame's word about the side counts at most this much
@@ -65,7 +65,7 @@ def velocity(xy_px: Floats, times_s: Floats, at_end: bool) -> Floats:
     order = slice(None, None, -1 if at_end else 1)
     near_xy, near_t = xy_px[order].mean(axis=1), times_s[order]
     past = np.flatnonzero(np.abs(near_t - near_t[0]) <= _VELOCITY_MEMORY_S + 1e-9)[-1]
-    if past == 0 and len(near_t) > 1 and abs(near_t[1] - near_t[0]) <= _LONGEST_GAP_S:
+    if past == 0 and len(near_t) > 1 and abs(near_t[1] - near_t[0]) <= LONGEST_GAP_S:
         past = 1
     return np.zeros(2) if past == 0 else (near_xy[0] - near_xy[past]) / (near_t[0] - near_t[past])
 
@@ -77,8 +77,8 @@ def link(detections: HandDetections) -> list[Tracklet]:
     times, frame_of, xy = detections.times_s, detections.frame, detections.xy_px
     for frame in np.unique(frame_of):
         now = np.flatnonzero(frame_of == frame)
-        closed += [rows for rows in open_rows if times[frame] - times[frame_of[rows[-1]]] > _LONGEST_GAP_S]
-        open_rows = [rows for rows in open_rows if times[frame] - times[frame_of[rows[-1]]] <= _LONGEST_GAP_S]
+        closed += [rows for rows in open_rows if times[frame] - times[frame_of[rows[-1]]] > LONGEST_GAP_S]
+        open_rows = [rows for rows in open_rows if times[frame] - times[frame_of[rows[-1]]] <= LONGEST_GAP_S]
         pairs, ambiguous = _match(detections, open_rows, now)
         closed += [open_rows[k] for k in ambiguous]
         for k, n in pairs.items():
@@ -168,7 +168,7 @@ def _on_another(detections: HandDetections, rows: NDArray[np.int64], at: int) ->
     if min(distance(predicted, xy[row]), distance(xy[near[-1]], xy[row])) < _STRAYS:
         return False
     after = (seen_s - seen_s[rows[-1]]) * np.sign(gap)
-    soon = np.flatnonzero((after > 0) & (after <= _LONGEST_GAP_S + 1e-9))
+    soon = np.flatnonzero((after > 0) & (after <= LONGEST_GAP_S + 1e-9))
     return bool((distance(xy[rows[-1]], xy[soon]) < _MET).any())
 
 

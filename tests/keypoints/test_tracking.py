@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +34,7 @@ def scene(*hands: tuple[dict[int, tuple[float, float]], float | dict[int, float]
     )
 
 
-def still(x: float, frames: range, y: float = 300.0) -> dict[int, tuple[float, float]]:
+def still(x: float, frames: Iterable[int], y: float = 300.0) -> dict[int, tuple[float, float]]:
     return {frame: (x, y) for frame in frames}
 
 
@@ -138,6 +139,28 @@ def test_trails_fill_the_gap_but_never_with_the_other_hand() -> None:
     tracks = track(detections, pieces, [extension])
     row = list(tracks.is_right).index(True)
     assert list(np.flatnonzero(~tracks.seen[row])) == [24, *range(25, 30)]
+
+
+@pytest.mark.parametrize("gap", [1, 4])
+def test_short_gaps_of_a_moving_hand_are_filled(gap: int) -> None:
+    seen = [frame for frame in range(60) if not 20 <= frame < 20 + gap]
+    tracks = track(scene(({frame: (100 + 10.0 * frame, 300.0) for frame in seen}, 0.9), frames=60))
+    assert tracks.seen.all()
+    assert centers(tracks, True)[:, 0] == pytest.approx([100 + 10.0 * frame for frame in range(60)])
+
+
+def test_a_short_gap_is_not_filled_in_hidden_frames() -> None:
+    hidden = np.zeros(60, dtype=bool)
+    hidden[30:33] = True
+    detections = scene((still(300, [*range(30), *range(33, 60)]), 0.9), frames=60)
+    assert (track(detections, frames_hidden=hidden).seen == ~hidden).all()
+
+
+def test_a_short_gap_is_not_filled_where_another_hand_lies() -> None:
+    moving = {frame: (100 + 10.0 * frame, 300.0) for frame in range(60) if not 30 <= frame < 33}
+    still_there = still(410, range(60))
+    tracks = track(scene((moving, 0.9), (still_there, 0.1), frames=60))
+    assert tracks.seen.sum(1).tolist() == [60, 57]
 
 
 def test_arrivals_decide_against_handedness() -> None:
