@@ -141,4 +141,7 @@ def _write(file: Path, given: KeypointTracks) -> None:
 
 
 def _on_file(settings: RunSettings, file: Path) -> RunSettings:
-    return replace(settings, keypoints=f"file:{file}", hide_keypoints=())
+    """Return settings that read the keypoints from a file, and nothing from the pictures of the withheld frames."""
+    keypoints = replace(settings.recipe.keypoints, followed=0.0)
+    recipe = replace(settings.recipe, keypoints=keypoints)
+    return replace(settings, keypoints=f"file:{file}", hide_keypoints=(), recipe=recipe)

@@ -162,7 +162,7 @@ _OPTIONS = (
         "--hide-keypoints",
         multiple=True,
         type=FRAME_RANGE,
-        help="Withhold these frames' pixels, then score against them (repeatable).",
+        help="Withhold these frames' landmarks, then score against them (repeatable).",
     ),
     click.option("--frames", type=FRAME_RANGE, help="Fit these source frames only (B not included)."),
     click.option(

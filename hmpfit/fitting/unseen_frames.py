@@ -6,9 +6,7 @@ stretches the motion of this hand just before and after predicts more (`benchmar
 fingers are treated apart: a thing may cover two fingers and nothing else.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,9 +14,10 @@ import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
+from hmpfit.geometry.near_in_time import gaps
 from hmpfit.interfaces.term import Evidence, Motion
 from hmpfit.recipes.schema import UnseenFrameSettings
-from hmpfit.records import Bools, Floats, Ids
+from hmpfit.records import Floats, Ids
 from hmpfit.skeleton import FINGERS, MANO_JOINTS, OPENPOSE_21
 
 _FULL = 0.5  # a landmark of less weight is covered
@@ -96,14 +95,6 @@ def _mix(shares: Tensor, base: Tensor, R: Tensor) -> Tensor:
     """Mix rotations R [m, ..., 3, 3] by shares [n, m] in the tangent space at `base`."""
     tangent = rotations.log(base.transpose(-1, -2) @ R)
     return base @ rotations.exp(torch.tensordot(shares, tangent, dims=1))
-
-
-def gaps(known: Bools) -> Iterator[tuple[int, int]]:
-    """Yield the half-open stretches of unknown frames [T] that have a known frame on either side."""
-    frames = np.flatnonzero(known).tolist()
-    for before, after in pairwise(frames):
-        if after - before > 1:
-            yield before + 1, after
 
 
 def process_weights(given_s: Floats, asked_s: Floats, noise: Floats, length_s: float) -> Floats:

@@ -1,7 +1,10 @@
-"""What lies near a moment: how far the nearest of some moments is, and means of values around it.
+"""What lies near a moment: how far the nearest of some moments is, means of values around it, and gaps between.
 
 Separate from what asks, so that nobody compares all moments with all: that takes the square of a clip's length.
 """
+
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,3 +31,10 @@ def mean_around(values: Floats, times_s: Floats, asked_s: Floats, over_s: float)
     first = np.searchsorted(times_s, asked_s - reach)
     last = np.searchsorted(times_s, asked_s + reach, side="right")
     return np.asarray((sums[..., last] - sums[..., first]) / (last - first))
+
+
+def gaps(known: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the half-open stretches of unknown frames [T] that have a known frame on either side."""
+    for before, after in pairwise(np.flatnonzero(known).tolist()):
+        if after - before > 1:
+            yield before + 1, after

@@ -32,7 +32,7 @@ class SceneSamples:
 
 @dataclass(frozen=True)
 class RunContext:
-    """One run; `hidden` [T] are the frames of `--hide-keypoints`, which no evidence may come from."""
+    """One run; `hidden` [T] are the frames of `--hide-keypoints`, from which no landmarks may come."""
 
     settings: RunSettings
     clip: Clip

@@ -9,9 +9,11 @@ from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.interfaces.keypoint_source import SourceInputs
+from hmpfit.keypoints.followed import Followed, follow_gaps, with_followed
 from hmpfit.keypoints.occlusion import drop_covered, weigh_covered
 from hmpfit.keypoints.projected import match_tracks
 from hmpfit.pipeline.detect import Detected, load_source, source_name, source_tracks
+from hmpfit.pipeline.input_fingerprints import clip_fingerprint
 from hmpfit.pipeline.stage_files import StoreStage
 from hmpfit.records import DETECTED, CameraMotion, HandMotion, KeypointTracks
 from hmpfit.results.trust import status_of_trust, trusted_frames
@@ -47,4 +49,19 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
     detected_frames = status_of_trust(motion.status, trusted_frames(confirmed)) == DETECTED
     order = np.argsort(-detected_frames.sum(1), kind="stable")
     evidence, confirmed = (tracks.select_hands(order) for tracks in (evidence, confirmed))
+    evidence = _follow_through_gaps(context, stage, evidence)
     return FitStart(motion.select_hands(order), evidence, confirmed, detected)
+
+
+def _follow_through_gaps(context: RunContext, stage: StoreStage, evidence: KeypointTracks) -> KeypointTracks:
+    """Return the evidence with landmarks that optical flow followed through its gaps, where the recipe wants them."""
+    most = context.settings.recipe.keypoints.followed
+    if not most:
+        return evidence
+    depends_on = (evidence.xy_px, evidence.seen, evidence.times_s, clip_fingerprint(context))
+
+    def compute() -> Followed:
+        return follow_gaps(context.clip, evidence, context.progress)
+
+    followed: Followed = stage("followed", Followed, depends_on, compute)
+    return with_followed(evidence, followed, most)

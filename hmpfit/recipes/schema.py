@@ -38,6 +38,7 @@ class KeypointSettings:
     gamma: float = 0.025
     gamma_px: float = 0.0
     least_frame_confidence: float = 0.0
+    followed: float = 0.5
     weigh_covered: bool = True
     covered: OcclusionThresholds = field(default_factory=OcclusionThresholds)
 

@@ -177,9 +177,8 @@ def _scaled_to_pixels(tracks: KeypointTracks, initial: HandMotion, camera: Camer
     view = rotation_from_optical_axis(towards)  # the spread is told across the line of sight
     away, across = away @ view, world @ view
     distance = (initial.transl * towards).sum(-1)[..., None, None]
-    pixels, spread = (
-        _centered(points, known) for points in (away[..., :2] / away[..., 2:] * distance, across[..., :2])
-    )
+    in_plane = away[..., :2] / np.where(known[..., None], away[..., 2:], 1.0)
+    pixels, spread = (_centered(points, known) for points in (in_plane * distance, across[..., :2]))
     spreads = [np.sqrt((points**2).sum((2, 3))) for points in (pixels, spread)]
     told = (known.sum(-1) >= LEAST_SPREAD) & (spreads[1] > 0)
     for hand, frames in enumerate(told):

@@ -1,0 +1,173 @@
+"""Landmarks followed through a hand's gaps by optical flow, from the sightings on both sides of each.
+
+Evidence that does not pass through the detector: where it sees nothing of a hand, as in blur, the picture still tells
+how what was there moved. The paths from before and from after are joined by how well flows there and back agree;
+where something hides the hand the two part, and the landmark counts little.
+"""
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmpfit.geometry.near_in_time import gaps
+from hmpfit.progress import Progress
+from hmpfit.records import Bools, Floats, KeypointTracks
+from hmpfit.video.clip import Clip, Image
+
+LONGEST_S = 1.0  # of the unseen frames in a gap: after 1.5 s real truth is not nearer for it (benchmarks/README.md)
+LEAST, LEAST_FOLLOWED = 0.1, 8  # confidence of a landmark, and landmarks of a frame, that count
+_HAND_PX = 200.0  # diagonal of the hand in the pictures that are compared
+_MARGIN = 0.6  # of the diagonal, around both sightings
+_LEAST_PX = 32  # sides of these pictures
+_STEP_PX = 0.7  # how far a flow strays in one step, at least
+_OUTSIDE_PX = 1e3  # how far one strays that leaves the picture
+_GOOD = 0.02  # of the diagonal: a landmark that is so sure has a confidence of one half
+
+GrayImage = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Landmarks of frames in which the detector saw no hand, H hands, T frames; NaN and 0 elsewhere."""
+
+    xy_px: Floats  # [H, T, 21, 2]
+    confidence: Floats  # [H, T, 21] in 0..1
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """The frames first..last, which see a hand, with those between, which do not; and the picture around the hand."""
+
+    hand: int
+    first: int
+    last: int
+    first_px: Floats  # [21, 2]
+    last_px: Floats  # [21, 2]
+    low: Floats  # [2] the picture's corners, in the clip's pixels
+    high: Floats  # [2]
+    scale: float
+    pictures: list[GrayImage] = field(default_factory=list)
+
+    def add(self, image: Image) -> None:
+        """Keep what matters of a frame's image, small and gray."""
+        import cv2
+
+        (left, top), (right, bottom) = self.low.astype(int), self.high.astype(int)
+        part = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
+        width, height = (round(side * self.scale) for side in (right - left, bottom - top))
+        self.pictures.append(np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
+
+    def follow(self) -> tuple[Floats, Floats]:
+        """Return the landmarks [n, 21, 2] of the frames between, and their confidence [n, 21]."""
+        forth, back = _flows(self.pictures), _flows(self.pictures[::-1])[::-1]
+        ahead, ahead_var = _path(self._to_small(self.first_px), forth, back)
+        behind, behind_var = (way[::-1] for way in _path(self._to_small(self.last_px), back[::-1], forth[::-1]))
+        ahead, behind, a, b = ahead[1:-1], behind[1:-1], 1 / ahead_var[1:-1], 1 / behind_var[1:-1]
+        joined = (a[..., None] * ahead + b[..., None] * behind) / (a + b)[..., None]
+        apart = ((ahead - behind) ** 2).sum(-1) / (1 / a + 1 / b)
+        var = np.maximum(apart, 1.0) / (a + b)
+        good = (_GOOD * self.scale * max(_diagonal(self.first_px), _diagonal(self.last_px))) ** 2
+        return (joined + 0.5) / self.scale - 0.5 + self.low, np.nan_to_num(good / (good + var))
+
+    def _to_small(self, xy_px: Floats) -> Floats:
+        return (xy_px - self.low + 0.5) * self.scale - 0.5
+
+
+def follow_gaps(clip: Clip, tracks: KeypointTracks, progress: Progress) -> Followed:
+    """Return the landmarks of every hand in its gaps of at most `LONGEST_S`, pixels of the clip."""
+    xy_px, confidence = np.full(tracks.xy_px.shape, np.nan), np.zeros(tracks.confidence.shape)
+    waiting = _find_gaps(clip, tracks)
+    frames = sorted({frame for gap in waiting for frame in range(gap.first, gap.last + 1)})
+    advance = progress.phase("following hands through gaps", len(frames)) if frames else None
+    for frame, make_image in clip.chosen(frames):
+        image, ready = make_image(), [gap for gap in waiting if gap.first <= frame]
+        for gap in ready:
+            gap.add(image)
+            if gap.last == frame:
+                between = slice(gap.first + 1, gap.last)
+                xy_px[gap.hand, between], confidence[gap.hand, between] = gap.follow()
+                waiting.remove(gap)
+        if advance is not None:
+            advance(1)
+    return Followed(xy_px, confidence)
+
+
+def with_followed(tracks: KeypointTracks, followed: Followed, most: float) -> KeypointTracks:
+    """Return tracks in which followed landmarks stand for a hand that was not seen; each counts `most` at most.
+
+    They have no place in 3D. Frames in which few could be followed stay unseen.
+    """
+    sure = followed.confidence >= LEAST
+    frames = (sure.sum(-1) >= LEAST_FOLLOWED) & ~tracks.seen
+    known = sure & frames[..., None]
+    return replace(
+        tracks,
+        seen=tracks.seen | frames,
+        xy_px=np.where(known[..., None], followed.xy_px, tracks.xy_px),
+        confidence=np.where(known, most * followed.confidence, tracks.confidence),
+        weight=None if tracks.weight is None else np.where(known, 1.0, tracks.weight),
+    )
+
+
+def _find_gaps(clip: Clip, tracks: KeypointTracks) -> list[_Gap]:
+    found = []
+    for hand, seen in enumerate(tracks.seen):
+        for start, stop in gaps(seen):
+            first, last = start - 1, stop
+            ends_px = tracks.xy_px[hand, [first, last]]
+            known = np.isfinite(ends_px).all(-1)
+            too_long = tracks.times_s[last - 1] - tracks.times_s[start] > LONGEST_S
+            if too_long or known.all(0).sum() < LEAST_FOLLOWED:
+                continue
+            size, points = max(_diagonal(one) for one in ends_px), ends_px[known]
+            low = np.maximum(np.floor(points.min(0) - _MARGIN * size), 0.0)
+            high = np.minimum(np.ceil(points.max(0) + _MARGIN * size), (clip.width, clip.height))
+            scale = min(1.0, _HAND_PX / size)
+            if ((high - low) * scale >= _LEAST_PX).all():
+                found.append(_Gap(hand, first, last, ends_px[0], ends_px[1], low, high, scale))
+    return found
+
+
+def _diagonal(xy_px: Floats) -> float:
+    """Return the diagonal of the box around known points [21, 2]."""
+    return float(np.linalg.norm(np.nanmax(xy_px, 0) - np.nanmin(xy_px, 0)))
+
+
+def _flows(pictures: list[GrayImage]) -> list[Floats]:
+    """Return the flow [height, width, 2] from each picture to the next (dense inverse search, Kroeger et al. 2016)."""
+    import cv2
+
+    no_guess: Any = None
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # what it finds depends on how threads share the picture
+    try:
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        return [np.asarray(search.calc(*pair, no_guess)) for pair in pairwise(pictures)]
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _path(start: Floats, forth: list[Floats], back: list[Floats]) -> tuple[Floats, Floats]:
+    """Return where flows lead points [21, 2], and the variances: [n + 1, 21, 2] and [n + 1, 21] of small pixels."""
+    path, var = [start], [np.zeros(len(start))]
+    for there, again in zip(forth, back):
+        step, _ = _sample(there, path[-1])
+        at = path[-1] + step
+        returned, inside = _sample(again, at)
+        strays = ((step + returned) ** 2).sum(-1) + _STEP_PX**2
+        path.append(at)
+        var.append(var[-1] + np.where(inside, strays, _OUTSIDE_PX**2))
+    return np.stack(path), np.stack(var)
+
+
+def _sample(flow: Floats, at: Floats) -> tuple[Floats, Bools]:
+    """Return a flow at points [N, 2], NaN at unknown ones, and which of them lie in the picture."""
+    import cv2
+
+    most = np.array([flow.shape[1] - 1, flow.shape[0] - 1])
+    places = np.nan_to_num(np.clip(at, 0, most)).astype(np.float32)
+    values = cv2.remap(flow, places[None, :, 0], places[None, :, 1], cv2.INTER_LINEAR)[0]
+    return np.where(np.isfinite(at), values, np.nan), np.asarray(((at >= 0) & (at <= most)).all(-1))
