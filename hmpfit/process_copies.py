@@ -22,6 +22,7 @@ Work = Callable[[Send], Result]  # gets the function that sends a message to the
 
 _PR_SET_PDEATHSIG = 1
 _MESSAGE, _RESULT, _ERROR = range(3)
+_LIMITS = [sys.maxsize]
 
 
 def usable_cores() -> int:
@@ -29,9 +30,19 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def cores_limited(most: int | None) -> Iterator[None]:
+    """Let this process use at most so many cores inside the block, copies included; None changes nothing."""
+    _LIMITS.append(most or sys.maxsize)
+    try:
+        yield
+    finally:
+        _LIMITS.pop()
+
+
 def can_copy(most: int | None = None) -> bool:
     """Return whether this process may be copied and a second core is there; `most` is how many cores it shall use."""
-    if sys.platform != "linux" or min(usable_cores(), most or 2) < 2:
+    if sys.platform != "linux" or min(usable_cores(), most or 2, *_LIMITS) < 2:
         return False
     try:
         return len(os.listdir("/proc/self/task")) == 1  # also the threads that Python does not know of

@@ -41,8 +41,9 @@ def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     made: list[Call] = []
 
     def run_video(
-        video: Path, out: Path, settings: RunSettings, progress: Any, told: str | None = None, opened: Any = None
-    ) -> dict[str, Any]:
+        video: Path, out: Path, settings: RunSettings, progress: Any, told: str | None = None, opened: Any = None,
+        measured: Any = None,
+    ) -> dict[str, Any]:  # fmt: skip
         out.mkdir(parents=True, exist_ok=True)
         if video.stem == "bad":
             raise NoHandError(f"No hand was found in '{video}'.")

@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hmpfit.command_line.progress import TerminalProgress
 from hmpfit.command_line.run_summary import last_written, print_next_commands, print_summary
 from hmpfit.command_line.shared_options import json_option
 from hmpfit.errors import HmpfitError, InputError
+from hmpfit.keypoints.ahead_of_imports import MeasuredAhead, measured_ahead
 from hmpfit.recipes import RunSettings
+from hmpfit.recipes.loading import recipe_names
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.strict_json import to_json
 from hmpfit.video.ahead_of_imports import opened_ahead
@@ -48,8 +51,16 @@ def run(
 
     VIDEO is a file, a folder, a web address (http, https), or - for standard input.
     """
-    settings = resolve_settings(overwrite=overwrite, **options)
-    sources = expand_sources(videos, unordered)
+    with _begun(videos, unordered, out, options) as begun:
+        settings = resolve_settings(overwrite=overwrite, **options)
+        return _run_all(expand_sources(videos, unordered), out, settings, as_json, quiet, begun)
+
+
+def _run_all(
+    sources: list[Source], out: Path | None, settings: RunSettings, as_json: bool, quiet: bool,
+    begun: MeasuredAhead | None,
+) -> int:  # fmt: skip
+    """Run every input, print what came of it and return the exit code."""
     folders = output_folders(sources, out)
     several = len(sources) > 1 or sources[0].member
     runs: list[dict[str, Any]] = []
@@ -57,7 +68,7 @@ def run(
     for source, folder in zip(sources, folders, strict=True):
         try:
             before = last_written(folder)
-            runs.append(run_one(source.text, folder, settings, quiet))
+            runs.append(run_one(source.text, folder, settings, quiet, begun))
         except HmpfitError as error:
             if not several:
                 raise
@@ -89,18 +100,62 @@ def output_folders(sources: Sequence[Source], out: Path | None) -> list[Path]:
     return [(out or DEFAULT_OUT) / name for name in names]
 
 
-def run_one(video: str | Path, folder: Path, settings: RunSettings, quiet: bool) -> dict[str, Any]:
-    """Run one input into its folder and return the summary; leave no empty folder behind when the input is no good."""
+def run_one(
+    video: str | Path, folder: Path, settings: RunSettings, quiet: bool, begun: MeasuredAhead | None = None
+) -> dict[str, Any]:
+    """Run one input into its folder and return the summary; leave no empty folder behind when the input is no good.
+
+    `begun` is where a copy of this process measures its hands already.
+    """
     with (
         _no_empty_folder(folder),
         TerminalProgress(quiet) as progress,
         local_file(video, progress) as path,
         _frames_of(path, settings) as (source, chosen),
-        opened_ahead(source, chosen, progress) as opened,
+        _opened(source, chosen, progress, begun) as opened,
     ):
         from hmpfit.pipeline import run_video
 
-        return run_video(source, folder, chosen, progress, None if path == Path(video) else str(video), opened)
+        name = None if path == Path(video) else str(video)
+        measured = None if begun is None else partial(begun.measurements, progress)
+        return run_video(source, folder, chosen, progress, name, opened, measured)
+
+
+@contextlib.contextmanager
+def _opened(
+    video: Path, settings: RunSettings, progress: TerminalProgress, begun: MeasuredAhead | None
+) -> Iterator[Callable[[], Any]]:
+    """Yield the function that waits for the clip, which is opened ahead here where nobody has begun to."""
+    if begun is not None:
+        yield partial(begun.clip, progress)
+        return
+    with opened_ahead(video, settings, progress) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _begun(
+    videos: tuple[str, ...], unordered: bool, out: Path | None, options: dict[str, Any]
+) -> Iterator[MeasuredAhead | None]:
+    """Begin to measure the hands of a lone video in a new folder, before torch is imported to read a recipe's options.
+
+    Whatever is wrong is told by those who come after. Recipes that may be wrong are left to them altogether.
+    """
+    if options.get("assignments") or options.get("recipe") not in recipe_names():
+        yield None
+        return
+    try:
+        (source,) = expand_sources(videos, unordered)
+        (folder,) = output_folders([source], out)
+        settings = resolve_settings(with_options=False, **options)
+    except (HmpfitError, ValueError):
+        yield None
+        return
+    if source.member or not Path(source.text).is_file() or any(folder.glob("*.npz")):
+        yield None
+        return
+    with measured_ahead(Path(source.text), settings) as begun:
+        yield begun
 
 
 @contextlib.contextmanager

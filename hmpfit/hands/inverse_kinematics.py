@@ -5,8 +5,11 @@ Geman-McClure weights over the wrist's rotation, its place in the camera, the or
 """
 
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hmpfit.geometry.light_roma import roma
@@ -14,9 +17,11 @@ from hmpfit.geometry.rotations import exp
 from hmpfit.hands.anatomy import Anatomy, anatomy, flexion_row
 from hmpfit.hands.kinematics import Kinematics, PosedJoints, joints_and_points, landmark_points
 from hmpfit.hands.pose_equations import PointPull, PoseEquations, pose_equations
+from hmpfit.process_copies import Send, side_by_side
 from hmpfit.skeleton import FINGERS, OPENPOSE_PALM, openpose
 
 NEAREST_DEPTH_M = 0.05
+_LEAST_HALF = 64  # frames
 _WORTH_LEAVING = 8  # frames leave a batch when one in this many has ended
 
 
@@ -104,9 +109,22 @@ class _State:
 def solve_pose(kin: Kinematics, betas: Tensor, targets: Targets, settings: IKSettings | None = None) -> PoseSolution:
     """Find the wrist rotations, translations and finger angles of a hand of shape betas [10] that meet the targets.
 
-    Frames are independent of each other; memory is bounded by `settings.chunk` frames. Deterministic, in kin's dtype.
+    Frames are independent of each other; memory is bounded by `settings.chunk` frames. Both halves of many frames are
+    solved side by side where this process can be copied, with the same result. Deterministic, in kin's dtype.
     """
-    settings = settings or IKSettings()
+    settings, frames = settings or IKSettings(), targets.points_m.shape[0]
+    if frames < 2 * _LEAST_HALF or kin.points.device.type != "cpu":
+        return _solve_all(kin, betas, targets, settings)
+    halves = [slice(0, frames // 2), slice(frames // 2, frames)]
+
+    def solve(half: slice, send: Send) -> list[NDArray[np.floating]]:
+        return [part.numpy() for part in vars(_solve_all(kin, betas, targets.take(half), settings)).values()]
+
+    found = side_by_side([partial(solve, half) for half in halves])
+    return PoseSolution(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True)))
+
+
+def _solve_all(kin: Kinematics, betas: Tensor, targets: Targets, settings: IKSettings) -> PoseSolution:
     rules = anatomy(settings.anatomy_strength, kin.points.dtype)
     parts = [
         _solve_chunk(kin, betas, targets.take(slice(start, start + settings.chunk)), rules, settings)

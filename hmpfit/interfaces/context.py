@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ class RunContext:
     progress: Progress
     detector_camera: Camera | None = None  # under which the detector works where `camera` was estimated from it
     scene: SceneSamples = field(default_factory=SceneSamples, compare=False)
+    measured: Callable[[], Any] | None = None  # gives the detector's measurements where another process makes them
 
 
 def argument_of(choice: str) -> str:

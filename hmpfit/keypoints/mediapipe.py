@@ -29,7 +29,7 @@ from hmpfit.keypoints.held_object_search import SearchOptions, search_missing_ha
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.persons import group_hands
-from hmpfit.keypoints.refinement import RefineOptions, refine_tracks
+from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, measure_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
 from hmpfit.keypoints.tracking import HandTracks, track
@@ -74,18 +74,30 @@ def extract(
     *,
     frames_hidden: Bools | None = None,
     progress: Phases | None = None,
+    measured: Measurements | None = None,
 ) -> KeypointTracks:
     """Follow the hands of a clip and measure their landmarks, confidence and world landmarks.
 
-    The pixels of hidden frames [T] are never read. Raises NoHandError and InputError (no landmarker).
+    The pixels of hidden frames [T] are never read. `measured` is what `measure` has returned for the same clip and
+    options. Raises NoHandError and InputError (no landmarker).
     """
-    files = load_landmarker(options.landmarker)
-    tracks = find_tracks(clip, files, options, frames_hidden, progress)
-    measured = measure_tracked_hands(clip, camera, tracks, options, progress, drop_doubtful=options.hands == "auto")
-    if not measured.seen.any():
-        why = "".join(f" ({one.reason})" for one in measured.dropped[:1])
+    measured = measured or measure(clip, options, frames_hidden, progress)
+    found = _under_camera(measured, clip, camera, options, drop_doubtful=options.hands == "auto")
+    if not found.seen.any():
+        why = "".join(f" ({one.reason})" for one in found.dropped[:1])
         raise NoHandError(f"What looked like a hand in some frames is none on a closer look{why}; no hand was found.")
-    return measured
+    return found
+
+
+def measure(
+    clip: FrameSource,
+    options: MediaPipeOptions = MediaPipeOptions(),
+    frames_hidden: Bools | None = None,
+    progress: Phases | None = None,
+) -> Measurements:
+    """Follow the hands of a clip and measure them, for `extract`: all that takes long, and what needs no camera."""
+    tracks = find_tracks(clip, load_landmarker(options.landmarker), options, frames_hidden, progress)
+    return _measured(clip, tracks, options, progress, drop_doubtful=options.hands == "auto")
 
 
 def measure_tracked_hands(
@@ -94,26 +106,40 @@ def measure_tracked_hands(
     tracks: HandTracks,
     options: MediaPipeOptions = MediaPipeOptions(),
     progress: Phases | None = None,
-    drop_doubtful: bool = False,
 ) -> KeypointTracks:
-    """Measure landmarks, confidence and world landmarks of hands whose rough landmarks are known; see `refine`."""
-    files = load_landmarker(options.landmarker)
-    chosen = RefineOptions(
+    """Measure landmarks, confidence and world landmarks of hands whose rough landmarks are known."""
+    measured = _measured(clip, tracks, options, progress, drop_doubtful=False)
+    return _under_camera(measured, clip, camera, options, drop_doubtful=False)
+
+
+def _measured(
+    clip: FrameSource, tracks: HandTracks, options: MediaPipeOptions, progress: Phases | None, drop_doubtful: bool
+) -> Measurements:
+    return measure_tracks(
+        clip,
+        tracks,
+        load_landmarker(options.landmarker),
+        _refine_options(options, drop_doubtful),
+        workers=options.workers,
+        on_progress=_report(progress, "measuring landmarks"),
+    )
+
+
+def _under_camera(
+    measured: Measurements, clip: FrameSource, camera: Camera, options: MediaPipeOptions, drop_doubtful: bool
+) -> KeypointTracks:
+    files, chosen = load_landmarker(options.landmarker), _refine_options(options, drop_doubtful)
+    return camera_tracks(measured, clip, camera, files, chosen, options.workers)
+
+
+def _refine_options(options: MediaPipeOptions, drop_doubtful: bool) -> RefineOptions:
+    return RefineOptions(
         views=options.views,
         gamma=options.gamma,
         gamma_px=options.gamma_px,
         seed=options.seed,
         views_every_s=options.views_every_s,
         drop_doubtful=drop_doubtful,
-    )
-    return refine_tracks(
-        clip,
-        tracks,
-        camera,
-        files,
-        chosen,
-        workers=options.workers,
-        on_progress=_report(progress, "measuring landmarks"),
     )
 
 
@@ -170,9 +196,10 @@ def score_hidden(
     tracks = replace(tracks, xy_px=found_px, seen=np.isfinite(found_px[:, :, 0, 0]), is_right=like.is_right)
     chosen = RefineOptions(views=0, seed=options.seed)
     report = _report(progress, "measuring hidden landmarks")
-    found = refine_tracks(
-        clip, tracks, camera, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
+    measured = measure_tracks(
+        clip, tracks, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
     )
+    found = camera_tracks(measured, clip, camera, files, chosen)
     return KeypointTracks(
         xy_px=found.xy_px,
         confidence=np.zeros_like(found.confidence),
@@ -245,6 +272,7 @@ def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:
         options_of(context.settings),
         frames_hidden=context.hidden,
         progress=context.progress,
+        measured=None if context.measured is None else context.measured(),
     )
     return _believed(found, context)
 

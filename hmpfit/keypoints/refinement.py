@@ -47,23 +47,30 @@ class RefineOptions:
     views_every_s: float = 0.0
 
 
-def refine_tracks(
+@dataclass(frozen=True)
+class Measurements:
+    """Tracked hands as they were measured: without a camera, which `camera_tracks` needs."""
+
+    tracks: HandTracks
+    regions: Regions  # [H, T]
+    found: MeasuredHands
+
+
+def measure_tracks(
     clip: FrameSource,
     tracks: HandTracks,
-    camera: Camera,
     files: LandmarkerFiles,
     options: RefineOptions = RefineOptions(),
     *,
     only: Bools | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
-) -> KeypointTracks:
+) -> Measurements:
     """Measure landmarks, world landmarks and confidence of every seen hand; other frames are not decoded.
 
-    `only` [T] limits the look to some frames; the others come back unseen. `world_m` comes back in camera axes: turned
-    from each crop's viewing direction to the camera's. Landmarks are measured in every frame. Their confidence is
-    measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do not, the
-    frame in their middle is measured, then all between that still disagree.
+    `only` [T] limits the look to some frames; the others come back unseen. Landmarks are measured in every frame. Their
+    confidence is measured `views_every_s` apart and lies on straight lines between two frames that agree; where they do
+    not, the frame in their middle is measured, then all between that still disagree.
     """
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     wanted = tracks.seen & (True if only is None else only)
@@ -76,7 +83,23 @@ def refine_tracks(
         found.take(measured, part)
     if options.views:
         found.fill_confidence(tracks.times_s)
-    world = to_camera_axes(without_wrist_bias(found.world_m), regions, found.seen, camera)
+    return Measurements(tracks, regions, found)
+
+
+def camera_tracks(
+    measured: Measurements,
+    clip: FrameSource,
+    camera: Camera,
+    files: LandmarkerFiles,
+    options: RefineOptions = RefineOptions(),
+    workers: int | None = None,
+) -> KeypointTracks:
+    """Return measured hands under a camera, without the doubtful ones where the options say so.
+
+    `world_m` is in camera axes: turned from each crop's viewing direction to the camera's.
+    """
+    tracks, found = measured.tracks, measured.found
+    world = to_camera_axes(without_wrist_bias(found.world_m), measured.regions, found.seen, camera)
     refined = _as_tracks(tracks, found, world)
     look_closer = partial(palm_scores, clip, refined, files=files, workers=workers)
     return drop_doubtful(refined, tracks, found.view_presence, look_closer) if options.drop_doubtful else refined

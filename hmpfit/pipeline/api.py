@@ -9,6 +9,7 @@ import numpy as np
 
 from hmpfit.fitting.batching.gather import ClipToFit
 from hmpfit.fitting.stages import fit_batch
+from hmpfit.keypoints.refinement import Measurements
 from hmpfit.pipeline.devices import one_thread
 from hmpfit.pipeline.run import Run
 from hmpfit.pipeline.temporary_folders import own_temporary_folder
@@ -27,14 +28,19 @@ def run_video(
     progress: Progress | None = None,
     video_name: str | None = None,
     opened: Callable[[], Clip] | None = None,
+    measured: Callable[[], Measurements] | None = None,
 ) -> dict[str, Any]:
     """Fit the hands of one video or photo into the run folder `out` and return the content of its `result.json`.
 
     A finished run with the same settings is returned as it is; a run that was cut off goes on where it was.
     `video_name` is what the result calls its video where that is not the path, such as a web address. `opened` gives
-    the clip where somebody is opening it already. Raises InputError, NoHandError and RunFolderError.
+    the clip and `measured` its hands where somebody is at it already. Raises InputError, NoHandError and
+    RunFolderError.
     """
-    with one_thread(), Run.open(video, out, settings, progress or Silent(), video_name, opened) as run:
+    with (
+        one_thread(settings.workers),
+        Run.open(video, out, settings, progress or Silent(), video_name, opened, measured) as run,
+    ):
         return run.finish()
 
 
@@ -47,7 +53,7 @@ def fit_to_record(
     """
     settings, progress = resolve_settings(**choices), progress or Silent()
     with (
-        one_thread(),
+        one_thread(settings.workers),
         local_file(video, progress) as path,
         own_temporary_folder() as folder,
         Run.open(path, Path(out or folder), settings, progress, str(video)) as run,
@@ -59,7 +65,7 @@ def fit_to_record(
 
 def prepare_video(video: Path, folder: Path, settings: RunSettings) -> None:
     """Do what comes before the fit: keypoints and first guess as stage files in `folder`; a finished run is left."""
-    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(settings.workers), Run.open(video, folder, settings, Silent()) as run:
         if run.folder.finished() is None:
             run.with_camera().start()
 
@@ -87,7 +93,7 @@ def fit_videos(work: list[tuple[Path, Path, RunSettings]]) -> None:
 
 def fit_in_folder(video: Path, folder: Path, settings: RunSettings) -> FitRecord:
     """Fit a video and keep the stage files in `folder`, without overlay, report or `result.npz`; resumes like a run."""
-    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(settings.workers), Run.open(video, folder, settings, Silent()) as run:
         return run.fit()
 
 
@@ -96,7 +102,7 @@ def keypoints_in_folder(video: Path, folder: Path, settings: RunSettings) -> tup
 
     The landmarks are NaN elsewhere; they were found apart and enter nothing. Stage files stay in `folder`.
     """
-    with one_thread(), Run.open(video, folder, settings, Silent()) as run:
+    with one_thread(settings.workers), Run.open(video, folder, settings, Silent()) as run:
         tracks = run.detect()
         hidden_px = run.hidden_px(tracks)
     return tracks, np.full(tracks.xy_px.shape, np.nan) if hidden_px is None else hidden_px

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hmpfit.errors import InputError
+from hmpfit.process_copies import cores_limited
 
 
 def device_for(name: str) -> str:
@@ -16,12 +17,12 @@ def device_for(name: str) -> str:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread(workers: int | None = None) -> Iterator[None]:
     """Let torch, NumPy, SciPy and OpenCV compute on one thread inside the block.
 
     The products of one clip's fit are small: a second thread costs a third more processor time and hardly shortens it.
     And sums would be split otherwise on another number of threads: so results are equal, bit for bit, on any number.
-    Other cores get copies of the process (`process_copies`), which needs that it has no other threads.
+    Other cores, `workers` of them at most, get copies of the process, which needs that it has no other threads.
     """
     import cv2
     import scipy.linalg  # noqa: F401  (brings a BLAS of its own, and only those that are loaded are limited)
@@ -32,7 +33,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1, user_api="blas"), cores_limited(workers):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -1,7 +1,8 @@
 """Estimate an unknown camera's focal length from hands and scene, between detection and first guess."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from hmpfit.interfaces.context import RunContext
 from hmpfit.pipeline.detect import detect
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
+from hmpfit.process_copies import beside, can_copy
 from hmpfit.records import KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence, focal_evidence
 from hmpfit.vanishing_points.line_segments import scene_segments
@@ -50,9 +52,8 @@ def with_estimated_camera(context: RunContext, stage: StoreStage) -> RunContext:
     )  # fmt: skip
 
     def compute() -> FocalEstimate:
-        with ThreadPoolExecutor(1) as beside:  # pictures are read and searched while the hands are posed
-            lines = beside.submit(_lines, context, tracks)
-            return estimate_focal(_settled(context, tracks), context.camera, context.models, lines.result)
+        with _lines_beside(context, tracks) as lines:  # pictures are read and searched while the hands are posed
+            return estimate_focal(_settled(context, tracks), context.camera, context.models, lines)
 
     found: FocalEstimate = stage("focal_length", FocalEstimate, depends_on, compute)
     camera = with_focal(context.camera, found.focal_px)
@@ -66,6 +67,22 @@ def _settled(context: RunContext, tracks: KeypointTracks) -> KeypointTracks:
         return tracks
     signs = find_reversed_depths(tracks, context.camera, context.models, weighed_frames(tracks))
     return with_depths(tracks, context.camera, signs)
+
+
+@contextmanager
+def _lines_beside(context: RunContext, tracks: KeypointTracks) -> Iterator[Callable[[], LineEvidence]]:
+    """Look for the scene's lines in a copy of this process or on a thread; yield the function that waits for them."""
+    if not can_copy():
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(_lines, context, tracks).result
+        return
+    with beside(lambda _: (_lines(context, tracks), context.scene.samples)) as copy:
+
+        def wait() -> LineEvidence:
+            lines, context.scene.samples = copy.result()
+            return lines
+
+        yield wait
 
 
 def _lines(context: RunContext, tracks: KeypointTracks) -> LineEvidence:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import hmpfit
 from hmpfit import registry
 from hmpfit.errors import InputError
@@ -16,6 +14,7 @@ from hmpfit.fitting.stages import Fitted
 from hmpfit.geometry.intrinsics import camera_for
 from hmpfit.hands.model_files import load_hand_models
 from hmpfit.interfaces.context import RunContext
+from hmpfit.keypoints.refinement import Measurements
 from hmpfit.pipeline import camera_motion, detect, evidence, focal_length, initialize, publish
 from hmpfit.pipeline import fit as fitting
 from hmpfit.pipeline.devices import device_for
@@ -26,11 +25,11 @@ from hmpfit.pipeline.timing import Timings
 from hmpfit.priors.opening import Prior, open_prior
 from hmpfit.progress import Progress
 from hmpfit.recipes import RunSettings
-from hmpfit.records import Bools, Camera, FitRecord, Floats, KeypointTracks
+from hmpfit.records import Camera, FitRecord, Floats, KeypointTracks
 from hmpfit.results.summary import read_summary
 from hmpfit.run_folder import RunFolder
-from hmpfit.video.ahead_of_imports import open_of_run
 from hmpfit.video.clip import Clip
+from hmpfit.video.of_run import hidden_frames, open_of_run
 
 log = logging.getLogger("hmpfit")
 
@@ -55,8 +54,12 @@ class Run:
         progress: Progress,
         video_name: str | None = None,
         opened: Callable[[], Clip] | None = None,
+        measured: Callable[[], Measurements] | None = None,
     ) -> "Run":
-        """Open the clip, or take the `opened` one, the models and the folder. Raises InputError and RunFolderError."""
+        """Open the clip, or take the `opened` one, the models and the folder. Raises InputError and RunFolderError.
+
+        `measured` gives the hands where somebody is measuring them already.
+        """
         timings = Timings()
         with timings.of("decode"):
             models = load_hand_models(settings.hand_model)
@@ -64,7 +67,7 @@ class Run:
             camera = _camera(clip, settings)
             camera_motion.check_camera_file(clip, settings)
             hidden, device = hidden_frames(clip, settings), device_for(settings.device)
-            context = RunContext(settings, clip, camera, models, hidden, device, progress)
+            context = RunContext(settings, clip, camera, models, hidden, device, progress, measured=measured)
             prior = prior_of(settings)
             folder = RunFolder(
                 out, run_identity(context, prior), settings.overwrite, read=read_summary, wait=settings.wait
@@ -154,19 +157,6 @@ def run_identity(context: RunContext, prior: Prior | None) -> dict[str, Any]:
         "files": file_fingerprints(files),
         **settings.comparable(),
     }
-
-
-def hidden_frames(clip: Clip, settings: RunSettings) -> Bools:
-    """Return which frames of the clip are withheld, [T]. Raises InputError for a stretch outside the clip."""
-    hidden = np.zeros(clip.frames, dtype=bool)
-    first, last = clip.first_frame, clip.first_frame + clip.frames
-    for a, b in settings.hide_keypoints:
-        if not first <= a < b <= last:
-            raise InputError(f"--hide-keypoints {a}:{b} lies outside the fitted frames {first}:{last}.")
-        hidden[a - first : b - first] = True
-    if hidden.all():
-        raise InputError("--hide-keypoints withholds every frame; leave some to fit.")
-    return hidden
 
 
 def prior_of(settings: RunSettings) -> Prior | None:

@@ -31,23 +31,24 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
+def load_recipe(name_or_path: str | Path, with_options: bool = True) -> Recipe:
     """Read a shipped recipe by name, or a user's TOML file by path.
 
     What a file leaves out is taken from `default`, table by table and key by key; `stages`, where given, replace the
-    default's stages altogether. Assignments in `set`, as `--set` takes them, are applied last. Raises UnknownNameError
-    for an unknown recipe or key, InputError for a file that cannot be read or a value of the wrong type.
+    default's stages altogether. Assignments in `set`, as `--set` takes them, are applied last. `with_options` False
+    leaves out the options of the stages' terms, whose records are read with torch. Raises UnknownNameError for an
+    unknown recipe or key, InputError for a file that cannot be read or a value of the wrong type.
     """
-    text = str(name_or_path)
+    text, read = str(name_or_path), _read if with_options else _read_without_options
     if text in recipe_names():
         path = _FOLDER / f"{text}.toml"
     elif text.endswith(".toml") or "/" in text:
         path = Path(text)
     else:
         raise UnknownNameError("recipe", text, recipe_names())
-    own = _renamed(_read(path))
+    own = _renamed(read(path))
     check_recipe(own)
-    table = own if path.stem == "default" and path.parent == _FOLDER else _merged(_read(_FOLDER / "default.toml"), own)
+    table = own if path.stem == "default" and path.parent == _FOLDER else _merged(read(_FOLDER / "default.toml"), own)
     table["name"] = own.get("name", path.stem)
     return recipe_of(_assigned(table, table.pop("set", ())))
 
@@ -95,6 +96,15 @@ def _read(path: Path) -> Table:
                 f"There is no recipe file '{path}'; shipped recipes: {', '.join(recipe_names())}."
             ) from None
         raise InputError(f"Recipe file '{path}' cannot be read as TOML: {error.reason}.") from None
+
+
+def _read_without_options(path: Path) -> Table:
+    table = _read(path)
+    stages = table.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        if isinstance(stage, dict):
+            stage.pop("options", None)
+    return table
 
 
 def _renamed(table: Any, where: str = "") -> Any:

@@ -16,12 +16,14 @@ def resolve_settings(
     assignments: Sequence[str] = (),
     solver: str | None = None,
     views: int | None = None,
+    with_options: bool = True,
     **choices: object,
 ) -> RunSettings:
     """Return the settings that the options mean; the fields of `RunSettings` not named here pass through.
 
-    `recipe` is a name or a TOML file, `assignments` are texts such as "stages.1.weights.prior=200".
-    Raises UnknownNameError, listing the known names, for a plug-in, recipe, recipe key or setting that does not exist.
+    `recipe` is a name or a TOML file, `assignments` are texts such as "stages.1.weights.prior=200". `with_options` is
+    as in `load_recipe`. Raises UnknownNameError, listing the known names, for a plug-in, recipe, recipe key or setting
+    that does not exist.
     """
     wrong = [name for name in choices if name not in RunSettings.__dataclass_fields__ or name == "recipe"]
     if wrong:
@@ -32,7 +34,7 @@ def resolve_settings(
         said.append(f'solver="{solver}"')
     if views is not None:
         said.append(f"keypoints.views={views}")
-    resolved = apply_overrides(load_recipe(recipe), said)
+    resolved = apply_overrides(load_recipe(recipe, with_options), said)
     settings = RunSettings(recipe=resolved, **choices)  # type: ignore[arg-type]
     _check_name("solvers", settings.solver)
     _check_name("initializers", settings.init)

@@ -11,29 +11,14 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from hmpfit.progress import Progress, count_from_total
+from hmpfit.progress import Progress
 from hmpfit.recipes.settings import RunSettings
+from hmpfit.video.of_run import open_of_run
 
 if TYPE_CHECKING:
     from hmpfit.video.clip import Clip
 
 _SWITCH_S = 0.0005  # importing lets go of the interpreter only when it is asked to
-
-
-def open_of_run(
-    video: Path, settings: RunSettings, progress: Progress, on_frame: Callable[[], None] | None = None
-) -> "Clip":
-    """Open the clip that a run's settings choose; raises InputError as `open_clip`, and what `on_frame()` raises."""
-    from hmpfit.video.clip import open_clip  # numpy and PyAV, which the command's --help does without
-
-    advance = count_from_total(progress, "reading the video")
-
-    def report(done: int, expected: int) -> None:
-        if on_frame is not None:
-            on_frame()
-        advance(done, expected)
-
-    return open_clip(video, settings.frames, report, settings.fps, settings.mirrored)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 from hmpfit.errors import InputError
 from hmpfit.progress import Silent
 from hmpfit.recipes.resolving import resolve_settings
-from hmpfit.video.ahead_of_imports import open_of_run, opened_ahead
+from hmpfit.video.ahead_of_imports import opened_ahead
+from hmpfit.video.of_run import open_of_run
 from hmpfit.video.writer import VideoWriter
 
 
