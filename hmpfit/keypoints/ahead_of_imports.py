@@ -43,14 +43,14 @@ def _measure(video: Path, settings: RunSettings, send: Send) -> "Measurements":
     """Open the clip, send it, and return the measurements of its hands; progress is sent on the way."""
     import cv2
 
-    from hmpfit.keypoints.mediapipe import measure, options_of
+    from hmpfit.keypoints.mediapipe import find_and_measure, options_of
 
     cv2.setNumThreads(1)
     _LOG.handlers, _LOG.propagate = [_SentRecords(send)], False
     progress = _SentProgress(send)
     clip = open_of_run(video, settings, progress)
     send(("clip", clip))
-    return measure(clip, options_of(settings), hidden_frames(clip, settings), progress)
+    return find_and_measure(clip, options_of(settings), hidden_frames(clip, settings), progress)
 
 
 class _SentProgress:

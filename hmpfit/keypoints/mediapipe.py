@@ -29,7 +29,7 @@ from hmpfit.keypoints.held_object_search import SearchOptions, search_missing_ha
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
 from hmpfit.keypoints.persons import group_hands
-from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, measure_tracks
+from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, refine_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
 from hmpfit.keypoints.tracking import HandTracks, track
@@ -78,10 +78,10 @@ def extract(
 ) -> KeypointTracks:
     """Follow the hands of a clip and measure their landmarks, confidence and world landmarks.
 
-    The pixels of hidden frames [T] are never read. `measured` is what `measure` has returned for the same clip and
-    options. Raises NoHandError and InputError (no landmarker).
+    The pixels of hidden frames [T] are never read. `measured` is what `find_and_measure` returned for the same clip
+    and options. Raises NoHandError and InputError (no landmarker).
     """
-    measured = measured or measure(clip, options, frames_hidden, progress)
+    measured = measured or find_and_measure(clip, options, frames_hidden, progress)
     found = _under_camera(measured, clip, camera, options, drop_doubtful=options.hands == "auto")
     if not found.seen.any():
         why = "".join(f" ({one.reason})" for one in found.dropped[:1])
@@ -89,7 +89,7 @@ def extract(
     return found
 
 
-def measure(
+def find_and_measure(
     clip: FrameSource,
     options: MediaPipeOptions = MediaPipeOptions(),
     frames_hidden: Bools | None = None,
@@ -115,7 +115,7 @@ def measure_tracked_hands(
 def _measured(
     clip: FrameSource, tracks: HandTracks, options: MediaPipeOptions, progress: Phases | None, drop_doubtful: bool
 ) -> Measurements:
-    return measure_tracks(
+    return refine_tracks(
         clip,
         tracks,
         load_landmarker(options.landmarker),
@@ -196,7 +196,7 @@ def score_hidden(
     tracks = replace(tracks, xy_px=found_px, seen=np.isfinite(found_px[:, :, 0, 0]), is_right=like.is_right)
     chosen = RefineOptions(views=0, seed=options.seed)
     report = _report(progress, "measuring hidden landmarks")
-    measured = measure_tracks(
+    measured = refine_tracks(
         clip, tracks, files, chosen, only=frames_hidden, workers=options.workers, on_progress=report
     )
     found = camera_tracks(measured, clip, camera, files, chosen)

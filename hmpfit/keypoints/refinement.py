@@ -56,7 +56,7 @@ class Measurements:
     found: MeasuredHands
 
 
-def measure_tracks(
+def refine_tracks(
     clip: FrameSource,
     tracks: HandTracks,
     files: LandmarkerFiles,

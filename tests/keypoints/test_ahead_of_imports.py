@@ -100,7 +100,7 @@ def test_measurements_are_those_of_the_run_itself(inputs: Path) -> None:
     assert clip.frames == 24 and clip.fingerprint() == open_clip(video, (30, 54)).fingerprint()
     hidden = np.zeros(24, dtype=bool)
     hidden[10:14] = True
-    own = mediapipe.measure(clip, mediapipe.options_of(settings), hidden)
+    own = mediapipe.find_and_measure(clip, mediapipe.options_of(settings), hidden)
     for name in ("xy_px", "world_m", "confidence", "seen"):
         assert np.array_equal(getattr(found.found, name), getattr(own.found, name), equal_nan=True)
     assert not found.found.seen[:, hidden].any()
