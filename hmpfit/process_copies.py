@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Generic, NoReturn, TypeVar
@@ -154,6 +155,8 @@ def _outcome(work: Work[Any], send: Send) -> tuple[int, Any]:
     try:
         return _RESULT, work(send)
     except BaseException as error:
+        if not isinstance(error, HmpfitError):
+            error.add_note("".join(traceback.format_exception(error)))  # of the copy, which ends with it
         try:
             pickle.loads(pickle.dumps(error))
         except Exception:

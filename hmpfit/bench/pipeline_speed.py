@@ -3,13 +3,16 @@
 Separate from the run, which only knows its phases: start-up and peak memory are seen from outside alone.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from hmpfit.worker_pool import worker_pool
 WIDTH, HEIGHT, FPS, CYCLE_S = 640, 480, 30.0, 10.0
 _COMMAND = "from hmpfit.command_line.main import main; main()"
 _MEGABYTE = 1e6
+_WATCH_EVERY_S = 0.4  # reading a process's memory takes it some milliseconds
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ class Timing:
 def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
     """Run `hmpfit run` on a video, into a folder that is thrown away, and measure it.
 
-    Peak memory is the process's resident set, from the operating system. Raises HmpfitError with the run's own
-    sentence when it fails.
+    Peak memory is that of the process and its copies together (see `memory_together_mb`), or the largest one's resident
+    set where that is more or all that the operating system tells. Raises HmpfitError with the run's own sentence when
+    it fails.
     """
     with tempfile.TemporaryDirectory(prefix="hmpfit-bench-") as folder:
         said = Path(folder) / "said.json"
@@ -68,7 +73,8 @@ def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
         with said.open("wb") as stdout, (Path(folder) / "errors").open("wb") as stderr:
             process = subprocess.Popen([*command, *options], stdout=stdout, stderr=stderr)
             try:
-                _, status, used = os.wait4(process.pid, 0)
+                with _watched(process.pid) as most_mb:
+                    _, status, used = os.wait4(process.pid, 0)
             except BaseException:  # interrupted: the run has nothing to work for
                 process.terminate()
                 process.wait()
@@ -88,10 +94,40 @@ def time_run(video: Path, options: Sequence[str] = ()) -> Timing:
         video_s=summary["frames"] / summary["fps"],
         wall_s=wall_s,
         cpu_s=cpu_s,
-        peak_mb=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MEGABYTE,
+        peak_mb=max(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MEGABYTE, *most_mb),
         seconds=seconds,
         cpu_seconds=cpu_seconds,
     )
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[list[float]]:
+    """Give a list whose one number is the most memory that a process and its copies held together in the block."""
+    most, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_WATCH_EVERY_S):
+            most[0] = max(most[0], memory_together_mb(pid))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def memory_together_mb(pid: int) -> float:
+    """Return the memory of a process and all below it, pages that several hold counted once; 0 where nobody tells."""
+    total, left = 0.0, [pid]
+    while left:
+        folder = Path(f"/proc/{left.pop()}")
+        with contextlib.suppress(OSError, ValueError):
+            told = dict(line.split(":", 1) for line in (folder / "smaps_rollup").read_text().splitlines()[1:])
+            total += float(told["Pss"].split()[0]) * 1024 / _MEGABYTE
+            left += [int(child) for task in folder.glob("task/*/children") for child in task.read_text().split()]
+    return total
 
 
 def linearity(timings: Sequence[Timing]) -> dict[str, float] | None:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hmpfit.camera_motion.hand_masks import HandMasks
 from hmpfit.camera_motion.point_tracks import Image, working_images
@@ -14,11 +16,12 @@ from hmpfit.errors import InputError
 from hmpfit.geometry.intrinsics import ESTIMATE
 from hmpfit.initializers.depth_signs import find_reversed_depths, with_depths
 from hmpfit.initializers.focal_length import LINE_FOCALS, FocalEstimate, estimate_focal, weighed_frames, with_focal
-from hmpfit.interfaces.context import RunContext
+from hmpfit.interfaces.context import RunContext, Samples
+from hmpfit.keypoints.frames import stretches
 from hmpfit.pipeline.detect import detect
 from hmpfit.pipeline.input_fingerprints import clip_fingerprint, hand_model_fingerprints
 from hmpfit.pipeline.stage_files import StoreStage
-from hmpfit.process_copies import beside, can_copy
+from hmpfit.process_copies import Send, beside, can_copy, side_by_side
 from hmpfit.records import KeypointTracks
 from hmpfit.vanishing_points.focal_evidence import LineEvidence, focal_evidence
 from hmpfit.vanishing_points.line_segments import scene_segments
@@ -102,15 +105,19 @@ def _read_through(context: RunContext, frames: set[int]) -> list[tuple[int, Imag
     clip, samples = context.clip, set[int]()
     if context.settings.camera_motion == "auto" and clip.frames > 2:
         samples = set(sampled_frames(clip.times_s).tolist())
-    images: list[tuple[int, Image]] = []
 
-    def sampled() -> Iterator[tuple[int, Image]]:
-        for frame, make_image in clip.chosen(sorted(frames | samples)):
-            image = make_image()
-            images.extend([(frame, image)] if frame in frames else [])
-            if frame in samples:
-                yield frame, image
+    def read(part: NDArray[np.int64], _: Send) -> tuple[list[tuple[int, Image]], Samples]:
+        images: list[tuple[int, Image]] = []
 
-    found = list(working_images(sampled()))
-    context.scene.samples = found or None
-    return images
+        def sampled() -> Iterator[tuple[int, Image]]:
+            for frame, make_image in clip.chosen(part.tolist()):
+                image = make_image()
+                images.extend([(frame, image)] if frame in frames else [])
+                if frame in samples:
+                    yield frame, image
+
+        return images, list(working_images(sampled()))
+
+    parts = side_by_side([partial(read, part) for part in stretches(np.array(sorted(frames | samples)))])
+    context.scene.samples = [sample for _, found in parts for sample in found] or None
+    return [image for images, _ in parts for image in images]

@@ -1,13 +1,16 @@
 """Timing whole runs: growth is told from start-up, longer clips are the same frames again, failures are sentences."""
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hmpfit.bench.pipeline_speed import Timing, lengthened, linearity, time_run
+from hmpfit.bench.pipeline_speed import Timing, lengthened, linearity, memory_together_mb, time_run
 from hmpfit.command_line.bench import bench
 from hmpfit.errors import HmpfitError, InputError
 from hmpfit.process_copies import usable_cores
@@ -43,6 +46,31 @@ def test_a_failing_run_is_its_own_sentence(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(HmpfitError, match=r"broken\.mp4' is not a video"):
         time_run(tmp_path / "broken.mp4")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_memory_is_that_of_a_process_and_its_copies_with_shared_pages_counted_once() -> None:
+    script = """
+    import time
+    from hmpfit.process_copies import beside
+
+    def work(send):
+        own = bytearray(b"1") * 60_000_000
+        send(None)
+        time.sleep(60)
+
+    shared = bytearray(b"1") * 60_000_000
+    with beside(work) as copy:
+        copy.receive()
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        together = memory_together_mb(process.pid)
+        process.kill()
+    assert 120 < together < 170
+    assert memory_together_mb(process.pid) == 0
 
 
 def test_wrong_arguments_are_refused_before_any_work(tmp_path: Path) -> None:
