@@ -40,7 +40,7 @@ def hand_model_option(help: str) -> Callable[..., Any]:
 
 # Apart from the others: `hmpfit batch` gives each sequence one thread, and its `--workers` are sequences at a time.
 detector_threads = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Threads for the detector (default: the cores)."
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Cores of the run (default: all)."
 )
 
 layout_option = click.option(

@@ -1,10 +1,12 @@
 """Log-likelihood of a camera's focal length, over a grid, from straight lines of the scene."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.process_copies import Send, side_by_side
 from hmpfit.records import Floats
 from hmpfit.vanishing_points.manhattan import Frames, Segments, fit_frame, refine_frames
 
@@ -62,11 +64,17 @@ def _of_view(ends: Floats, focals: Floats) -> _View:
     random = np.random.default_rng(_SEED)
     weight = Segments.of(ends, 1.0).weight
     triples = random.choice(len(ends), (_TRIPLES, 3), p=weight / weight.sum())
-    found = [_of_lens(ends, focals, triples, 0.0)]
-    for side in (_BARREL, _PINCUSHION):
-        best = found[0].likely.max()
+
+    def through(bend: float, _: Send) -> _View:
+        return _of_lens(ends, focals, triples, bend)
+
+    sides = (_BARREL, _PINCUSHION)
+    straight, *bent = side_by_side([partial(through, bend) for bend in (0.0, *(side[0] for side in sides))])
+    found = [straight]
+    for side, first in zip(sides, bent, strict=True):
+        best = straight.likely.max()
         for bend in side:
-            found.append(_of_lens(ends, focals, triples, bend))
+            found.append(first if bend == side[0] else _of_lens(ends, focals, triples, bend))
             if found[-1].likely.max() < best - _SEARCH_MARGIN:
                 break
             best = max(best, found[-1].likely.max())
