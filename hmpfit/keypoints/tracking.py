@@ -21,6 +21,11 @@ from hmpfit.records import Bools, DroppedHand, Floats, HandDetections
 
 HANDS = ("auto", "left", "right", "both")
 
+_NONE_IN_PICTURE = "No hand was found in the picture; check that it shows one, large and sharp enough."
+_NONE_IN_VIDEO = (
+    "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, and that --frames "
+    "and --hide-keypoints leave some of it."
+)
 _NO_PART = "too short, and no part of a hand that was followed"
 _SAME_HAND = 0.25  # a followed hand this close to another hand's sighting has lost its own
 
@@ -61,10 +66,7 @@ def track(
     if hands not in HANDS:
         raise UnknownNameError("choice of hands", hands, HANDS)
     if len(detections.frame) == 0:
-        raise NoHandError(
-            "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, "
-            "and that --frames and --hide-keypoints leave some of it."
-        )
+        raise NoHandError(_NONE_IN_PICTURE if len(detections.times_s) == 1 else _NONE_IN_VIDEO)
     tracklets = split_by_vote(detections, link(detections)) if tracklets is None else tracklets
     tracklets, extensions = merge_tracklets(detections, tracklets, extensions)
     found = assign(detections, tracklets, extensions, max_hands if hands == "auto" else None)

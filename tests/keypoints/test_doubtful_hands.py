@@ -46,7 +46,7 @@ def test_views_that_agree_on_no_landmark_must_be_surer() -> None:
 
 
 def test_an_unsure_hand_of_a_video_needs_a_palm_close_up() -> None:
-    sure, least = sureness(views([0.95] * 20, [0.95] * 20, [0.98] * 20, [0.9] * 20, [0.95]))
+    sure, least = sureness(views([0.95] * 20, [0.95] * 20, [0.99] * 20, [0.9] * 20, [0.95]))
     asked: list[int] = []
 
     def score(hands: Sequence[int]) -> dict[int, float]:
@@ -57,6 +57,28 @@ def test_an_unsure_hand_of_a_video_needs_a_palm_close_up() -> None:
     assert asked == [0, 1], "neither a sure hand, nor one that is dropped anyway, nor a photo's"
     assert said[0] is not None and "scores it 0.48 close up" in said[0]
     assert said[1:] == [None, None, "doubtful", None]
+
+
+def test_an_unsure_hand_that_looks_covered_needs_a_clearer_palm() -> None:
+    sure, least = sureness(views([0.975] * 20, [0.975] * 20, [0.975] * 20, [0.99] * 20))
+    palms = {0: 0.7, 1: 0.7, 2: 0.85, 3: 0.1}
+    covered = np.array([0.3, 0.1, 0.3, 0.3])
+    said = unconfirmed(sure, least, [None] * 4, lambda hands: {hand: palms[hand] for hand in hands}, covered)
+    assert said[0] is not None and "scores it 0.70 close up (such hands: 0.8 or more)" in said[0]
+    assert said[1:] == [None, None, None], "clear landmarks, a clear palm, a sure hand"
+
+
+def test_a_hand_looks_covered_only_where_it_never_is_clear() -> None:
+    presence, seen = np.full((2, 60), 0.975), np.ones((2, 60), dtype=bool)
+    tracks = track(scene((still(300, range(60)), 0.9), (still(700, range(60)), 0.1), frames=60))
+    covered = np.full((2, 60, 21), 0.5)
+    covered[0, :10] = 0.0
+    measured = KeypointTracks(
+        tracks.xy_px, np.ones((2, 60, 21)), seen, tracks.is_right, tracks.times_s,
+        hand_id=tracks.hand_id, person_id=tracks.person_id, covered=covered,
+    )  # fmt: skip
+    kept = drop_doubtful(measured, tracks, presence, lambda hands: dict.fromkeys(hands, 0.7))
+    assert kept.is_right.tolist() == [tracks.is_right[0]] and len(kept.dropped) == 1
 
 
 def test_the_palm_of_a_hand_is_confirmed_close_up_and_a_wall_has_none(inputs: Path) -> None:

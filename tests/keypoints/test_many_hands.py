@@ -325,6 +325,10 @@ def test_idf1_counts_frames_of_exchanged_identities_as_lost() -> None:
     hidden = in_sight.copy()
     hidden[1] = False
     assert idf1(true, true, hidden) == 1.0
+    behind = np.stack([true[0], true[0] + 10.0])
+    only_front = behind.copy()
+    only_front[1] = np.nan
+    assert idf1(only_front, behind, hidden) == 1.0, "a hand in sight counts, also before one that is out of sight"
 
 
 def test_hands_of_two_people_change_places_and_stay_apart() -> None:

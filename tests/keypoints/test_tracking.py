@@ -196,8 +196,10 @@ def test_a_hand_seen_briefly_is_still_found() -> None:
 
 
 def test_bad_requests() -> None:
-    with pytest.raises(NoHandError, match="No hand"):
+    with pytest.raises(NoHandError, match="No hand was found in any frame"):
         track(scene(frames=10))
+    with pytest.raises(NoHandError, match="No hand was found in the picture"):
+        track(scene(frames=1))
     with pytest.raises(UnknownNameError, match="auto"):
         track(scene((still(300, range(4)), 0.9), frames=4), hands="feet")
 
