@@ -27,8 +27,8 @@ _LIMITS = [sys.maxsize]
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, inside `cores_limited` at most those."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, *_LIMITS)
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def cores_limited(most: int | None) -> Iterator[None]:
 
 def can_copy(most: int | None = None) -> bool:
     """Return whether this process may be copied and a second core is there; `most` is how many cores it shall use."""
-    if sys.platform != "linux" or min(usable_cores(), most or 2, *_LIMITS) < 2:
+    if sys.platform != "linux" or min(usable_cores(), most or 2) < 2:
         return False
     try:
         return len(os.listdir("/proc/self/task")) == 1  # also the threads that Python does not know of

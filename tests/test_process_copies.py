@@ -117,6 +117,15 @@ def test_a_process_with_threads_or_one_core_is_not_copied(monkeypatch: pytest.Mo
     assert not process_copies.can_copy()
 
 
+def test_a_limit_of_cores_holds_inside_its_block() -> None:
+    plain = process_copies.usable_cores()
+    with process_copies.cores_limited(1):
+        assert process_copies.usable_cores() == 1 and not process_copies.can_copy()
+        with process_copies.cores_limited(None):
+            assert process_copies.usable_cores() == 1
+    assert process_copies.usable_cores() == plain
+
+
 def test_a_message_is_no_result() -> None:
     copy: ProcessCopy[str] = ProcessCopy(lambda send: send("half") or "done")
     try:

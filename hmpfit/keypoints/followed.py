@@ -5,7 +5,9 @@ how what was there moved. The paths from before and from after are joined by how
 where something hides the hand the two part, and the landmark counts little.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.geometry.near_in_time import gaps
-from hmpfit.progress import Progress
+from hmpfit.keypoints.frames import over_stretches, stretches
+from hmpfit.progress import Progress, count_from_total
 from hmpfit.records import Bools, Floats, KeypointTracks
 from hmpfit.video.clip import Clip, Image
 
@@ -79,20 +82,39 @@ class _Gap:
 def follow_gaps(clip: Clip, tracks: KeypointTracks, progress: Progress) -> Followed:
     """Return the landmarks of every hand in its gaps of at most `LONGEST_S`, pixels of the clip."""
     xy_px, confidence = np.full(tracks.xy_px.shape, np.nan), np.zeros(tracks.confidence.shape)
-    waiting = _find_gaps(clip, tracks)
-    frames = sorted({frame for gap in waiting for frame in range(gap.first, gap.last + 1)})
-    advance = progress.phase("following hands through gaps", len(frames)) if frames else None
-    for frame, make_image in clip.chosen(frames):
+    waiting = sorted(_find_gaps(clip, tracks), key=lambda gap: gap.first)
+    if waiting:
+        numbers = np.repeat(np.arange(len(waiting)), [gap.last - gap.first + 1 for gap in waiting])
+        bounds = [0, *(int(part[0]) for part in stretches(numbers)[1:]), len(waiting)]
+        parts = [waiting[a:b] for a, b in pairwise(bounds)]
+        report = count_from_total(progress, "following hands through gaps")
+        for found in over_stretches(
+            parts, partial(_follow, clip), sum(len(_frames_of(part)) for part in parts), on_progress=report
+        ):
+            for gap, landmarks in found:
+                between = slice(gap.first + 1, gap.last)
+                xy_px[gap.hand, between], confidence[gap.hand, between] = landmarks
+    return Followed(xy_px, confidence)
+
+
+def _follow(
+    clip: Clip, waiting: list[_Gap], threads: int, advance: Callable[[], None]
+) -> list[tuple[_Gap, tuple[Floats, Floats]]]:
+    """Go through the pictures once; return every gap, without its pictures, with its landmarks and their confidence."""
+    found = []
+    for frame, make_image in clip.chosen(_frames_of(waiting)):
         image, ready = make_image(), [gap for gap in waiting if gap.first <= frame]
         for gap in ready:
             gap.add(image)
             if gap.last == frame:
-                between = slice(gap.first + 1, gap.last)
-                xy_px[gap.hand, between], confidence[gap.hand, between] = gap.follow()
-                waiting.remove(gap)
-        if advance is not None:
-            advance(1)
-    return Followed(xy_px, confidence)
+                found.append((replace(gap, pictures=[]), gap.follow()))
+                waiting = [one for one in waiting if one is not gap]
+        advance()
+    return found
+
+
+def _frames_of(some: list[_Gap]) -> list[int]:
+    return sorted({frame for gap in some for frame in range(gap.first, gap.last + 1)})
 
 
 def with_followed(tracks: KeypointTracks, followed: Followed, most: float) -> KeypointTracks:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hmpfit.keypoints import followed
 from hmpfit.keypoints.followed import Followed, follow_gaps, with_followed
 from hmpfit.progress import Silent
 from hmpfit.records import KeypointTracks
@@ -80,6 +81,24 @@ def test_the_same_pictures_give_the_same_bytes():
     clip, tracks, _ = scene()
     one, other = (follow_gaps(clip, tracks, Silent()) for _ in range(2))
     assert one.xy_px.tobytes() == other.xy_px.tobytes() and one.confidence.tobytes() == other.confidence.tobytes()
+
+
+def test_gaps_followed_apart_give_the_same_bytes(monkeypatch):
+    clip, tracks, _ = scene()
+    kept = np.ones(FRAMES, dtype=bool)
+    kept[GAP.start - 5 : GAP.start - 2] = False
+    tracks = tracks.keep_frames(kept)
+    whole = follow_gaps(clip, tracks, Silent())
+    cuts = []
+
+    def one_each(numbers):
+        cuts.extend(np.unique(numbers))
+        return [numbers[numbers == n] for n in cuts]
+
+    monkeypatch.setattr(followed, "stretches", one_each)
+    apart = follow_gaps(clip, tracks, Silent())
+    assert len(cuts) == 2 and (whole.confidence[0, GAP.start - 5 : GAP.start - 2] > 0).any()
+    assert whole.xy_px.tobytes() == apart.xy_px.tobytes() and whole.confidence.tobytes() == apart.confidence.tobytes()
 
 
 def test_longer_gaps_and_hands_at_the_ends_are_left_alone():
