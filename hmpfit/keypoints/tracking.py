@@ -23,8 +23,8 @@ HANDS = ("auto", "left", "right", "both")
 
 _NONE_IN_PICTURE = "No hand was found in the picture; check that it shows one, large and sharp enough."
 _NONE_IN_VIDEO = (
-    "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, and that --frames "
-    "and --hide-keypoints leave some of it."
+    "No hand was found in any frame; check that the video shows a hand that is large and sharp enough, "
+    "and that --frames and --hide-keypoints leave some of it."
 )
 _NO_PART = "too short, and no part of a hand that was followed"
 _SAME_HAND = 0.25  # a followed hand this close to another hand's sighting has lost its own
