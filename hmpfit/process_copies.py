@@ -6,6 +6,7 @@ process with one thread, because a lock that another thread holds would stay loc
 
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -140,6 +141,7 @@ def _unheard(message: Any) -> None:
 
 def _compute(work: Work[Any], sending: Connection, parent: int) -> NoReturn:
     """Compute in the copy, send the outcome and end without the clearing up that is the parent's."""
+    gc.freeze()  # or the collector's marks would make the parent's memory the copy's own
     try:
         for number in (signal.SIGINT, signal.SIGHUP):  # the parent gets them too, and ends its copies
             signal.signal(number, signal.SIG_IGN)
