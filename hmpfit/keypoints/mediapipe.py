@@ -28,11 +28,11 @@ from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.held_object_search import SearchOptions, search_missing_hands
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
-from hmpfit.keypoints.persons import group_hands
+from hmpfit.keypoints.persons import group_hands, sides_of_pairs
 from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, refine_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
-from hmpfit.keypoints.tracking import HandTracks, track
+from hmpfit.keypoints.tracking import HandTracks, track, with_sides
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.recipes.settings import RunSettings
 from hmpfit.records import Bools, Camera, Floats, KeypointTracks
@@ -172,6 +172,8 @@ def find_tracks(
     arms = count_votes(tracks.xy_px, bodies)
     arm_right = np.array([_SAID[arms.side(hand)] for hand in range(len(tracks.is_right))])
     persons = group_hands(tracks.xy_px, tracks.is_right, tracks.hand_id, arms, tracks.color)
+    if options.hands not in ("left", "right"):
+        tracks = with_sides(tracks, sides_of_pairs(tracks.is_right, persons, tracks.right_log_odds, arms))
     return replace(tracks, person_id=persons, arm_right=arm_right)
 
 

@@ -17,6 +17,7 @@ _ARMS = 1000.0  # more than any distance: the arms decide
 _SIZE_SPREAD = 0.35  # of the logarithm of the ratio of a person's hands' sizes in the picture
 _COLOR_SPREAD = 4.0  # in Lab (see `appearance`), between a person's hands
 _MOST_COLOR = 6.0  # that colors count at most: lamps may light two hands differently
+_MUCH_WEAKER = 0.5  # the mean vote on a hand's side, beside that on the other hand of the person
 
 
 def group_hands(
@@ -52,6 +53,29 @@ def group_hands(
     for one, other in _same_side_pairs(xy_px, is_right, person, arms, color):
         person[one] = person[other] = min(hand_id[one], hand_id[other])
     return np.unique(person, return_inverse=True)[1].astype(np.int64)
+
+
+def sides_of_pairs(
+    is_right: Bools, person: NDArray[np.int64], right_log_odds: Floats, arms: ArmVotes | None = None
+) -> Bools:
+    """Return the sides [H] with those set right of two hands of one person that are called the same side.
+
+    That is the hand that an arm contradicts, else the one whose mean vote `right_log_odds` [H] is much weaker; where
+    there is none, both stay.
+    """
+    sides = is_right.copy()
+    for one in np.unique(person):
+        pair = np.flatnonzero(person == one)
+        if len(pair) != 2 or is_right[pair[0]] != is_right[pair[1]]:
+            continue
+        said = [None if arms is None else arms.side(int(hand)) for hand in pair]
+        wrong = [int(hand) for hand, side in zip(pair, said, strict=True) if side == (not is_right[hand])]
+        strength = np.abs(right_log_odds[pair])
+        if not wrong and strength.min() < _MUCH_WEAKER * strength.max():
+            wrong = [int(pair[strength.argmin()])]
+        if len(wrong) == 1:
+            sides[wrong[0]] = not sides[wrong[0]]
+    return sides
 
 
 def _same_side_pairs(

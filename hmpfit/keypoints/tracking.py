@@ -4,7 +4,7 @@ Separate from `tracklets`, `following`, `assignment` and `earning`, whose answer
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -104,6 +104,12 @@ def track(
         dropped=_dropped(detections, tracklets, found, evidence, why, max_hands if hands == "auto" else None),
         color=color,
     )
+
+
+def with_sides(tracks: HandTracks, is_right: Bools) -> HandTracks:
+    """Return the tracks with other sides [H]; the agreement is that with the new ones."""
+    agreement = np.where(is_right == tracks.is_right, tracks.agreement, 1 - tracks.agreement)
+    return replace(tracks, is_right=is_right, agreement=agreement)
 
 
 def _colors(detections: HandDetections, table: NDArray[np.int64]) -> Floats | None:

@@ -19,8 +19,8 @@ from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
 from hmpfit.keypoints.merge_tracklets import merge_tracklets
 from hmpfit.keypoints.minimum_cost_paths import PathEdge, PathNode, PathPiece, minimum_cost_paths
-from hmpfit.keypoints.persons import group_hands
-from hmpfit.keypoints.tracking import HandTracks, track
+from hmpfit.keypoints.persons import group_hands, sides_of_pairs
+from hmpfit.keypoints.tracking import HandTracks, track, with_sides
 from hmpfit.keypoints.tracklet_evidence import rejection_reason, tracklet_evidence
 from hmpfit.keypoints.tracklets import Tracklet, gather, link, split_by_vote
 from hmpfit.records import HandDetections
@@ -239,6 +239,26 @@ def test_two_hands_called_the_same_side_are_one_persons_where_colors_or_arms_say
             table[one, other] = table[other, one] = 3 if one != other else 0
         votes.together[0, 1] = votes.together[1, 0] = 3
         assert group_hands(hands, right, np.arange(4), votes, own).tolist() == expected
+
+
+def test_of_two_hands_called_the_same_side_the_weaker_vote_or_the_arm_is_turned_round() -> None:
+    right, person = np.array([True, False, True, True, True]), np.array([0, 0, 1, 1, 2])
+    odds = np.array([2.5, -1.1, 3.0, 1.1, 0.2])
+    assert sides_of_pairs(right, person, odds).tolist() == [True, False, True, False, True]
+    assert sides_of_pairs(right, person, np.array([2.5, -1.1, 3.0, 2.0, 0.2])).tolist() == right.tolist()
+    none, table = np.zeros(5, np.int64), np.zeros((5, 5), np.int64)
+    at_left_arm = np.array([0, 0, 4, 0, 4])
+    votes = ArmVotes(none, at_left_arm, table, table)
+    assert sides_of_pairs(right, person, odds, votes).tolist() == [True, False, False, True, True]
+    at_both = ArmVotes(none, np.array([0, 0, 4, 4, 0]), table, table)
+    assert sides_of_pairs(right, person, np.full(5, 2.0), at_both).tolist() == right.tolist()
+
+
+def test_hands_whose_side_is_turned_round_keep_their_votes() -> None:
+    tracks = track(scene((still(300, range(40)), 0.9), (still(900, range(40)), 0.8), frames=40))
+    turned = with_sides(tracks, np.array([True, False]))
+    assert turned.agreement.tolist() == [1.0, 0.0] and turned.is_right.tolist() == [True, False]
+    np.testing.assert_array_equal(turned.right_log_odds, tracks.right_log_odds)
 
 
 def test_hands_are_matched_by_side_and_place() -> None:
