@@ -127,6 +127,34 @@ def test_smoothness_means_the_same_at_any_frame_rate():
     assert (fast > 3 * slow).all()
 
 
+def test_a_smaller_and_nearer_hand_moves_no_less_where_smoothness_has_no_scale():
+    made = make(frames=60, noise=0.0)
+    nearer = replace(made.truth, transl=0.9 * made.truth.transl)
+    costs = {}
+    for scale_free in (False, True):
+        problem = made.problem(stage=stage_of(made, "transl_smooth", scale_free=scale_free))
+        costs[scale_free] = [problem.cost(motion) for motion in (made.truth, nearer)]
+    assert (costs[False][1] < 0.9 * costs[False][0]).all()
+    assert torch.allclose(costs[True][1], costs[True][0])
+
+
+def test_moves_along_the_line_of_sight_alone_may_count_more():
+    made = make(frames=60, noise=0.0)
+    place = torch.zeros_like(made.truth.transl)
+    place[..., 2] = 0.6
+    steps = torch.linspace(0, 0.02, 60, dtype=place.dtype)
+    for axis, ratio in ((0, 1.0), (2, 4.0)):
+        moving = place.clone()
+        moving[..., axis] = moving[..., axis] + steps
+        motion = replace(made.truth, transl=moving)
+        term = registry.load("terms", "transl_smooth")
+        plain, along = (
+            term.residuals(motion, moving, made.evidence, term.options(along_ray=factor)).values.norm()
+            for factor in (1.0, 4.0)
+        )
+        assert along / plain == pytest.approx(ratio, rel=0.01)
+
+
 def test_a_misspelt_term_option_or_kernel_is_refused():
     recipe = load_recipe("default")
     stage = recipe.stages[1]

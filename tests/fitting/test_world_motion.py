@@ -94,7 +94,8 @@ def test_a_hand_at_rest_in_the_world_is_smooth_and_before_the_moving_camera_it_i
         motion = Motion(evidence.initial_R, evidence.initial_transl, evidence.initial_betas, evidence.initial_hand_R)
         points = torch.zeros(*shape, 21, 3, dtype=torch.float64)
         for term, known in ((smoothness.ORIENT, True), (smoothness.TRANSL, status == "moving")):
-            in_world = term.residuals(motion, points, evidence, {}).values.abs().max()
-            before_camera = term.residuals(motion, points, still, {}).values.abs().max()
+            options = term.options()
+            in_world = term.residuals(motion, points, evidence, options).values.abs().max()
+            before_camera = term.residuals(motion, points, still, options).values.abs().max()
             assert before_camera > 1e-3
             assert (in_world < 1e-9) == known

@@ -6,6 +6,9 @@ Differences are divided by the time step in units of 1/30 s, so that a weight me
 (docs/method.md section 2: sums as printed, times (fps / 30)^2).
 """
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
 from hmpfit.geometry import rotations
@@ -20,12 +23,32 @@ def orient_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, op
     return _steps(_turn(turned)[..., None, :], evidence)
 
 
-def transl_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
-    """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts)."""
+@dataclass(frozen=True)
+class TranslSmoothOptions:
+    """Options of `transl_smooth`."""
+
+    scale_free: bool = False
+    along_ray: float = 1.0
+
+
+def transl_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: TranslSmoothOptions) -> Residual:
+    """Return the move of the translation between frames, [B, T - 1, 1, 3] meters per 1/30 s (L_ts).
+
+    Options, before a camera that is still. `scale_free`: times the first guess's distance over the hand's; otherwise a
+    hand that is smaller and nearer, with the same picture, moves less and is preferred. `along_ray`: how much more the
+    move along the line of sight counts (1), of which pictures tell least.
+    """
     place = motion.transl
     if evidence.world_turn is not None and evidence.world_shift is not None:
         place = (evidence.world_turn @ place[..., None])[..., 0] + evidence.world_shift
-    return _steps((place[:, 1:] - place[:, :-1])[..., None, :], evidence)
+    moves = place[:, 1:] - place[:, :-1]
+    if evidence.world_turn is None and options.along_ray != 1:
+        ray = torch.nn.functional.normalize(place[:, 1:] + place[:, :-1], dim=-1)
+        moves = moves + (options.along_ray - 1) * (moves * ray).sum(-1, keepdim=True) * ray
+    if evidence.world_turn is None and options.scale_free:
+        first, now = (one.norm(dim=-1) for one in (evidence.initial_transl, motion.transl))
+        moves = moves * ((first[:, 1:] + first[:, :-1]) / (now[:, 1:] + now[:, :-1]))[..., None]
+    return _steps(moves[..., None, :], evidence)
 
 
 def pose_step_residuals(motion: Motion, points: Tensor, evidence: Evidence, options: NoOptions) -> Residual:
@@ -45,5 +68,5 @@ def _steps(values: Tensor, evidence: Evidence) -> Residual:
 
 
 ORIENT = Term("orient_smooth", "step", orient_step_residuals)
-TRANSL = Term("transl_smooth", "step", transl_step_residuals)
+TRANSL = Term("transl_smooth", "step", transl_step_residuals, TranslSmoothOptions)
 POSE = Term("pose_smooth", "step", pose_step_residuals)
