@@ -136,4 +136,4 @@ def test_a_fit_through_a_fisheye_meets_the_truth(is_right: bool) -> None:
         found = fit(initialize(tracks, lens, models), tracks, lens, models, None, recipe)
         off.append(np.linalg.norm(pose_hands(models, found.motion).joints - truth, axis=-1).mean())
         assert np.linalg.norm(found.landmarks_px - tracks.xy_px, axis=-1).mean() < 3
-    assert off[0] < 0.01 and off[1] > 2 * off[0]
+    assert off[0] < 0.012 and off[1] > 2 * off[0]  # moves along the ray are smoothed more
