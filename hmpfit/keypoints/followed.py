@@ -49,6 +49,7 @@ class _Gap:
     last: int
     first_px: Floats  # [21, 2]
     last_px: Floats  # [21, 2]
+    size_px: float  # diagonal of the larger hand of both
     low: Floats  # [2] the picture's corners, in the clip's pixels
     high: Floats  # [2]
     scale: float
@@ -72,7 +73,7 @@ class _Gap:
         joined = (a[..., None] * ahead + b[..., None] * behind) / (a + b)[..., None]
         apart = ((ahead - behind) ** 2).sum(-1) / (1 / a + 1 / b)
         var = np.maximum(apart, 1.0) / (a + b)
-        good = (_GOOD * self.scale * max(_diagonal(self.first_px), _diagonal(self.last_px))) ** 2
+        good = (_GOOD * self.scale * self.size_px) ** 2
         return (joined + 0.5) / self.scale - 0.5 + self.low, np.nan_to_num(good / (good + var))
 
     def _to_small(self, xy_px: Floats) -> Floats:
@@ -135,7 +136,7 @@ def with_followed(tracks: KeypointTracks, followed: Followed, most: float) -> Ke
 
 
 def _find_gaps(clip: Clip, tracks: KeypointTracks) -> list[_Gap]:
-    found = []
+    found, diagonal_px = [], tracks.box_diagonal_px
     for hand, seen in enumerate(tracks.seen):
         for start, stop in gaps(seen):
             first, last = start - 1, stop
@@ -144,18 +145,13 @@ def _find_gaps(clip: Clip, tracks: KeypointTracks) -> list[_Gap]:
             too_long = tracks.times_s[last - 1] - tracks.times_s[start] > LONGEST_S
             if too_long or known.all(0).sum() < LEAST_FOLLOWED:
                 continue
-            size, points = max(_diagonal(one) for one in ends_px), ends_px[known]
+            size, points = float(diagonal_px[hand, [first, last]].max()), ends_px[known]
             low = np.maximum(np.floor(points.min(0) - _MARGIN * size), 0.0)
             high = np.minimum(np.ceil(points.max(0) + _MARGIN * size), (clip.width, clip.height))
             scale = min(1.0, _HAND_PX / size)
             if ((high - low) * scale >= _LEAST_PX).all():
-                found.append(_Gap(hand, first, last, ends_px[0], ends_px[1], low, high, scale))
+                found.append(_Gap(hand, first, last, ends_px[0], ends_px[1], size, low, high, scale))
     return found
-
-
-def _diagonal(xy_px: Floats) -> float:
-    """Return the diagonal of the box around known points [21, 2]."""
-    return float(np.linalg.norm(np.nanmax(xy_px, 0) - np.nanmin(xy_px, 0)))
 
 
 def _flows(pictures: list[GrayImage]) -> list[Floats]:
