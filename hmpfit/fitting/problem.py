@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hmpfit.errors import InputError, UnknownNameError
+from hmpfit.fitting.clip_part import ClipPart
 from hmpfit.fitting.kernels import Kernel, make_kernel
 from hmpfit.fitting.pose_field import PoseField
 from hmpfit.geometry import rotations
@@ -46,6 +47,7 @@ class Problem:
     low_dtype: torch.dtype | None = None  # of derivatives and matrices, where it is not the unknowns' own
     low_field: PoseField | None = None
     shape_rows: Tensor | None = None  # [B] the first row of those that share a shape, its own for a hand alone
+    part: ClipPart | None = None  # of a clip in two parts: which one this is; costs are those of the whole clip
 
     def motion(self, motion: Motion) -> Motion:
         """Fill in what follows from the unknowns: the finger poses decoded from the latents, and shared shapes."""
@@ -98,18 +100,42 @@ class Problem:
 
     def term_costs(self, motion: Motion) -> dict[str, Tensor]:
         """Return each term's weighted cost per problem, [B]."""
-        motion = self.motion(motion)
-        points = self.points(motion)
-        return {item.term.name: self._cost(item, motion, points) for item in self.terms}
+        own = self._own_costs(motion)
+        if self.part is not None:
+            (own,) = self.part.total(own)
+        return dict(zip((item.term.name for item in self.terms), own, strict=True))
 
     def cost(self, motion: Motion) -> Tensor:
         """Return the cost per problem, [B]."""
-        return self.mean_of_sharing(torch.stack(list(self.term_costs(motion).values())).sum(0))
+        own = self.own_cost(motion)
+        return own if self.part is None else self.part.total(own)[0]
+
+    def own_cost(self, motion: Motion) -> Tensor:
+        """Return the cost per problem without what the other part of the clip costs, [B]."""
+        return self.mean_of_sharing(self._own_costs(motion).sum(0))
+
+    def confidence(self, item: WeightedTerm, residual: Residual, evidence: Evidence) -> Tensor:
+        """Return the confidence of a term's residuals, 0 where the other part of the clip counts them.
+
+        `evidence` is that of the residual's frames.
+        """
+        depends_on, counted = item.term.depends_on, evidence.counted
+        if counted is None or depends_on == "step":
+            return residual.confidence
+        if depends_on in ("betas", "latent"):  # the shape and the first window are those of both parts
+            first = torch.arange(residual.confidence.shape[1], device=counted.device) == 0
+            return torch.where(first[:, None], 0.0, residual.confidence)
+        return residual.confidence * counted[..., None]
+
+    def _own_costs(self, motion: Motion) -> Tensor:
+        motion = self.motion(motion)
+        points = self.points(motion)
+        return torch.stack([self._cost(item, motion, points) for item in self.terms])
 
     def _cost(self, item: WeightedTerm, motion: Motion, points: Tensor) -> Tensor:
         residual = item.term.residuals(motion, points, self.evidence, item.options)
         rho = item.kernel.rho((residual.values**2).sum(-1))
-        return (self.scale(item, residual) * residual.confidence * rho).sum((1, 2))
+        return (self.scale(item, residual) * self.confidence(item, residual, self.evidence) * rho).sum((1, 2))
 
 
 def mean_by_first(values: Tensor, first: Tensor) -> Tensor:

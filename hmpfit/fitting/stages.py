@@ -6,6 +6,7 @@ The only place of `fitting` that speaks records; everything below it works on te
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from hmpfit.fitting.batching.parallel import OnStep, run_parallel
 from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, PoseField
 from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
+from hmpfit.fitting.solvers.two_parts import solve_in_two_parts
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
 from hmpfit.fitting.two_hands.solve import solve_two_hands, without_penetration
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.unseen_frames import bridge_unseen
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
+from hmpfit.free_memory import reuse_freed_memory
 from hmpfit.geometry import rotations
 from hmpfit.geometry.cameras import project
 from hmpfit.hands import as_right_hands as mirroring
@@ -93,6 +96,7 @@ def fit_batch(
     device. Several batches of a CPU run side by side, one on each of torch's threads. L-BFGS, whose line search would
     mix the clips, takes them one by one.
     """
+    reuse_freed_memory()
     dtypes = _precision(recipe)
     if prior is not None:
         prior = prior.truncated(_prior_option(recipe, "latent_dim") or 0)
@@ -152,6 +156,8 @@ def _fit_batch(
         problem, motion = _prepare(stage, kinematics, evidence, motion, field)
         problem = replace(problem, low_dtype=low_dtype, low_field=low_field)
         solve: Callable[..., Solved] = load("solvers", solver)
+        if solver == "gauss_newton":
+            solve = partial(solve_in_two_parts, solve)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
             solved = solve_two_hands(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion

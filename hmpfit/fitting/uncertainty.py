@@ -7,6 +7,7 @@ the result accordingly.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from hmpfit.fitting.solvers.gauss_newton import segmentation_of
 from hmpfit.fitting.solvers.history import take_rows
 from hmpfit.hands.kinematics import landmark_jacobian
 from hmpfit.interfaces.term import Motion, cast
+from hmpfit.process_copies import Send, side_by_side
 
 DAMPING = 1e-6
 _HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands processed together: few enough to stay in a CPU's cache
@@ -39,22 +41,37 @@ def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.
     solved = _factored(problem, motion, cut, problem.low)
     low = problem.low if solved.corner.dtype == problem.low.kinematics.joints.dtype else problem
     moved = low.motion(cast(motion, low.kinematics.joints.dtype))
-    variance = moved.transl.new_zeros(*moved.transl.shape[:2], 21)
-    order = reversed(range(len(cut.segments)))  # as the chain's covariances come; nothing of a segment is kept
+    half = -(-len(cut.segments) // 2)
+    halves = [segments for segments in (range(half), range(half, len(cut.segments))) if segments]
+    parts = side_by_side([partial(_variances, solved, low, moved, segments) for segments in halves])
+    scale = (noise_scale(problem, motion) * correlated_frames).cpu().numpy()
+    variance: NDArray[np.float64] = np.concatenate(parts, axis=1) * scale[:, None, None]
+    return 1000 * np.sqrt(variance.clip(0))
+
+
+def _variances(
+    solved: ArrowheadFactor, problem: Problem, motion: Motion, segments: range, send: Send
+) -> NDArray[np.floating]:
+    """Return the variances of the points' places in some consecutive segments, [B, n, 21] square meters."""
+    cut, start = solved.cut, solved.cut.segments[segments[0]][0]
+    variance = motion.transl.new_zeros(len(motion.transl), cut.segments[segments[-1]][1] - start, 21)
     every = torch.arange(len(variance), device=variance.device)
     # On a CPU a hand at a time stays in the cache; a GPU wants them all.
     groups = [
-        (rows, _point_jacobians(low.rows(rows), take_rows(moved, rows), cut))
+        (rows, _point_jacobians(problem.rows(rows), take_rows(motion, rows), cut, segments))
         for rows in every.split(_HANDS_AT_ONCE[every.device.type])
     ]
+    order = reversed(range(len(cut.segments)))  # as the chain's covariances come; nothing of a segment is kept
     for s, outer in zip(order, solved.outer_covariances()):
+        if s not in segments:
+            continue
         inner = _Inner.of(solved, s)
+        first, last = cut.segments[s]
         for rows, jacobians in groups:
             inner_rows = None if inner is None else inner.rows(rows)
             found = _segment(solved, inner_rows, outer[rows], next(jacobians), alone=s == 0)
-            variance[rows, slice(*cut.segments[s])] = found.unflatten(-1, (21, 3)).sum(-1)
-    scale = noise_scale(problem, motion) * correlated_frames
-    return (1000 * (variance * scale[:, None, None]).clamp_min(0).sqrt()).cpu().numpy()
+            variance[rows, first - start : last - start] = found.unflatten(-1, (21, 3)).sum(-1)
+    return variance.cpu().numpy()
 
 
 def _factored(problem: Problem, motion: Motion, cut: Segmentation, work: Problem) -> ArrowheadFactor:
@@ -89,12 +106,12 @@ class _PointJacobian:
     by_betas: Tensor  # [B, n, 63, 10]
 
 
-def _point_jacobians(problem: Problem, motion: Motion, cut: Segmentation) -> Iterator[_PointJacobian]:
-    """Yield how points move, from the last segment to the first."""
+def _point_jacobians(problem: Problem, motion: Motion, cut: Segmentation, segments: range) -> Iterator[_PointJacobian]:
+    """Yield how points move in some segments, from the last to the first."""
     field, latent, rot6d = problem.field, motion.latent, motion.rot6d
     free_latent = "latent" in problem.free and field is not None and latent is not None
     own: tuple[Tensor, Tensor | None] | None = None  # how the window of the segment decodes
-    for s in reversed(range(len(cut.segments))):
+    for s in reversed(segments):
         a, z = cut.segments[s]
         _, d_points = landmark_jacobian(
             problem.kinematics, motion.global_R[:, a:z], motion.hand_R[:, a:z], motion.betas[:, None],

@@ -53,6 +53,7 @@ class Evidence:
     world_turn: Tensor | None = None  # [B, T, 3, 3]
     world_shift: Tensor | None = None  # [B, T, 3] the wrist in the world is world_turn transl + world_shift, meters
     exists: Tensor | None = None  # [B, T] 0 in frames that pad a clip in a batch; None where there are none
+    counted: Tensor | None = None  # [B, T] 0 in frames that another part of the clip counts; None where there are none
     # The other hand of the clip, as a term sees it (two_hands.HandPairs); None where there is none.
     contact_joint: Tensor | None = None  # [B, T, K] the joint that a vertex near the other hand is fixed to, MANO order
     contact_offset: Tensor | None = None  # [B, T, K, 3] of the vertex from the joint's landmark, in the joint's frame

@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from hmpfit.fitting.clip_part import ClipPart
 from hmpfit.fitting.normal_equations.blocks import ArrowheadSystem
 from hmpfit.fitting.normal_equations.elimination import (
     Eliminated,
@@ -22,6 +23,7 @@ from hmpfit.fitting.normal_equations.elimination import (
     last_frames,
 )
 from hmpfit.fitting.normal_equations.linearize import SHAPE
+from hmpfit.fitting.normal_equations.outer_blocks import OuterBlocks, damped, outer_blocks
 from hmpfit.fitting.problem import mean_by_first
 
 FRAMES = {"cpu": 384, "cuda": 65536}  # gone through together: a CPU keeps to its cache, a GPU wants many
@@ -63,6 +65,7 @@ class ArrowheadFactor:
     right: tuple[Tensor, ...]
     corner_right: Tensor
     ok: Tensor
+    backwards: bool = False  # whether the chain was factored from its last segment to its first
 
     @property
     def width(self) -> int:
@@ -73,13 +76,13 @@ class ArrowheadFactor:
         """Return the solution of (H + damping) x = -gradient."""
         betas = torch.cholesky_solve(self.corner_right, self.corner)
         count = len(self.cut.segments)
-        chain: list[Tensor] = [betas] * count
+        chain: list[Tensor] = [betas] * count  # in the order in which it was factored
         for s in reversed(range(count)):
             rest = self.right[s] - self.border[s] @ betas
             if s + 1 < count:
                 rest = rest - self.coupling[s] @ chain[s + 1]
             chain[s] = torch.linalg.solve_triangular(self.diagonal[s].mT, rest, upper=True)
-        outer = torch.stack(chain, dim=1)
+        outer = torch.stack(chain[::-1] if self.backwards else chain, dim=1)
         frame = outer.new_zeros(len(outer), self.cut.segments[-1][1], self.width)
         frame[:, last_frames(self.cut, outer.device)] = outer[..., : self.width, 0]
         before = torch.cat((torch.zeros_like(outer[:, :1]), outer[:, :-1]), dim=1)
@@ -107,7 +110,7 @@ class ArrowheadFactor:
             self.blocks.slice_segments(self.cut.segments, segment, segment + 1),
             self.cut.slice_segments(segment, segment + 1),
         )
-        return eliminate(part, _damped(part.frame, self.damping), cut)[0]
+        return eliminate(part, damped(part.frame, self.damping), cut)[0]
 
     @cached_property
     def shape_covariance(self) -> Tensor:
@@ -120,6 +123,7 @@ class ArrowheadFactor:
 
         Selected inversion, backwards along the chain; the previous block of the first segment does not exist and is 0.
         """
+        assert not self.backwards
         shape = self.shape_covariance
         m = self.diagonal[0].shape[-1]
         eye = torch.eye(m, dtype=shape.dtype, device=shape.device)
@@ -155,108 +159,68 @@ def segment_frames(frames: int, every: int) -> Segmentation:
 
 
 def factor(
-    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, shape_rows: Tensor | None = None
-) -> ArrowheadFactor:
+    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, shape_rows: Tensor | None = None,
+    part: ClipPart | None = None,
+) -> ArrowheadFactor:  # fmt: skip
     """Factor the blocks with Levenberg-Marquardt damping [B]: the diagonal times (1 + damping), plus a floor of 1e-9.
 
     The cut follows the windows' own frames; where no latent is free any cut of the frames will do. Problems whose
     damped matrix is not positive definite are marked in `ok`, nothing is raised and the device is not waited for.
-    Problems of one row in `shape_rows` [B] have one shape, that of the mean of their costs, and one damping.
+    Problems of one row in `shape_rows` [B] have one shape, that of the mean of their costs, and one damping. Of a clip
+    in two parts the segment that both have comes last: the last part is factored from its end.
     """
-    chain = _Chain(blocks, damping, len(cut.segments))
-    runs = []
-    for first, last in cut.runs(FRAMES[blocks.frame.device.type]):
-        part, part_cut = blocks.slice_segments(cut.segments, first, last), cut.slice_segments(first, last)
-        frame = _damped(part.frame, damping)
-        eliminated, bad = eliminate(part, frame, part_cut)
-        chain.add(_outer(part, frame, part_cut, damping, eliminated), bad)
+    backwards = part is not None and part.is_last
+    chain = _Chain(blocks, damping, len(cut.segments), backwards)
+    runs, order = [], cut.runs(FRAMES[blocks.frame.device.type])
+    for first, last in reversed(order) if backwards else order:
+        run, run_cut = blocks.slice_segments(cut.segments, first, last), cut.slice_segments(first, last)
+        frame = damped(run.frame, damping)
+        eliminated, bad = eliminate(run, frame, run_cut)
+        chain.add(outer_blocks(run, frame, run_cut, damping, eliminated), bad)
         runs.append(SegmentRun(first, last, None if eliminated is None else eliminated.inner))
-    return chain.close(cut, tuple(runs), shape_rows)
-
-
-@dataclass(frozen=True)
-class _Outer:
-    """What is left of a run of S segments: its part of the chain and what it takes from its surroundings, m = F + L."""
-
-    diagonal: Tensor  # [B, S, m, m]
-    before: Tensor  # [B, S, m, m] between the previous segment (rows) and this one (columns)
-    border: Tensor  # [B, S, m, 10]
-    right: Tensor  # [B, S, m, 1]
-    corner: Tensor  # [B, 10, 10] to take from the shape's block
-    corner_right: Tensor  # [B, 10, 1]
-    previous: tuple[Tensor, Tensor, Tensor] | None  # to take from the previous run's last diagonal, border and right
-
-
-def _outer(
-    part: ArrowheadSystem, frame: Tensor, cut: Segmentation, damping: Tensor, eliminated: Eliminated | None
-) -> _Outer:
-    """Set up the chain of a run's segments and take the inner frames out of it."""
-    segments, count = cut.segments, len(cut.segments)
-    width, size = part.frame.shape[-1], part.latent.shape[-1]
-    m = width + size
-    last = last_frames(cut, frame.device)
-    diagonal = frame.new_zeros(len(frame), count, m, m)
-    diagonal[..., :width, :width] = frame[:, last]
-    border, right = part.frame_betas[:, last], -part.g_frame[:, last, :, None]
-    coupling = frame.new_zeros(len(frame), count, m, m)  # rows: this segment's block, columns: the previous one's
-    if size:
-        border = torch.cat((border, part.latent_betas), dim=2)
-        right = torch.cat((right, -part.g_latent[..., None]), dim=2)
-        own = part.frame_latent[:, last]
-        diagonal[..., width:, width:] = _damped(part.latent, damping)
-        diagonal[..., :width, width:], diagonal[..., width:, :width] = own[:, :, 0], own[:, :, 0].mT
-        coupling[..., width:, width:] = part.latent_previous
-        coupling[..., :width, width:] = own[:, :, 1]
-    for s, (a, z) in enumerate(segments):  # a segment of one frame has no inner frame between it and the one before
-        if z - a == 1:
-            coupling[:, s, :width, :width] = part.before[:, a].mT
-    if eliminated is None:
-        zero = border.new_zeros(len(border), SHAPE, SHAPE + 1)
-        return _Outer(diagonal, coupling.mT, border, right, zero[..., :-1], zero[..., -1:], None)
-    o, p = eliminated.own.flatten(2, 3), eliminated.previous.flatten(2, 3)
-    tail = o[:, :, o.shape[2] - p.shape[2] :]
-    oo, pp, po = o[..., :-1].mT @ o, p.mT @ p, p.mT @ tail
-    diagonal -= oo[..., :m, :m]
-    border, right = border - oo[..., :m, m:-1], right + oo[..., :m, -1:]
-    coupling -= po[..., :m].mT
-    diagonal[:, :-1] -= pp[:, 1:]
-    border[:, :-1] -= po[:, 1:, :, m:-1]
-    right[:, :-1] += po[:, 1:, :, -1:]
-    before = pp[:, 0], po[:, 0, :, m:-1], po[:, 0, :, -1:]
-    return _Outer(diagonal, coupling.mT, border, right, oo[..., m:, m:-1].sum(1), oo[..., m:, -1:].sum(1), before)
+    return chain.close(cut, tuple(runs), shape_rows, part)
 
 
 class _Chain:
-    """The chain of segments as it is factored, run after run; the last segment waits for what the next run takes.
+    """The chain of segments as it is factored, run after run, from its start or `backwards` from its end.
+
+    A segment waits for what the next run takes from it; backwards the taken part waits for the segment.
 
     What stays has its place from the start: laid between what goes again, it would leave holes in the heap.
     """
 
-    def __init__(self, blocks: ArrowheadSystem, damping: Tensor, count: int) -> None:
+    def __init__(self, blocks: ArrowheadSystem, damping: Tensor, count: int, backwards: bool = False) -> None:
         b, m = len(blocks.frame), blocks.frame.shape[-1] + blocks.latent.shape[-1]
         new = blocks.frame.new_empty
         self._lowers, self._couplings = new(count, b, m, m), new(count - 1, b, m, m)
         self._settled = 0
         self._blocks, self._damping = blocks, damping
-        self._corner, self._corner_right = _damped(blocks.betas, damping), -blocks.g_betas[..., None]
+        self._corner, self._corner_right = damped(blocks.betas, damping), -blocks.g_betas[..., None]
         self._bad = torch.zeros(len(damping), dtype=torch.int32, device=damping.device)
         self._borders: list[Tensor] = []
         self._rights: list[Tensor] = []
         self._waiting: tuple[Tensor, Tensor, Tensor] | None = None
+        self._backwards = backwards
+        self._taken: tuple[Tensor, Tensor, Tensor] | None = None
+        self._to_previous: Tensor | None = None  # of the segment that waits
 
-    def add(self, run: _Outer, bad: Tensor) -> None:
+    def add(self, run: OuterBlocks, bad: Tensor) -> None:
         """Add a run of segments."""
         self._bad = self._bad + bad
         self._corner, self._corner_right = self._corner - run.corner, self._corner_right + run.corner_right
-        if self._waiting is not None and run.previous is not None:
-            diagonal, border, right = self._waiting
-            taken = run.previous
-            self._waiting = diagonal - taken[0], border - taken[1], right + taken[2]
-        for s in range(run.diagonal.shape[1]):
-            self._settle(run.before[:, s])
+        count = run.diagonal.shape[1]
+        if not self._backwards:
+            self._waiting = _without(self._waiting, run.previous)
+        for s in reversed(range(count)) if self._backwards else range(count):
+            to_next = run.before[:, s]
+            if self._backwards:
+                self._to_previous, to_next = to_next.mT, self._to_previous
+            self._settle(to_next)
             self._waiting = run.diagonal[:, s], run.border[:, s], run.right[:, s]
+            if self._backwards and s == count - 1:
+                self._waiting, self._taken = _without(self._waiting, self._taken), run.previous
 
-    def _settle(self, to_next: Tensor | None) -> None:
+    def _settle(self, to_next: Tensor | None, part: ClipPart | None = None) -> None:
         """Factor the waiting segment, which hangs together with the next one by `to_next`."""
         if self._waiting is None:
             return
@@ -265,6 +229,10 @@ class _Chain:
         if here:
             e = self._couplings[here - 1]
             d, b, r = d - e.mT @ e, b - e.mT @ self._borders[-1], r - e.mT @ self._rights[-1]
+        if part is not None:
+            d, b, r, self._corner, self._corner_right, self._bad = part.total(
+                d, b, r, self._corner, self._corner_right, self._bad
+            )
         lower, info = torch.linalg.cholesky_ex(d)
         self._bad = self._bad + info
         columns = [b, r] if to_next is None else [b, r, to_next]
@@ -278,9 +246,11 @@ class _Chain:
         self._corner = self._corner - self._borders[-1].mT @ self._borders[-1]
         self._corner_right = self._corner_right - self._borders[-1].mT @ self._rights[-1]
 
-    def close(self, cut: Segmentation, runs: tuple[SegmentRun, ...], shape_rows: Tensor | None) -> ArrowheadFactor:
-        """Factor the last segment and the shape."""
-        self._settle(None)
+    def close(
+        self, cut: Segmentation, runs: tuple[SegmentRun, ...], shape_rows: Tensor | None, part: ClipPart | None
+    ) -> ArrowheadFactor:
+        """Factor the last segment and the shape, what is left of both parts of a clip together."""
+        self._settle(None, part)
         bad = self._bad
         if shape_rows is not None:
             parts = (self._corner, self._corner_right, bad)
@@ -288,11 +258,14 @@ class _Chain:
         corner, info = torch.linalg.cholesky_ex(self._corner)
         return ArrowheadFactor(
             self._blocks.without_latents(), self._damping, cut, runs, self._lowers, self._couplings,
-            tuple(self._borders), corner, tuple(self._rights), self._corner_right, bad + info == 0,
+            tuple(self._borders), corner, tuple(self._rights), self._corner_right, bad + info == 0, self._backwards,
         )  # fmt: skip
 
 
-def _damped(matrix: Tensor, damping: Tensor) -> Tensor:
-    diagonal = torch.diagonal(matrix, dim1=-2, dim2=-1)
-    extra = diagonal * damping.to(diagonal).reshape(-1, *[1] * (diagonal.ndim - 1)) + 1e-9
-    return matrix + torch.diag_embed(extra)
+def _without(
+    segment: tuple[Tensor, Tensor, Tensor] | None, taken: tuple[Tensor, Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return a segment's diagonal, border and right side without what the segment after it takes from them."""
+    if segment is None or taken is None:
+        return segment
+    return segment[0] - taken[0], segment[1] - taken[1], segment[2] + taken[2]

@@ -1,6 +1,6 @@
 """The inner frames of the fit's segments, eliminated from the normal equations.
 
-Separate from `arrow.py`, which solves what is left. All segments are swept at once, from their end to their start, so
+Separate from `arrowhead`, which solves what is left. All segments are swept at once, from their end to their start, so
 that the window before, which reaches only a segment's first frames, stays out of most of the work.
 """
 

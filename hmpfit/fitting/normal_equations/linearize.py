@@ -52,7 +52,7 @@ def linearize(problem: Problem, motion: Motion, work: Problem | None = None) -> 
     tail: PreviousWindow | None = None
     for piece in _pieces(frames, field, low.transl.device):
         first, last = piece.seen(frames)
-        sums = _sums(problem, motion, low, work, first, last)
+        sums = _sums(problem, motion, low, work, first, last, begins=piece.first == 0)
         _put(blocks, sums, piece, first)
         if piece.group is not None:
             tail = add_latents(blocks, take_frames(low, first, last), sums, piece.group, first, tail)
@@ -79,7 +79,7 @@ def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> 
         at = {
             name: torch.zeros_like(like).requires_grad_() for name in problem.free if (like := zero[name]) is not None
         }
-        cost = problem.cost(problem.motion(retract(motion, at))).sum()
+        cost = problem.own_cost(problem.motion(retract(motion, at))).sum()
         found = dict(zip(at, torch.autograd.grad(cost, list(at.values()), allow_unused=True), strict=True))
     half = {name: 0.5 * g if (g := found.get(name)) is not None else torch.zeros_like(at[name]) for name in at}
     frame = [
@@ -109,8 +109,10 @@ def _pieces(frames: int, field: PoseField | None, device: torch.device) -> Itera
         yield _Chunk(segments[covered.start][0], segments[covered.stop - 1][1], windows[covered.stop - 1][1], group)
 
 
-def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: int, last: int) -> LocalSums:
-    """Sum the terms' derivatives over frames first..last; those of shape and latents count with the first frame."""
+def _sums(
+    problem: Problem, motion: Motion, low: Motion, work: Problem, first: int, last: int, begins: bool
+) -> LocalSums:
+    """Sum the terms' derivatives over frames first..last; those of shape and latents where the clip `begins`."""
     motion, low = take_frames(motion, first, last), take_frames(low, first, last)
     low_points, d_points = landmark_jacobian(work.kinematics, low.global_R, low.hand_R, low.betas[:, None], low.transl)
     if not ("hand_pose" in problem.free or ("latent" in problem.free and work.field is not None)):
@@ -120,7 +122,7 @@ def _sums(problem: Problem, motion: Motion, low: Motion, work: Problem, first: i
     at = LinearizationPoint(problem, evidence, motion, points, low, low_points, low_evidence, d_points)
     sums = LocalSums(at, RIGID + POSE if "hand_pose" in problem.free else RIGID)
     for item in problem.terms:
-        if first == 0 or item.term.depends_on not in ("betas", "latent"):
+        if begins or item.term.depends_on not in ("betas", "latent"):
             sums.add(at, item)
     return sums
 

@@ -40,7 +40,8 @@ class LinearizationPoint:
         """Return sqrt of (scale x confidence x kernel weight), [B, N, G, 1], and the residual times it."""
         residual = item.term.residuals(self.motion, self.points, self.evidence, item.options)
         squared = (residual.values**2).sum(-1)
-        weight = self.problem.scale(item, residual) * residual.confidence * item.kernel.weight(squared)
+        confidence = self.problem.confidence(item, residual, self.evidence)
+        weight = self.problem.scale(item, residual) * confidence * item.kernel.weight(squared)
         root = weight.clamp_min(0).sqrt()[..., None]
         return root.to(self.d_points), (residual.values * root).to(self.d_points)
 

@@ -80,12 +80,14 @@ def solve(problem: Problem, start: Motion, stage: Stage, on_step: Callable[[int,
 def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: bool = False) -> tuple[_Search, Tensor]:
     """Try one step of every running problem; also return which took it. `on_host`: asking for a number is cheap."""
     problem, motion, cost, damping = search.problem, search.motion, search.cost, search.damping
-    move, ok = _solved(blocks, segmentation_of(problem, motion), damping, problem.shape_rows)
+    move, ok = _solved(blocks, segmentation_of(problem, motion), damping, problem)
     running = search.running & ok
     delta = step_by_variable(problem, move, running, cost.dtype)
     candidate = problem.motion(retract(motion, delta))
     new_cost = problem.cost(candidate)
     expected = problem.mean_of_sharing(_expected_fall(blocks, move, damping))
+    if problem.part is not None:
+        (expected,) = problem.part.total(expected)
     gain = (cost - new_cost) / expected.clamp_min(1e-300)
     candidate, new_cost = _search_along(problem, motion, delta, cost, (candidate, new_cost), running, on_host)
     fall = cost - new_cost
@@ -132,10 +134,10 @@ def _search_along(
 
 
 def _solved(
-    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, shape_rows: Tensor | None
+    blocks: ArrowheadSystem, cut: Segmentation, damping: Tensor, problem: Problem
 ) -> tuple[LinearSolution, Tensor]:
     """Return the damped step and whether it could be solved for, [B]; the factor is not kept."""
-    solved = factor(blocks, cut, damping, shape_rows)
+    solved = factor(blocks, cut, damping, problem.shape_rows, problem.part)
     return solved.solve(), solved.ok
 
 
@@ -154,7 +156,11 @@ def segmentation_of(problem: Problem, motion: Motion) -> Segmentation:
         layout = problem.field.layout
         reach = (stop - end for (_, end), (_, stop) in zip(layout.segments, layout.windows))
         return Segmentation(layout.segments, max(reach))
-    return segment_frames(motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT)
+    frames, every = motion.transl.shape[1], FREE_POSE_SEGMENT if "hand_pose" in problem.free else RIGID_SEGMENT
+    if problem.part is None or not problem.part.is_last:
+        return segment_frames(frames, every)
+    rest = segment_frames(frames - 1, every).segments
+    return Segmentation(((0, 1), *((a + 1, z + 1) for a, z in rest)))  # the first frame is that of both parts
 
 
 def step_by_variable(problem: Problem, move: LinearSolution, moving: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
