@@ -4,13 +4,18 @@ Corners of a reference frame are looked for in other frames where they were: of 
 whatever moves before it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.camera_motion.point_tracks import Image, cells, corners, follow_points
+from hmpfit.process_copies import Send, side_by_side
 from hmpfit.records import Floats
+
+Sample = tuple[int, Image, float]
 
 SAMPLES_PER_S, MOST_SAMPLES = 4.0, 240
 _STILL_PX = 0.75  # at the working size: a tripod's tremble and the codec's
@@ -34,33 +39,58 @@ def is_still_camera(
     """Return whether a camera is still; None where half of the frames are too plain to follow anything.
 
     `images` are `count` frames from `working_images`, `outside` the mask of `HandMasks`. A frame is
-    still where `still_share` of its corners are. Stops as soon as the camera cannot be still any more.
+    still where `still_share` of its corners are. Stops as soon as the camera cannot be still any more. Halves of images
+    that are there already are looked at side by side.
     """
     most_moved = count - int(np.ceil(_FRAMES_SHARE * (count - 1))) - 1
-    reference: Image | None = None
-    moved, compared, plain = 0, 0, 0
-    at: Floats = np.zeros((0, 2), np.float32)
-    for frame, gray, scale in images:
-        height, width = gray.shape
-        allowed = outside(frame, width, height, scale)
-        if reference is None:
-            reference, at = _evened(gray), corners(gray, allowed)
-            continue
-        pixels = at.astype(int)
-        shown = allowed[pixels[:, 1], pixels[:, 0]] > 0
-        there, good = follow_points(reference, _evened(gray), at[shown], at[shown])
-        if good.sum() < _FEWEST or cells(at[shown][good]) < _FEWEST_CELLS:
-            here = corners(gray, allowed)
-            plain += len(here) < _FEWEST or cells(here) < _FEWEST_CELLS
-            continue
-        compared += 1
-        still = np.linalg.norm(there - at[shown], axis=1)[good] < _STILL_PX
-        few = still.sum() < still_share * max(good.sum(), 0.5 * len(good))
-        moved += bool(few or cells(at[shown][good][still]) < _FEWEST_CELLS)
-        if moved > most_moved:
-            return False
+    some = iter(images)
+    first = next(some, None)
+    if first is None:
+        return None
+    frame, gray, scale = first
+    allowed = outside(frame, gray.shape[1], gray.shape[0], scale)
+    look = _Look(_evened(gray), corners(gray, allowed), outside, still_share, most_moved)
+    parts: list[Iterable[Sample]] = [some]
+    if isinstance(images, Sequence):
+        middle = (len(images) + 1) // 2
+        parts = [images[1:middle], images[middle:]]
+    found = side_by_side([partial(look, part) for part in parts])
+    moved, compared, plain = (sum(counts) for counts in zip(*found, strict=True))
+    if moved > most_moved:
+        return False
     half = 0.5 * (count - 1)
     return None if plain > half else compared >= half
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Looks for the corners of a reference frame in others."""
+
+    reference: Image
+    at: Floats  # [N, 2] the corners
+    outside: Callable[[int, int, int, float], Image]
+    still_share: float
+    most_moved: int
+
+    def __call__(self, images: Iterable[Sample], send: Send) -> tuple[int, int, int]:
+        """Return in how many frames corners moved, could be compared, and were too few, up to `most_moved`."""
+        moved, compared, plain = 0, 0, 0
+        pixels = self.at.astype(int)
+        for frame, gray, scale in images:
+            allowed = self.outside(frame, gray.shape[1], gray.shape[0], scale)
+            at = self.at[allowed[pixels[:, 1], pixels[:, 0]] > 0]
+            there, good = follow_points(self.reference, _evened(gray), at, at)
+            if good.sum() < _FEWEST or cells(at[good]) < _FEWEST_CELLS:
+                here = corners(gray, allowed)
+                plain += len(here) < _FEWEST or cells(here) < _FEWEST_CELLS
+                continue
+            compared += 1
+            still = np.linalg.norm(there - at, axis=1)[good] < _STILL_PX
+            few = still.sum() < self.still_share * max(good.sum(), 0.5 * len(good))
+            moved += bool(few or cells(at[good][still]) < _FEWEST_CELLS)
+            if moved > self.most_moved:
+                break
+        return moved, compared, plain
 
 
 def _evened(gray: Image) -> Image:

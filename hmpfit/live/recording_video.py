@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from hmpfit.live.records import Image
-from hmpfit.video.writer import encoder_errors, yuv420p
+from hmpfit.video.writer import encoder_errors, video_frame
 
 _TICKS = 90_000
 _FRAGMENT_US = 1_000_000  # what is lost at most if the process is killed
@@ -36,10 +36,8 @@ class RecordingVideo:
 
     def write(self, image: Image, time_s: float) -> None:
         """Append an RGB image, shown at `time_s` from the start."""
-        import av
-
         width, height = self._even
-        frame = av.VideoFrame.from_ndarray(yuv420p(image[:height, :width]), format="yuv420p")
+        frame = video_frame(image[:height, :width])
         frame.pts = self._last = max(round(time_s * _TICKS), self._last + 1)
         frame.time_base = Fraction(1, _TICKS)
         self._mux(frame)

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmpfit.errors import RunFolderError
 from hmpfit.files.replacing import replace_file
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 _TICKS = 90_000  # a second; divides the common frame rates
 _BT709 = 1  # the color standard that players assume for HD, by its number in the H.264 header
@@ -75,7 +78,7 @@ class VideoWriter:
             raise ValueError(f"image {image.shape} does not fit a video of {self.height}x{self.width}")
         if self.height % 2 or self.width % 2:
             image = np.pad(image, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(yuv420p(image), format="yuv420p")
+        frame = video_frame(image)
         step = round(_TICKS / self._fps)
         tick = self._last_tick + step if time_s is None and self._count else round((time_s or 0.0) * _TICKS)
         frame.pts = self._last_tick = max(tick, self._last_tick + 1)
@@ -124,17 +127,26 @@ def encoder_errors(path: Path, what: str = "video") -> Iterator[None]:
         raise RunFolderError(told) from error
 
 
-def yuv420p(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an RGB image [height, width, 3] of even size as planes [height * 3 / 2, width]: BT.709, limited range.
+def video_frame(image: NDArray[np.uint8]) -> "VideoFrame":
+    """Return an RGB image [height, width, 3] of even size as a frame to encode."""
+    import av
 
-    Chroma is the mean of four pixels. Luma equals swscale's to a level, in a third of its time.
+    frame = av.VideoFrame(image.shape[1], image.shape[0], "yuv420p")
+    for plane, values in zip(frame.planes, yuv420p(image), strict=True):
+        missing = plane.line_size - values.shape[1]  # lines of a frame are as long as suits the encoder
+        plane.update(np.pad(values, ((0, 0), (0, missing))) if missing else values)
+    return frame
+
+
+def yuv420p(image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return an RGB image [height, width, 3] of even size as planes: luma, and two of chroma of half the size.
+
+    BT.709, limited range. Chroma is the mean of four pixels. Luma equals swscale's to a level, in a third of its time.
     """
     import cv2
 
     red, blue = (np.eye(3)[n] - _LUMA for n in (0, 2))
     rows = np.stack((_LUMA * 219, blue / (1 - _LUMA[2]) * 112, red / (1 - _LUMA[0]) * 112)) / 255
     y, u, v = cv2.split(cv2.transform(image, np.column_stack((rows, (16.0, 128.0, 128.0)))))
-    height, width = y.shape
-    half = (width // 2, height // 2)
-    chroma = [cv2.resize(part, half, interpolation=cv2.INTER_AREA).ravel() for part in (u, v)]
-    return np.concatenate((y.ravel(), *chroma)).reshape(height * 3 // 2, width)
+    half = (y.shape[1] // 2, y.shape[0] // 2)
+    return [y, *(cv2.resize(part, half, interpolation=cv2.INTER_AREA) for part in (u, v))]  # type: ignore[list-item]
