@@ -105,14 +105,14 @@ class Problem:
             (own,) = self.part.total(own)
         return dict(zip((item.term.name for item in self.terms), own, strict=True))
 
-    def cost(self, motion: Motion) -> Tensor:
-        """Return the cost per problem, [B]."""
-        own = self.own_cost(motion)
+    def cost(self, motion: Motion, filled: bool = False) -> Tensor:
+        """Return the cost per problem, [B]; `filled` says that the motion comes from `motion` as it is."""
+        own = self.own_cost(motion, filled)
         return own if self.part is None else self.part.total(own)[0]
 
-    def own_cost(self, motion: Motion) -> Tensor:
+    def own_cost(self, motion: Motion, filled: bool = False) -> Tensor:
         """Return the cost per problem without what the other part of the clip costs, [B]."""
-        return self.mean_of_sharing(self._own_costs(motion).sum(0))
+        return self.mean_of_sharing(self._own_costs(motion, filled).sum(0))
 
     def confidence(self, item: WeightedTerm, residual: Residual, evidence: Evidence) -> Tensor:
         """Return the confidence of a term's residuals, 0 where the other part of the clip counts them.
@@ -127,8 +127,8 @@ class Problem:
             return torch.where(first[:, None], 0.0, residual.confidence)
         return residual.confidence * counted[..., None]
 
-    def _own_costs(self, motion: Motion) -> Tensor:
-        motion = self.motion(motion)
+    def _own_costs(self, motion: Motion, filled: bool = False) -> Tensor:
+        motion = motion if filled else self.motion(motion)
         points = self.points(motion)
         return torch.stack([self._cost(item, motion, points) for item in self.terms])
 

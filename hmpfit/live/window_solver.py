@@ -29,8 +29,11 @@ class WindowSteps:
 
 
 def solve_window(problem: Problem, start: Motion, past: MarginalPrior, options: WindowSteps = WindowSteps()) -> Motion:
-    """Lower the cost of a window's motion [B, T], its past included; a step that does not is not taken."""
-    motion, cost = start, problem.cost(start) + past.cost(start)
+    """Lower the cost of a window's motion [B, T], its past included; a step that does not is not taken.
+
+    `start` comes from `problem.motion`.
+    """
+    motion, cost = start, problem.cost(start, filled=True) + past.cost(start)
     damping = torch.full_like(cost, options.damping)
     frames = motion.transl.shape[1]
     cut = segment_frames(frames, _SEGMENT if "hand_pose" in problem.free else frames)
@@ -45,7 +48,7 @@ def solve_window(problem: Problem, start: Motion, past: MarginalPrior, options: 
         move = factored.solve()
         delta = step_by_variable(problem, move, factored.ok, cost.dtype)
         candidate = problem.motion(retract(motion, delta))
-        new_cost = problem.cost(candidate) + past.cost(candidate)
+        new_cost = problem.cost(candidate, filled=True) + past.cost(candidate)
         better = factored.ok & torch.isfinite(new_cost) & (new_cost < cost)
         motion = keep_better(candidate, motion, better)
         cost = torch.where(better, new_cost, cost)

@@ -39,3 +39,15 @@ def test_log_undoes_exp_at_every_angle_with_the_derivative_of_a_right_turn(dtype
             [torch.autograd.grad(found[:, k].sum(), turned, retain_graph=True)[0] for k in range(3)], 1
         )
     torch.testing.assert_close(slopes, rotations.inverse_right_jacobian(vectors), atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-6, 1e-3, 1.0, 3.14159265, 6.0])
+def test_exp_is_the_matrix_exponential_at_any_angle(angle: float) -> None:
+    axis = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8], [1.0, 0.0, 0.0]], dtype=torch.float64), dim=-1)
+    turn = (angle * axis).requires_grad_()
+    expected = torch.linalg.matrix_exp(rotations.hat(turn))
+    found = rotations.exp(turn)
+    torch.testing.assert_close(found, expected, atol=1e-13, rtol=0)
+    weights = torch.arange(9.0, dtype=torch.float64).view(3, 3) ** 2
+    slopes = [torch.autograd.grad((one * weights).sum(), turn)[0] for one in (found, expected)]
+    torch.testing.assert_close(*slopes, atol=1e-9, rtol=0)

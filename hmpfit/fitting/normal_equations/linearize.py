@@ -79,7 +79,7 @@ def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> 
         at = {
             name: torch.zeros_like(like).requires_grad_() for name in problem.free if (like := zero[name]) is not None
         }
-        cost = problem.own_cost(problem.motion(retract(motion, at))).sum()
+        cost = problem.own_cost(problem.motion(retract(motion, at)), filled=True).sum()
         found = dict(zip(at, torch.autograd.grad(cost, list(at.values()), allow_unused=True), strict=True))
     half = {name: 0.5 * g if (g := found.get(name)) is not None else torch.zeros_like(at[name]) for name in at}
     frame = [

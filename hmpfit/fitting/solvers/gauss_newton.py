@@ -84,7 +84,7 @@ def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: b
     running = search.running & ok
     delta = step_by_variable(problem, move, running, cost.dtype)
     candidate = problem.motion(retract(motion, delta))
-    new_cost = problem.cost(candidate)
+    new_cost = problem.cost(candidate, filled=True)
     expected = problem.mean_of_sharing(_expected_fall(blocks, move, damping))
     if problem.part is not None:
         (expected,) = problem.part.total(expected)
@@ -126,7 +126,7 @@ def _search_along(
         length = factor**power
         scaled = {name: part * length.reshape(-1, *[1] * (part.ndim - 1)) for name, part in delta.items()}
         candidate = problem.motion(retract(start, scaled))
-        candidate_cost = problem.cost(candidate)
+        candidate_cost = problem.cost(candidate, filled=True)
         taken = going & torch.isfinite(candidate_cost) & (candidate_cost < limit)
         best, best_cost = keep_better(candidate, best, taken), torch.where(taken, candidate_cost, best_cost)
         limit, going = torch.where(taken, candidate_cost, limit), going & (taken == good)
