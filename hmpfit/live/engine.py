@@ -1,4 +1,4 @@
-"""Run feed, tracker and smoother side by side, each on a thread; estimates come out in order.
+"""Run feed, tracker and smoother side by side; estimates come out in order.
 
 The tracker takes frames as they come; the smoother takes whatever was tracked since its last update, so that a slow
 update makes the next one larger. Where it still falls behind, the tracker waits for it and the feed drops frames.
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from hmpfit.live.feed import LiveFeed
 from hmpfit.live.records import LiveCounts, LiveEstimate, LiveFrame, SeenFrame
-from hmpfit.live.smoother import FixedLagSmoother, Told
+from hmpfit.live.smoother import Told
+from hmpfit.live.smoother_copy import Smoother
 from hmpfit.pipeline.devices import one_thread
 
 LEAST_NEW_S = 0.12  # of frames that an update waits for: each costs as much for one frame as for four
@@ -30,7 +31,7 @@ class LiveEngine:
 
     feed: LiveFeed
     track: Track
-    smoother: FixedLagSmoother
+    smoother: Smoother
     on_frame: Callable[[LiveFrame, SeenFrame], None] | None = None
     _tracked: list[SeenFrame] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -51,14 +52,17 @@ class LiveEngine:
         thread = threading.Thread(target=self._follow, name="hmpfit live tracker", daemon=True)
         self.feed.start()
         thread.start()
-        with one_thread():  # once: limiting the libraries takes 2 ms
-            while True:
-                new, ended = self._next()
-                told = self.smoother.update(new, last=ended)
-                if told:
-                    yield self._estimated(told)
-                if ended:
-                    break
+        try:
+            with one_thread():  # once: limiting the libraries takes 2 ms
+                while True:
+                    new, ended = self._next()
+                    told = self.smoother.update(new, last=ended)
+                    if told:
+                        yield self._estimated(told)
+                    if ended:
+                        break
+        finally:
+            self.smoother.close()
         if self._failure is not None:
             raise self._failure
 

@@ -16,7 +16,9 @@ from hmpfit.live.engine import LiveEngine
 from hmpfit.live.feed import LiveFeed
 from hmpfit.live.records import LiveCounts, LiveFrame, SeenFrame, SeenHand
 from hmpfit.live.smoother import FixedLagSmoother, SmootherOptions
+from hmpfit.live.smoother_copy import smoother_beside
 from hmpfit.live.tracker import HandTracker, TrackerOptions
+from hmpfit.pipeline.devices import one_thread
 from hmpfit.pipeline.fit import prior_name
 from hmpfit.pipeline.run import prior_of
 from hmpfit.priors.opening import Prior
@@ -39,6 +41,7 @@ class LiveTools:
     prior: str
 
     @classmethod
+    @one_thread()  # or threads of torch would stay, and a process that has some cannot be copied
     def load(
         cls, settings: RunSettings, width: int, height: int, options: SmootherOptions | None = None
     ) -> "LiveTools":
@@ -81,8 +84,11 @@ class LiveTools:
         self.tracker(LiveFrame(-1, -1e9, 0.0, black))
 
     def engine(self, source: LiveSource, mirrored: bool = False) -> LiveEngine:
-        """Return an engine that is ready to run on a source of the size that was loaded for."""
-        return LiveEngine(LiveFeed(source, LiveCounts(), mirrored), self.tracker, self.smoother)
+        """Return an engine that is ready to run on a source of the size that was loaded for.
+
+        Where this process can be copied the smoother runs in a copy.
+        """
+        return LiveEngine(LiveFeed(source, LiveCounts(), mirrored), self.tracker, smoother_beside(self.smoother))
 
 
 def live_settings(settings: RunSettings) -> RunSettings:

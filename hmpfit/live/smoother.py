@@ -90,6 +90,9 @@ class FixedLagSmoother:
             out += self._update(some, False)
         return out + (self._update([], True) if last else [])
 
+    def close(self) -> None:
+        """Do nothing: it holds memory alone."""
+
     def _update(self, new: Sequence[SeenFrame], last: bool) -> list[Told]:
         hands = self._hands
         if new:
@@ -170,7 +173,7 @@ class FixedLagSmoother:
 
 def _cheaper(problem: Problem, past: MarginalPrior, one: Motion, other: Motion) -> Motion:
     """Return of each hand the motion that costs less."""
-    costs = [problem.cost(motion) + past.cost(motion) for motion in (one, other)]
+    costs = [problem.cost(motion, filled=True) + past.cost(motion) for motion in (one, other)]
     return keep_better(other, one, costs[1] < costs[0])
 
 

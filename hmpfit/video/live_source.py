@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hmpfit.errors import InputError
 from hmpfit.video.placement import Placement
+from hmpfit.video.rgb import upright_rgb
 
 if TYPE_CHECKING:
     import av.container
@@ -146,9 +147,7 @@ class LiveSource:
             for frame in self._container.decode(self._stream):
                 if here is None or here.stored_size != (frame.width, frame.height):
                     here = Placement.of(frame, aspect)  # once: a frame that was asked lives until cycles are collected
-                width, height = here.unturned_size
-                shown = frame.reformat(width=width, height=height, format="rgb24")
-                image = np.ascontiguousarray(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)))
+                image = np.ascontiguousarray(upright_rgb(frame, here))
                 yield LivePicture(None if frame.time is None else float(frame.time), image)
         except (av.FFmpegError, OSError) as error:
             if self.kind == "file":

@@ -6,7 +6,6 @@ because headers lie about what decodes.
 """
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from hmpfit.files.opening import explained, open_regular
 from hmpfit.video.decoding import decoded_frames, opened, video_stream
 from hmpfit.video.metadata import focal_from_metadata
 from hmpfit.video.placement import Placement, letterboxed
+from hmpfit.video.rgb import upright_rgb
 
 if TYPE_CHECKING:
     import hashlib
@@ -156,22 +156,7 @@ class VideoFile:
         here = self._placement  # `Placement.of` reads side data, after which only the cycle collector frees a frame
         if (frame.width, frame.height) != here.stored_size:
             here = Placement.of(frame, here.aspect)
-        width, height = here.unturned_size
-        shown = _reformatter().reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        return letterboxed(here.turned(np.asarray(shown.to_ndarray(), dtype=np.uint8)), self.width, self.height)
-
-
-_PER_THREAD = threading.local()
-
-
-def _reformatter() -> "av.video.reformatter.VideoReformatter":
-    """Return the thread's converter: each keeps swscale's tables, which take longer to make than a frame to convert."""
-    if not hasattr(_PER_THREAD, "reformatter"):
-        from av.video.reformatter import VideoReformatter
-
-        _PER_THREAD.reformatter = VideoReformatter()
-    reformatter: av.video.reformatter.VideoReformatter = _PER_THREAD.reformatter
-    return reformatter
+        return letterboxed(upright_rgb(frame, here), self.width, self.height)
 
 
 class _Pass:

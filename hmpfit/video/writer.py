@@ -72,7 +72,6 @@ class VideoWriter:
 
     def write(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
         """Append an RGB image [height, width, 3], shown at `time_s` (default: one frame after the last)."""
-        import av
 
         if image.shape != (self.height, self.width, 3):
             raise ValueError(f"image {image.shape} does not fit a video of {self.height}x{self.width}")
@@ -134,7 +133,7 @@ def video_frame(image: NDArray[np.uint8]) -> "VideoFrame":
     frame = av.VideoFrame(image.shape[1], image.shape[0], "yuv420p")
     for plane, values in zip(frame.planes, yuv420p(image), strict=True):
         missing = plane.line_size - values.shape[1]  # lines of a frame are as long as suits the encoder
-        plane.update(np.pad(values, ((0, 0), (0, missing))) if missing else values)
+        plane.update(np.pad(values, ((0, 0), (0, missing))) if missing else values)  # type: ignore[arg-type]
     return frame
 
 
