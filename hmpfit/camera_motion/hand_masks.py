@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmpfit.geometry.near_in_time import nearest
 from hmpfit.records import Floats, KeypointTracks
 from hmpfit.skeleton import OPENPOSE_WRIST, openpose
 
@@ -28,9 +29,9 @@ class HandMasks:
             if not len(known):
                 continue
             times = tracks.times_s
-            nearest = known[np.abs(times[known][None] - times[:, None]).argmin(axis=1)]
-            near = np.abs(times[nearest] - times) <= _HELD_S
-            xy[hand, near] = xy[hand, nearest[near]]
+            at = known[nearest(times[known], times)]
+            near = np.abs(times[at] - times) <= _HELD_S
+            xy[hand, near] = xy[hand, at[near]]
         return cls(xy)
 
     def outside(self, frame: int, width: int, height: int, scale: float) -> NDArray[np.uint8]:

@@ -16,9 +16,15 @@ _SAME_S = 1e-9  # moments closer than this are one
 
 def seconds_to_nearest(times_s: Floats, asked_s: Floats) -> Floats:
     """Return how far, in seconds, each of asked_s [T] is from the nearest of times_s [N], N > 0, both in order."""
+    return np.asarray(np.abs(times_s[nearest(times_s, asked_s)] - asked_s))
+
+
+def nearest(times_s: Floats, asked_s: Floats) -> NDArray[np.int64]:
+    """Return which of times_s [N], N > 0, is nearest to each of asked_s [T], both in order; of two the earlier."""
     after = np.searchsorted(times_s, asked_s).clip(0, len(times_s) - 1)
     before = (after - 1).clip(0)
-    return np.asarray(np.minimum(np.abs(times_s[after] - asked_s), np.abs(asked_s - times_s[before])))
+    nearer = np.abs(times_s[after] - asked_s) < np.abs(asked_s - times_s[before])
+    return np.asarray(np.where(nearer, after, before))
 
 
 def mean_around(values: Floats, times_s: Floats, asked_s: Floats, over_s: float) -> Floats:

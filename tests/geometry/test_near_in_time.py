@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmpfit.geometry.near_in_time import mean_around, seconds_to_nearest
+from hmpfit.geometry.near_in_time import mean_around, nearest, seconds_to_nearest
 
 
 @pytest.mark.parametrize("count, over_s", [(1, 0.3), (2, 0.0), (50, 0.3), (50, 0.02), (50, 100.0)])
@@ -23,3 +23,12 @@ def test_two_that_are_as_near_count_both_and_a_limit_is_reached_in_spite_of_roun
     middles = (frames[1:] + frames[:-1]) / 2
     found = mean_around(np.arange(59.0), middles, frames[20:40], 0.3)
     np.testing.assert_allclose(found, np.arange(19.5, 39.5), atol=1e-9)
+
+
+def test_the_nearest_of_some_moments_is_that_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    asked = np.arange(90) / 30
+    for share in (0.05, 0.3, 1.0):
+        times = asked[np.append(rng.random(89) < share, True)]
+        expected = np.abs(times[None] - asked[:, None]).argmin(axis=1)
+        np.testing.assert_array_equal(nearest(times, asked), expected)
