@@ -152,7 +152,7 @@ def read_terms(stage: Stage, free: tuple[str, ...]) -> tuple[WeightedTerm, ...]:
     InputError for a negative weight: no term drops out in silence.
     """
     known = names("terms")
-    for table in ("weights", "kernels", "options"):
+    for table in ("weights", "kernels", "options", "coarse"):
         for name in getattr(stage, table):
             if name not in known:
                 raise UnknownNameError(f"term under '{table}' of stage '{stage.name}'", name, known)

@@ -27,7 +27,7 @@ def fit_clip(
 ) -> FitRecord:
     """Fit the clip of a run; `video_name` is what the result calls the video."""
     settings, recipe = context.settings, context.settings.fit_recipe
-    on_step = _report_steps(context, sum(stage.steps for stage in recipe.stages))
+    on_step = _report_steps(context, sum(stage.steps * (2 if stage.coarse else 1) for stage in recipe.stages))
 
     def compute() -> Fitted:
         return fit(

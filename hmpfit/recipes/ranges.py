@@ -21,7 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "correlated_frames": (1e-3, 100_000), "damping": (0.0, 1e6), "views_every_s": (0.0, 3600.0),
     "search_every_s": (0.0, 3600.0),
     "least_frame_confidence": (0.0, 1.0), "focal_per_longer_side": (0.1, 10.0), "focal_px": (0.0, 1e6),
-    "learning_rate": (1e-9, 1e3), "tolerance": (0.0, 1.0),
+    "learning_rate": (1e-9, 1e3), "tolerance": (0.0, 1.0), "coarse_tolerance": (0.0, 1.0),
 }  # fmt: skip
 
 

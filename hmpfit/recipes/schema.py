@@ -134,7 +134,10 @@ class WithoutPrior:
 
 @dataclass(frozen=True)
 class Stage:
-    """One solve: what is free, which terms hold and how hard the solver tries."""
+    """One solve: what is free, which terms hold and how hard the solver tries.
+
+    With `coarse` the stage is solved twice, first to `coarse_tolerance` and with terms times their factors there.
+    """
 
     name: str = "stage"
     free: list[FreeVariable] = field(default_factory=list)
@@ -146,6 +149,8 @@ class Stage:
     damping: float = 1e-3
     adam_steps: int = 400
     learning_rate: float = 0.05
+    coarse: dict[str, float] = field(default_factory=dict)
+    coarse_tolerance: float = 2e-3
     weights: dict[str, float] = field(default_factory=dict)
     kernels: dict[str, KernelSettings] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
