@@ -16,12 +16,13 @@ from torch import Tensor
 from hmpfit.errors import InputError
 from hmpfit.fitting.batching.gather import BatchItem, ClipToFit, batches, gather_hands, merge_evidence
 from hmpfit.fitting.batching.parallel import OnStep, run_parallel
+from hmpfit.fitting.coarse_first import solve_coarse_first
 from hmpfit.fitting.pose_field import WINDOWS_ENCODED_AT_ONCE, PoseField
 from hmpfit.fitting.problem import Problem, read_terms
 from hmpfit.fitting.solvers.history import Solved, sum_reports
 from hmpfit.fitting.solvers.two_parts import solve_in_two_parts
 from hmpfit.fitting.two_hands.hand_pairs import HandPairs
-from hmpfit.fitting.two_hands.solve import solve_two_hands, without_penetration
+from hmpfit.fitting.two_hands.solve import without_penetration
 from hmpfit.fitting.uncertainty import joint_std_mm
 from hmpfit.fitting.unseen_frames import bridge_unseen
 from hmpfit.fitting.windows import WindowLayout, lay_windows, resample_poses
@@ -159,7 +160,7 @@ def _fit_batch(
         if solver == "gauss_newton":
             solve = partial(solve_in_two_parts, solve)
         with torch.enable_grad() if solver != "gauss_newton" else torch.no_grad():
-            solved = _solve(solve, problem, motion, stage, on_step, pairs)
+            solved = solve_coarse_first(solve, problem, motion, stage, on_step, pairs)
         motion = solved.motion
         reports.append(solved.reports)
     if reports and recipe.unseen_frames.bridge:
@@ -193,26 +194,6 @@ def _fit_batch(
             )
         )
     return out
-
-
-def _solve(
-    solve: Any, problem: Problem, motion: Motion, stage: Stage, on_step: OnStep | None, pairs: HandPairs | None
-) -> Solved:
-    """Solve a stage, coarsely before where it says so: of several minima that is the way to a lower one, often."""
-    factors = {item.term.name: stage.coarse.get(item.term.name, 1.0) for item in problem.terms}
-    if set(factors.values()) <= {1.0}:
-        return solve_two_hands(solve, problem, motion, stage, on_step, pairs)
-    terms = without_penetration(problem).terms
-    coarse = replace(problem, terms=tuple(replace(one, weight=one.weight * factors[one.term.name]) for one in terms))
-    first = solve_two_hands(solve, coarse, motion, replace(stage, tolerance=stage.coarse_tolerance), on_step, pairs)
-    if first.report.outcome == "not_finite":
-        return first
-    then = solve_two_hands(solve, problem, first.motion, stage, on_step, pairs)
-    both = (
-        replace(after, steps=after.steps + before.steps, seconds=after.seconds + before.seconds)
-        for before, after in zip(first.reports, then.reports)
-    )
-    return replace(then, reports=tuple(both))
 
 
 def _precision(recipe: Recipe) -> tuple[torch.dtype, torch.dtype]:

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from hmpfit import registry
+from hmpfit.fitting.coarse_first import solve_coarse_first
+from hmpfit.fitting.two_hands.solve import without_penetration
 from hmpfit.hands.kinematics import landmark_points
 from tests.made_problem import make, take
 
@@ -88,3 +90,28 @@ def test_the_same_problem_gives_the_same_numbers():
     solve = registry.load("solvers", "gauss_newton")
     first, second = (solve(made.problem(), made.start, replace(made.stage, **STAGE)).motion for _ in range(2))
     assert torch.equal(first.latent, second.latent) and torch.equal(first.global_R, second.global_R)
+
+
+def test_a_coarse_solve_comes_first_where_its_terms_hold():
+    made = make(frames=30)
+    problem = without_penetration(made.problem())
+    weights = {item.term.name: item.weight for item in problem.terms}
+    solve, seen = registry.load("solvers", "gauss_newton"), []
+
+    def watched(problem, motion, stage, on_step):
+        solved = solve(problem, motion, stage, on_step)
+        seen.append(({item.term.name: item.weight for item in problem.terms}, stage.tolerance, solved))
+        return solved
+
+    stage = replace(made.stage, **STAGE, coarse={"prior": 4.0}, coarse_tolerance=0.01)
+    both = solve_coarse_first(watched, problem, made.start, stage, None, None)
+    (coarse, tolerance, first), (fine, last_tolerance, then) = seen
+    assert coarse == {**weights, "prior": 4 * weights["prior"]} and fine == weights
+    assert (tolerance, last_tolerance) == (0.01, STAGE["tolerance"])
+    assert both.motion is then.motion
+    for total, before, after in zip(both.reports, first.reports, then.reports):
+        assert total.steps == before.steps + after.steps and total.cost_end == after.cost_end
+
+    seen.clear()
+    solve_coarse_first(watched, problem, made.start, replace(stage, coarse={"pose_smooth": 4.0}), None, None)
+    assert len(seen) == 1

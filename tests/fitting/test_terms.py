@@ -127,6 +127,35 @@ def test_smoothness_means_the_same_at_any_frame_rate():
     assert (fast > 3 * slow).all()
 
 
+@pytest.mark.parametrize("name", ["orient_smooth", "transl_smooth", "pose_smooth"])
+def test_a_steady_motion_costs_the_same_per_second_however_often_it_is_seen(name):
+    made = make(frames=61, noise=0.0)
+    ramp = torch.linspace(0, 0.5, 61, dtype=made.truth.transl.dtype)[:, None].expand(61, 3)
+    turns = rotations.exp(ramp)
+    steady = replace(
+        made.truth,
+        global_R=turns.expand_as(made.truth.global_R),
+        hand_R=turns[:, None].expand_as(made.truth.hand_R),
+        transl=ramp.expand_as(made.truth.transl),
+    )
+    every_sixth = slice(None, None, 6)
+    sixth = replace(
+        steady,
+        global_R=steady.global_R[:, every_sixth],
+        hand_R=steady.hand_R[:, every_sixth],
+        transl=steady.transl[:, every_sixth],
+    )
+    often = replace(made.evidence, times_s=torch.arange(61, dtype=torch.float64) / 30)
+    seldom = replace(made.evidence, times_s=often.times_s[every_sixth])
+    term = registry.load("terms", name)
+    for per_time, ratio in ((True, 1.0), (False, 6.0)):
+        costs = []
+        for motion, evidence in ((steady, often), (sixth, seldom)):
+            found = term.residuals(motion, motion.transl, evidence, term.options(per_time=per_time))
+            costs.append(((found.values**2).sum(-1) * found.confidence).sum())
+        assert float(costs[0] / costs[1]) == pytest.approx(ratio, rel=1e-6)
+
+
 def test_a_smaller_and_nearer_hand_moves_no_less_where_smoothness_has_no_scale():
     made = make(frames=60, noise=0.0)
     nearer = replace(made.truth, transl=0.9 * made.truth.transl)
@@ -168,6 +197,8 @@ def test_a_misspelt_term_option_or_kernel_is_refused():
         read_terms(replace(stage, kernels={"keypoints_2d": KernelSettings("cauchy")}), FREE_LATENT)
     with pytest.raises(InputError, match="keypoints_2d"):
         read_terms(replace(stage, weights={"keypoints_2d": -1.0}), FREE_LATENT)
+    with pytest.raises(UnknownNameError, match="coarse"):
+        read_terms(replace(stage, coarse={"priors": 4.0}), FREE_LATENT)
 
 
 @pytest.mark.parametrize("name", ["keypoints_2d", "keypoints_3d"])

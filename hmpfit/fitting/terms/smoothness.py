@@ -3,8 +3,8 @@
 Where the camera moves, what is smooth is the hand's motion through the world, not before the camera.
 
 Differences are divided by the time step in units of 1/30 s, so that a weight means the same at any frame rate
-(docs/method.md section 2: sums as printed, times (fps / 30)^2). A sum over time (`per_time`) holds a hand that is seen six
-times a second as firmly as one that is seen thirty times; a sum over steps holds it a fifth as firmly.
+(docs/method.md section 2: sums as printed, times (fps / 30)^2). A sum over time (`per_time`) holds a hand that is seen
+six times a second as firmly as one that is seen thirty times; a sum over steps holds it a fifth as firmly.
 """
 
 from dataclasses import dataclass
