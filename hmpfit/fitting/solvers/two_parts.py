@@ -25,7 +25,7 @@ from hmpfit.process_copies import beside, can_copy
 from hmpfit.recipes.schema import Stage
 
 LEAST_FRAMES = 64  # of a part; the two of fewer would wait for each other longer than they compute
-_FRAMES_A_WINDOW = 96  # as long as which a window's own numbers take (pinches and cups, 30 fps)
+_FRAMES_A_WINDOW = 96  # what a window's own numbers cost, in frames (pinches and cups)
 
 OnStep = Callable[[int, int], None]
 Solve = Callable[[Problem, Motion, Stage, OnStep | None], Solved]
