@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from hmpfit.hands.mano import pose_hands
 from hmpfit.hands.model_files import load_hand_models
+from hmpfit.keypoints.hand_detector import HandDetector
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.mediapipe import MediaPipeOptions, find_tracks
 from hmpfit.keypoints.palm_detector import INPUT
@@ -35,7 +36,8 @@ Label = tuple[Floats, int]  # center, width, height (shares of the picture), rig
 CANVAS = 2 * INPUT  # pictures are drawn at twice the size
 SPRITE = 256
 LEAST_VISIBLE, LEAST_INSIDE = 0.3, 0.5  # shares of the landmarks from which a hand must be found
-SIZES = (0.12, 0.75)  # of hands, shares of the picture
+SIZES = (0.08, 0.75)  # of hands, shares of the picture
+UNSURE = 0.15  # score of an earlier detector above which what matches no known hand is neither hand nor background
 FINGERS = tuple(tuple(range(first, first + 4)) for first in range(1, 21, 4))
 
 
@@ -73,11 +75,23 @@ def _frames(
     usable = np.flatnonzero(seen[:, :count].any(0))
     chosen = set(usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)].tolist())
     rows = np.flatnonzero(seen.any(1))
-    return [
-        Frame(image.copy(), [(bridged[h, frame], bool(is_right[h]), bool(seen[h, frame])) for h in rows])
-        for frame, image in clip.images()
-        if frame in chosen
-    ]
+    earlier = HandDetector(load_landmarker().palm, UNSURE, 6)
+    out = []
+    for frame, image in clip.images():
+        if frame in chosen:
+            hands = [(bridged[h, frame], bool(is_right[h]), bool(seen[h, frame])) for h in rows]
+            out.append(Frame(image.copy(), hands + _unlabeled(earlier(image).xyxy_px, hands)))
+    return out
+
+
+def _unlabeled(boxes: Floats, hands: Sequence[tuple[Floats, bool, bool]]) -> list[tuple[Floats, bool, bool]]:
+    """Return boxes [N, 4] that lie on no known hand as unsure hands: the tracks miss hands, above all those sought."""
+    out = []
+    for box in boxes:
+        center, size = (box[:2] + box[2:]) / 2, np.linalg.norm(box[2:] - box[:2])
+        if all(np.linalg.norm(xy.mean(0) - center) > 0.5 * size for xy, _, _ in hands):
+            out.append((np.linspace(box[:2], box[2:], 21), False, False))
+    return out
 
 
 def read_backgrounds(folder: Path) -> list[Image]:
@@ -100,7 +114,9 @@ def window(image: Image, g: np.random.Generator, size: int = CANVAS, least: floa
     return cut[:, ::-1].copy() if g.random() < 0.5 else cut
 
 
-def real_picture(frames: Sequence[Frame], bank: Sequence[Image], g: np.random.Generator) -> tuple[Image, list[Label]]:
+def real_picture(
+    frames: Sequence[Frame], bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT
+) -> tuple[Image, list[Label]]:
     frame = frames[g.integers(len(frames))]
     flip = g.random() < 0.5
     height, width = frame.image.shape[:2]
@@ -133,11 +149,11 @@ def real_picture(frames: Sequence[Frame], bank: Sequence[Image], g: np.random.Ge
             covered = np.ones(21, bool)
             covered[inside] = over[at[inside, 1], at[inside, 0]] > 0.5
             labels.append(_label(xy, right, 1 - covered.mean(), sure))
-    return finish(picture, g), labels
+    return finish(picture, g, pixels), labels
 
 
 def empty_picture(
-    sources: Sequence[Sequence[Frame]], bank: Sequence[Image], g: np.random.Generator
+    sources: Sequence[Sequence[Frame]], bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT
 ) -> tuple[Image, list[Label]]:
     picture = window(bank[g.integers(len(bank))], g).astype(np.float32)
     if g.random() < 0.5:
@@ -150,7 +166,7 @@ def empty_picture(
     for _ in range(int(g.integers(0, 3))):
         place = g.uniform(-1, 1, (21, 2)) * g.uniform(20, 150) + g.uniform(0, CANVAS, 2)
         picture = hold(picture, place, bank, g)[0]
-    return finish(picture, g), []
+    return finish(picture, g, pixels), []
 
 
 def _without_hands(frame: Frame, g: np.random.Generator) -> Floats | None:
@@ -173,7 +189,7 @@ class RenderedHands:
         self._models, self._seed, self._takes = load_hand_models("open"), seed, dict[int, Any]()
         self._close = crops.CloseUpOptions(size=CANVAS, anywhere=0.7)
 
-    def __call__(self, bank: Sequence[Image], g: np.random.Generator) -> tuple[Image, list[Label]]:
+    def __call__(self, bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT) -> tuple[Image, list[Label]]:
         take = int(g.integers(60))
         if take not in self._takes:
             self._takes[take] = crops._take(self._close, self._seed + take, take)
@@ -202,7 +218,7 @@ class RenderedHands:
         if g.random() < 0.25:
             out, alpha = hold(out, xy, bank, g)
             visible[inside] &= alpha[at[inside, 1], at[inside, 0]] <= 0.5
-        return finish(out, g), [_label(xy, right, visible.mean(), True)]
+        return finish(out, g, pixels), [_label(xy, right, visible.mean(), True)]
 
 
 def _held(joints: Floats, g: np.random.Generator) -> Mesh:
@@ -258,10 +274,11 @@ def hold(
     middle = points[[0, 5, 9, 17]].mean(0) + 0.21 * g.normal(size=2) * extent + up * g.uniform(0, 0.8)
     A = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([width, length]) / SPRITE
     M = np.c_[A, middle - A @ np.full(2, SPRITE / 2)]
-    alpha = cv2.warpAffine(alpha, M, (CANVAS, CANVAS))
-    surface = cv2.warpAffine(surface, M, (CANVAS, CANVAS), borderMode=cv2.BORDER_REPLICATE)
+    size = picture.shape[1::-1]
+    alpha = cv2.warpAffine(alpha, M, size)
+    surface = cv2.warpAffine(surface, M, size, borderMode=cv2.BORDER_REPLICATE)
     if g.random() < 0.6:
-        fingers, thick = np.zeros((CANVAS, CANVAS), np.float32), max(int(0.2 * np.linalg.norm(up)), 2)
+        fingers, thick = np.zeros(picture.shape[:2], np.float32), max(int(0.2 * np.linalg.norm(up)), 2)
         for finger in g.choice(5, size=g.integers(1, 5), replace=False):
             part = FINGERS[finger] if g.random() < 0.6 else FINGERS[finger][1:]
             cv2.polylines(fingers, [points[list(part)].round().astype(np.int32)], False, (1.0,), thick)
@@ -304,8 +321,8 @@ def _surface(bank: Sequence[Image], g: np.random.Generator) -> Floats:
     return (surface * g.uniform(0.6, 1.2)).astype(np.float32)
 
 
-def finish(picture: Floats, g: np.random.Generator) -> Image:
-    """Blur, light, noise, compression, at the size of the network's input."""
+def finish(picture: Floats, g: np.random.Generator, side: int = INPUT) -> Image:
+    """Blur, light, noise, compression, at the size of the network's input or another."""
     out, drawn = picture.astype(np.float32), g.random()
     if drawn < 0.12:
         out = cv2.GaussianBlur(out, (0, 0), g.uniform(0.5, 2.5))
@@ -315,8 +332,9 @@ def finish(picture: Floats, g: np.random.Generator) -> Image:
         ends = np.round(half + np.outer((-half, half), (np.cos(angle), np.sin(angle)))).astype(int).tolist()
         cv2.line(kernel, ends[0], ends[1], (1.0,))
         out = cv2.filter2D(out, -1, kernel / kernel.sum())
-    out = cv2.resize(out, (INPUT, INPUT), interpolation=cv2.INTER_AREA)
-    out = out * g.uniform(0.5, 1.35) * (1 + g.normal(0, 0.06, 3)) + g.normal(0, 8)
+    out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
+    out = 255 * np.clip(out / 255, 0, 1) ** np.exp(g.normal(0, 0.25))
+    out = out * g.uniform(0.5, 1.35) * (1 + g.normal(0, 0.08, 3)) + g.normal(0, 8)
     if g.random() < 0.15:
         out = np.repeat(out.mean(-1, keepdims=True), 3, -1)
     image = np.clip(out + g.normal(0, g.uniform(0, 5), out.shape), 0, 255).astype(np.uint8)

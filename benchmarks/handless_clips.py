@@ -3,7 +3,7 @@
 Pictures (of animals, faces, things) are panned and zoomed into clips; videos are taken as they are. Only give what
 shows no hand: every hand that is kept counts as a false one.
 
-python benchmarks/handless_clips.py FILE... [--seconds S] [--seed N] [-o DIR]
+python benchmarks/handless_clips.py FILE... [--seconds S] [--seed N] [--search S] [-o DIR]
 """
 
 import argparse
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of a clip that is made of a picture")
     parser.add_argument("--seed", type=int, default=0, help="of the ways over the pictures")
     parser.add_argument("-o", "--out", type=Path, help="folder to keep the clips in")
+    parser.add_argument("--search", type=float, default=0.0, help="seconds between searches for held objects, 0: none")
     chosen = parser.parse_args()
     logging.getLogger("hmpfit").setLevel(logging.ERROR)
     generator = np.random.default_rng(chosen.seed)
@@ -47,7 +48,7 @@ def main() -> None:
                 video.parent.mkdir(parents=True, exist_ok=True)
                 pan(read_image(file), video, chosen.seconds, generator)
             began = time.process_time()
-            kept, frames, said, lasts = look(video)
+            kept, frames, said, lasts = look(video, chosen.search)
             minutes, hands, clips_with_hands = minutes + lasts / 60, hands + kept, clips_with_hands + (kept > 0)
             print(f"{file.stem}: {kept} hands in {frames} frames, {time.process_time() - began:.1f} s CPU; {said}",
                   flush=True)  # fmt: skip
@@ -55,13 +56,14 @@ def main() -> None:
           f"{hands / minutes:.2f} a minute")  # fmt: skip
 
 
-def look(video: Path) -> tuple[int, int, str, float]:
+def look(video: Path, search_every_s: float = 0.0) -> tuple[int, int, str, float]:
     """Return how many hands a clip's keypoints hold, in how many frames, what was dropped why, and the seconds."""
     clip = open_clip(video)
     K = assumed_intrinsics(clip.width, clip.height, focal_per_longer_side=1.0)[None]
     lasts = float(clip.times_s[-1] - clip.times_s[0]) + 1 / FPS
     try:
-        found = extract(clip, Camera(K, clip.width, clip.height, None, "given"), MediaPipeOptions(workers=1))
+        options = MediaPipeOptions(workers=1, search_every_s=search_every_s)
+        found = extract(clip, Camera(K, clip.width, clip.height, None, "given"), options)
     except NoHandError as error:
         return 0, 0, str(error), lasts
     return len(found.is_right), int(found.seen.any(0).sum()), "; ".join(one.reason for one in found.dropped), lasts

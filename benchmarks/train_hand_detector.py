@@ -10,7 +10,7 @@ Writes `hand_detector.safetensors` and its card.
 
 import argparse
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from hmpfit.keypoints.palm_features import COARSE, FINE, PalmFeatures
 
 CLIPS = {"pinches": 120, "reach": 100, "fingerspelling": 120, "blocks_left_missed": 60, "cups": 80}
 TRUTH = {"desk": 80, "rig_near": 100, "stereo_fist": 80}  # frames at most of each clip and camera
+OF_A_FOLDER = 100
 KINDS = {"real": 0.45, "rendered": 0.3, "empty": 0.25}  # shares of the pictures
 MOST_HANDS, BATCH, LEARNING_RATE, DECAY = 4, 32, 3e-3, 1e-2
 NAMES = ("fine", "coarse", "labels", "kinds")
@@ -61,8 +62,12 @@ class Pictures:
         return fine.permute(0, 3, 1, 2), coarse.permute(0, 3, 1, 2)
 
 
-def sources(inputs: Path, wanted: Callable[[str], bool]) -> list[list[Frame]]:
+def sources(inputs: Path, wanted: Callable[[str], bool], folders: Sequence[Path] = ()) -> list[list[Frame]]:
+    """Return the frames of each clip and camera that is wanted, and of each folder of one person's clips."""
     out = []
+    for folder in folders:
+        videos = sorted(one for one in folder.iterdir() if one.suffix in (".mp4", ".mkv", ".avi"))
+        out.append([frame for video in videos for frame in frames_of_clip(video, OF_A_FOLDER // len(videos))])
     for name, most in CLIPS.items():
         if wanted(name):
             video = next(one for one in (inputs / "clips", inputs / "cases") if (one / f"{name}.mp4").is_file())
@@ -84,7 +89,7 @@ def draw(folder: Path, count: int, frames: list[list[Frame]], bank: list[Image],
         labels, uses = np.zeros((count, MOST_HANDS, 8), np.float32), np.zeros((count, MOST_HANDS), np.int8)
         kinds = g.choice(list(KINDS), size=count, p=list(KINDS.values()))
         for n, kind in enumerate(kinds):
-            image, hands = _picture(kind, frames, bank, rendered, g)
+            image, hands = draw_picture(kind, frames, bank, rendered, g)
             fine[n], coarse[n] = look(image)
             for place, (row, use) in enumerate(hands[:MOST_HANDS]):
                 labels[n, place], uses[n, place] = row, use
@@ -94,14 +99,20 @@ def draw(folder: Path, count: int, frames: list[list[Frame]], bank: list[Image],
         return Pictures(*maps, stored["labels"], stored["uses"], stored["kinds"])
 
 
-def _picture(
-    kind: str, frames: list[list[Frame]], bank: list[Image], rendered: RenderedHands, g: np.random.Generator
+def draw_picture(
+    kind: str,
+    frames: list[list[Frame]],
+    bank: list[Image],
+    rendered: RenderedHands,
+    g: np.random.Generator,
+    pixels: int = INPUT,
 ) -> tuple[Image, list[Label]]:
+    """Return a square picture of one of the `KINDS`, and where hands are in it."""
     if kind == "rendered":
-        return rendered(bank, g)
+        return rendered(bank, g, pixels)
     if kind == "empty":
-        return empty_picture(frames, bank, g)
-    return real_picture(frames[g.integers(len(frames))], bank, g)
+        return empty_picture(frames, bank, g, pixels)
+    return real_picture(frames[g.integers(len(frames))], bank, g, pixels)
 
 
 def targets(labels: NDArray[np.float32], uses: NDArray[np.int8]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -229,6 +240,9 @@ def main() -> None:
     parser.add_argument("backgrounds", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--hold-out", action="append", default=[], help="clips and sets to score on, repeatable")
+    parser.add_argument(
+        "--people", type=Path, action="append", default=[], help="folder of one person's clips, repeatable"
+    )
     parser.add_argument("--pictures", type=int, default=6000)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=11)
@@ -239,7 +253,7 @@ def main() -> None:
         frames = sources(args.inputs, lambda name: name in args.hold_out)
         held_out = draw(args.out / "held_out", args.pictures // 8, frames, bank[::4], args.seed + 1)
         bank = [picture for n, picture in enumerate(bank) if n % 4]
-    frames = sources(args.inputs, lambda name: name not in args.hold_out)
+    frames = sources(args.inputs, lambda name: name not in args.hold_out, args.people)
     pictures = draw(args.out / "pictures", args.pictures, frames, bank, args.seed)
     torch.set_num_threads(1)
     network, figures = learn(pictures, held_out, args.epochs, args.seed)

@@ -1,4 +1,4 @@
-"""Search frames that lack hands with `hand_detector`; the landmark network judges what it proposes.
+"""Search frames that lack hands with `hand_detector`; `hand_judge` says which of its boxes show one.
 
 Separate from `second_detection`, which cuts pictures for the palm detector. A hand around a cup is no palm, but in a
 square that is placed and turned well the landmark network sees it. Following takes over from there.
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hmpfit.keypoints.detection import NOTHING, add_hands, distinct
 from hmpfit.keypoints.frames import FrameSource, over_frames
 from hmpfit.keypoints.hand_detector import HandDetector
+from hmpfit.keypoints.hand_judge import judged
 from hmpfit.keypoints.landmarker_files import LandmarkerFiles
 from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks
 from hmpfit.keypoints.regions import Regions, from_landmarks
@@ -27,12 +28,12 @@ class SearchOptions:
 
     every_s: float = 0.1  # 0: never
     around_s: float = 2.0  # a frame lacks a hand when frames within this time have more
-    score: float = 0.2
-    presence: float = 0.7
-    confirmed: float = 0.7  # presence in a second crop, around the landmarks of the first
-    farthest: float = 0.25  # between the landmarks of both crops
+    box_score: float = 0.03
+    presence: float = 0.3  # by the judge, mean over turns of the crop
+    score: float = 0.45  # of the judge, of its second look around the landmarks of the first, and of the box
+    farthest: float = 0.4  # between the landmarks of both crops
     apart: float = 0.6  # from every hand that is known
-    most: int = 3
+    most: int = 5
     side_vote: float = 0.1  # how far from one half what is found here votes for a side: both networks are often wrong
 
 
@@ -59,7 +60,8 @@ def search_missing_hands(
         return detections
 
     def make_tools() -> Tools:
-        return HandDetector(files.palm, options.score, options.most), LandmarkNetwork(files.landmarks)
+        detector = HandDetector(files.palm, options.box_score, options.most)
+        return detector, LandmarkNetwork(files.landmarks, with_pooled=True)
 
     def look(tools: Tools, frame: int, image: NDArray[np.uint8]) -> tuple[Landmarks, Floats]:
         return propose(tools, image, detections.xy_px[detections.frame == frame], options)
@@ -86,31 +88,40 @@ def propose(tools: Tools, image: NDArray[np.uint8], known: Floats, options: Sear
     """Return hands of an image and their scores, beside the `known` ones [K, 21, 2]."""
     detector, network = tools
     found = detector(image)
-    regions = found.regions
-    away = np.linalg.norm(regions.center_px[:, None] - known.mean(axis=1)[None], axis=-1)
-    new = np.flatnonzero((away / np.maximum(sizes(known), 1e-9)).min(axis=1, initial=np.inf) > options.apart)
+    new = _away_from(known, found.regions.center_px, options.apart)
     if not len(new):
         return NOTHING, NOTHING.presence
-    seen = _best_turns(network, image, regions[new])
-    score = seen.presence * found.score[new]
-    keep = distinct(seen, score, options.presence)
-    if not len(keep):
+    seen = _best_turns(network, image, found.regions[new])
+    likely = distinct(seen, seen.presence, options.presence)
+    if not len(likely):
         return NOTHING, NOTHING.presence
-    again = network(image, from_landmarks(seen.xy_px[keep]))
-    steady = distance(seen.xy_px[keep], again.xy_px) < options.farthest
-    good = np.flatnonzero(steady & (again.presence >= options.confirmed))
-    vote = again.right + found.right[new[keep]] - 1.0
-    judged = replace(again, right=0.5 + options.side_vote * vote)
-    return judged.take(good), score[keep][good]
+    seen, boxes = seen.take(likely), found.score[new][likely]
+    at = from_landmarks(seen.xy_px)
+    again = judged(network(image, at), at)
+    score = (seen.presence * again.presence * np.sqrt(boxes)) ** 0.4  # the mean in logs; a box counts half
+    vote = 0.5 + options.side_vote * (again.right + seen.right - 1.0)
+    steady = _away_from(known, again.xy_px.mean(axis=1), options.apart)
+    steady = steady[distance(seen.xy_px, again.xy_px)[steady] < options.farthest]
+    again, score = replace(again, right=vote, presence=score).take(steady), score[steady]
+    good = distinct(again, score, options.score)
+    return again.take(good), score[good]
+
+
+def _away_from(known: Floats, center_px: Floats, apart: float) -> NDArray[np.int64]:
+    """Choose the centers [N, 2] that lie on none of the known hands [K, 21, 2]."""
+    away = np.linalg.norm(center_px[:, None] - known.mean(axis=1)[None], axis=-1)
+    return np.flatnonzero((away / np.maximum(sizes(known), 1e-9)).min(axis=1, initial=np.inf) > apart)
 
 
 def _best_turns(network: LandmarkNetwork, image: NDArray[np.uint8], regions: Regions) -> Landmarks:
-    """Return the landmarks of each region in the turn that looks most like a hand."""
+    """Return the landmarks of each region in the turn that the landmark network is surest of, judged over all turns."""
     count, turns = len(regions.side_px), len(_TURNS)
     turned = Regions(
         np.repeat(regions.center_px, turns, axis=0), np.repeat(regions.side_px, turns),
         (regions.angle[:, None] + _TURNS).ravel(),
     )  # fmt: skip
     seen = network(image, turned)
-    best = seen.presence.reshape(count, turns).argmax(axis=1)
-    return seen.take(np.arange(count) * turns + best)
+    best = np.arange(count) * turns + seen.presence.reshape(count, turns).argmax(axis=1)
+    said = judged(seen, turned)
+    presence, right = (one.reshape(count, turns).mean(axis=1) for one in (said.presence, said.right))
+    return replace(seen.take(best), presence=presence, right=right)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hmpfit.errors import InputError
+
+POOLED = 1152  # length of the vector that the landmark network's answers are read from
 _ADD = 0  # TensorFlow Lite's number of the operator
 _SIDES = (14, 7)  # of the feature maps that are read, cells
 
@@ -39,6 +42,27 @@ def tap(model: bytes) -> TappedModel | None:
         return TappedModel(add_outputs(model, chosen), chosen)
     except (struct.error, IndexError, AttributeError, TypeError):
         return None
+
+
+def pooled_tensor(model: bytes) -> int:
+    """Return the index of the vector that the landmark network's answers are read from.
+
+    Raises:
+        InputError: The file is another network.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        graph = schema.Model.GetRootAs(model, 0).Subgraphs(0)
+        operators = [graph.Operators(n) for n in range(graph.OperatorsLength())]
+        made = {int(one.OutputsAsNumpy()[0]): int(one.InputsAsNumpy()[0]) for one in operators}
+        vectors = {made[int(out)] for out in graph.OutputsAsNumpy() if graph.Tensors(int(out)).ShapeAsNumpy()[-1] > 1}
+        (found,) = vectors
+        if np.atleast_1d(graph.Tensors(found).ShapeAsNumpy()).tolist() == [1, POOLED]:
+            return found
+    except (struct.error, ValueError, IndexError, AttributeError, TypeError, KeyError):
+        pass
+    raise InputError("The landmark network is not built as expected; use MediaPipe's official file.")
 
 
 def add_outputs(model: bytes, tensors: Sequence[int]) -> bytes:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hmpfit.errors import InputError
 from hmpfit.keypoints import regions as areas
 from hmpfit.keypoints.eight_bit_weights import with_eight_bit_weights
-from hmpfit.keypoints.network_taps import tap
+from hmpfit.keypoints.network_taps import add_outputs, pooled_tensor, tap
 from hmpfit.keypoints.regions import Regions
 from hmpfit.records import Floats
 
@@ -37,20 +37,26 @@ class Landmarks:
     presence: Floats  # [N] that there is a hand in the region
     right: Floats  # [N] that the hand, as the crop shows it, is a right hand
     features: Floats | None = None  # [N, 21, F] inner layers of the network at the landmarks (`visibility` reads them)
+    pooled: Floats | None = None  # [N, 1152] the vector that the answers are read from (`hand_judge` reads it)
 
     def take(self, rows: NDArray[np.int64]) -> "Landmarks":
         """Return those of some regions."""
         features = None if self.features is None else self.features[rows]
-        return Landmarks(self.xy_px[rows], self.world_m[rows], self.presence[rows], self.right[rows], features)
+        pooled = None if self.pooled is None else self.pooled[rows]
+        return Landmarks(self.xy_px[rows], self.world_m[rows], self.presence[rows], self.right[rows], features, pooled)
 
 
 class LandmarkNetwork:
-    """21 landmarks of the hand in a region, and with `with_features` inner layers where the file lets them be read."""
+    """21 landmarks of the hand in a region, and with `with_features` inner layers where the file lets them be read.
 
-    def __init__(self, model: bytes, with_features: bool = False) -> None:
-        self._interpreter, self._maps = _built(model, with_features)
+    `with_pooled` reads the vector before the answers as well.
+    """
+
+    def __init__(self, model: bytes, with_features: bool = False, with_pooled: bool = False) -> None:
+        self._interpreter, self._maps, self._pooled = _built(model, with_features, with_pooled)
         self._input = self._interpreter.get_input_details()[0]["index"]
-        details = [one for one in self._interpreter.get_output_details() if one["index"] not in self._maps]
+        inner = {*self._maps, self._pooled}
+        details = [one for one in self._interpreter.get_output_details() if one["index"] not in inner]
         outputs = sorted(details, key=lambda detail: str(detail["name"]))
         if [int(np.prod(o["shape"])) for o in outputs] != [63, 1, 1, 63]:
             raise InputError("The hand landmarker's network has unknown outputs; use MediaPipe's official file.")
@@ -62,19 +68,23 @@ class LandmarkNetwork:
         crop_xyz, presence, right, world = (
             np.array(part, dtype=np.float64) for part in zip(*(one[:4] for one in found), strict=True)
         )
-        features = np.stack([one[4] for one in found if one[4] is not None]) if self._maps else None
+        features, pooled = (
+            np.stack([one[place] for one in found]) if found[0][place] is not None else None for place in (4, 5)
+        )
         axes = areas.crop_axes(regions, mirrored)
         world[..., :2] = world[..., :2] @ np.swapaxes(axes, -1, -2)
-        return Landmarks(areas.to_image(crop_xyz[..., :2], regions, mirrored), world, presence, right, features)
+        xy_px = areas.to_image(crop_xyz[..., :2], regions, mirrored)
+        return Landmarks(xy_px, world, presence, right, features, pooled)
 
-    def _one(self, crop: NDArray[np.uint8]) -> tuple[Floats, float, float, Floats, Floats | None]:
+    def _one(self, crop: NDArray[np.uint8]) -> tuple[Floats, float, float, Floats, Floats | None, Floats | None]:
         self._interpreter.set_tensor(self._input, crop[None].astype(np.float32) / np.float32(255))
         self._interpreter.invoke()
         xyz, presence, right, world = (self._interpreter.get_tensor(index) for index in self._outputs)
         xyz = xyz.reshape(21, 3)
         maps = [self._interpreter.get_tensor(index)[0] for index in self._maps]
         features = np.concatenate([at_points(cells, xyz[:, :2] / areas.CROP) for cells in maps], -1) if maps else None
-        return xyz, presence.item(), right.item(), world.reshape(21, 3), features
+        pooled = None if self._pooled is None else self._interpreter.get_tensor(self._pooled)[0]
+        return xyz, presence.item(), right.item(), world.reshape(21, 3), features, pooled
 
 
 def at_points(cells: Floats, xy: Floats) -> Floats:
@@ -88,13 +98,15 @@ def at_points(cells: Floats, xy: Floats) -> Floats:
     return np.asarray((1 - v) * upper + v * lower)
 
 
-def _built(model: bytes, with_features: bool) -> tuple[Any, tuple[int, ...]]:
+def _built(model: bytes, with_features: bool, with_pooled: bool) -> tuple[Any, tuple[int, ...], int | None]:
     """Build the landmark network with 8-bit weights where LiteRT takes them; with the numbers of its inner layers."""
 
-    def build(content: bytes) -> tuple[Any, tuple[int, ...]]:
+    def build(content: bytes) -> tuple[Any, tuple[int, ...], int | None]:
+        pooled = pooled_tensor(content) if with_pooled else None
         tapped = tap(content) if with_features else None
-        shape = (1, areas.CROP, areas.CROP, 3)
-        return (interpreter(content, shape), ()) if tapped is None else (interpreter(tapped.model, shape), tapped.maps)
+        content = content if tapped is None else tapped.model
+        content = content if pooled is None else add_outputs(content, (pooled,))
+        return interpreter(content, (1, areas.CROP, areas.CROP, 3)), () if tapped is None else tapped.maps, pooled
 
     return build_rounded(model, build)
 

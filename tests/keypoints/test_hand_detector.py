@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 
 from hmpfit.errors import InputError
+from hmpfit.keypoints import held_object_search
 from hmpfit.keypoints.detection import NOTHING
 from hmpfit.keypoints.hand_detector import FoundHands, HandDetector, decode_centers
+from hmpfit.keypoints.hand_judge import judge_inputs, judged
 from hmpfit.keypoints.held_object_search import SearchOptions, frames_to_search, propose, search_missing_hands
+from hmpfit.keypoints.judge_network import INPUTS
 from hmpfit.keypoints.landmarker_files import load_landmarker
-from hmpfit.keypoints.networks import Landmarks, interpreter
+from hmpfit.keypoints.network_taps import POOLED
+from hmpfit.keypoints.networks import LandmarkNetwork, Landmarks, interpreter
 from hmpfit.keypoints.palm_detector import PalmDetector, letterbox
 from hmpfit.keypoints.palm_features import COARSE, FINE, PalmFeatures
+from hmpfit.keypoints.regions import Regions
 from hmpfit.records import HandDetections
 from hmpfit.video.clip import open_clip
 
@@ -90,7 +95,7 @@ HAND = np.random.default_rng(1).uniform(200, 300, (21, 2))
 
 
 class _Network:
-    """Says that there is a hand in the regions, with the given presence in each look."""
+    """Says that there is a hand in the regions, with the presence that the judge shall give in each look."""
 
     def __init__(self, *presence: float) -> None:
         self.presence = list(presence)
@@ -101,16 +106,58 @@ class _Network:
 
 
 @pytest.mark.parametrize("first, second, known, kept", [
-    (0.9, 0.8, False, 1), (0.6, 0.9, False, 0), (0.9, 0.5, False, 0), (0.9, 0.9, True, 0),
+    (0.9, 0.8, False, 1), (0.2, 0.9, False, 0), (0.9, 0.1, False, 0), (0.9, 0.9, True, 0),
 ])  # fmt: skip
-def test_the_landmark_network_judges_twice(first: float, second: float, known: bool, kept: int) -> None:
+def test_a_box_is_judged_twice(
+    first: float, second: float, known: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_object_search, "judged", lambda seen, regions: seen)
     low, high = HAND.min(0), HAND.max(0)
     found = FoundHands(np.array([[*low, *high]]), np.array([0.8]), np.ones(1), np.array([[0.0, -1.0]]))
     tools: Any = (lambda image: found, _Network(first, second))
     hands = HAND[None] if known else NOTHING.xy_px
     seen, score = propose(tools, np.zeros((480, 640, 3), np.uint8), hands, SearchOptions())
     assert len(seen.xy_px) == len(score) == kept
-    assert kept == 0 or np.allclose(score, 0.8 * first)
+    assert kept == 0 or np.allclose(score, (first * second * np.sqrt(0.8)) ** 0.4)
+
+
+def _seen(xy_px: np.ndarray) -> Landmarks:
+    return Landmarks(xy_px, np.zeros((1, 21, 3)), np.ones(1), np.zeros(1), None, np.zeros((1, POOLED)))
+
+
+def test_the_judge_reads_landmarks_as_they_lie_in_the_crop() -> None:
+    square = Regions(np.array([[250.0, 250.0]]), np.array([140.0]), np.zeros(1))
+    plain = judge_inputs(_seen(HAND[None]), square)
+    assert plain.shape == (1, INPUTS)
+    assert np.allclose(plain[0, POOLED:-2].reshape(21, 2), (HAND - 250) / 140)
+    turn = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    turned = Regions(np.array([[40.0, 60.0]]), np.array([280.0]), np.full(1, 0.6))
+    again = judge_inputs(_seen(2 * (HAND[None] - 250) @ turn.T + (40.0, 60.0)), turned)
+    assert np.allclose(plain, again)
+
+
+def test_the_judge_tells_a_hand_around_a_cup_from_other_places(inputs: Path) -> None:
+    """The hand of frame 9 of `cups`, which the training left out, and squares of the same frame without a hand."""
+    image = next(image for frame, image in open_clip(inputs / "clips" / "cups.mp4").images(9, 10))
+    files = load_landmarker()
+    found = HandDetector(files.palm, 0.15, 5)(image)
+    center = found.xyxy_px.reshape(-1, 2, 2).mean(1)
+    hand = found.regions[np.flatnonzero(((center > (200, 10)) & (center < (440, 140))).all(1))[:1]]
+    empty = Regions(np.array([[150.0, 600.0], [1150.0, 600.0]]), np.full(2, float(hand.side_px[0])), np.zeros(2))
+    network = LandmarkNetwork(files.landmarks, with_pooled=True)
+    yes, no = (judged(network(image, at), at).presence for at in (hand, empty))
+    assert yes.min() > 0.4 > no.max()
+
+
+def test_reading_the_last_vector_changes_no_answer() -> None:
+    files, image = load_landmarker(), np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    at = Regions(np.array([[150.0, 140.0]]), np.array([200.0]), np.zeros(1))
+    plain, tapped = (LandmarkNetwork(files.landmarks, with_pooled=one)(image, at) for one in (False, True))
+    assert plain.pooled is None and tapped.pooled is not None and tapped.pooled.shape == (1, POOLED)
+    for name in ("xy_px", "world_m", "presence", "right"):
+        assert np.array_equal(getattr(plain, name), getattr(tapped, name))
+    with pytest.raises(InputError, match="landmark network"):
+        LandmarkNetwork(files.palm, with_pooled=True)
 
 
 def test_frames_without_anything_to_search_cost_nothing() -> None:
