@@ -68,9 +68,8 @@ class LandmarkNetwork:
         crop_xyz, presence, right, world = (
             np.array(part, dtype=np.float64) for part in zip(*(one[:4] for one in found), strict=True)
         )
-        features, pooled = (
-            np.stack([one[place] for one in found]) if found[0][place] is not None else None for place in (4, 5)
-        )
+        features = np.stack([one[4] for one in found if one[4] is not None]) if self._maps else None
+        pooled = None if self._pooled is None else np.stack([one[5] for one in found if one[5] is not None])
         axes = areas.crop_axes(regions, mirrored)
         world[..., :2] = world[..., :2] @ np.swapaxes(axes, -1, -2)
         xy_px = areas.to_image(crop_xyz[..., :2], regions, mirrored)
