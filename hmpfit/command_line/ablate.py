@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from hmpfit.command_line.options import detector_threads, fit_options
 from hmpfit.command_line.progress import TerminalProgress
@@ -26,7 +25,6 @@ _HEADINGS = {
     "acceleration_mm_per_frame2": "acceleration",
 }
 _MMPOSE = ("mmpose_config", "mmpose_checkpoint", "mmpose_onnx")
-_RECIPES = {"dataset": "occluded", "video": "default"}  # without --recipe
 
 
 @click.command()
@@ -50,10 +48,9 @@ def ablate(
 
     --init takes several, by commas: further ones get a row alone and a row "+ fit"; "{clip}" in file:PATH stands for
     the clip's name. A frame without an estimate is charged with a neutral hand, except under "estimated".
-    Without --recipe, clips with truth are fitted by "occluded", because the table is about occlusion, and real video by
-    "default". Tables are written to DIR as Markdown, CSV and JSON; run again to resume. DIR/occluded_frames.txt lists
-    the frames of the occluded table ("clip/frame") where the truth knows what is hidden: synthetic clips, HO3D with
-    its rendered segmentations, DexYCB.
+    Tables are written to DIR as Markdown, CSV and JSON; run again to resume. DIR/occluded_frames.txt lists the frames
+    of the occluded table ("clip/frame") where the truth knows what is hidden: synthetic clips, HO3D with its rendered
+    segmentations, DexYCB.
     """
     from hmpfit.ablation import rows as planning
     from hmpfit.ablation import with_truth, withheld
@@ -64,26 +61,21 @@ def ablate(
     mmpose = {name: options.pop(name) for name in _MMPOSE}
     for name in inits:
         resolve_settings(init=name, **options)  # a wrong name is refused before the first clip is fitted
-    said = click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT
-    recipes = {kind: options["recipe"] if said else name for kind, name in _RECIPES.items()}
-    plans = {
-        kind: planning.plan(resolve_settings(init=inits[0], **{**options, "recipe": recipe}), inits, mmpose, rows)
-        for kind, recipe in recipes.items()
-    }
+    plan = planning.plan(resolve_settings(init=inits[0], **options), inits, mmpose, rows)
     tables: dict[str, Any] = {}
     content: dict[str, Any] = {}
     if dataset is not None:
         truths = with_truth.TruthDataset(dataset, split)
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("fitting every row of every clip", len(truths.open().sequences))
-            found = with_truth.measure_with_truth(truths, plans["dataset"], out, jobs, lambda name: advance(1))
+            found = with_truth.measure_with_truth(truths, plan, out, jobs, lambda name: advance(1))
         _list_frames(out / "occluded_frames.txt", found.occluded_frames)
         tables |= {"all": found.every, "occluded": found.occluded}
-        content |= {"clips": found.scores, "detected_share": found.detected_share, "recipe": recipes["dataset"]}
+        content |= {"clips": found.scores, "detected_share": found.detected_share, "recipe": options["recipe"]}
     if videos:
         with TerminalProgress(quiet) as progress:
             advance = progress.phase("withholding keypoints of real video", len(videos))
-            tables["withheld"], content["videos"] = withheld.measure_withheld(videos, plans["video"], out)
+            tables["withheld"], content["videos"] = withheld.measure_withheld(videos, plan, out)
             advance(len(videos))
     content = {name: table.plain() for name, table in tables.items()} | content
     out.mkdir(parents=True, exist_ok=True)

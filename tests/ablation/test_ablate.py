@@ -50,7 +50,7 @@ def test_every_row_is_scored_and_resumed(clips: Path, tmp_path: Path) -> None:
     assert rows[WHOLE_FIT]["ra_acc_mm_per_frame2"] < rows[INITIALIZER]["ra_acc_mm_per_frame2"]
     tracks = sorted(tmp_path.glob("rows/*/*/tracks.npz"))
     assert len(tracks) == len(RUNNABLE) and len({path.read_bytes() for path in tracks}) == 1
-    assert found["recipe"] == "occluded"
+    assert found["recipe"] == "default"
     assert {"all.md", "all.csv", "occluded.md", "ablation.json"} <= {path.name for path in tmp_path.iterdir()}
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("rows/*/*/fit.npz")}
     again = invoke("--dataset", f"synthetic:{clips}", "-o", tmp_path, "--views", 0)

@@ -168,7 +168,7 @@ def test_a_run_is_called_reused_only_where_it_had_finished_before(
         ("hmpfit run --", "--layout"),
         ("hmpfit run --layout ", "turntable"),
         ("hmpfit run --init ", "ifvonet"),
-        ("hmpfit run --recipe ", "occluded"),
+        ("hmpfit run --recipe ", "in_the_wild"),
         ("hmpfit export out --to ", "robot:shadow"),
     ],
 )
