@@ -32,10 +32,8 @@ from hmpfit.pipeline import fit_in_folder
 from hmpfit.recipes.resolving import resolve_settings
 from hmpfit.records import Bools, Floats
 
-STRETCH_S, AT_HAND = (
-    1.0,
-    0.5,
-)  # of time with a thing and without; a detection this near, in boxes' diagonals, is the hand
+STRETCH_S = 1.0  # of time with a thing and without
+AT_HAND = 0.5  # a detection this near, in diagonals of the hand's box, is the hand
 MARGIN = 0.1  # of the boxes around the joints, in their sides
 
 

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ OF_A_FOLDER = 100
 KINDS = {"real": 0.45, "rendered": 0.3, "empty": 0.25}  # shares of the pictures
 MOST_HANDS, BATCH, LEARNING_RATE, DECAY = 4, 32, 3e-3, 1e-2
 NAMES = ("fine", "coarse", "labels", "kinds")
+Drawn = TypeVar("Drawn")
+Draw = Callable[[Path, int, list[list[Frame]], list[Image], int], Drawn]
 
 
 @dataclass(frozen=True)
@@ -234,8 +237,9 @@ def write(network: CenterNetwork, out: Path, about: dict[str, object], figures: 
     write_card(weights, hashlib.sha256(content).hexdigest(), about, tables)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(told: str | None, pictures: int, epochs: int) -> argparse.Namespace:
+    """Read the command line of a training on drawn pictures, with these defaults."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("backgrounds", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -243,18 +247,33 @@ def main() -> None:
     parser.add_argument(
         "--people", type=Path, action="append", default=[], help="folder of one person's clips, repeatable"
     )
-    parser.add_argument("--pictures", type=int, default=6000)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--pictures", type=int, default=pictures)
+    parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--seed", type=int, default=11)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def drawn(
+    args: argparse.Namespace, draw: Draw[Drawn], folder: str, held_out_folder: str, held_out_share: int
+) -> tuple[Drawn, Drawn | None]:
+    """Draw what is learned from, and of the sources that `args` holds out, on a quarter of the backgrounds, the rest.
+
+    Of those one is drawn for every `held_out_share` pictures; None without sources that are held out.
+    """
     bank = read_backgrounds(args.backgrounds)
     held_out = None
     if args.hold_out:
         frames = sources(args.inputs, lambda name: name in args.hold_out)
-        held_out = draw(args.out / "held_out", args.pictures // 8, frames, bank[::4], args.seed + 1)
+        count = args.pictures // held_out_share
+        held_out = draw(args.out / held_out_folder, count, frames, bank[::4], args.seed + 1)
         bank = [picture for n, picture in enumerate(bank) if n % 4]
     frames = sources(args.inputs, lambda name: name not in args.hold_out, args.people)
-    pictures = draw(args.out / "pictures", args.pictures, frames, bank, args.seed)
+    return draw(args.out / folder, args.pictures, frames, bank, args.seed), held_out
+
+
+def main() -> None:
+    args = arguments(__doc__, 6000, 8)
+    pictures, held_out = drawn(args, draw, "pictures", "held_out", 8)
     torch.set_num_threads(1)
     network, figures = learn(pictures, held_out, args.epochs, args.seed)
     about = {

@@ -7,7 +7,6 @@ one, and those that the detector likes best are what the judge must learn. The s
 Writes `hand_judge.safetensors` and its card.
 """
 
-import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from detector_pictures import Frame, Image, Label, RenderedHands, read_backgrounds
+from detector_pictures import Frame, Image, Label, RenderedHands
 from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
-from train_hand_detector import KINDS, draw_picture, sources
+from train_hand_detector import KINDS, arguments, draw_picture, drawn
 
 from hmpfit.cards import write_card
 from hmpfit.keypoints.hand_detector import SIDE_PER_BOX, HandDetector
@@ -172,26 +171,8 @@ def _tensors(crops: Crops) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", type=Path)
-    parser.add_argument("backgrounds", type=Path)
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--hold-out", action="append", default=[], help="clips and sets to score on, repeatable")
-    parser.add_argument(
-        "--people", type=Path, action="append", default=[], help="folder of one person's clips, repeatable"
-    )
-    parser.add_argument("--pictures", type=int, default=3000)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=11)
-    args = parser.parse_args()
-    bank = read_backgrounds(args.backgrounds)
-    held_out = None
-    if args.hold_out:
-        frames = sources(args.inputs, lambda name: name in args.hold_out)
-        held_out = draw(args.out / "held_out_crops", args.pictures // 6, frames, bank[::4], args.seed + 1)
-        bank = [picture for n, picture in enumerate(bank) if n % 4]
-    frames = sources(args.inputs, lambda name: name not in args.hold_out, args.people)
-    crops = draw(args.out / "crops", args.pictures, frames, bank, args.seed)
+    args = arguments(__doc__, 3000, 20)
+    crops, held_out = drawn(args, draw, "crops", "held_out_crops", 6)
     torch.set_num_threads(1)
     network, figures = learn(crops, held_out, args.epochs, args.seed)
     tensors = {name: values.half() if values.ndim == 2 else values for name, values in network.state_dict().items()}

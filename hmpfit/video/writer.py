@@ -72,7 +72,6 @@ class VideoWriter:
 
     def write(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
         """Append an RGB image [height, width, 3], shown at `time_s` (default: one frame after the last)."""
-
         if image.shape != (self.height, self.width, 3):
             raise ValueError(f"image {image.shape} does not fit a video of {self.height}x{self.width}")
         if self.height % 2 or self.width % 2:
