@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmpfit.keypoints.appearance import difference
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
 from hmpfit.keypoints.merge_tracklets import contested
 from hmpfit.keypoints.minimum_cost_paths import PathEdge, PathNode, PathPiece, minimum_cost_paths
-from hmpfit.keypoints.tracklets import Tracklet, distance, sizes, velocity
+from hmpfit.keypoints.moving_cost import moving_cost
+from hmpfit.keypoints.tracklets import Tracklet
 from hmpfit.records import Floats, HandDetections
 
 RIGHT, LEFT = 0, 1  # sides of the flow
@@ -24,12 +24,6 @@ _SIDE_FRAMES = 6  # a tracklet's votes are not independent: they count as at mos
 _NEW_HAND = 12.0
 _JUMP = 6.0  # a hand that was seen before, somewhere else altogether
 _ARRIVED_BOTH_WAYS, _ARRIVED, _ARRIVED_AFTER_A_GAP = 0.0, 1.0, 4.0
-_SPREAD, _SPREAD_PER_S = 0.12, 1.0  # expected distance from the prediction, in hand diagonals
-_SIZE_SPREAD, _SIZE_SPREAD_PER_S = 0.1, 0.5  # of the logarithm of the size
-_SPEED_STD = 0.5  # of a measured velocity, diagonals per second
-_SPEED = 2.0  # of hands in general, diagonals per second
-_COLOR_SPREAD, _MOST_COLOR = 5.0, 3.0  # of a hand's color over a gap, in Lab; how many of them count at most
-_COAST_S = 0.3  # time constant with which a vanished hand forgets its velocity
 _LEFT_OUT = 1.5  # per thirtieth of a second, times score
 _MOST_INDEPENDENT = 3.0  # thirtieths that a frame of a slow video counts as
 _COUNTED_WEIGHT, _TOGETHER_FRAMES = 3.0, 5  # of tracklets, and for how long, to count as hands at once
@@ -107,7 +101,7 @@ def _moves(
     left_out: float,
 ) -> list[PathEdge]:
     """Return the ways a hand may go from one tracklet to a later one, cheaper than a jump."""
-    arrivals, doubtful = _arrivals(extensions), contested(detections, extensions)
+    arrivals, doubtful = _arrivals(extensions), contested(detections, tracklets, extensions)
     edges = []
     for n, before in enumerate(tracklets):
         for m in range(n + 1, min(n + 1 + _NEXT, len(tracklets))):
@@ -123,37 +117,6 @@ def _moves(
             if cost < jump:
                 edges.append(PathEdge(n, m, cost))
     return edges
-
-
-def moving_cost(detections: HandDetections, before: Tracklet, after: Tracklet) -> float:
-    """Return how implausible it is that a hand moves from one tracklet to the other: place, size and velocity.
-
-    Minus the logarithm of a normal density in the plane, 0 at best: half the squared distances, each by its spread over
-    the gap, and the place's spread itself, so that a hand may be anywhere after a long gap at a price. Velocities decay
-    with a time constant (an Ornstein-Uhlenbeck process), forward from the one and backward from the other to the middle
-    of the gap.
-    """
-    times, xy = detections.times_s, detections.xy_px
-    earlier = before.rows[before.frames < after.frames[0]]
-    if len(earlier) == 0:
-        return float(np.inf)
-    first = after.rows[0]
-    gap = float(times[after.frames[0]] - times[detections.frame[earlier[-1]]])
-    recent, soon = earlier[-8:], after.rows[:8]
-    coast = _COAST_S * (1 - np.exp(-gap / 2 / _COAST_S))
-    forward = velocity(xy[recent], times[detections.frame[recent]], at_end=True)
-    backward = velocity(xy[soon], times[detections.frame[soon]], at_end=False)
-    size = float(sizes(xy[earlier[-1]]) + sizes(xy[first])) / 2
-    wider = 1 + _SPREAD_PER_S / _SPREAD * gap
-    apart = float(distance(xy[earlier[-1]] + forward * coast, xy[first] - backward * coast)) / (_SPREAD * wider)
-    ratio = float(np.log(sizes(xy[first]) / sizes(xy[earlier[-1]]))) / (_SIZE_SPREAD + _SIZE_SPREAD_PER_S * gap)
-    change = 0.0
-    if detections.color is not None:
-        change = min(difference(detections.color[recent], detections.color[soon]) / _COLOR_SPREAD, _MOST_COLOR) ** 2
-    if min(len(recent), len(soon)) > 1:
-        spread = 2 * _SPEED_STD**2 + 2 * _SPEED**2 * (1 - np.exp(-gap / _COAST_S))
-        change += float(((forward - backward) ** 2).sum()) / max(size, 1e-9) ** 2 / float(spread)
-    return 0.5 * (apart**2 + ratio**2 + change) + 2 * float(np.log(wider))
 
 
 def _arrivals(extensions: Sequence[TrackletExtension]) -> dict[tuple[int, int], float]:

@@ -32,6 +32,7 @@ from hmpfit.keypoints.persons import group_hands, sides_of_pairs
 from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, refine_tracks
 from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
+from hmpfit.keypoints.split_at_meetings import split_at_meetings
 from hmpfit.keypoints.tracking import HandTracks, track, with_sides
 from hmpfit.keypoints.tracklets import link, split_by_vote
 from hmpfit.recipes.settings import RunSettings
@@ -162,7 +163,7 @@ def find_tracks(
     tracklets = split_by_vote(detections, link(detections))
     if more_than_two(tracklets):
         detections = replace(detections, color=palm_colors(clip, detections, workers))
-        tracklets = split_by_color(detections, tracklets)
+        tracklets = split_at_meetings(detections, split_by_color(detections, tracklets))
     report = _report(progress, "following hands")
     extensions = extend_tracklets(
         clip, detections, tracklets, files, workers=workers, frames_hidden=frames_hidden, on_progress=report

@@ -10,6 +10,7 @@ import numpy as np
 
 from hmpfit.keypoints.appearance import differ
 from hmpfit.keypoints.extend_tracklets import TrackletExtension
+from hmpfit.keypoints.moving_cost import BREAK, break_cost
 from hmpfit.keypoints.tracklets import Tracklet, distance, gather
 from hmpfit.records import HandDetections
 
@@ -32,7 +33,7 @@ def merge_tracklets(
     extensions = _without_outvoted(detections, tracklets, extensions)
     group = list(range(len(tracklets)))
     rows = {n: tracklet.rows for n, tracklet in enumerate(tracklets)}
-    doubtful = contested(detections, extensions)
+    doubtful = contested(detections, tracklets, extensions)
     links = [link for link in _links(extensions) if link not in doubtful]
     sure = [link for link in links if _surely_followed(extensions, *link)]
     unsure = [link for link in links if link not in sure]
@@ -70,21 +71,26 @@ def _followed(tracklet: Tracklet, extensions: Sequence[TrackletExtension]) -> fl
     return sum(only) if len(only) >= _RARELY_FOUND * len(found) else 0.0
 
 
-def contested(detections: HandDetections, extensions: Sequence[TrackletExtension]) -> set[tuple[int, int]]:
-    """Return the pairs (before, after) that one of two rivals claims: motion has to decide where hands meet.
+def contested(
+    detections: HandDetections, tracklets: Sequence[Tracklet], extensions: Sequence[TrackletExtension]
+) -> set[tuple[int, int]]:
+    """Return the pairs (before, after) that motion has to decide: where hands meet, following may change hands.
 
-    A pair that was followed both ways over some frames is certain; any other is contested where the one was followed to
-    the other's rival, too. Only where colors are known, that is among several people: elsewhere following says
-    more than motion (`cups.mp4` would fall into four hands).
+    Such are those that one of two rivals claims: the one was followed to the other's rival, too. A pair that was
+    followed both ways over some frames is certain. And where no frame lies between the two, following only says that
+    they are in one place, which a hand that breaks off its motion there speaks against. Only where colors are known,
+    that is among several people: elsewhere following says more than motion (`cups.mp4` would fall into four hands).
     """
     if detections.color is None:
         return set()
     found = _followed_links(extensions)
-    return {
-        (before, after)
-        for (before, after), lengths in found.items()
-        if any((before == a) != (after == b) for a, b in found) and (len(lengths) < 2 or min(lengths) == 0)
-    }
+    out = set()
+    for (before, after), lengths in found.items():
+        rival = any((before == a) != (after == b) for a, b in found)
+        breaks = max(lengths) == 0 and break_cost(detections, tracklets[before], tracklets[after]) > BREAK
+        if (rival and (len(lengths) < 2 or min(lengths) == 0)) or breaks:
+            out.add((before, after))
+    return out
 
 
 def _links(extensions: Sequence[TrackletExtension]) -> list[tuple[int, int]]:
