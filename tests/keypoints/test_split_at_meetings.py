@@ -26,7 +26,7 @@ def behind(frame: int) -> tuple[float, float]:
 
 
 def meeting(side_after: float = 0.9) -> HandDetections:
-    """Hands that cross at frame 30, one of which is found from there on where the other was, 6 frames before the other."""
+    """Hands that cross at frame 30: the one is found from there on where the other was, 6 frames before the other."""
     first = {f: front(f) for f in range(MET)} | {f: behind(f) for f in range(MET, FRAMES)}
     told = {f: 0.9 if f < MET else side_after for f in first}
     second = {f: behind(f) for f in range(20)} | {f: front(f) for f in range(MET + 6, FRAMES)}
