@@ -27,7 +27,7 @@ from hmpfit.keypoints.extend_tracklets import extend_tracklets
 from hmpfit.keypoints.frames import FrameSource
 from hmpfit.keypoints.held_object_search import SearchOptions, search_missing_hands
 from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_landmarker
-from hmpfit.keypoints.networks import LandmarkNetwork
+from hmpfit.keypoints.networks import LandmarkNetwork, prepare
 from hmpfit.keypoints.persons import group_hands, sides_of_pairs
 from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, refine_tracks
 from hmpfit.keypoints.regions import Regions
@@ -97,7 +97,9 @@ def find_and_measure(
     progress: Phases | None = None,
 ) -> Measurements:
     """Follow the hands of a clip and measure them, for `extract`: all that takes long, and what needs no camera."""
-    tracks = find_tracks(clip, load_landmarker(options.landmarker), options, frames_hidden, progress)
+    files = load_landmarker(options.landmarker)
+    prepare(files.palm, files.landmarks)
+    tracks = find_tracks(clip, files, options, frames_hidden, progress)
     return _measured(clip, tracks, options, progress, drop_doubtful=options.hands == "auto")
 
 

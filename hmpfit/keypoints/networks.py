@@ -110,6 +110,12 @@ def _built(model: bytes, with_features: bool, with_pooled: bool) -> tuple[Any, t
     return build_rounded(model, build)
 
 
+def prepare(*models: bytes) -> None:
+    """Rewrite network files once, so that the copies that will be made of this process need not do it each."""
+    for model in models:
+        with_eight_bit_weights(model)
+
+
 def build_rounded(model: bytes, build: Callable[[bytes], Built]) -> Built:
     """Build from the file with 8-bit weights, or from the file as it is where that fails."""
     rounded = with_eight_bit_weights(model)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from hmpfit.keypoints import eight_bit_weights
 from hmpfit.keypoints.eight_bit_weights import with_eight_bit_weights
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.network_taps import tap
-from hmpfit.keypoints.networks import interpreter
+from hmpfit.keypoints.networks import LandmarkNetwork, interpreter, prepare
 from hmpfit.keypoints.palm_detector import PalmDetector
 from hmpfit.keypoints.regions import CROP, Regions, cut
 from hmpfit.video.clip import open_clip
@@ -45,6 +47,16 @@ def test_the_palm_detector_finds_the_same_hand(inputs: Path) -> None:
     side = float(known.regions.side_px[0])
     assert np.abs(rounded.regions.center_px - known.regions.center_px).max() < 0.02 * side
     assert isinstance(rounded.regions, Regions)
+
+
+def test_prepared_networks_are_not_rewritten_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, rewritten = load_landmarker(), []
+    plain = eight_bit_weights._File.round_weights
+    monkeypatch.setattr(eight_bit_weights._File, "round_weights", lambda file: rewritten.append(1) or plain(file))
+    eight_bit_weights.with_eight_bit_weights.cache_clear()
+    prepare(files.palm, files.landmarks)
+    LandmarkNetwork(files.landmarks, with_features=True), PalmDetector(files.palm, 0.5, 1)
+    assert len(rewritten) == 2
 
 
 def test_what_is_no_network_file_is_left_alone() -> None:
