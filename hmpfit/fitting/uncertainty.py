@@ -28,6 +28,7 @@ from hmpfit.process_copies import Send, side_by_side
 DAMPING = 1e-6
 _HANDS_AT_ONCE = {"cpu": 1, "cuda": 65536}  # hands processed together: few enough to stay in a CPU's cache
 _FRAMES = 32  # of one hand, likewise
+_TILE = 96  # columns of a symmetric matrix that are multiplied at a time
 
 
 def joint_std_mm(problem: Problem, motion: Motion, correlated_frames: float = 1.0) -> NDArray[np.float64]:
@@ -196,7 +197,18 @@ def _segment(
             to_outer[row, :-1].baddbmm_(frames[row], response[row, ..., skip:], alpha=-1)
     # Frames as further rows of one product: beside a frame's own axis the covariance would be copied for each.
     parts = (
-        ((part.flatten(1, 2) @ outer).unflatten(1, (-1, 63)) * part).sum(-1)
+        quadratic_form(part.flatten(1, 2), outer).unflatten(1, (-1, 63))
         for part in to_outer.split(max(_FRAMES // b, 1), 1)
     )
     return own + torch.cat(list(parts), dim=1)
+
+
+def quadratic_form(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Return r' M r of rows [B, N, m] and symmetric matrices [B, m, m], [B, N]; only half of M is multiplied."""
+    total = rows.new_zeros(rows.shape[:2])
+    for first in range(0, rows.shape[-1], _TILE):
+        here = slice(first, first + _TILE)
+        columns = matrix[:, : here.stop, here].clone()
+        columns[:, :first] *= 2  # for the same numbers on the other side of the diagonal
+        total += ((rows[..., : here.stop] @ columns) * rows[..., here]).sum(-1)
+    return total

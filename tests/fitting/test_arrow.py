@@ -11,7 +11,7 @@ from hmpfit.fitting.normal_equations import linearize as in_pieces
 from hmpfit.fitting.normal_equations.arrowhead import factor, segment_frames
 from hmpfit.fitting.normal_equations.linearize import linearize, with_gradient
 from hmpfit.fitting.solvers.gauss_newton import segmentation_of
-from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale
+from hmpfit.fitting.uncertainty import DAMPING, joint_std_mm, noise_scale, quadratic_form
 from hmpfit.geometry import rotations
 from hmpfit.hands.kinematics import landmark_jacobian
 from tests.made_problem import make
@@ -178,6 +178,16 @@ def points_by_all(made, problem, motion, frame, total, own):
         start = motion.transl.shape[1] * width
         jacobian[:, start:-10] = local[:, 16:] @ by_latent
     return jacobian
+
+
+@pytest.mark.parametrize("size", [7, 96, 230])
+def test_quadratic_forms_of_symmetric_matrices(size: int) -> None:
+    draw = torch.Generator().manual_seed(size)
+    rows = torch.randn(2, 5, size, generator=draw, dtype=torch.float64)
+    matrix = torch.randn(2, size, size, generator=draw, dtype=torch.float64)
+    matrix = matrix + matrix.mT
+    expected = torch.einsum("bni,bij,bnj->bn", rows, matrix, rows)
+    assert torch.allclose(quadratic_form(rows, matrix), expected)
 
 
 def test_uncertainty_grows_where_nothing_was_seen():
