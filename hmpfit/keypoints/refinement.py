@@ -74,7 +74,7 @@ def refine_tracks(
     """
     regions = smooth_regions(from_landmarks(tracks.xy_px), tracks.seen, tracks.times_s)
     wanted = tracks.seen & (True if only is None else only)
-    viewed = np.stack([key_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
+    viewed = np.stack([_view_frames(row, tracks.times_s, options.views_every_s) for row in wanted])
     few = viewed.sum(axis=1) < (FEW_FRAMES if options.drop_doubtful and options.views else 0)
     measuring = _Measuring(clip, tracks, files, options, regions, viewed, few, OcclusionClassifier.load())
     parts = [wanted & part for part in _between_views(viewed, stretches(np.flatnonzero(wanted.any(axis=0)), workers))]
@@ -103,6 +103,12 @@ def camera_tracks(
     refined = _as_tracks(tracks, found, world)
     look_closer = partial(palm_scores, clip, refined, files=files, workers=workers)
     return drop_doubtful(refined, tracks, found.view_presence, look_closer) if options.drop_doubtful else refined
+
+
+def _view_frames(wanted: Bools, times_s: Floats, every_s: float) -> Bools:
+    """Choose the frames [T] of a hand in which views come first, twice as close in time where there are few."""
+    chosen = key_frames(wanted, times_s, every_s)
+    return chosen if chosen.sum() >= FEW_FRAMES else key_frames(wanted, times_s, every_s / 2)
 
 
 def _between_views(viewed: Bools, frames: list[NDArray[np.int64]]) -> list[Bools]:

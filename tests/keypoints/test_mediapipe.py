@@ -120,6 +120,13 @@ def test_a_view_lies_in_both_of_the_stretches_beside_it() -> None:
     assert [list(np.flatnonzero(row)) for row in second] == [list(range(5, 12)), list(range(12))]
 
 
+def test_views_are_closer_in_time_where_a_hand_would_have_few() -> None:
+    times_s, seen = np.arange(90) / 30, np.zeros(90, dtype=bool)
+    seen[:31] = True
+    assert list(np.flatnonzero(refinement._view_frames(seen, times_s, 0.4))) == [0, 6, 12, 18, 24, 30]
+    assert list(np.flatnonzero(refinement._view_frames(~seen, times_s, 0.4))) == [31, 43, 55, 67, 79, 89]
+
+
 def test_views_a_tenth_of_a_second_apart_change_no_landmark_and_little_confidence(
     pinches: Pixels, measured: KeypointTracks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
