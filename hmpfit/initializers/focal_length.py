@@ -110,18 +110,17 @@ def turned_landmarks(tracks: KeypointTracks, before: Camera, after: Camera) -> K
     """
     if tracks.world_m is None:
         return tracks
-    world = tracks.world_m.copy()
-    for hand, frame in zip(*np.nonzero(tracks.seen), strict=True):
-        shown = np.isfinite(tracks.xy_px[hand, frame]).all(-1)
-        if not shown.any():  # seen, but not trusted: its direction is not known
-            world[hand, frame] = np.nan
-            continue
-        center = tracks.xy_px[hand, frame][shown].mean(axis=0)
-        there, here = (
-            rotation_from_optical_axis(rays(center, camera.K[min(frame, len(camera.K) - 1)], camera.distortion))
-            for camera in (before, after)
-        )
-        world[hand, frame] = world[hand, frame] @ (here @ there.T).T
+    world, (_, frames) = tracks.world_m.copy(), np.nonzero(tracks.seen)
+    xy_px = tracks.xy_px[tracks.seen]
+    shown = np.isfinite(xy_px).all(-1)
+    count = shown.sum(-1)[:, None]
+    center_px = np.where(shown[..., None], xy_px, 0.0).sum(1) / np.maximum(count, 1)
+    there, here = (
+        rotation_from_optical_axis(rays(center_px, camera.K[np.minimum(frames, len(camera.K) - 1)], camera.distortion))
+        for camera in (before, after)
+    )
+    turned = world[tracks.seen] @ np.swapaxes(here @ np.swapaxes(there, -1, -2), -1, -2)
+    world[tracks.seen] = np.where(count[..., None] > 0, turned, np.nan)  # not trusted: its direction is not known
     return replace(tracks, world_m=world)
 
 

@@ -35,6 +35,11 @@ def measured_ahead(video: Path, settings: RunSettings) -> Iterator["MeasuredAhea
     if settings.keypoints not in _SOURCES or settings.boxes is not None or not can_copy(settings.workers):
         yield None
         return
+    import hmpfit.keypoints.mediapipe  # noqa: F401  (once, for this process and its copy)
+
+    if not can_copy(settings.workers):  # a module started threads
+        yield None
+        return
     with beside(partial(_measure, video, settings)) as copy:
         yield MeasuredAhead(copy)
 

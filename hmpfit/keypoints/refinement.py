@@ -289,7 +289,6 @@ def to_camera_axes(world_m: Floats, regions: Regions, seen: Bools, camera: Camer
 
     turned = np.full(world_m.shape, np.nan)
     K = np.broadcast_to(camera.K, (seen.shape[1], 3, 3))
-    for h, frame in zip(*np.nonzero(seen), strict=True):
-        rotation = rotation_from_optical_axis(rays(regions.center_px[h, frame], K[frame], camera.distortion))
-        turned[h, frame] = world_m[h, frame] @ rotation.T
+    rotation = rotation_from_optical_axis(rays(regions.center_px[seen], K[np.nonzero(seen)[1]], camera.distortion))
+    turned[seen] = world_m[seen] @ np.swapaxes(rotation, -1, -2)
     return turned

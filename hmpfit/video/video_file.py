@@ -56,6 +56,7 @@ class VideoFile:
             raise InputError(f"'{path}' is empty; give a video with at least one frame.")
         with opened(path) as container:
             stream = video_stream(container, path)
+            stream.codec_context.options = {"skip_loop_filter": "all"}  # a third of H.264's time; no pixel is read
             found = _Pass(stream, end, on_frame)
             found.decode_all(container)
             metadata = {**container.metadata, **stream.metadata}
