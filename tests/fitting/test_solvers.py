@@ -1,5 +1,6 @@
 """Every solver on the same problem: a known minimum, agreement, honest failure."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from hmpfit import registry
 from hmpfit.fitting.coarse_first import solve_coarse_first
+from hmpfit.fitting.problem import Problem
+from hmpfit.fitting.solvers import gauss_newton
 from hmpfit.fitting.two_hands.solve import without_penetration
 from hmpfit.hands.kinematics import landmark_points
 from tests.made_problem import make, take
@@ -49,6 +52,19 @@ def test_gauss_newton_is_at_least_as_low_as_adam():
     ours = registry.load("solvers", "gauss_newton")(problem, made.start, replace(made.stage, **STAGE)).report
     adam = registry.load("solvers", "adam")(problem, made.start, replace(made.stage, **STAGE)).report
     assert ours.outcome == "converged" and ours.cost_end <= 1.01 * adam.cost_end
+
+
+def test_lengths_beyond_a_full_step_are_tried_only_where_the_model_says_that_they_help(monkeypatch):
+    made = make(hands=1, frames=60)
+    asked, plain, found = [], Problem.cost, []
+    monkeypatch.setattr(Problem, "cost", lambda *given, **named: asked.append(1) or plain(*given, **named))
+    for least in (-math.inf, gauss_newton.WORTH_LONGER):
+        asked.clear()
+        monkeypatch.setattr(gauss_newton, "WORTH_LONGER", least)
+        report = gauss_newton.solve(made.problem(), made.start, replace(made.stage, **STAGE)).report
+        found.append((len(asked), report.cost_end))
+    (costs, always), (fewer, ours) = found
+    assert fewer < 0.8 * costs and ours <= 1.001 * always
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -19,6 +19,9 @@ RIGID_SEGMENT = 96
 FREE_POSE_SEGMENT = 8
 FULL_STEPS, REUSED = 3, 4
 LONGER, SHORTER, LENGTHS = 2.0, 0.25, 3  # lengths tried along a step: powers of these
+# Of the fall that the model expects of a full step, from which on a longer one is tried: by the parabola through the
+# cost before, its slope and the cost after, twice the length is better from 4/3 on.
+WORTH_LONGER = 1.3
 LOOK_EVERY = 4  # steps on a GPU between checks of which problems have ended: each check makes the host wait
 
 
@@ -89,7 +92,8 @@ def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: b
     if problem.part is not None:
         (expected,) = problem.part.total(expected)
     gain = (cost - new_cost) / expected.clamp_min(1e-300)
-    candidate, new_cost = _search_along(problem, motion, delta, cost, (candidate, new_cost), running, on_host)
+    full, long = (candidate, new_cost), gain > WORTH_LONGER
+    candidate, new_cost = _search_along(problem, motion, delta, cost, full, long, running, on_host)
     fall = cost - new_cost
     better = running & torch.isfinite(new_cost) & (fall > 0)
     shrink = (1 - (2 * gain - 1) ** 3).clamp(0.1, 2)
@@ -109,17 +113,17 @@ def _step(search: _Search, blocks: ArrowheadSystem, tolerance: float, on_host: b
 
 def _search_along(
     problem: Problem, start: Motion, delta: dict[str, Tensor], cost: Tensor, full: tuple[Motion, Tensor],
-    running: Tensor, on_host: bool,
+    long: Tensor, running: Tensor, on_host: bool,
 ) -> tuple[Motion, Tensor]:  # fmt: skip
-    """Return the best motion along a step and its cost: 2, 4 and 8 times as far where the full step is good, else less.
+    """Return the best motion along a step and its cost: 2, 4 and 8 times as far, or less where the full step is bad.
 
-    Reweighted least squares takes a robust kernel's curvature for larger than it is, so that full steps are too short;
-    costs are cheap beside a step. A problem stops at its first length that is no better.
+    Reweighted least squares takes a robust kernel's curvature for larger than it is, so that full steps may be too
+    short: `long` [B] says for which problems they seem to be. A problem stops at its first length that is no better.
     """
     best, best_cost = full
     good = torch.isfinite(best_cost) & (best_cost < cost)
     factor = torch.where(good, LONGER, SHORTER).to(cost)
-    limit, going = torch.where(good, best_cost, cost), running
+    limit, going = torch.where(good, best_cost, cost), running & (long | ~good)
     for power in range(1, LENGTHS + 1):
         if on_host and not bool(going.any()):
             break
