@@ -30,7 +30,7 @@ class SearchOptions:
     around_s: float = 2.0  # a frame lacks a hand when frames within this time have more
     box_score: float = 0.03
     presence: float = 0.3  # by the judge, mean over turns of the crop
-    score: float = 0.45  # of the judge, of its second look around the landmarks of the first, and of the box
+    score: float = 0.4  # of the judge, of its second look around the landmarks of the first, and of the box
     farthest: float = 0.4  # between the landmarks of both crops
     apart: float = 0.6  # from every hand that is known
     most: int = 5
