@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
+from hmpfit.geometry.near_in_time import gaps
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers import from_network
-from hmpfit.records import DETECTED, MIRROR_X, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
+from hmpfit.records import DETECTED, MIRROR_X, Bools, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,12 @@ class FusionOptions:
 
     fill: bool = False  # frames that the detector missed from the network; between seen ones interpolation is better
     found: float = 0.3  # expected error of the network up to which it counts there
+    followed_s: float = 0.0  # gaps between sightings up to this long stay, for optical flow to follow the hand through
     sure: float = 0.012  # expected error with which a landmark counts in full
 
 
 # The boxes of another detector assert the hand.
-IN_BOXES = FusionOptions(fill=True)
+IN_BOXES = FusionOptions(fill=True, followed_s=1.0)
 
 
 def fuse(
@@ -51,6 +53,7 @@ def fuse(
     size = _sizes(tracks, own)
     own_2d = estimates.expected_errors[:, :, 0] / size[..., None]
     alone = ~tracks.seen & judged & options.fill & (own_2d.mean(-1) < options.found)
+    alone &= ~_short_gaps(tracks, options.followed_s)
     world = np.full(own_world.shape, np.nan) if tracks.world_m is None else tracks.world_m
     lacking = tracks.seen & judged & ~np.isfinite(world).all((-1, -2))
     calibrated = np.clip((options.sure / np.maximum(own_2d, 1e-6)) ** 2, 0, 1)
@@ -84,6 +87,15 @@ def world_landmarks(motion: HandMotion, models: HandModels) -> Floats:
         points = landmark_points(kin, pose[0], pose[1], betas, still).numpy()
         centred = points - points.mean(-2, keepdims=True)
         out[hand, at] = centred if is_right else centred * MIRROR_X
+    return out
+
+
+def _short_gaps(tracks: KeypointTracks, longest_s: float) -> Bools:
+    """Return the unseen frames [H, T] between sightings that are at most so far apart."""
+    out = np.zeros_like(tracks.seen)
+    for hand, seen in enumerate(tracks.seen):
+        for start, stop in gaps(seen):
+            out[hand, start:stop] = tracks.times_s[stop - 1] - tracks.times_s[start] <= longest_s
     return out
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from hmpfit.initializers.consistency import without_rejected_frames
 from hmpfit.initializers.from_keypoints import LEAST_LANDMARKS
+from hmpfit.initializers.unconfirmed_poses import without_unconfirmed_poses
 from hmpfit.interfaces.context import RunContext
 from hmpfit.interfaces.initializer import InitialMotion
 from hmpfit.interfaces.keypoint_source import SourceInputs
@@ -46,6 +47,8 @@ def gather_evidence(context: RunContext, stage: StoreStage, detected: Detected, 
     confirmed, keypoints = evidence, context.settings.recipe.keypoints
     if keypoints.weigh_covered:
         evidence, confirmed = (act(evidence, keypoints.covered) for act in (weigh_covered, drop_covered))
+        if not context.settings.init.startswith("file:"):
+            motion, evidence = without_unconfirmed_poses(motion, evidence, keypoints.covered.least_confidence)
     detected_frames = status_of_trust(motion.status, trusted_frames(confirmed)) == DETECTED
     order = np.argsort(-detected_frames.sum(1), kind="stable")
     evidence, confirmed = (tracks.select_hands(order) for tracks in (evidence, confirmed))

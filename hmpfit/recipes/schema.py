@@ -20,11 +20,15 @@ class LensSettings:
 
 @dataclass(frozen=True)
 class OcclusionThresholds:
-    """Landmarks count in full up to a probability of occlusion, frames up to an expected number of occluded ones."""
+    """Landmarks count in full up to a probability of occlusion, frames up to an expected number of occluded ones.
+
+    Frames most of whose landmarks do not, and whose mean confidence is below `least_confidence`, tell no pose.
+    """
 
     landmark: float = 0.3
     landmarks: float = 8.0
     weight: float = 0.1  # of the others in the fit
+    least_confidence: float = 0.0
     over_s: float = 0.05  # half of the time over which a frame's number is averaged: occlusion lasts over one frame
 
 

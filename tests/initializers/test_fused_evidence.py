@@ -52,6 +52,8 @@ def test_the_network_fills_what_the_detector_missed_in_boxes_only() -> None:
     estimates = _errors_in(_judged(estimates_of(motion, clean), GOOD, GOOD), 2, (300.0, 0.3), GOOD)
     tracks = clean.keep_frames(missed)
     assert np.array_equal(fuse(estimates, tracks, CAMERA, models).seen, missed)
+    assert np.array_equal(fuse(estimates, tracks, CAMERA, models, IN_BOXES).seen, missed)  # flow follows the hand there
+    tracks = replace(tracks, times_s=60.0 * tracks.times_s)
     fused = fuse(estimates, tracks, CAMERA, models, IN_BOXES)
     assert fused.seen[0].tolist() == [True, True, False, True, True, True]
     assert "1 were found" in describe_changes(tracks, fused)
