@@ -44,3 +44,10 @@ def gaps(known: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     for before, after in pairwise(np.flatnonzero(known).tolist()):
         if after - before > 1:
             yield before + 1, after
+
+
+def short_gaps(known: NDArray[np.bool_], times_s: Floats, longest_s: float) -> Iterator[tuple[int, int]]:
+    """Yield those of the `gaps` whose unknown frames last at most `longest_s`, from the first to the last."""
+    for start, stop in gaps(known):
+        if times_s[stop - 1] - times_s[start] <= longest_s:
+            yield start, stop

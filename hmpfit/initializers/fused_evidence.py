@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from hmpfit.geometry import rotations
-from hmpfit.geometry.near_in_time import gaps
+from hmpfit.geometry.near_in_time import short_gaps
 from hmpfit.hands import as_right_hands as mirroring
 from hmpfit.hands.kinematics import Kinematics, landmark_points
 from hmpfit.hands.model import HandModels
 from hmpfit.initializers import from_network
+from hmpfit.keypoints.followed import LONGEST_S
 from hmpfit.records import DETECTED, MIRROR_X, Bools, Camera, Floats, HandEstimates, HandMotion, KeypointTracks
 
 
@@ -30,7 +31,7 @@ class FusionOptions:
 
 
 # The boxes of another detector assert the hand.
-IN_BOXES = FusionOptions(fill=True, followed_s=1.0)
+IN_BOXES = FusionOptions(fill=True, followed_s=LONGEST_S)
 
 
 def fuse(
@@ -53,7 +54,7 @@ def fuse(
     size = _sizes(tracks, own)
     own_2d = estimates.expected_errors[:, :, 0] / size[..., None]
     alone = ~tracks.seen & judged & options.fill & (own_2d.mean(-1) < options.found)
-    alone &= ~_short_gaps(tracks, options.followed_s)
+    alone &= ~_in_short_gaps(tracks, options.followed_s)
     world = np.full(own_world.shape, np.nan) if tracks.world_m is None else tracks.world_m
     lacking = tracks.seen & judged & ~np.isfinite(world).all((-1, -2))
     calibrated = np.clip((options.sure / np.maximum(own_2d, 1e-6)) ** 2, 0, 1)
@@ -90,12 +91,12 @@ def world_landmarks(motion: HandMotion, models: HandModels) -> Floats:
     return out
 
 
-def _short_gaps(tracks: KeypointTracks, longest_s: float) -> Bools:
-    """Return the unseen frames [H, T] between sightings that are at most so far apart."""
+def _in_short_gaps(tracks: KeypointTracks, longest_s: float) -> Bools:
+    """Return the unseen frames [H, T] of gaps between sightings that last at most so long."""
     out = np.zeros_like(tracks.seen)
     for hand, seen in enumerate(tracks.seen):
-        for start, stop in gaps(seen):
-            out[hand, start:stop] = tracks.times_s[stop - 1] - tracks.times_s[start] <= longest_s
+        for start, stop in short_gaps(seen, tracks.times_s, longest_s):
+            out[hand, start:stop] = True
     return out
 
 

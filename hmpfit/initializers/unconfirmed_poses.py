@@ -24,13 +24,11 @@ def without_unconfirmed_poses(
     """
     if tracks.weight is None:
         return motion, tracks
-    covered = tracks.weight.mean(-1) < MOSTLY
-    unconfirmed = (motion.status == DETECTED) & covered & (tracks.confidence.mean(-1) < least_confidence)
-    known = (motion.status == DETECTED) & ~unconfirmed
-    alone = ~known.any(1, keepdims=True)
-    known, unconfirmed = np.where(alone, motion.status == DETECTED, known), unconfirmed & ~alone
-    if not unconfirmed.any() or not known.any(1).all():
+    detected, covered = motion.status == DETECTED, tracks.weight.mean(-1) < MOSTLY
+    unconfirmed = detected & covered & (tracks.confidence.mean(-1) < least_confidence)
+    unconfirmed &= (detected & ~unconfirmed).any(1, keepdims=True)
+    if not unconfirmed.any() or not detected.any(1).all():
         return motion, tracks
-    filled = fill_gaps(motion, known, tracks.times_s)
+    filled = fill_gaps(motion, detected & ~unconfirmed, tracks.times_s)
     world_m = None if tracks.world_m is None else np.where(unconfirmed[..., None, None], np.nan, tracks.world_m)
     return filled, replace(tracks, world_m=world_m)

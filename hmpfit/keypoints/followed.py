@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmpfit.geometry.near_in_time import gaps
+from hmpfit.geometry.near_in_time import short_gaps
 from hmpfit.keypoints.frames import over_stretches, stretches
 from hmpfit.progress import Progress, count_from_total
 from hmpfit.records import Bools, Floats, KeypointTracks
@@ -138,12 +138,11 @@ def with_followed(tracks: KeypointTracks, followed: Followed, most: float) -> Ke
 def _find_gaps(clip: Clip, tracks: KeypointTracks) -> list[_Gap]:
     found, diagonal_px = [], tracks.box_diagonal_px
     for hand, seen in enumerate(tracks.seen):
-        for start, stop in gaps(seen):
+        for start, stop in short_gaps(seen, tracks.times_s, LONGEST_S):
             first, last = start - 1, stop
             ends_px = tracks.xy_px[hand, [first, last]]
             known = np.isfinite(ends_px).all(-1)
-            too_long = tracks.times_s[last - 1] - tracks.times_s[start] > LONGEST_S
-            if too_long or known.all(0).sum() < LEAST_FOLLOWED:
+            if known.all(0).sum() < LEAST_FOLLOWED:
                 continue
             size, points = float(diagonal_px[hand, [first, last]].max()), ends_px[known]
             low = np.maximum(np.floor(points.min(0) - _MARGIN * size), 0.0)

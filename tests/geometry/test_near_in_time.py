@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmpfit.geometry.near_in_time import mean_around, nearest, seconds_to_nearest
+from hmpfit.geometry.near_in_time import mean_around, nearest, seconds_to_nearest, short_gaps
 
 
 @pytest.mark.parametrize("count, over_s", [(1, 0.3), (2, 0.0), (50, 0.3), (50, 0.02), (50, 100.0)])
@@ -32,3 +32,11 @@ def test_the_nearest_of_some_moments_is_that_of_all_pairs() -> None:
         times = asked[np.append(rng.random(89) < share, True)]
         expected = np.abs(times[None] - asked[:, None]).argmin(axis=1)
         np.testing.assert_array_equal(nearest(times, asked), expected)
+
+
+def test_short_gaps_lie_between_known_frames_and_last_at_most_so_long() -> None:
+    known = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1, 0], bool)
+    times_s = np.arange(10.0)
+    assert list(short_gaps(known, times_s, 1.0)) == [(2, 4)]
+    assert list(short_gaps(known, times_s, 2.0)) == [(2, 4), (5, 8)]
+    assert list(short_gaps(known, times_s, 0.0)) == []
