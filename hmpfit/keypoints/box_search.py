@@ -52,12 +52,14 @@ def locate(
     boxes: HandBoxes,
     hidden: Bools,
     on_frame: Callable[[int], None] | None = None,
+    followed_px: Floats | None = None,
 ) -> Located:
     """Find rough joints in every box of frames that are not hidden; sides that boxes leave open are decided by vote.
 
-    `on_frame(1)` reports progress.
+    Where `followed_px` [H, T, 21, 2] has joints these are taken, box or not. `on_frame(1)` reports progress.
     """
     known = np.isfinite(boxes.xyxy_px).all(-1) & ~hidden
+    taken = np.zeros_like(known) if followed_px is None else np.isfinite(followed_px).all((-1, -2)) & ~hidden
     sides = [
         _vote(locator, clip, boxes.xyxy_px[hand], known[hand]) if side is None else side
         for hand, side in enumerate(boxes.is_right)
@@ -67,12 +69,19 @@ def locate(
     out = np.full((*known.shape, 21, 2), np.nan)
     before: dict[int, _Candidate] = {}
     for frame, image in clip.images():
-        for hand in np.flatnonzero(known[:, frame]).tolist():
-            found = _in_box(locator, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
+        for hand in np.flatnonzero((known | taken)[:, frame]).tolist():
+            if followed_px is not None and taken[hand, frame]:
+                found = _as_candidate(followed_px[hand, frame])
+            else:
+                found = _in_box(locator, image, boxes.xyxy_px[hand, frame], before.get(hand), sides[hand])
             before[hand], out[hand, frame] = found, found.xy_px
         if on_frame is not None:
             on_frame(1)
     return Located(out, np.array(sides, dtype=bool))
+
+
+def _as_candidate(xy_px: Floats) -> _Candidate:
+    return _Candidate(1.0, float(from_landmarks(xy_px).angle), xy_px, 1.0)
 
 
 def _in_box(

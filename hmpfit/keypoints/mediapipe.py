@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hmpfit.errors import NoHandError
 from hmpfit.free_memory import release_free_memory
@@ -20,7 +19,6 @@ from hmpfit.interfaces.keypoint_source import KeypointSource, SourceInputs
 from hmpfit.keypoints.appearance import more_than_two, palm_colors, split_by_color
 from hmpfit.keypoints.arms import count_votes
 from hmpfit.keypoints.box_files import read_boxes
-from hmpfit.keypoints.box_search import locate
 from hmpfit.keypoints.confidence import GAMMA_PER_DIAGONAL, drop_low_confidence_frames
 from hmpfit.keypoints.detection import detect
 from hmpfit.keypoints.extend_tracklets import extend_tracklets
@@ -30,13 +28,13 @@ from hmpfit.keypoints.landmarker_files import VARIABLE, LandmarkerFiles, load_la
 from hmpfit.keypoints.networks import LandmarkNetwork, prepare
 from hmpfit.keypoints.persons import group_hands, sides_of_pairs
 from hmpfit.keypoints.refinement import Measurements, RefineOptions, camera_tracks, refine_tracks
-from hmpfit.keypoints.regions import Regions
 from hmpfit.keypoints.second_detection import detect_missed_hands
 from hmpfit.keypoints.split_at_meetings import split_at_meetings
 from hmpfit.keypoints.tracking import HandTracks, track, with_sides
 from hmpfit.keypoints.tracklets import link, split_by_vote
+from hmpfit.keypoints.tracks_in_boxes import tracks_of_boxes
 from hmpfit.recipes.settings import RunSettings
-from hmpfit.records import Bools, Camera, Floats, KeypointTracks
+from hmpfit.records import Bools, Camera, KeypointTracks
 
 _SAID = {None: np.nan, True: 1.0, False: 0.0}
 
@@ -249,23 +247,24 @@ def options_of(settings: RunSettings, views: int | None = None) -> MediaPipeOpti
 
 
 def in_boxes(context: RunContext) -> KeypointTracks:
-    """Measure the hands inside the boxes of `--boxes`, row for row; frames in which MediaPipe sees none are unseen."""
-    clip, settings = context.clip, context.settings
+    """Measure the hands of the boxes of `--boxes`, row for row; frames in which MediaPipe sees none are unseen.
+
+    Hands that are followed as without boxes keep the frames that no box contradicts; the other boxes are searched.
+    """
+    clip, settings, options = context.clip, context.settings, options_of(context.settings)
     assert settings.boxes is not None
     boxes = read_boxes(settings.boxes, clip.frames, clip.width, clip.height, clip.first_frame)
-    network = LandmarkNetwork(load_landmarker(settings.hand_landmarker).landmarks)
-
-    def look(image: NDArray[np.uint8], regions: Regions, mirrored: bool) -> tuple[Floats, Floats, Floats]:
-        found = network(image, regions, mirrored)
-        return found.xy_px, found.presence, found.right
-
-    found = locate(look, clip, boxes, context.hidden, context.progress.phase("looking into boxes", clip.frames))
-    hands = len(found.is_right)
-    tracks = HandTracks(
-        found.xy_px, np.isfinite(found.xy_px).all((-1, -2)), found.is_right, np.zeros(hands), np.ones(hands),
-        clip.times_s, np.arange(hands), np.zeros(hands, dtype=np.int64),
-    )  # fmt: skip
-    return measure_tracked_hands(clip, context.camera, tracks, options_of(settings), context.progress)
+    files = load_landmarker(settings.hand_landmarker)
+    prepare(files.palm, files.landmarks)
+    try:
+        tracks = find_tracks(
+            clip, files, replace(options, hands="auto", max_hands=None), context.hidden, context.progress
+        )
+    except NoHandError:
+        tracks = None
+    advance = context.progress.phase("looking into boxes", clip.frames)
+    rough = tracks_of_boxes(clip, boxes, tracks, LandmarkNetwork(files.landmarks), context.hidden, advance)
+    return measure_tracked_hands(clip, context.camera, rough, options, context.progress)
 
 
 def _extract(context: RunContext, inputs: SourceInputs) -> KeypointTracks:

@@ -73,3 +73,14 @@ def test_later_frames_try_fewer_turns() -> None:
     )
     locate(all_of_them, _Clip(), HandBoxes(_boxes(), (True,)), np.zeros(5, bool))
     assert all_of_them.calls < 3.5 * one.calls
+
+
+def test_followed_joints_are_taken_and_turn_the_crops_after_them() -> None:
+    followed = np.full((1, FRAMES, 21, 2), np.nan)
+    followed[0, :2] = HAND + 7.0
+    boxes = _boxes()
+    boxes[0, 0] = np.nan
+    found = locate(_Look(True), _Clip(), HandBoxes(boxes, (True,)), np.arange(FRAMES) == 1, followed_px=followed)
+    np.testing.assert_array_equal(found.xy_px[0, 0], followed[0, 0])
+    assert np.isnan(found.xy_px[0, 1]).all()  # hidden
+    assert np.allclose(found.xy_px[0, 2:], [_joints(frame) for frame in range(2, FRAMES)])
