@@ -15,6 +15,7 @@ from hmpfit.interfaces.prior import MotionPriorLike, PathPriorLike
 
 WINDOWS_ENCODED_AT_ONCE = 8  # windows encoded at once: memory does not grow with the clip
 WINDOWS_DECODED_AT_ONCE = {"cpu": 4, "cuda": 8}  # windows decoded at once, likewise
+PATHS_KEPT = 3  # windows at the clip's ends are shorter than those between; where times are irregular all differ
 SAME_S = 1e-9
 
 
@@ -47,7 +48,7 @@ class PoseField:
     layout: WindowLayout
     groups: tuple[WindowGroup, ...]
     dtype: torch.dtype
-    _paths: dict[int, Tensor] = field(default_factory=dict)  # the last group's path, by its prepared times
+    _paths: dict[int, Tensor] = field(default_factory=dict)  # the last few paths, by their prepared times
 
     @classmethod
     def build(cls, prior: MotionPriorLike, layout: WindowLayout, times_s: Tensor, dtype: torch.dtype) -> "PoseField":
@@ -100,10 +101,13 @@ class PoseField:
         if not self.prior.has_path:
             return None
         prepared = self._group_of(window).prepared
-        if id(prepared) not in self._paths:
-            self._paths.clear()
-            self._paths[id(prepared)] = prepared.path.to(self.dtype)
-        return self._paths[id(prepared)]
+        path = self._paths.pop(id(prepared), None)
+        if path is None:
+            path = prepared.path.to(self.dtype)
+            for oldest in list(self._paths)[: len(self._paths) + 1 - PATHS_KEPT]:
+                del self._paths[oldest]
+        self._paths[id(prepared)] = path
+        return path
 
     @property
     def code_size(self) -> int:

@@ -4,11 +4,14 @@ Separate from `linearize.py`, which fills them, and from the solvers, which read
 the windows' codes is kept by the code: a twelfth of the size, lifted to the latents a few windows at a time.
 """
 
+import dataclasses
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from hmpfit.fitting.pose_field import PoseField
+
+_NUMBERS_KEPT = 4_000_000  # of lifted blocks: all of a short clip's, and a bounded share of a long one's
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class ArrowheadSystem:
     g_betas: Tensor
     g_latent: Tensor
     field: PoseField | None = None
+    _lifted: dict[tuple[int, int], Tensor] = dataclasses.field(
+        default_factory=dict, init=False
+    )  # by first and last segment
 
     @property
     def next(self) -> Tensor:
@@ -51,10 +57,18 @@ class ArrowheadSystem:
         parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return ArrowheadSystem(**parts, field=self.field)
 
+    def with_gradient(self, g_frame: Tensor, g_betas: Tensor, g_latent: Tensor) -> "ArrowheadSystem":
+        """Return the same blocks with another gradient."""
+        changed = replace(self, g_frame=g_frame, g_betas=g_betas, g_latent=g_latent)
+        changed._lifted.update(self._lifted)
+        return changed
+
     def without_latents(self) -> "ArrowheadSystem":
         """Return the same without the blocks among latents, zeros that take no memory in their place."""
         zero = self.latent.new_zeros(()).expand(self.latent.shape)
-        return replace(self, latent=zero, latent_previous=zero)
+        changed = replace(self, latent=zero, latent_previous=zero)
+        changed._lifted.update(self._lifted)
+        return changed
 
     def slice_segments(self, segments: tuple[tuple[int, int], ...], first: int, last: int) -> "ArrowheadSystem":
         """Return the blocks of the segments first..last of a cut, lifted to the latents."""
@@ -64,8 +78,18 @@ class ArrowheadSystem:
         names = ("latent", "latent_previous", "latent_betas", "g_latent")
         by_window = {name: getattr(self, name)[:, windows] for name in names if self.latent.shape[-1]}
         if self.field is not None:
-            code = lifted(self.field, code, first, last)
+            code = self._lifted_once(code, first, last)
         return replace(self, frame_code=code, field=None, **by_frame, **by_window)
+
+    def _lifted_once(self, code: Tensor, first: int, last: int) -> Tensor:
+        """Do as `lifted`; the same blocks are asked for in each step that has them, so that some are kept."""
+        assert self.field is not None
+        if (first, last) in self._lifted:
+            return self._lifted[first, last]
+        found = lifted(self.field, code, first, last)
+        if found.numel() + sum(part.numel() for part in self._lifted.values()) <= _NUMBERS_KEPT:
+            self._lifted[first, last] = found
+        return found
 
 
 def lifted(field: PoseField, code: Tensor, first: int, last: int) -> Tensor:

@@ -88,11 +88,10 @@ def with_gradient(blocks: ArrowheadSystem, problem: Problem, motion: Motion) -> 
         half["hand_pose"].flatten(2) if "hand_pose" in half else None,
     ]
     like = blocks.frame
-    return replace(
-        blocks,
-        g_frame=torch.cat([part for part in frame if part is not None], dim=-1).to(like),
-        g_betas=half["betas"].to(like) if "betas" in half else blocks.g_betas,
-        g_latent=half["latent"].to(like) if "latent" in half else blocks.g_latent,
+    return blocks.with_gradient(
+        torch.cat([part for part in frame if part is not None], dim=-1).to(like),
+        half["betas"].to(like) if "betas" in half else blocks.g_betas,
+        half["latent"].to(like) if "latent" in half else blocks.g_latent,
     )
 
 
