@@ -142,17 +142,18 @@ def _solve_chunk(
     start = _start(kin, betas, targets, rules)
     best, costs = start, torch.zeros_like(start.pose[:, 0])
     rows = torch.arange(len(costs), device=costs.device)  # the frames that still move
-    state, damping = start, torch.full_like(costs, 1e-2)
+    state, posed, damping = start, _posed(kin, betas, start), torch.full_like(costs, 1e-2)
     for index in range(settings.steps):
         # Outliers are judged late: at first every residual may be large.
         widening = 8.0 * (1 - 2 * index / settings.steps)
         outlier_std = settings.outlier_std * max(1.0, widening)
-        equations, cost = _linearized(kin, betas, state, targets, rules, settings, outlier_std)
+        equations, cost = _linearized(posed, state, targets, rules, settings, outlier_std)
         proposed = state.moved(equations.step(damping))
-        new_cost = _cost(kin, betas, proposed, targets, rules, settings, outlier_std)
+        proposed_posed = _posed(kin, betas, proposed)
+        new_cost = _cost(proposed_posed, proposed, targets, rules, settings, outlier_std)
         better = new_cost < cost
         ended = better & (cost - new_cost <= settings.tolerance * cost) & (widening <= 1.0)
-        state = state.chosen(proposed, better)
+        state, posed = state.chosen(proposed, better), posed.chosen(proposed_posed, better)
         cost = torch.where(better, new_cost, cost)
         damping = torch.where(better, damping / 5, damping * 6).clamp(1e-7, 1e4)
         last = index + 1 == settings.steps
@@ -161,7 +162,8 @@ def _solve_chunk(
             kept = torch.nonzero(~ended).flatten()
             if last or len(kept) == 0:
                 break
-            rows, state, damping, targets = rows[kept], state.take(kept), damping[kept], targets.take(kept)
+            rows, state, posed = rows[kept], state.take(kept), posed.take(kept)
+            damping, targets = damping[kept], targets.take(kept)
     transl = best.origin if targets.xy is None else best.transl
     return PoseSolution(best.global_R, best.pose.unflatten(-1, (15, 3)), transl, costs)
 
@@ -223,10 +225,26 @@ def _weights(weights: Tensor | None) -> Tensor:
     return weights
 
 
-def _posed(kin: Kinematics, betas: Tensor, state: _State) -> tuple[PosedJoints, Tensor]:
-    """Return the joints and the points [N, 21, 3] of a state with transl 0."""
+@dataclass(frozen=True)
+class _Posed:
+    """Where a state has joints and points, with transl 0."""
+
+    rotations: Tensor  # [N, 16, 3, 3]
+    positions: Tensor  # [N, 16, 3]
+    points: Tensor  # [N, 21, 3]
+
+    def take(self, rows: Tensor) -> "_Posed":
+        return _Posed(*(part[rows] for part in vars(self).values()))
+
+    def chosen(self, other: "_Posed", take: Tensor) -> "_Posed":
+        pairs = zip(vars(other).values(), vars(self).values(), strict=True)
+        return _Posed(*(torch.where(take.reshape(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
+
+
+def _posed(kin: Kinematics, betas: Tensor, state: _State) -> _Posed:
     hand_R = exp(state.pose.unflatten(-1, (15, 3)))
-    return joints_and_points(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
+    joints, points = joints_and_points(kin, state.global_R, hand_R, betas, torch.zeros_like(state.transl))
+    return _Posed(joints.rotations, joints.positions, points)
 
 
 def _residuals(points: Tensor, state: _State, targets: Targets, settings: IKSettings) -> tuple[Tensor, Tensor | None]:
@@ -247,21 +265,18 @@ def _robust(residual: Tensor, weights: Tensor, scale: float) -> tuple[Tensor, Te
 
 
 def _cost(
-    kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
-    outlier_std: float,
-) -> Tensor:  # fmt: skip
-    _, points = _posed(kin, betas, state)
-    spatial, rays = _residuals(points, state, targets, settings)
+    posed: _Posed, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings, outlier_std: float
+) -> Tensor:
+    spatial, rays = _residuals(posed.points, state, targets, settings)
     cost = _robust(spatial, targets.weights, outlier_std)[0] + rules.cost(state.pose)
     return cost if rays is None else cost + _robust(rays, _weights(targets.xy_weights), outlier_std)[0]
 
 
 def _linearized(
-    kin: Kinematics, betas: Tensor, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings,
-    outlier_std: float,
-) -> tuple[PoseEquations, Tensor]:  # fmt: skip
+    posed: _Posed, state: _State, targets: Targets, rules: Anatomy, settings: IKSettings, outlier_std: float
+) -> tuple[PoseEquations, Tensor]:
     """Return the Gauss-Newton model at a state and its cost [N]."""
-    posed, points = _posed(kin, betas, state)
+    points = posed.points
     spatial, rays = _residuals(points, state, targets, settings)
     cost, weights = _robust(spatial, targets.weights, outlier_std)
     precision = 1 / settings.axes_std(points)
@@ -277,4 +292,5 @@ def _linearized(
         weighted = weights[..., None, None] * by_point
         by_rays = PointPull((weighted * rays[..., None]).sum(-2), weighted.mT @ by_point)
         cost = cost + more_cost
-    return pose_equations(posed, points, state.pose, by_space, by_rays, rules), cost + rules.cost(state.pose)
+    joints = PosedJoints(posed.rotations, posed.positions)
+    return pose_equations(joints, points, state.pose, by_space, by_rays, rules), cost + rules.cost(state.pose)

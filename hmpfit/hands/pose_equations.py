@@ -75,19 +75,22 @@ def pose_equations(
     force, weight = spatial.force + rays.force, spatial.weight + rays.weight
     by_turn = hat(points - posed.positions[:, :1]).mT  # turn x arm
     moved = torch.cat((weight @ by_turn, rays.weight, spatial.weight), dim=-1)  # [N, 21, 3, 9]
-    wrist = points.new_zeros(len(points), 9, 9)
-    wrist[:, :3] = (by_turn.mT @ moved).sum(1)
+    wrist, turned = points.new_zeros(len(points), 9, 9), by_turn.flatten(1, 2).mT
+    wrist[:, :3] = turned @ moved.flatten(1, 2)
     wrist[:, 3:, :3] = wrist[:, :3, 3:].mT
     wrist[:, 3:6, 3:6], wrist[:, 6:, 6:] = rays.weight.sum(1), spatial.weight.sum(1)
-    g_turn = (by_turn.mT @ force[..., None]).sum(1)[..., 0]
+    g_turn = (turned @ force.flatten(1)[..., None])[..., 0]
     g_wrist = torch.cat((g_turn, rays.force.sum(1), spatial.force.sum(1)), dim=-1)
 
     by_angles = _by_angles(posed, points, angles)  # [N, 5, 4, 3, 9]
     weight, moved, force = (part[:, 1:].unflatten(1, (5, 4)) for part in (weight, moved, force[..., None]))
-    weighted, border, pulled = (part.flatten(2, 3) for part in (weight @ by_angles, moved, force))
-    rows = by_angles.flatten(2, 3).mT
+    weighted = weight[..., :1] * by_angles[..., :1, :]
+    for axis in (1, 2):  # sums of three are slow as products of many small matrices
+        weighted.addcmul_(weight[..., axis : axis + 1], by_angles[..., axis : axis + 1, :])
+    columns = torch.cat((weighted, moved, force), dim=-1).flatten(2, 3)
+    found = by_angles.flatten(2, 3).mT @ columns
     gradient, hessian = _rules_by_finger(rules, angles)
-    return PoseEquations(rows @ weighted + hessian, rows @ border, wrist, (rows @ pulled)[..., 0] + gradient, g_wrist)
+    return PoseEquations(found[..., :9] + hessian, found[..., 9:18], wrist, found[..., 18] + gradient, g_wrist)
 
 
 def _by_angles(posed: PosedJoints, points: Tensor, angles: Tensor) -> Tensor:
