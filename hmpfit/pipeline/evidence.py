@@ -61,7 +61,7 @@ def _follow_through_gaps(context: RunContext, stage: StoreStage, evidence: Keypo
     most = context.settings.recipe.keypoints.followed
     if not most:
         return evidence
-    depends_on = (evidence.xy_px, evidence.seen, evidence.times_s, clip_fingerprint(context))
+    depends_on = (evidence.xy_px, evidence.seen, evidence.weight, evidence.times_s, clip_fingerprint(context))
 
     def compute() -> Followed:
         return follow_gaps(context.clip, evidence, context.progress)

@@ -9,6 +9,7 @@ from hmpfit.keypoints import followed
 from hmpfit.keypoints.followed import Followed, follow_gaps, with_followed
 from hmpfit.progress import Silent
 from hmpfit.records import KeypointTracks
+from hmpfit.skeleton import OPENPOSE_PALM
 from hmpfit.video.clip import Clip
 
 FRAMES, FPS, WIDTH, HEIGHT = 24, 30.0, 320, 240
@@ -117,17 +118,56 @@ def test_landmarks_that_lack_at_one_end_stay_unknown():
     assert (found.confidence[0, :, 4] == 0).all() and (found.confidence[0, GAP, 5] > 0).all()
 
 
+def test_what_a_still_thing_of_another_color_hides_counts_little():
+    clip, tracks, true = scene()
+    plain = clip.store.image
+
+    def with_thing(frame):
+        out = plain(frame)
+        if GAP.start <= frame < GAP.stop:
+            out[:, 150:] = (30, 90, 180)  # as bright as the patch, and still: flows there and back agree
+        return out
+
+    clip.store.image = with_thing
+    confidence = follow_gaps(clip, tracks, Silent()).confidence[0, GAP]
+    behind, beside = true[GAP, :, 0] > 165, true[GAP, :, 0] < 135
+    assert behind.any() and (confidence[behind] < followed.LEAST).all() and np.median(confidence[beside]) > 0.3
+
+
+def test_landmarks_are_not_followed_from_frames_in_which_a_thing_covers_them():
+    clip, tracks, true = scene()
+    weight, ends = np.ones((1, FRAMES, 21)), [GAP.start - 1, GAP.stop]
+    weight[0, ends, 3] = weight[0, GAP.stop, 4] = 0.1
+    wrong = tracks.xy_px.copy()
+    wrong[0, GAP.stop, 4] += 30
+    found = follow_gaps(clip, replace(tracks, xy_px=wrong, weight=weight), Silent())
+    assert (found.confidence[0, GAP, 3] < followed.LEAST).all()
+    assert np.linalg.norm(found.xy_px[0, GAP, 4] - true[GAP, 4], axis=-1).max() < 6
+
+
+def test_fingers_without_a_palm_are_not_followed():
+    _, tracks, _ = scene()
+    confidence = np.full((1, FRAMES, 21), 0.8)
+    confidence[..., OPENPOSE_PALM] = 0
+    given = with_followed(tracks, Followed(np.full(tracks.xy_px.shape, 7.0), confidence), 0.5)
+    assert not given.seen[0, GAP].any()
+
+
 @pytest.mark.parametrize("sure", [7, 8])
 def test_followed_landmarks_fill_unseen_frames_only_and_count_in_part(sure):
     _, tracks, _ = scene()
     tracks = replace(tracks, world_m=np.zeros((1, FRAMES, 21, 3)), weight=np.full((1, FRAMES, 21), 0.1))
     confidence = np.zeros((1, FRAMES, 21))
-    confidence[..., :sure] = 0.8
+    followed_ones, others = np.split(range(21), [sure])
+    confidence[..., followed_ones] = 0.8
     given = with_followed(tracks, Followed(np.full(tracks.xy_px.shape, 7.0), confidence), 0.5)
     enough = sure == 8
     assert given.seen[0, GAP].all() == enough and given.seen[0, : GAP.start].all()
     assert np.array_equal(given.xy_px[0, : GAP.start], tracks.xy_px[0, : GAP.start])
     if enough:
-        assert (given.xy_px[0, GAP, :sure] == 7.0).all() and np.isnan(given.xy_px[0, GAP, sure:]).all()
-        assert np.allclose(given.confidence[0, GAP, :sure], 0.4) and (given.confidence[0, GAP, sure:] == 0).all()
-        assert given.weight is not None and (given.weight[0, GAP, :sure] == 1).all()
+        assert (given.xy_px[0, GAP][:, followed_ones] == 7.0).all() and np.isnan(given.xy_px[0, GAP][:, others]).all()
+        assert (
+            np.allclose(given.confidence[0, GAP][:, followed_ones], 0.4)
+            and (given.confidence[0, GAP][:, others] == 0).all()
+        )
+        assert given.weight is not None and (given.weight[0, GAP][:, followed_ones] == 1).all()
