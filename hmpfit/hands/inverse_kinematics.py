@@ -21,7 +21,7 @@ from hmpfit.process_copies import Send, side_by_side
 from hmpfit.skeleton import FINGERS, OPENPOSE_PALM, openpose
 
 NEAREST_DEPTH_M = 0.05
-_LEAST_HALF = 64  # frames
+_LEAST_HALF = 5000  # frames times steps: a smaller half takes as long as what a copy costs and both halves have alike
 _WORTH_LEAVING = 8  # frames leave a batch when one in this many has ended
 
 
@@ -113,7 +113,7 @@ def solve_pose(kin: Kinematics, betas: Tensor, targets: Targets, settings: IKSet
     solved side by side where this process can be copied, with the same result. Deterministic, in kin's dtype.
     """
     settings, frames = settings or IKSettings(), targets.points_m.shape[0]
-    if frames < 2 * _LEAST_HALF or kin.points.device.type != "cpu":
+    if frames * settings.steps < 2 * _LEAST_HALF or kin.points.device.type != "cpu":
         return _solve_all(kin, betas, targets, settings)
     halves = [slice(0, frames // 2), slice(frames // 2, frames)]
 

@@ -30,6 +30,7 @@ PIXEL_STD_PER_DIAGONAL, POINT_STD_M, BONE_RELATIVE_STD = 0.01, 0.02, 0.2
 # Landmarks err alike in all frames of a clip, so that a hand counts as this many independent frames however long it is
 # seen: with it the errors on our real truth clips are as large as the stated deviations.
 INDEPENDENT_FRAMES = 5.0
+COST_TOLERANCE = 1e-3  # of the inverse kinematics: with 1e-5 focal lengths differ by 0.1 % and take a quarter longer
 LINE_FOCALS = np.exp(np.linspace(np.log(0.35), np.log(2.2), 25))  # longer sides, at which lines are weighed
 # Of the logarithm of a focal length from lines: unknown lens distortion and principal point moved it by up to 11 % on
 # truth clips where it is within 3 % with the true ones (docs/cameras.md).
@@ -139,7 +140,7 @@ def _costs(tracks: KeypointTracks, camera: Camera, focals: Floats, models: HandM
     one = parts[0]  # bones are as long from any direction
     shape = fit_shape(hand, robust_lengths(one.points_m, one.weights), BONE_RELATIVE_STD, free_scale=False).betas
     every = Targets(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(one)))
-    found = solve_pose(hand, shape, every, IKSettings(points_std_m=POINT_STD_M))
+    found = solve_pose(hand, shape, every, IKSettings(points_std_m=POINT_STD_M, tolerance=COST_TOLERANCE))
     return np.asarray(found.cost.reshape(len(focals), -1).mean(dim=1).numpy(), dtype=np.float64)
 
 

@@ -41,7 +41,7 @@ _STRIP_PX = 7
 _PALE, _GRAY = 245.0, 60.0  # mixed into a side's color, which must not come near skin
 _JPEG_QUALITY = 92
 _PRESET, _CRF, _MORE = "superfast", 25, "weightp=0:b-adapt=0:b-pyramid=none:aq-mode=0"  # of x264
-_SMOOTH_BELOW_PX = 160  # longer side of a hand's box, from which one sample a pixel will do, blurred
+_SMOOTH_BELOW_PX = 100  # longer side of a hand's box, from which one sample a pixel will do, blurred
 
 Image = NDArray[np.uint8]
 
