@@ -25,7 +25,7 @@ from hmpfit.keypoints.palm_detector import INPUT
 from hmpfit.synthesis import crops, occluders
 from hmpfit.synthesis.clips import Arm, skin_colors
 from hmpfit.synthesis.renderer import Drawing, render
-from hmpfit.synthesis.shading import Mesh
+from hmpfit.synthesis.shading import Light, Mesh
 from hmpfit.synthesis.staging import sample_appearance
 from hmpfit.video.clip import open_clip
 
@@ -36,7 +36,8 @@ Label = tuple[Floats, int]  # center, width, height (shares of the picture), rig
 CANVAS = 2 * INPUT  # pictures are drawn at twice the size
 SPRITE = 256
 LEAST_VISIBLE, LEAST_INSIDE = 0.3, 0.5  # shares of the landmarks from which a hand must be found
-SIZES = (0.08, 0.75)  # of hands, shares of the picture
+SIZES, SMALL = (0.08, 0.75), (0.06, 0.25)  # of hands, shares of the picture
+TAKES = 60  # of finger motion
 UNSURE = 0.15  # score of an earlier detector above which what matches no known hand is neither hand nor background
 FINGERS = tuple(tuple(range(first, first + 4)) for first in range(1, 21, 4))
 
@@ -115,14 +116,15 @@ def window(image: Image, g: np.random.Generator, size: int = CANVAS, least: floa
 
 
 def real_picture(
-    frames: Sequence[Frame], bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT
+    frames: Sequence[Frame], bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT, small: float = 0.0
 ) -> tuple[Image, list[Label]]:
+    """Draw a picture of a clip's hands; the share `small` of pictures shows them smaller than the others."""
     frame = frames[g.integers(len(frames))]
     flip = g.random() < 0.5
     height, width = frame.image.shape[:2]
     known = [hand for hand in frame.hands if hand[2]]
     points = known[g.integers(len(known))][0]
-    side = min(np.ptp(points, axis=0).max() / _size(g), 1.5 * max(height, width))
+    side = min(np.ptp(points, axis=0).max() / _size(g, small), 1.5 * max(height, width))
     turn = g.normal(0, 0.3) if g.random() < 0.8 else g.uniform(-np.pi, np.pi)
     A = (CANVAS / side) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     A = A @ np.diag([-1.0 if flip else 1.0, 1.0])
@@ -183,29 +185,20 @@ def _without_hands(frame: Frame, g: np.random.Generator) -> Floats | None:
 
 
 class RenderedHands:
-    """Hands of any turn, most around a ball, a box or a can."""
+    """Hands of any turn, most around a ball, a box or a can.
 
-    def __init__(self, seed: int) -> None:
+    Of more variety for training: so many takes of finger motion, the share `small` of hands smaller than the others,
+    and things of several colors with `colored`.
+    """
+
+    def __init__(self, seed: int, takes: int = TAKES, small: float = 0.0, colored: bool = False) -> None:
         self._models, self._seed, self._takes = load_hand_models("open"), seed, dict[int, Any]()
+        self._count, self._small, self._colored = takes, small, colored
         self._close = crops.CloseUpOptions(size=CANVAS, anywhere=0.7)
 
     def __call__(self, bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT) -> tuple[Image, list[Label]]:
-        take = int(g.integers(60))
-        if take not in self._takes:
-            self._takes[take] = crops._take(self._close, self._seed + take, take)
-        start = int(g.integers(len(self._takes[take][0]) - 2))
-        right = bool(g.random() < 0.5)
-        poses = [pose[start : start + 2] for pose in self._takes[take]]
-        posed = pose_hands(self._models, crops._staged(poses, [right], self._models, self._close, g), vertices=True)
-        assert posed.vertices is not None
-        joints, look, model = posed.joints[0, 0], sample_appearance(g), self._models.side(right)
-        arm = Arm.of(model, right, skin_colors(model, look.skin, g))
-        K = _camera(joints, _size(g), g)
-        hand = arm.meshes(posed.vertices[0, 0])
-        things = [_held(joints, g)] if g.random() < 0.85 else []
-        alone, drawn = (
-            render(meshes, K, CANVAS, CANVAS, look.light, depth=True) for meshes in (hand, [*hand, *things])
-        )
+        joints, right, K, hand, things, light = self._staged(g)
+        alone, drawn = (render(meshes, K, CANVAS, CANVAS, light, depth=True) for meshes in (hand, [*hand, *things]))
         picture = window(bank[g.integers(len(bank))], g).copy()
         drawn.over(picture)
         xy = joints @ K.T
@@ -220,8 +213,34 @@ class RenderedHands:
             visible[inside] &= alpha[at[inside, 1], at[inside, 0]] <= 0.5
         return finish(out, g, pixels), [_label(xy, right, visible.mean(), True)]
 
+    def things_only(
+        self, bank: Sequence[Image], g: np.random.Generator, pixels: int = INPUT
+    ) -> tuple[Image, list[Label]]:
+        """Draw up to three held things, without the hands that hold them."""
+        picture = window(bank[g.integers(len(bank))], g).copy()
+        for _ in range(int(g.integers(1, 4))):
+            joints, _, K, _, _, light = self._staged(g)
+            render([_held(joints, g, self._colored)], K, CANVAS, CANVAS, light).over(picture)
+        return finish(picture.astype(np.float32), g, pixels), []
 
-def _held(joints: Floats, g: np.random.Generator) -> Mesh:
+    def _staged(self, g: np.random.Generator) -> tuple[Floats, bool, Floats, list[Mesh], list[Mesh], Light]:
+        """Draw a hand with its arm and what it holds: joints [21, 3], side, camera, meshes of both, and the light."""
+        take = int(g.integers(self._count))
+        if take not in self._takes:
+            self._takes[take] = crops._take(self._close, self._seed + take, take)
+        start = int(g.integers(len(self._takes[take][0]) - 2))
+        right = bool(g.random() < 0.5)
+        poses = [pose[start : start + 2] for pose in self._takes[take]]
+        posed = pose_hands(self._models, crops._staged(poses, [right], self._models, self._close, g), vertices=True)
+        assert posed.vertices is not None
+        joints, look, model = posed.joints[0, 0], sample_appearance(g), self._models.side(right)
+        arm = Arm.of(model, right, skin_colors(model, look.skin, g))
+        K, hand = _camera(joints, _size(g, self._small), g), arm.meshes(posed.vertices[0, 0])
+        things = [_held(joints, g, self._colored)] if g.random() < 0.85 else []
+        return joints, right, K, hand, things, look.light
+
+
+def _held(joints: Floats, g: np.random.Generator, colored: bool = False) -> Mesh:
     wrist, index, middle, pinky = joints[[0, 5, 9, 17]]
     along, across = (v / np.linalg.norm(v) for v in (middle - wrist, index - pinky))
     out = np.cross(along, across)
@@ -238,7 +257,11 @@ def _held(joints: Floats, g: np.random.Generator) -> Mesh:
     axes = np.stack((along, across, out), axis=1) @ Rotation.from_rotvec(g.normal(0, 0.35, 3)).as_matrix()
     center = middle - 0.2 * (middle - wrist) * g.uniform(0, 1) + g.normal(0, 0.008, 3)
     center = center + side * out * (radius + g.uniform(0.004, 0.02))
-    return Mesh(vertices @ axes.T + center, faces, g.uniform(0.02, 0.98, 3))
+    colors = g.uniform(0.02, 0.98, 3)
+    if colored and g.random() < 0.6:  # bands or spots along any axis
+        wave = np.sin(vertices @ g.normal(0, 1, (3, 2)) * np.exp(g.uniform(3.5, 6)) + g.uniform(0, 6, 2)).sum(1)
+        colors = np.where((wave > g.uniform(-1, 1))[:, None], colors, g.uniform(0.02, 0.98, 3))
+    return Mesh(vertices @ axes.T + center, faces, colors)
 
 
 def _can(ball: Floats, radius: float, half: float) -> Floats:
@@ -343,8 +366,9 @@ def finish(picture: Floats, g: np.random.Generator, side: int = INPUT) -> Image:
     return image
 
 
-def _size(g: np.random.Generator) -> float:
-    return float(np.exp(g.uniform(*np.log(SIZES))))
+def _size(g: np.random.Generator, small: float = 0.0) -> float:
+    sizes = SMALL if small and g.random() < small else SIZES
+    return float(np.exp(g.uniform(*np.log(sizes))))
 
 
 def _warped(image: Image, A: Floats, shift: Floats, side: float) -> Floats:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from detector_pictures import Frame, Image, Label, RenderedHands
+from detector_pictures import Frame, Image, Label
 from numpy.typing import NDArray
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
-from train_hand_detector import KINDS, arguments, draw_picture, drawn
+from train_hand_detector import AGAIN, KINDS, PIXELS, SHARD, SMALL, arguments, draw_picture, drawn, variety
 
 from hmpfit.cards import write_card
 from hmpfit.keypoints.hand_detector import SIDE_PER_BOX, HandDetector
@@ -26,14 +26,11 @@ from hmpfit.keypoints.hand_judge import judge_inputs
 from hmpfit.keypoints.judge_network import JudgeNetwork
 from hmpfit.keypoints.landmarker_files import load_landmarker
 from hmpfit.keypoints.networks import LandmarkNetwork
-from hmpfit.keypoints.palm_detector import INPUT
 from hmpfit.keypoints.regions import Regions, from_landmarks
 
 LEAST_SCORE, MOST_BOXES = 0.03, 5
-PIXELS = (INPUT, 2 * INPUT)  # sides of the pictures that crops are cut from
 NEAR, SIZES = 0.35, (0.5, 2.0)  # a box is a hand's within this share of its diagonal, and between these sizes
 BATCH, LEARNING_RATE, DECAY = 256, 5e-4, 0.3
-SHARD = 100  # pictures
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Crops:
 def draw(folder: Path, count: int, frames: list[list[Frame]], bank: list[Image], seed: int) -> Crops:
     """Draw pictures, a shard at a time, and keep what the landmark network reads in the boxes; none is drawn twice."""
     folder.mkdir(parents=True, exist_ok=True)
-    files, rendered = load_landmarker(), RenderedHands(9100 + seed)
+    files, rendered = load_landmarker(), variety(9300)
     detector = HandDetector(files.palm, LEAST_SCORE, MOST_BOXES)
     network = LandmarkNetwork(files.landmarks, with_pooled=True)
     for shard in range(-(-count // SHARD)):
@@ -60,7 +57,7 @@ def draw(folder: Path, count: int, frames: list[list[Frame]], bank: list[Image],
         g, rows = np.random.default_rng((seed, shard)), list[tuple[NDArray[np.float16], int, int, str, int]]()
         for n in range(SHARD):
             kind = str(g.choice(list(KINDS), p=list(KINDS.values())))
-            image, labels = draw_picture(kind, frames, bank, rendered, g, int(g.choice(PIXELS)))
+            image, labels = draw_picture(kind, frames, bank, rendered, g, int(g.choice(PIXELS)), SMALL)
             for inputs, hand, right in _crops(image, labels, detector, network, g):
                 rows.append((inputs, hand, right, kind, shard * SHARD + n))
         names = ("inputs", "hand", "right", "kind", "picture")
@@ -111,15 +108,24 @@ def truth_of(center: NDArray[np.floating], box: NDArray[np.floating], labels: li
     return answer
 
 
-def learn(crops: Crops, held_out: Crops | None, epochs: int, seed: int) -> tuple[JudgeNetwork, dict[str, float]]:
-    """Train the judge; with left-out crops return the epoch with the least loss there, and its figures."""
+def learn(
+    crops: Crops, held_out: Crops | None, epochs: int, seed: int, start: Path | None = None
+) -> tuple[JudgeNetwork, dict[str, float]]:
+    """Train the judge; with left-out crops return the epoch with the least loss there, and its figures.
+
+    `start` has the weights to go on from.
+    """
     torch.manual_seed(seed)
     g, network = np.random.default_rng(seed), JudgeNetwork()
     inputs, hand, right = _tensors(crops)
-    network.set_statistics(inputs)
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
+    if start is None:
+        network.set_statistics(inputs)
+    else:
+        network.load_state_dict({name: part.float() for name, part in load(start.read_bytes()).items()})
+    rate = LEARNING_RATE * (1 if start is None else AGAIN)
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=DECAY)
     steps = max(len(hand) // BATCH, 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * steps + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps + 1)
     best, state, figures = np.inf, network.state_dict(), dict[str, float]()
     for epoch in range(epochs):
         network.train()
@@ -171,10 +177,10 @@ def _tensors(crops: Crops) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def main() -> None:
-    args = arguments(__doc__, 3000, 20)
+    args = arguments(__doc__, 5000, 20)
     crops, held_out = drawn(args, draw, "crops", "held_out_crops", 6)
     torch.set_num_threads(1)
-    network, figures = learn(crops, held_out, args.epochs, args.seed)
+    network, figures = learn(crops, held_out, args.epochs, args.seed, args.start)
     tensors = {name: values.half() if values.ndim == 2 else values for name, values in network.state_dict().items()}
     content = save({name: values.contiguous() for name, values in tensors.items()})
     weights = args.out / "hand_judge.safetensors"
