@@ -2,7 +2,7 @@
 
 Evidence that does not pass through the detector: where it sees nothing of a hand, as in blur, the picture still tells
 how what was there moved. The paths from before and from after are joined by how well flows there and back agree;
-where something hides the hand the two part, and the landmark counts little.
+where something hides the hand the two part or colors change, and the landmark counts little.
 """
 
 import math
@@ -93,11 +93,17 @@ class _Gap:
 
     def _has_other_color(self, between: Floats) -> Bools:
         """Return which landmarks of the frames between [n, 21, 2] differ in color from those of both ends."""
-        known = [_color(self.colors[n], self._to_small(xy_px)) for n, xy_px in ((0, self.first_px), (-1, self.last_px))]
-        ends = np.where(self.covered[..., None], np.nan, known)
-        colors = np.stack([_color(picture, at) for picture, at in zip(self.colors[1:-1], between)])
+        first, last = self._to_small(self.first_px), self._to_small(self.last_px)
+        colors = np.stack([self._colors_at(frame, at) for frame, at in enumerate((first, *between, last))])
+        ends, colors = np.where(self.covered[..., None], np.nan, colors[[0, -1]]), colors[1:-1]
         away = np.abs(colors[:, None] - ends).max(-1)
         return np.asarray(np.fmin(away[:, 0], away[:, 1]) > _OTHER_COLOR)
+
+    def _colors_at(self, frame: int, at: Floats) -> Floats:
+        """Return the colors [21, 3] at points [21, 2] of a frame's picture, NaN at unknown ones."""
+        coarse, picture = self.colors[frame], self.pictures[frame]
+        cells = np.array(coarse.shape[1::-1]) / np.array(picture.shape[::-1])
+        return _sample(coarse, (at + 0.5) * cells - 0.5)[0]
 
     def _to_small(self, xy_px: Floats) -> Floats:
         return (xy_px - self.low + 0.5) * self.scale - 0.5
@@ -207,11 +213,6 @@ def _path(start: Floats, start_var: Floats, forth: list[Floats], back: list[Floa
         path.append(at)
         var.append(var[-1] + np.where(inside, strays, _OUTSIDE_PX**2))
     return np.stack(path), np.stack(var)
-
-
-def _color(coarse: Floats, at: Floats) -> Floats:
-    """Return the colors [N, 3] of a coarse picture at points [N, 2] of the small one, NaN at unknown ones."""
-    return _sample(coarse, (at + 0.5) / _COLOR_STEP - 0.5)[0]
 
 
 def _sample(picture: Floats, at: Floats) -> tuple[Floats, Bools]:
