@@ -3,8 +3,8 @@
 Cuts seconds out of the videos in CLIPS, at half their size, and lists them over and over until there are `--count`
 lines, each with a name of its own. `hmpfit batch --manifest` works them through on two Ray workers without views and
 solver, so that what a clip costs beyond its own work shows; one worker is killed after a third of the clips. Prints
-one JSON object: the wall seconds between first and last clip times workers, less the clips' own, per clip; the
-workers' resident memory over the run; and whether every hand and frame stands in the parts once.
+one JSON object: the run's wall seconds, with Ray's start, times workers, less the clips' own, per clip; the workers'
+resident memory over the run; and whether every hand and frame stands in the parts once. Linux only.
 """
 
 import argparse

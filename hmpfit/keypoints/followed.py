@@ -222,6 +222,5 @@ def _sample(picture: Floats, at: Floats) -> tuple[Floats, Bools]:
     most = np.array([picture.shape[1] - 1, picture.shape[0] - 1])
     places = np.nan_to_num(np.clip(at, 0, most)).astype(np.float32)
     values = cv2.remap(picture, places[None, :, 0], places[None, :, 1], cv2.INTER_LINEAR)[0]
-    return np.where(np.isfinite(at).all(-1, keepdims=True), values, np.nan), np.asarray(
-        ((at >= 0) & (at <= most)).all(-1)
-    )
+    known = np.isfinite(at).all(-1, keepdims=True)
+    return np.where(known, values, np.nan), np.asarray(((at >= 0) & (at <= most)).all(-1))

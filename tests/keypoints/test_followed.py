@@ -158,16 +158,12 @@ def test_followed_landmarks_fill_unseen_frames_only_and_count_in_part(sure):
     _, tracks, _ = scene()
     tracks = replace(tracks, world_m=np.zeros((1, FRAMES, 21, 3)), weight=np.full((1, FRAMES, 21), 0.1))
     confidence = np.zeros((1, FRAMES, 21))
-    followed_ones, others = np.split(range(21), [sure])
-    confidence[..., followed_ones] = 0.8
+    confidence[..., :sure] = 0.8
     given = with_followed(tracks, Followed(np.full(tracks.xy_px.shape, 7.0), confidence), 0.5)
     enough = sure == 8
     assert given.seen[0, GAP].all() == enough and given.seen[0, : GAP.start].all()
     assert np.array_equal(given.xy_px[0, : GAP.start], tracks.xy_px[0, : GAP.start])
     if enough:
-        assert (given.xy_px[0, GAP][:, followed_ones] == 7.0).all() and np.isnan(given.xy_px[0, GAP][:, others]).all()
-        assert (
-            np.allclose(given.confidence[0, GAP][:, followed_ones], 0.4)
-            and (given.confidence[0, GAP][:, others] == 0).all()
-        )
-        assert given.weight is not None and (given.weight[0, GAP][:, followed_ones] == 1).all()
+        assert (given.xy_px[0, GAP, :sure] == 7.0).all() and np.isnan(given.xy_px[0, GAP, sure:]).all()
+        assert np.allclose(given.confidence[0, GAP, :sure], 0.4) and (given.confidence[0, GAP, sure:] == 0).all()
+        assert given.weight is not None and (given.weight[0, GAP, :sure] == 1).all()
